@@ -1,0 +1,1 @@
+"""The `geoclip` command, one module for each subcommand."""

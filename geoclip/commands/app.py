@@ -1,0 +1,55 @@
+"""The application: registers the subcommands and turns errors into one sentence."""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from geoclip.commands.evaluate import evaluate
+from geoclip.commands.locate import locate
+from geoclip.commands.models import models_app
+from geoclip.commands.terminal import printable
+from geoclip.errors import GeoclipError
+
+BAD_INPUT = 2
+
+
+class OneSentenceGroup(TyperGroup):
+    """The one place where a GeoclipError becomes a sentence on stderr and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the subcommand."""
+        try:
+            return super().invoke(ctx)
+        except GeoclipError as problem:
+            typer.echo(f"geoclip: {printable(str(problem))}", err=True)
+            raise typer.Exit(BAD_INPUT) from None
+
+
+app = typer.Typer(
+    cls=OneSentenceGroup,
+    help="Say where on Earth photos were taken. Not for finding out where private people live.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(locate)
+app.command()(evaluate)
+app.add_typer(models_app, name="models")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from geoclip import __version__  # noqa: PLC0415  (reads the installed metadata)
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Say where on Earth photos were taken. Not for finding out where private people live."""

@@ -1,0 +1,77 @@
+"""`geoclip models`: the known encoders; `geoclip models convert`: a pickle into safetensors."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from geoclip.commands.terminal import print_table
+from geoclip.known_models import KNOWN_MODELS, KnownModel, weights_folder
+
+models_app = typer.Typer(
+    help="List the known models, or convert weights.", invoke_without_command=True
+)
+
+
+@models_app.callback()
+def models(
+    ctx: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """List the known models: size, licence, where the weights are, whether they are here."""
+    if ctx.invoked_subcommand is not None:
+        return
+    described = [_describe(model) for model in KNOWN_MODELS.values()]
+    if as_json:
+        typer.echo(json.dumps(described, indent=2))
+        return
+    columns = ("name", "MB", "licence", "weights", "here", "note")
+    rows = [
+        (
+            model["name"],
+            str(model["size_mb"]),
+            model["licence"],
+            model["weights"],
+            "yes" if model["on_this_machine"] else "no",
+            model["note"],
+        )
+        for model in described
+    ]
+    print_table(columns, rows, right=("MB",))
+    typer.echo(
+        "Weights that are not here are downloaded when the model is first named with --model."
+    )
+
+
+def _describe(model: KnownModel) -> dict[str, Any]:
+    folder = weights_folder(model)
+    return {
+        "name": model.name,
+        "kind": model.kind,
+        "reference": model.reference,
+        "size_mb": model.size_mb or _megabytes(folder),
+        "licence": model.licence,
+        "note": model.note,
+        "weights": f"hf:{model.hub_id}" if model.hub_id else "in the package",
+        "on_this_machine": folder is not None,
+        "folder": str(folder) if folder else None,
+    }
+
+
+def _megabytes(folder: Path | None) -> int:
+    files = folder.rglob("*") if folder else []
+    return round(sum(file.stat().st_size for file in files if file.is_file()) / 1e6)
+
+
+@models_app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(help="A .bin or .pt file with a state dict.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the new file; the file's own if not given.")
+    ] = None,
+) -> None:
+    """Turn pickled weights into safetensors, once; no code in the file is run."""
+    from geoclip.conversion import convert_state_dict  # noqa: PLC0415
+
+    typer.echo(f"Wrote {convert_state_dict(file, out)}; the original is unchanged.")

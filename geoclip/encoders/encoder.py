@@ -1,0 +1,125 @@
+"""What the rest of the library asks of a vision-language encoder."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+TEXT_BATCH = 256
+
+
+class Encoder(ABC):
+    """An image tower and a text tower with one embedding space.
+
+    `preprocess` turns an upright RGB image into pixels (3, S, S); `image_size` is S, the size in
+    pixels below which an image need not be decoded; `notices` are sentences a user should see
+    once (random weights, a corrected activation); `folder` is where it was loaded from, if local.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: nn.Module,
+        preprocess: Callable[[Image.Image], Tensor],
+        image_size: int,
+        notices: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.preprocess = preprocess
+        self.image_size = image_size
+        self.notices = list(notices)
+        self.folder: Path | None = None
+
+    def __repr__(self) -> str:
+        millions = sum(p.numel() for p in self.model.parameters()) / 1e6
+        return f"{type(self).__name__}({self.name!r}, {millions:.1f} M parameters, {self.device})"
+
+    @property
+    @abstractmethod
+    def normalization(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Mean and standard deviation of each colour channel that `preprocess` removes."""
+
+    @abstractmethod
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Turn texts into tokens (C, L), L as short as is exact for this text tower."""
+
+    @abstractmethod
+    def raw_image_features(self, pixels: Tensor) -> Tensor:
+        """Image tower: pixels (N, 3, S, S) → features (N, d) of any length."""
+
+    @abstractmethod
+    def raw_text_features(self, tokens: Tensor) -> Tensor:
+        """Text tower: tokens (C, L) → features (C, d) of any length."""
+
+    @abstractmethod
+    def tower_parameters(self, tower: str) -> list[nn.Parameter]:
+        """Parameters of the "image" or the "text" tower, projections included."""
+
+    @abstractmethod
+    def save(self, folder: str | Path) -> None:
+        """Write a folder that the backend itself loads; weights as safetensors."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def log_logit_scale(self) -> Tensor:
+        """Trainable logarithm of the logit scale."""
+        return self.model.logit_scale  # type: ignore[return-value]
+
+    @property
+    def logit_bias(self) -> Tensor | None:
+        """SigLIP's trainable bias; None for CLIP."""
+        return getattr(self.model, "logit_bias", None)
+
+    def image_features(self, pixels: Tensor) -> Tensor:
+        """Pixels (N, 3, S, S) → image embeddings (N, d) of unit length."""
+        return F.normalize(self.raw_image_features(pixels), dim=-1)
+
+    def text_features(self, tokens: Tensor) -> Tensor:
+        """Tokens (C, L) → text embeddings (C, d) of unit length."""
+        return F.normalize(self.raw_text_features(tokens), dim=-1)
+
+    @torch.inference_mode()
+    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """Upright RGB images → embeddings (N, d), float32, unit length."""
+        pixels = torch.stack([self.preprocess(image) for image in images])
+        self.model.eval()
+        return self.image_features(pixels.to(self.device)).float().cpu().numpy()
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str], batch_size: int = TEXT_BATCH) -> np.ndarray:
+        """Texts → embeddings (C, d), float32, unit length; a text that recurs is encoded once.
+
+        Texts of like length share a batch, so that little is spent on padding.
+        """
+        self.model.eval()
+        unique = sorted(set(texts), key=lambda text: (len(text), text))
+        batches = (unique[i : i + batch_size] for i in range(0, len(unique), batch_size))
+        features = [self.text_features(self.tokenize(b).to(self.device)) for b in batches]
+        embeddings = torch.cat(features).float().cpu().numpy()
+        position = {text: i for i, text in enumerate(unique)}
+        return embeddings[[position[text] for text in texts]]
+
+    def fingerprint(self) -> str:
+        """Short hash that changes when the text tower's weights or wording of tokens change.
+
+        Hashes every text parameter's shape and an even sample of its values: reading all of a
+        large tower would take longer than loading it.
+        """
+        digest = hashlib.sha256(type(self).__name__.encode())
+        for parameter in self.tower_parameters("text"):
+            flat = parameter.detach().reshape(-1)
+            sample = flat[:: max(1, flat.numel() // 4096)].float().cpu().numpy()
+            digest.update(str(tuple(parameter.shape)).encode() + sample.tobytes())
+        digest.update(self.tokenize(["Lyon, France, Ōsaka"]).numpy().tobytes())
+        return digest.hexdigest()[:16]

@@ -1,0 +1,133 @@
+"""From a model's name or folder to an encoder."""
+
+import difflib
+import json
+from pathlib import Path
+
+from geoclip.encoders.encoder import Encoder
+from geoclip.errors import GeoclipError
+from geoclip.known_models import KNOWN_MODELS, unknown_model
+
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+HUB_PREFIXES = ("hf:", "hf-hub:")
+
+
+def load_encoder(name: str | Path, device: str = "cpu") -> Encoder:
+    """Load the encoder called `name`.
+
+    `name` is one of the known names (`geoclip models`), a local folder in open_clip's or
+    transformers' layout, `hf:ID` for a hub model, or `ARCHITECTURE:TAG` of open_clip's pretrained
+    list (`ARCHITECTURE:random` for tests). Only known names of hub models, `hf:` and tags may
+    download. Raises GeoclipError for an unknown name, a pickle, or a folder without a model.
+    """
+    encoder = _load(str(name))
+    encoder.model.to(device)
+    return encoder
+
+
+def _load(name: str) -> Encoder:
+    known = KNOWN_MODELS.get(name)
+    reference = known.reference if known else name
+    path = Path(reference)
+    if path.is_dir():
+        encoder = load_folder(path)
+        encoder.folder = path
+        return encoder
+    if path.is_file() or path.suffix in PICKLE_SUFFIXES:
+        raise GeoclipError(_refusal(path))
+    if known and known.kind == "transformers":
+        return _load_hub(reference)
+    for prefix in HUB_PREFIXES:
+        if reference.startswith(prefix):
+            return _load_hub(reference.removeprefix(prefix))
+    if ":" in reference:
+        return _load_tag(reference)
+    raise unknown_model(name)
+
+
+def load_folder(folder: Path) -> Encoder:
+    """Load an encoder from a local folder; only safetensors weights are read."""
+    if not (folder / "open_clip_config.json").is_file() and not (folder / "config.json").is_file():
+        raise GeoclipError(
+            f"{folder} holds neither open_clip_config.json nor config.json; "
+            "name the folder of an open_clip or transformers model."
+        )
+    _refuse_pickle(folder)
+    try:
+        if (folder / "open_clip_config.json").is_file():
+            from geoclip.encoders.open_clip_encoder import OpenClipEncoder  # noqa: PLC0415
+
+            return OpenClipEncoder.from_folder(folder)
+        from geoclip.encoders.transformers_encoder import TransformersEncoder  # noqa: PLC0415
+
+        return TransformersEncoder.from_pretrained(folder)
+    except (ValueError, RuntimeError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise GeoclipError(
+            f"{folder} does not load as a model ({reason}); copy or convert it again."
+        ) from error
+
+
+def _refuse_pickle(folder: Path) -> None:
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = [p for p in sorted(folder.iterdir()) if p.suffix in PICKLE_SUFFIXES]
+    if pickles:
+        raise GeoclipError(_refusal(pickles[0]))
+    raise GeoclipError(f"{folder} holds no *.safetensors weights; copy the model's weights there.")
+
+
+def _refusal(path: Path) -> str:
+    if path.suffix in PICKLE_SUFFIXES:
+        return (
+            f"{path} is a pickle, which can run code when loaded, and is refused; "
+            f"convert it once with: geoclip models convert {path}"
+        )
+    return f"{path} is a file; name the folder that holds the model's config and weights."
+
+
+def _load_hub(model_id: str) -> Encoder:
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+    from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415
+
+    try:
+        try:
+            hf_hub_download(model_id, "open_clip_config.json")
+        except EntryNotFoundError:
+            from geoclip.encoders.transformers_encoder import TransformersEncoder  # noqa: PLC0415
+
+            return TransformersEncoder.from_pretrained(model_id, local=False)
+        from geoclip.encoders.open_clip_encoder import OpenClipEncoder  # noqa: PLC0415
+
+        return OpenClipEncoder.from_reference(f"hf-hub:{model_id}", name=model_id)
+    except Exception as error:  # every network and hub failure is the same to the user
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise GeoclipError(
+            f"{model_id} could not be loaded from the hub ({reason}); check the id and the "
+            "connection, or download it and name its folder."
+        ) from error
+
+
+def _load_tag(name: str) -> Encoder:
+    import open_clip  # noqa: PLC0415
+
+    from geoclip.encoders.open_clip_encoder import OpenClipEncoder  # noqa: PLC0415
+
+    architecture, tag = name.split(":", 1)
+    if architecture not in open_clip.list_models():
+        near = difflib.get_close_matches(architecture, open_clip.list_models(), n=3)
+        raise GeoclipError(
+            f"open_clip has no architecture {architecture!r}; nearest: {', '.join(near) or 'none'}."
+        )
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag not in (*tags, "random"):
+        raise GeoclipError(
+            f"{architecture} has no pretrained tag {tag!r}; its tags are {', '.join(tags) or 'none'}."
+        )
+    try:
+        return OpenClipEncoder.from_reference(architecture, tag, name=name)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise GeoclipError(
+            f"{name} could not be loaded ({reason}); check the connection."
+        ) from error

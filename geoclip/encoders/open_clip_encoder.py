@@ -1,0 +1,207 @@
+"""Encoders built and read by open_clip."""
+
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.transformer import text_global_pool
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from geoclip.encoders.encoder import Encoder
+from geoclip.errors import GeoclipError
+
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+
+
+class OpenClipEncoder(Encoder):
+    """An open_clip model with its tokenizer, its preprocessing and the config that rebuilds it."""
+
+    def __init__(
+        self,
+        name: str,
+        model: nn.Module,
+        tokenizer: Any,
+        model_config: dict[str, Any],
+        notices: Sequence[str] = (),
+    ) -> None:
+        self.preprocess_config = dict(open_clip.get_model_preprocess_cfg(model))
+        transform = image_transform_v2(PreprocessCfg(**self.preprocess_config), is_train=False)
+        size = model.visual.image_size
+        short_side = size if isinstance(size, int) else max(size)
+        super().__init__(name, model, transform, short_side, notices)
+        self.tokenizer = tokenizer
+        self.model_config = model_config
+
+    @classmethod
+    def from_folder(cls, folder: Path, name: str | None = None) -> "OpenClipEncoder":
+        """Load `open_clip_config.json` and safetensors weights from a local folder."""
+        return cls.from_reference(f"local-dir:{folder}", name=name or str(folder))
+
+    @classmethod
+    def from_reference(
+        cls, reference: str, tag: str | None = None, name: str | None = None
+    ) -> "OpenClipEncoder":
+        """Load by open_clip's own reference: `local-dir:`, `hf-hub:` or architecture and tag.
+
+        Tag "random" gives random weights, with a notice; a tag whose weights were trained with
+        QuickGELU is loaded with it, whatever the architecture's own setting.
+        """
+        notices = []
+        random_weights = tag == "random"
+        if random_weights:
+            notices.append(
+                f"{reference} has random weights: its answers mean nothing (tests only)."
+            )
+        quick_gelu = bool(tag) and not random_weights and _tag_uses_quick_gelu(reference, tag)
+        with _quiet():
+            config = open_clip.get_model_config(reference)
+            if quick_gelu and not config.get("quick_gelu", False):
+                config["quick_gelu"] = True
+                notices.append(f"{reference}:{tag} was trained with QuickGELU; it is switched on.")
+            model = open_clip.create_model(
+                reference,
+                pretrained=None if random_weights else tag,
+                force_quick_gelu=quick_gelu,
+                pretrained_text=False,
+            )
+            tokenizer = open_clip.get_tokenizer(reference)
+        return cls(name or reference, model.eval(), tokenizer, config, notices)
+
+    @classmethod
+    def from_config(cls, name: str, config: dict[str, Any], **preprocess: Any) -> "OpenClipEncoder":
+        """Build an untrained model from an open_clip model config (random weights, with a notice)."""
+        kwargs = deepcopy(config)
+        custom_text = kwargs.pop("custom_text", False)
+        model = (open_clip.CustomTextCLIP if custom_text else open_clip.CLIP)(**kwargs)
+        settings = PreprocessCfg(size=model.visual.image_size, **preprocess)
+        open_clip.set_model_preprocess_cfg(model, vars(settings))
+        tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
+        notice = f"{name} has random weights: its answers mean nothing (tests only)."
+        return cls(name, model.eval(), tokenizer, config, [notice])
+
+    @property
+    def normalization(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Mean and standard deviation of each colour channel."""
+        return self.preprocess_config["mean"], self.preprocess_config["std"]
+
+    @property
+    def _text_tower(self) -> Any:
+        return getattr(self.model, "text", self.model)
+
+    @property
+    def can_cut(self) -> bool:
+        """Whether tokens after the end of a text are without effect, so that cutting is exact.
+
+        True of causal towers that read the embedding off the end token, not of SigLIP's.
+        """
+        tower = self._text_tower
+        causal = getattr(tower, "attn_mask", None) is not None
+        return causal and _pool_type(tower) in ("argmax", "eos") and _class_token(tower) is None
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Turn texts into tokens (C, L), cut to the longest where that is exact."""
+        tokens = self.tokenizer(list(texts))
+        if not self.can_cut:
+            return tokens
+        # `argmax` reads the end token as the largest id; the padding is 0.
+        lengths = (tokens != 0).sum(dim=1)
+        return tokens[:, : int(lengths.max())]
+
+    def raw_image_features(self, pixels: Tensor) -> Tensor:
+        """Image tower: pixels (N, 3, S, S) → features (N, d)."""
+        return self.model.encode_image(pixels)  # type: ignore[operator]
+
+    def raw_text_features(self, tokens: Tensor) -> Tensor:
+        """Text tower: tokens (C, L) → features (C, d)."""
+        if not self.can_cut:
+            return self.model.encode_text(tokens)  # type: ignore[operator]
+        return _encode_cut_text(self._text_tower, tokens)
+
+    def tower_parameters(self, tower: str) -> list[nn.Parameter]:
+        """Parameters of the "image" or the "text" tower; the logit scale is in neither."""
+        named = self.model.named_parameters()
+        scalars = ("logit_scale", "logit_bias")
+        towers = [(n.startswith("visual."), p) for n, p in named if n not in scalars]
+        return [p for is_image, p in towers if is_image == (tower == "image")]
+
+    def save(self, folder: str | Path) -> None:
+        """Write the folder that `open_clip.create_model("local-dir:FOLDER")` loads."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
+        save_file(tensors, folder / WEIGHTS_FILE)
+        keep = ("mean", "std", "interpolation", "resize_mode")
+        preprocess = {key: self.preprocess_config[key] for key in keep}
+        config = {"model_cfg": self.model_config, "preprocess_cfg": preprocess}
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+        if hasattr(self.tokenizer, "save_pretrained"):
+            self.tokenizer.save_pretrained(str(folder))
+
+
+def _pool_type(tower: Any) -> str:
+    return getattr(tower, "text_pool_type", getattr(tower, "pool_type", ""))
+
+
+def _class_token(tower: Any) -> Any:
+    return getattr(tower, "cls_emb", None)
+
+
+def _encode_cut_text(tower: Any, tokens: Tensor) -> Tensor:
+    """Run a causal text tower on tokens (C, L) shorter than its context length.
+
+    Equal to the full-length pass to rounding: nothing after the end token can reach it.
+    """
+    length = tokens.shape[1]
+    dtype = tower.transformer.get_cast_dtype()
+    x = tower.token_embedding(tokens).to(dtype) + tower.positional_embedding[:length].to(dtype)
+    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
+    end = getattr(tower, "text_eos_id", getattr(tower, "eos_id", None))
+    x = tower.ln_final(text_global_pool(x, tokens, _pool_type(tower), eos_token_id=end))
+    projection = tower.text_projection
+    if projection is None:
+        return x
+    return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+
+
+def _tag_uses_quick_gelu(architecture: str, tag: str) -> bool:
+    """Whether a tag's weights were trained with QuickGELU; a clash the other way is refused."""
+    trained_with = open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False)
+    built_with = (open_clip.get_model_config(architecture) or {}).get("quick_gelu", False)
+    if built_with and not trained_with:
+        raise GeoclipError(
+            f"{architecture}:{tag} was trained without QuickGELU; "
+            f"use {architecture.removesuffix('-quickgelu')}:{tag}."
+        )
+    return bool(trained_with)
+
+
+@contextmanager
+def _quiet() -> Any:
+    """Silence open_clip's log lines about loading; our own notices say what matters."""
+    root, level = logging.getLogger(), logging.getLogger().level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+
+
+def random_tiny_clip(seed: int = 0) -> OpenClipEncoder:
+    """Return a two-layer CLIP for 32-pixel images with random weights, for tests of shapes."""
+    config = {
+        "embed_dim": 32,
+        "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
+        "text_cfg": {"context_length": 77, "width": 64, "heads": 2, "layers": 2},
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return OpenClipEncoder.from_config("random-tiny", config)

@@ -1,0 +1,218 @@
+"""The one schema of guesses: table, GeoDataFrame, readers and writers by file ending.
+
+One row per photo and rank. `lat`, `lon` is the reported point (NaN, without a geometry, where there
+is no answer), `place_lat`, `place_lon` the place's own; `probability` runs from 0 to 1; texts that
+do not apply are "". `path` is always valid UTF-8: other file names stand as `file:` URIs
+(`geoclip.paths`).
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+
+from geoclip.errors import GeoclipError
+from geoclip.paths import encode_path
+from geoclip.tables import coordinates, numbers, read_text_table, refuse_rows
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+COLUMNS = (
+    "path",
+    "rank",
+    "source",
+    "place_id",
+    "city",
+    "region",
+    "country",
+    "country_code",
+    "lat",
+    "lon",
+    "place_lat",
+    "place_lon",
+    "probability",
+    "radius_km",
+    "status",
+)
+NUMBERS = ("lat", "lon", "place_lat", "place_lon", "probability", "radius_km")
+TEXTS = tuple(name for name in COLUMNS if name not in NUMBERS and name != "rank")
+ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg")
+MODEL, GPS, ALBUM = SOURCES = ("model", "gps", "album")
+
+
+def guess_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFrame:
+    """Rows as a table with exactly the columns and dtypes of the schema.
+
+    Missing columns are filled: rank 1, source "model", numbers NaN, texts "". Columns of other
+    names are dropped.
+    """
+    columns = _columns_of(rows)
+    length = len(next(iter(columns.values()), []))
+    table: dict[str, Any] = {}
+    for name in COLUMNS:
+        values = columns.get(name)
+        if name in NUMBERS:
+            filled = np.full(length, np.nan) if values is None else values
+            table[name] = pd.to_numeric(pd.Series(filled, dtype=object)).astype("float64")
+        elif name == "rank":
+            table[name] = pd.Series(np.ones(length) if values is None else values).astype("int64")
+        else:
+            default = MODEL if name == "source" else ""
+            texts = [default] * length if values is None else [_text(value) for value in values]
+            table[name] = pd.Series(texts, dtype="str")
+    return pd.DataFrame(table, columns=list(COLUMNS))
+
+
+def _columns_of(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> dict[str, list[Any]]:
+    """Lists by column, kept out of pandas until paths are valid UTF-8 (Arrow text must be)."""
+    if isinstance(rows, pd.DataFrame):
+        return {name: rows[name].tolist() for name in COLUMNS if name in rows.columns}
+    records = list(rows)
+    present = {name for record in records for name in record}
+    defaults: dict[str, Any] = {"rank": 1, "source": MODEL}
+    return {
+        name: [record.get(name, defaults.get(name)) for record in records]
+        for name in COLUMNS
+        if name in present or (name == "path" and records)
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str | os.PathLike):
+        return encode_path(value)
+    return "" if value is None or pd.isna(value) else str(value)
+
+
+def to_geodataframe(table: pd.DataFrame) -> "gpd.GeoDataFrame":
+    """The table in the schema's dtypes with a point (EPSG:4326) for every row with an answer."""
+    import geopandas as gpd  # noqa: PLC0415 - slow to import
+
+    guesses = guess_table(table)
+    points = np.full(len(guesses), None, dtype=object)
+    answered = guesses["lat"].notna() & guesses["lon"].notna()
+    located = guesses[answered]
+    points[answered.to_numpy()] = gpd.points_from_xy(located["lon"], located["lat"])
+    return gpd.GeoDataFrame(guesses, geometry=points, crs="EPSG:4326")
+
+
+def write_guesses(table: pd.DataFrame, path: Path) -> None:
+    """Write a table by the ending of `path`: .parquet (GeoParquet), .geojson, .csv (UTF-8), .gpkg.
+
+    The file appears whole or not at all: it is written beside its place under another name, then
+    moved. Raises GeoclipError for another ending, and where the folder cannot be written to.
+    """
+    path = Path(path)
+    write = _WRITERS[_ending(path)]
+    if not path.parent.is_dir():
+        raise GeoclipError(f"{path}: its folder does not exist: create it or name another one.")
+    draft = path.with_name(f".{uuid4().hex}{path.suffix.lower()}")
+    try:
+        write(table, draft, path.stem)
+        draft.replace(path)
+    except OSError as error:
+        raise GeoclipError(
+            f"{path} cannot be written ({error.strerror or error}): free it or name another file."
+        ) from error
+    finally:
+        for leftover in path.parent.glob(f"{draft.name}*"):
+            leftover.unlink(missing_ok=True)
+
+
+def read_guesses(path: Path) -> pd.DataFrame:
+    """Guesses of `write_guesses`, or any file of its endings with path (or IMG_ID), lat, lon.
+
+    The index is the row number in the file: from 2 for a CSV file (row 1 is the header), else from
+    1. Raises GeoclipError for a bad file or row: text for numbers, half a pair of coordinates, a
+    value out of range, swapped names, no path, and no coordinates though the status is "ok" or
+    there is none.
+    """
+    path = Path(path)
+    ending = _ending(path)
+    frame = read_text_table(path) if ending == ".csv" else _read_geographic(path, ending)
+    return parse_guesses(frame, path)
+
+
+def parse_guesses(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Guesses from a frame of texts or numbers read from `path`; see `read_guesses`."""
+    frame = frame.rename(columns={} if "path" in frame else {"img_id": "path"})
+    missing = [name for name in ("path", "lat", "lon") if name not in frame.columns]
+    if missing:
+        raise GeoclipError(
+            f"{path} has no column {', '.join(missing)}: guesses need path (or IMG_ID), lat, lon."
+        )
+    frame = frame.copy()
+    frame["lat"], frame["lon"] = coordinates(frame, path)
+    for name in ({"rank"} | set(NUMBERS) - {"lat", "lon"}) & set(frame.columns):
+        frame[name] = numbers(frame[name], path)
+    if "rank" in frame:
+        whole = (frame["rank"] % 1 == 0) & (frame["rank"] >= 1)
+        refuse_rows(path, ~whole, "rank is not 1, 2, 3, …", "correct or drop the row")
+    table = guess_table(frame).set_axis(frame.index)
+    refuse_rows(path, table["path"] == "", "path is empty", "name the photo or drop the row")
+    unanswered = table["lat"].isna() & table["status"].isin(["", "ok"])
+    cure = "fill them in, or drop the row: the photo then counts as missing"
+    refuse_rows(path, unanswered, "lat and lon are missing", cure)
+    return table
+
+
+def _ending(path: Path) -> str:
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise GeoclipError(
+            f"{path} ends in none of {', '.join(ENDINGS)}: give it one of these endings."
+        )
+    return ending
+
+
+def _read_geographic(path: Path, ending: str) -> pd.DataFrame:
+    """A Parquet (with or without geometry), GeoJSON or GeoPackage file as a plain frame."""
+    import geopandas as gpd  # noqa: PLC0415 - slow to import
+
+    if not path.is_file():
+        raise GeoclipError(f"{path} does not exist: check the path.")
+    # A photo called 2020-01-01 must not come back as a date.
+    options = {"DATE_AS_STRING": "YES"} if ending == ".geojson" else {}
+    try:
+        frame = pd.read_parquet(path) if ending == ".parquet" else gpd.read_file(path, **options)
+    except Exception as error:  # every reader has its own family of errors
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise GeoclipError(
+            f"{path} is no readable {ending} file ({reason}): write it anew."
+        ) from None
+    frame = pd.DataFrame(frame).drop(columns="geometry", errors="ignore")
+    frame.columns = pd.Index([str(name).lower() for name in frame.columns])
+    frame = frame.reindex(columns=COLUMNS) if frame.empty else frame
+    return frame.set_axis(pd.RangeIndex(1, len(frame) + 1))
+
+
+def _write_parquet(table: pd.DataFrame, path: Path, _: str) -> None:
+    to_geodataframe(table).to_parquet(path, index=False)
+
+
+def _write_csv(table: pd.DataFrame, path: Path, _: str) -> None:
+    guess_table(table).to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+
+
+def _write_geojson(table: pd.DataFrame, path: Path, layer: str) -> None:
+    to_geodataframe(table).to_file(
+        path, driver="GeoJSON", layer=layer, geometry_type="Point", index=False, RFC7946="YES"
+    )
+
+
+def _write_gpkg(table: pd.DataFrame, path: Path, layer: str) -> None:
+    to_geodataframe(table).to_file(
+        path, driver="GPKG", layer=layer, geometry_type="Point", index=False
+    )
+
+
+_WRITERS: dict[str, Callable[[pd.DataFrame, Path, str], None]] = {
+    ".parquet": _write_parquet,
+    ".csv": _write_csv,
+    ".geojson": _write_geojson,
+    ".gpkg": _write_gpkg,
+}

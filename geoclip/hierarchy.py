@@ -1,0 +1,72 @@
+"""A gazetteer's parents as arrays that a ranking can sum over."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from geoclip.gazetteer import Gazetteer
+
+COUNTRY, REGION, CITY = range(3)
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """Countries, regions and cities with cities of one parent side by side.
+
+    `countries` (K,), `regions` (R,) and `cities` (Q,) are gazetteer rows; a city's group is its
+    region, or, without one, the cities of its country that have none. Regions are in order of
+    their country and cities in order of their group, so that sums over children are sums over
+    slices: `region_starts` cuts `regions` by country, `group_starts` cuts `cities` by group.
+    Countries without a region or a city are left out, as are regions without a city.
+    """
+
+    countries: np.ndarray
+    regions: np.ndarray
+    cities: np.ndarray
+    region_country: np.ndarray  # (R,) position in `countries`
+    region_starts: np.ndarray  # start of each country's regions, for the countries that have any
+    group_region: np.ndarray  # (G,) position in `regions`, -1 for cities without one
+    group_country: np.ndarray  # (G,) position in `countries`
+    group_starts: np.ndarray  # (G,) start of each group in `cities`
+    city_group: np.ndarray  # (Q,)
+    lat: np.ndarray  # (Q,) of the cities, degrees
+    lon: np.ndarray
+    population: np.ndarray
+
+    def __repr__(self) -> str:
+        counts = (len(self.countries), len(self.regions), len(self.cities))
+        return "Hierarchy({} countries, {} regions, {} cities)".format(*counts)
+
+    @classmethod
+    def of(cls, gazetteer: Gazetteer) -> "Hierarchy":
+        """Sort a gazetteer's cities by country and region."""
+        cities = gazetteer.level_rows("city")
+        chains = gazetteer.ancestors[cities]
+        order = np.lexsort((cities, chains[:, REGION], chains[:, COUNTRY]))
+        cities, chains = cities[order], chains[order]
+        countries, city_country = np.unique(chains[:, COUNTRY], return_inverse=True)
+        pairs = chains[:, [COUNTRY, REGION]]
+        new_group = np.r_[True, (pairs[1:] != pairs[:-1]).any(axis=1)]
+        group_starts = np.flatnonzero(new_group)
+        group_rows = chains[group_starts, REGION]
+        regions = group_rows[group_rows >= 0]
+        group_region = np.where(group_rows >= 0, np.cumsum(group_rows >= 0) - 1, -1)
+        region_country = city_country[group_starts][group_rows >= 0]
+        return cls(
+            countries=countries,
+            regions=regions,
+            cities=cities,
+            region_country=region_country,
+            region_starts=np.flatnonzero(np.r_[True, np.diff(region_country) > 0][: len(regions)]),
+            group_region=group_region,
+            group_country=city_country[group_starts],
+            group_starts=group_starts,
+            city_group=np.cumsum(new_group) - 1,
+            lat=gazetteer.lat[cities],
+            lon=gazetteer.lon[cities],
+            population=gazetteer.population[cities],
+        )
+
+    def group_sizes(self) -> np.ndarray:
+        """Count the cities of each group, (G,)."""
+        return np.diff(np.r_[self.group_starts, len(self.cities)])

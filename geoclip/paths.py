@@ -1,0 +1,50 @@
+"""Photo paths as text: every path in a table is valid UTF-8 and leads back to its file.
+
+A file name is bytes. Nearly all are UTF-8 and stand in tables as they are. The others (an old disk
+with Latin-1 names) would break Arrow, GeoPackage and CSV writers alike, so they stand as a `file:`
+URI with percent signs (RFC 3986): `photos/caf\\xe9.jpg` becomes `file:photos/caf%E9.jpg`. Such a
+URI may be relative, as any other path in a table.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+PREFIX = "file:"
+
+
+def encode_path(path: str | os.PathLike[str]) -> str:
+    """A path as table text; encoding twice changes nothing.
+
+    >>> encode_path("photos/Lyon.jpg")
+    'photos/Lyon.jpg'
+    """
+    text = os.fspath(path)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return PREFIX + quote_from_bytes(os.fsencode(text))
+    return text
+
+
+def decode_path(text: str) -> Path:
+    """The path that table text stands for: the inverse of `encode_path`.
+
+    `file:///a/b.jpg`, as other programs write it, is read too.
+    """
+    if not text.startswith(PREFIX):
+        return Path(text)
+    encoded = text.removeprefix(PREFIX)
+    if encoded.startswith("///"):
+        encoded = encoded[2:]
+    return Path(os.fsdecode(unquote_to_bytes(encoded)))
+
+
+def resolve_path(text: str, folder: Path) -> str:
+    """Absolute path text of `text`, taken relative to `folder`; `..` and links stay as they are."""
+    return encode_path(folder.absolute() / decode_path(text))
+
+
+def same_file_key(text: str, folder: Path) -> str:
+    """Text that is equal for two spellings of one file, with links followed; it may be absent."""
+    return encode_path(os.path.realpath(folder / decode_path(text)))

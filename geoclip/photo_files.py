@@ -1,0 +1,119 @@
+"""Files, folders, globs and CSV lists → the photos they name."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from geoclip.errors import GeoclipError
+from geoclip.paths import decode_path
+from geoclip.tables import read_text_table, refuse_rows, require_columns
+
+# fmt: off
+PHOTO_SUFFIXES = frozenset({
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo",
+    ".png", ".tif", ".tiff", ".webp",
+})
+# fmt: on
+
+
+def list_photos(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The photos named by files, folders and globs, each once, in the order given.
+
+    A folder gives the entries below it whose ending is one of `PHOTO_SUFFIXES`, sorted; links are
+    followed, each folder is entered once, and macOS companions (`._name`) are left out. A folder
+    that cannot be listed stands for itself. A path that does not exist, or a glob that matches
+    nothing, is kept, so that it is reported with the photos.
+    """
+    photos: dict[str, Path] = {}
+    for path in paths:
+        for photo in _expand(os.fspath(path)):
+            photos.setdefault(_key(photo), photo)
+    return list(photos.values())
+
+
+def _key(photo: Path) -> str:
+    """The same for a path however it is written; links are not followed."""
+    return os.path.abspath(photo)  # noqa: PTH100
+
+
+def _expand(path: str) -> Iterator[Path]:
+    if os.path.isdir(path):  # noqa: PTH112
+        yield from sorted(_walk(path))
+    elif not os.path.lexists(path) and glob.has_magic(path):
+        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
+        for match in matches or [path]:
+            yield from sorted(_walk(match)) if os.path.isdir(match) else [Path(match)]  # noqa: PTH112
+    else:
+        yield Path(path)
+
+
+def _walk(folder: str) -> Iterator[Path]:
+    """Photos below a folder; a folder reached again, by whatever link, is not entered again."""
+    entered: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        current = waiting.pop()
+        try:
+            info = os.stat(current)  # noqa: PTH116
+            if (info.st_dev, info.st_ino) in entered:
+                continue
+            entered.add((info.st_dev, info.st_ino))
+            entries = list(os.scandir(current))
+        except OSError:
+            yield Path(current)
+            continue
+        folders = sorted((entry for entry in entries if _is_folder(entry)), key=lambda e: e.name)
+        # Links are entered last, so that photos keep their real folder's path.
+        waiting[:0] = [entry.path for entry in folders if entry.is_symlink()]
+        waiting += [entry.path for entry in folders if not entry.is_symlink()]
+        yield from (Path(entry.path) for entry in entries if _is_photo(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return os.path.isdir(entry.path)  # noqa: PTH112  (`entry.is_dir` raises for a link to itself)
+
+
+def _is_photo(entry: os.DirEntry[str]) -> bool:
+    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+    return suffix in PHOTO_SUFFIXES and not entry.name.startswith("._") and not _is_folder(entry)
+
+
+def photos_and_groups(
+    paths: Sequence[str], group_by: str | None = None
+) -> tuple[list[Path], list[str] | None]:
+    """Photos named on a command line, `.csv` lists included, and the group of each.
+
+    `group_by` names a column of the CSV files; a photo that is in none of them, or whose cell is
+    empty, is a group of its own. Raises GeoclipError for a list that cannot be read, lacks a
+    column or names nothing, and when `group_by` is given without a CSV file.
+    """
+    lists = [path for path in paths if path.lower().endswith(".csv")]
+    if group_by is not None and not lists:
+        raise GeoclipError(f"--group-by {group_by} needs a .csv list that has this column.")
+    photos: dict[str, tuple[Path, str]] = {}
+    for path in paths:
+        named = _read_list(path, group_by) if path in lists else _ungrouped(path)
+        for photo, group in named:
+            photos.setdefault(_key(photo), (photo, group))
+    if not photos:
+        raise GeoclipError(f"No photos were found in {', '.join(paths)}: name files or folders.")
+    listed = [photo for photo, _ in photos.values()]
+    if group_by is None:
+        return listed, None
+    return listed, [group or key for key, (_, group) in photos.items()]
+
+
+def _ungrouped(path: str) -> list[tuple[Path, str]]:
+    return [(photo, "") for photo in list_photos([path])]
+
+
+def _read_list(path: str, group_by: str | None) -> list[tuple[Path, str]]:
+    """Photo and group ("" for none) from a CSV list; paths are relative to the list's folder."""
+    table = read_text_table(Path(path))
+    wanted = ["path"] + ([group_by.lower()] if group_by else [])
+    require_columns(table, wanted, Path(path))
+    refuse_rows(Path(path), table["path"] == "", "path is empty", "name the photo or drop the row")
+    photos = table["path"].map(lambda text: Path(path).parent / decode_path(text))
+    groups = table[wanted[-1]] if group_by else [""] * len(table)
+    return list(zip(photos, groups, strict=True))

@@ -1,0 +1,37 @@
+"""A place of a gazetteer and the three levels on which places stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from geoclip.errors import GeoclipError
+
+LEVELS = ("country", "region", "city")
+
+
+def level_number(level: str) -> int:
+    """Index of a level's name in LEVELS; GeoclipError for any other word."""
+    if level not in LEVELS:
+        raise GeoclipError(f"{level!r} is not a level of a gazetteer; use one of {LEVELS}.")
+    return LEVELS.index(level)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One entry of a gazetteer; `lat` and `lon` in degrees.
+
+    A country's or region's coordinates are those of one of its cities. `parent_id` is None for a
+    country, the country for a region, and the region for a city (the country where it has none).
+    """
+
+    place_id: str
+    level: str
+    name: str
+    lat: float
+    lon: float
+    country_code: str
+    parent_id: str | None
+    population: int
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.level} {self.place_id}, {self.country_code})"

@@ -1,0 +1,150 @@
+"""Reading tables of text and coordinates, with errors that name the file, the row and the cure.
+
+Row numbers are those a spreadsheet shows: the header is row 1, the first photo row 2. They are the
+index of the frames that `read_text_table` returns, so later checks can name the row too.
+"""
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from geoclip.errors import GeoclipError
+
+
+def read_text_table(path: Path) -> pd.DataFrame:
+    """A CSV file (UTF-8, header first) as a frame of text; blank lines are left out.
+
+    Column names are stripped and lower-cased. Nothing is taken for a missing value: "NA" is
+    Namibia. Raises GeoclipError for a file that is absent, unreadable, empty or ragged.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                path,
+                dtype=str,
+                keep_default_na=False,
+                na_filter=False,
+                skip_blank_lines=False,
+                index_col=False,
+                encoding="utf-8-sig",
+            )
+    except FileNotFoundError:
+        raise GeoclipError(f"{path} does not exist: check the path.") from None
+    except UnicodeDecodeError as error:
+        raise GeoclipError(
+            f"{path} is not UTF-8 text (byte {error.start}): save it as CSV in UTF-8."
+        ) from None
+    except pd.errors.EmptyDataError:
+        raise GeoclipError(f"{path} is empty: it needs a header and rows.") from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise GeoclipError(
+            f"{path} is not a well-formed CSV table ({_first_line(error)}): give every row as many "
+            "fields as the header and quote fields that hold commas."
+        ) from None
+    except OSError as error:
+        raise GeoclipError(f"{path} cannot be read: {error.strerror}.") from None
+    frame.columns = pd.Index([str(name).strip().lower() for name in frame.columns])
+    frame.index = frame.index + 2
+    return frame[(frame != "").any(axis=1)]
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()[0]
+    return text.removeprefix("Error tokenizing data. C error: ").rstrip(".")
+
+
+def require_columns(frame: pd.DataFrame, names: Iterable[str], path: Path) -> None:
+    """Raise GeoclipError unless all columns `names` are there."""
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise GeoclipError(
+            f"{path} has no column {', '.join(missing)} (it has: {', '.join(frame.columns)}): "
+            "name the columns in the first row, separated by commas."
+        )
+
+
+def refuse_rows(path: Path, bad: pd.Series, what: str, cure: str) -> None:
+    """Raise GeoclipError when any row is marked in `bad`: the first by number, the others counted.
+
+    `what` describes the first bad row.
+    """
+    rows = bad.index[bad.to_numpy(dtype=bool)]
+    if len(rows) == 0:
+        return
+    others = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
+    raise GeoclipError(f"{path}, row {rows[0]}{others}: {what}: {cure}.")
+
+
+def refuse_duplicates(path: Path, values: pd.Series, noun: str) -> None:
+    """Raise GeoclipError when a value stands twice, naming the first one and both of its rows."""
+    again = values.duplicated()
+    if not again.any():
+        return
+    row = again.index[again.to_numpy(dtype=bool)][0]
+    earlier = values.index[(values == values[row]).to_numpy(dtype=bool)][0]
+    what = f"{noun} {values[row]!r} stands in row {earlier} already"
+    refuse_rows(path, again, what, "keep one row for each")
+
+
+def numbers(values: pd.Series, path: Path) -> pd.Series:
+    """Text as float64, "" as NaN; GeoclipError for text that is no finite number."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values.astype(float)
+    text = values.astype(object).where(values.notna(), "")
+    empty = text.map(lambda value: str(value).strip() == "")
+    result = pd.to_numeric(text.where(~empty, np.nan), errors="coerce").astype(float)
+    bad = ~np.isfinite(result) & ~empty
+    if bad.any():
+        first = text[bad].iloc[0]
+        refuse_rows(path, bad, f"{values.name} {first!r} is not a number", "correct or drop it")
+    return result
+
+
+def coordinates(frame: pd.DataFrame, path: Path) -> tuple[pd.Series, pd.Series]:
+    """Columns lat and lon in degrees; NaN in both where a row has neither.
+
+    Raises GeoclipError for text, for half a pair, for values out of range (latitude ±90, longitude
+    ±180; up to 360 is not accepted, as it hides swapped columns) and for swapped column names.
+    """
+    lat, lon = numbers(frame["lat"], path), numbers(frame["lon"], path)
+    half = lat.isna() ^ lon.isna()
+    refuse_rows(path, half, "only one of lat and lon is given", "give both or leave both empty")
+    refuse_swapped(lat, lon, path)
+    exchange = ", or exchange LAT and LON in the header" if _valid_exchanged(lat, lon) else ""
+    for name, values, limit in (("lat", lat, 90), ("lon", lon, 180)):
+        bad = values.abs() > limit
+        if bad.any():
+            what = f"{name} {values[bad].iloc[0]:g} is not between -{limit} and {limit}"
+            refuse_rows(path, bad, what, "correct or drop the row" + exchange)
+    return lat, lon
+
+
+def refuse_swapped(lat: pd.Series, lon: pd.Series, path: Path) -> None:
+    """Raise GeoclipError when the names lat and lon must be the wrong way round.
+
+    The sign is that two rows or more, and 2 % of all, have a lat out of range while every row would
+    be valid with the names exchanged; fewer rows are called out of range. Photos that all lie
+    between 90° west and 90° east cannot give a swap away.
+    """
+    out = lat.abs() > 90
+    if out.sum() >= max(2, 0.02 * len(lat)) and _valid_exchanged(lat, lon):
+        what = f"lat is {lat[out].iloc[0]:g} while no lon is beyond 90"
+        refuse_rows(
+            path, out, what, "LAT and LON are swapped in the header, exchange the two names"
+        )
+
+
+def _valid_exchanged(lat: pd.Series, lon: pd.Series) -> bool:
+    return not (lon.abs() > 90).any() and not (lat.abs() > 180).any()
+
+
+def refuse_no_coordinates(lat: ArrayLike, rows: pd.Index, path: Path) -> None:
+    """Raise GeoclipError when a row has no coordinates."""
+    empty: NDArray[np.bool_] = np.isnan(np.asarray(lat, dtype=float))
+    bad = pd.Series(empty, index=rows)
+    refuse_rows(path, bad, "lat and lon are missing", "fill them in or drop the row")

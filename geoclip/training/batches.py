@@ -1,0 +1,160 @@
+"""Training photos, their seeded order, and the batches made of them."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geoclip.captions import COUNTRY, CaptionBook, distinct, seeded_uniforms, truth_matrix
+from geoclip.encoders import Encoder
+from geoclip.errors import GeoclipError, PhotoError
+from geoclip.paths import decode_path
+from geoclip.photos import read_photo
+from geoclip.training.augment import augment, to_pixels
+from geoclip.training.settings import TrainingSettings
+from geoclip.training.step import Batch
+from geoclip.training.workers import Workers
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """Labelled training photos: ids (N,), paths (N,) and the gazetteer rows (N,) of their places.
+
+    A photo of which no more than the country is known has the country's row.
+    """
+
+    ids: Sequence[str]
+    paths: Sequence[str]
+    rows: np.ndarray
+
+    def __post_init__(self) -> None:
+        if not len(self.ids):
+            raise GeoclipError("There is no photo to train on; check the split column.")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def countries(self, ancestors: np.ndarray) -> np.ndarray:
+        """Gazetteer rows (N,) of the photos' countries."""
+        return ancestors[self.rows, COUNTRY]
+
+
+def seeded_generator(*key: object) -> np.random.Generator:
+    """Return a generator that depends on `key` alone."""
+    return np.random.default_rng((seeded_uniforms(4, *key) * 2**53).astype(np.uint64))
+
+
+def epoch_order(
+    photos: PhotoSet, ancestors: np.ndarray, settings: TrainingSettings, epoch: int
+) -> np.ndarray:
+    """Order in which photos are seen in an epoch: indices (N,), alike on all workers.
+
+    A permutation, or with `settings.balance` a draw with replacement that favours photos of
+    countries with few of them.
+    """
+    rng = seeded_generator("order", settings.seed, epoch)
+    if not settings.balance:
+        return rng.permutation(len(photos))
+    _, codes, counts = np.unique(
+        photos.countries(ancestors), return_inverse=True, return_counts=True
+    )
+    weights = counts[codes] ** -float(settings.balance)
+    return rng.choice(len(photos), size=len(photos), p=weights / weights.sum())
+
+
+class Batches:
+    """The batches of a training run, by step number, for one worker."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        book: CaptionBook,
+        photos: PhotoSet,
+        settings: TrainingSettings,
+        workers: Workers,
+    ) -> None:
+        self.encoder = encoder
+        self.book = book
+        self.photos = photos
+        self.settings = settings
+        self.workers = workers
+        self.seen_rows = np.unique(photos.rows)
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in an epoch; a set smaller than a batch makes one."""
+        return max(1, len(self.photos) // self.settings.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.steps_per_epoch * self.settings.epochs
+
+    def iterate(self, start: int = 0, threads: int = 2) -> Iterator[tuple[int, Batch]]:
+        """Yield (step, batch) from step `start` on, reading photos one batch ahead."""
+        with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(1) as maker:
+            ahead = maker.submit(self.batch, start, readers) if start < self.steps else None
+            for step in range(start, self.steps):
+                assert ahead is not None
+                batch = ahead.result()
+                ahead = (
+                    maker.submit(self.batch, step + 1, readers) if step + 1 < self.steps else None
+                )
+                yield step, batch
+
+    def batch(self, step: int, readers: ThreadPoolExecutor | None = None) -> Batch:
+        """Make this worker's share of a step's global batch."""
+        epoch = step // self.steps_per_epoch
+        chosen = self._chosen(step)
+        rows = self.photos.rows[chosen]
+        seed = self.settings.seed
+        drawn = [
+            self.book.draw(row, seed, epoch, self.photos.ids[i])
+            for row, i in zip(rows, chosen, strict=True)
+        ]
+        captions = distinct(drawn)
+        own_captions = len(captions)
+        if self.settings.extra_captions:
+            extra = self.book.draw_extra(self.seen_rows, self.settings.extra_captions, seed, step)
+            captions = distinct([*captions, *extra])
+        truth = torch.from_numpy(truth_matrix(rows, captions, self.book.gazetteer.ancestors))
+        texts = [c.text for c in captions[self.workers.share(len(captions))]]
+        tokens = self.encoder.tokenize(texts) if texts else torch.zeros(0, 2, dtype=torch.long)
+        own = chosen[self.workers.share(len(chosen))]
+        load = map if readers is None else readers.map
+        pixels = list(load(lambda i: self._pixels(int(i), epoch), own))
+        return self._stack(pixels, tokens, truth, len(captions) - own_captions)
+
+    def _chosen(self, step: int) -> np.ndarray:
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if self._order[0] != epoch:
+            ancestors = self.book.gazetteer.ancestors
+            self._order = epoch, epoch_order(self.photos, ancestors, self.settings, epoch)
+        size = self.settings.batch_size
+        return self._order[1][position * size : (position + 1) * size]
+
+    def _pixels(self, i: int, epoch: int) -> Tensor | None:
+        size = self.encoder.image_size
+        try:
+            image = read_photo(decode_path(self.photos.paths[i]), short_side=size)
+        except PhotoError:
+            return None
+        if not self.settings.augment:
+            return self.encoder.preprocess(image)
+        rng = seeded_generator("augment", self.settings.seed, epoch, self.photos.ids[i])
+        return to_pixels(augment(image, size, rng), self.encoder.normalization)
+
+    def _stack(
+        self, pixels: list[Tensor | None], tokens: Tensor, truth: Tensor, extra: int
+    ) -> Batch:
+        size, device = self.encoder.image_size, self.encoder.device
+        blank = torch.zeros(3, size, size)
+        filled = [blank if p is None else p for p in pixels]
+        stacked = torch.stack(filled) if filled else blank[None][:0]
+        readable = torch.tensor([p is not None for p in pixels], dtype=torch.bool)
+        parts = (stacked, tokens, truth, readable)
+        return Batch(*(part.to(device) for part in parts), extra=extra)

@@ -1,0 +1,55 @@
+"""Settings of fine-tuning; command-line options are made from them."""
+
+from dataclasses import dataclass
+
+from geoclip.errors import GeoclipError
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How an encoder is fine-tuned; the defaults are StreetCLIP's published recipe.
+
+    `batch_size` counts photos over all workers. `learning_rate` falls linearly to 0 after a
+    linear warm-up over the first `warmup` share of the steps; `text_learning_rate` replaces it
+    for the text tower (0 freezes the tower). `chunk_size` switches gradient caching on: photos
+    and captions pass the towers that many at a time. `balance` draws photos of a country with
+    n of them in proportion to n^(1 - balance). `extra_captions` adds captions of places outside
+    the batch to the GZSL loss. `alpha` is the share of the tuned weights in the final average
+    with the starting ones (WiSE-FT, Wortsman et al. 2022). `distillation` weighs a term that
+    holds image embeddings near the starting encoder's.
+    """
+
+    epochs: int = 3
+    batch_size: int = 128
+    learning_rate: float = 1e-6
+    text_learning_rate: float | None = None
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 1e-3
+    warmup: float = 0.2
+    gradient_clip: float = 1.0
+    loss: str = "clip"
+    target: str = "uniform"
+    extra_captions: int = 0
+    chunk_size: int | None = None
+    precision: str = "fp32"
+    augment: bool = True
+    balance: float = 0.0
+    distillation: float = 0.0
+    alpha: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        choices = {
+            "loss": ("clip", "siglip"),
+            "target": ("uniform", "marginal"),
+            "precision": ("fp32", "bf16"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise GeoclipError(
+                    f"{name} is {getattr(self, name)!r}; use {' or '.join(allowed)}."
+                )
+        if self.epochs < 1 or self.batch_size < 1 or (self.chunk_size or 1) < 1:
+            raise GeoclipError("epochs, batch_size and chunk_size must be at least 1.")
+        if not 0 <= self.alpha <= 1 or not 0 <= self.balance <= 1 or not 0 <= self.warmup <= 1:
+            raise GeoclipError("alpha, balance and warmup must lie between 0 and 1.")

@@ -1,0 +1,166 @@
+"""One training step: the loss over the global batch and its gradients on this worker."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from geoclip.encoders import Encoder
+from geoclip.losses import gzsl_loss, siglip_loss, target_entropy, vision_loss
+from geoclip.training.settings import TrainingSettings
+from geoclip.training.workers import Workers
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This worker's share of a global batch of N photos and C + K distinct captions.
+
+    `pixels` (n, 3, S, S) are its photos and `tokens` (c, L) its captions, both the
+    `Workers.share` of the global order; `truth` (N, C + K) is global, its last `extra` = K
+    columns are captions of no photo; `readable` (n,) is False where a photo could not be read.
+    """
+
+    pixels: Tensor
+    tokens: Tensor
+    truth: Tensor
+    readable: Tensor
+    extra: int = 0
+
+
+def freeze_batch_norm(model: nn.Module) -> None:
+    """Let BatchNorm layers use their running statistics.
+
+    In training mode an embedding would depend on what else is in its chunk or on its worker, so
+    neither gradient caching nor sharing a batch would give the gradient of the whole batch.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+
+
+def contrastive_gradients(
+    encoder: Encoder,
+    batch: Batch,
+    settings: TrainingSettings,
+    workers: Workers | None = None,
+    teacher: Encoder | None = None,
+) -> dict[str, float]:
+    """Add the gradients of ½ (GZSL + vision) over the global batch to the encoder's parameters.
+
+    Every worker computes the loss of all N photos from gathered embeddings and carries its own
+    embeddings' gradients back through its towers; the gradients summed over workers are those of
+    one worker with the whole batch. With `settings.chunk_size` the towers run twice, a chunk at
+    a time, and memory does not grow with the batch (Gao et al. 2021, arXiv 2101.06983).
+    Returns the loss, its terms and the excess over the targets' entropy, in nats.
+    """
+    workers = workers or Workers()
+    n_photos, n_captions = batch.truth.shape
+    towers = (
+        _TowerPass(encoder.image_features, batch.pixels, settings),
+        _TowerPass(encoder.text_features, batch.tokens, settings),
+    )
+    images = workers.gather(towers[0].features, n_photos).requires_grad_()
+    texts = workers.gather(towers[1].features, n_captions).requires_grad_()
+    readable = workers.gather(batch.readable, n_photos)
+    values = _losses(encoder, images[readable], texts, batch.truth[readable], batch.extra, settings)
+    loss = values["loss"]
+    if teacher is not None and settings.distillation:
+        with torch.no_grad():
+            own = _TowerPass(teacher.image_features, batch.pixels, settings).features
+        old = workers.gather(own, n_photos)
+        values["distillation"] = (1 - (images * old).sum(dim=1))[readable].mean()
+        loss = loss + settings.distillation * values["distillation"]
+    loss.backward()
+    _share_scalar_gradients(encoder, workers)
+    for tower, gathered in zip(towers, (images, texts), strict=True):
+        tower.backward(gathered.grad[workers.share(len(gathered))])
+    workers.sum_gradients(encoder.model.parameters())
+    return {name: float(value.detach()) for name, value in values.items()}
+
+
+def _losses(
+    encoder: Encoder,
+    images: Tensor,
+    texts: Tensor,
+    truth: Tensor,
+    extra: int,
+    settings: TrainingSettings,
+) -> dict[str, Tensor]:
+    scale = encoder.log_logit_scale.exp()
+    images, texts = images.float(), texts.float()
+    if settings.loss == "siglip":
+        bias = encoder.logit_bias
+        return {"loss": siglip_loss(images, texts, scale, 0.0 if bias is None else bias, truth)}
+    own = truth.shape[1] - extra
+    gzsl = gzsl_loss(images, texts, scale, truth, settings.target)
+    vision = vision_loss(images, texts[:own], scale, truth[:, :own])
+    floor = (target_entropy(truth) + target_entropy(truth[:, :own].T)) / 2
+    loss = (gzsl + vision) / 2
+    return {"loss": loss, "gzsl": gzsl, "vision": vision, "excess": loss - floor}
+
+
+def _share_scalar_gradients(encoder: Encoder, workers: Workers) -> None:
+    """Every worker holds the whole gradient of the logit scale: divide it before summing."""
+    for scalar in (encoder.log_logit_scale, encoder.logit_bias):
+        if scalar is not None and scalar.grad is not None:
+            scalar.grad /= workers.size
+
+
+class _TowerPass:
+    """Embeddings of one tower's inputs and the way back from their gradients."""
+
+    def __init__(
+        self, encode: Callable[[Tensor], Tensor], inputs: Tensor, settings: TrainingSettings
+    ) -> None:
+        self.encode = encode
+        self.precision = settings.precision
+        self.chunks = inputs.split(settings.chunk_size) if settings.chunk_size else [inputs]
+        self.random_states: list[list[Tensor]] = []
+        if settings.chunk_size:
+            with torch.no_grad():
+                self.features = torch.cat([self._first_pass(chunk) for chunk in self.chunks])
+        else:
+            self.features = self._encode(inputs)
+
+    def _encode(self, chunk: Tensor) -> Tensor:
+        with _autocast(chunk.device, self.precision):
+            return self.encode(chunk)
+
+    def _first_pass(self, chunk: Tensor) -> Tensor:
+        self.random_states.append(_random_states(chunk.device))
+        return self._encode(chunk)
+
+    def backward(self, gradient: Tensor) -> None:
+        """Carry the gradient (n, d) of the embeddings into the tower's parameters."""
+        gradient = gradient.to(self.features.dtype)
+        if not self.random_states:
+            if self.features.requires_grad:
+                self.features.backward(gradient)
+            return
+        after = _random_states(gradient.device)
+        pieces = gradient.split([len(chunk) for chunk in self.chunks])
+        for chunk, piece, states in zip(self.chunks, pieces, self.random_states, strict=True):
+            # Dropout must fall on the same units as in the first pass.
+            _set_random_states(states)
+            features = self._encode(chunk)
+            if features.requires_grad:
+                features.backward(piece)
+        _set_random_states(after)
+
+
+def _autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def _random_states(device: torch.device) -> list[Tensor]:
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+
+
+def _set_random_states(states: list[Tensor]) -> None:
+    torch.set_rng_state(states[0])
+    if len(states) > 1:
+        torch.cuda.set_rng_state(states[1])

@@ -1,0 +1,150 @@
+"""The training run: optimizer, schedule, steps, and the state that lets it go on."""
+
+import json
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from geoclip.captions import CaptionBook, seeded_uniforms
+from geoclip.encoders import Encoder
+from geoclip.errors import GeoclipError
+from geoclip.training.batches import Batches, PhotoSet
+from geoclip.training.interpolation import interpolate_weights
+from geoclip.training.settings import TrainingSettings
+from geoclip.training.step import contrastive_gradients, freeze_batch_norm
+from geoclip.training.workers import Workers
+
+STATE_FILE = "optimizer.safetensors"
+PROGRESS_FILE = "progress.json"
+STATE_NAMES = (STATE_FILE, PROGRESS_FILE)
+"""What a saved folder holds beside the encoder."""
+MAX_LOG_LOGIT_SCALE = math.log(100)
+"""CLIP's own bound on the logit scale (Radford et al. 2021)."""
+
+
+class Trainer:
+    """Fine-tunes an encoder in place, step by step.
+
+    A run that is stopped after any step and continued from its saved state takes the same steps
+    as one that was not: order, captions, augmentation and dropout depend on seed and step alone.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        photos: PhotoSet,
+        book: CaptionBook,
+        settings: TrainingSettings,
+        workers: Workers | None = None,
+    ) -> None:
+        self.encoder = encoder
+        self.settings = settings
+        self.workers = workers or Workers.current()
+        self.batches = Batches(encoder, book, photos, settings, self.workers)
+        self.step = 0
+        needs_start = settings.alpha < 1 or settings.distillation
+        self.start = deepcopy(encoder) if needs_start else None
+        self.optimizer = make_optimizer(encoder, settings)
+
+    def run(self) -> Iterator[dict[str, float]]:
+        """Take the remaining steps, yielding each one's losses, learning rate and position."""
+        encoder, settings = self.encoder, self.settings
+        for step, batch in self.batches.iterate(self.step):
+            encoder.model.train()
+            freeze_batch_norm(encoder.model)
+            torch.manual_seed(
+                int(seeded_uniforms(1, settings.seed, step, self.workers.rank)[0] * 2**62)
+            )
+            rate = schedule(step, self.batches.steps, settings.warmup)
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * rate
+            self.optimizer.zero_grad(set_to_none=True)
+            values = contrastive_gradients(encoder, batch, settings, self.workers, self.start)
+            if settings.gradient_clip:
+                nn.utils.clip_grad_norm_(encoder.model.parameters(), settings.gradient_clip)
+            self.optimizer.step()
+            with torch.no_grad():
+                encoder.log_logit_scale.clamp_(0, MAX_LOG_LOGIT_SCALE)
+            self.step = step + 1
+            yield {
+                **values,
+                "step": self.step,
+                "epoch": step // self.batches.steps_per_epoch,
+                "learning_rate": settings.learning_rate * rate,
+                "logit_scale": float(encoder.log_logit_scale.detach().exp()),
+            }
+
+    @property
+    def finished(self) -> bool:
+        """Whether no step remains."""
+        return self.step >= self.batches.steps
+
+    def finish(self) -> None:
+        """Average the tuned weights with the starting ones as `settings.alpha` says."""
+        self.encoder.model.eval()
+        if self.start is not None and self.settings.alpha < 1:
+            interpolate_weights(self.encoder.model, self.start.model, self.settings.alpha)
+
+    def save(self, folder: Path) -> None:
+        """Write encoder, optimizer state and position; no pickle."""
+        self.encoder.save(folder)
+        names = {p: name for name, p in self.encoder.model.named_parameters()}
+        tensors = {
+            f"{names[p]}/{key}": value.detach().cpu().contiguous()
+            for p, state in self.optimizer.state.items()
+            for key, value in state.items()
+        }
+        save_file(tensors, folder / STATE_FILE)
+        position = {"step": self.step, "steps": self.batches.steps}
+        (folder / PROGRESS_FILE).write_text(json.dumps(position))
+
+    def resume(self, folder: Path) -> None:
+        """Go on from what `save` wrote. Raises GeoclipError if it belongs to another run."""
+        position = json.loads((folder / PROGRESS_FILE).read_text())
+        if position["steps"] != self.batches.steps:
+            raise GeoclipError(
+                f"{folder} was saved by a run of {position['steps']} steps, this one has "
+                f"{self.batches.steps}; use the same photos and settings or another folder."
+            )
+        weights = next(p for p in sorted(folder.glob("*.safetensors")) if p.name != STATE_FILE)
+        self.encoder.model.load_state_dict(load_file(weights))
+        parameters = dict(self.encoder.model.named_parameters())
+        for key, value in load_file(folder / STATE_FILE).items():
+            name, field = key.rsplit("/", 1)
+            place = "cpu" if field == "step" else parameters[name].device
+            self.optimizer.state[parameters[name]][field] = value.to(place)
+        self.step = position["step"]
+
+
+def schedule(step: int, steps: int, warmup: float) -> float:
+    """Share of the peak learning rate: linear warm-up, then linear decay to 0."""
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return max(0.0, (steps - step) / max(1, steps - rising))
+
+
+def make_optimizer(encoder: Encoder, settings: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW with a learning rate for each tower; no weight decay on biases, norms and scales."""
+    text_rate = settings.text_learning_rate
+    text_rate = settings.learning_rate if text_rate is None else text_rate
+    texts = {id(p) for p in encoder.tower_parameters("text")}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in encoder.model.parameters():
+        rate = text_rate if id(parameter) in texts else settings.learning_rate
+        decay = settings.weight_decay if parameter.ndim >= 2 else 0.0
+        parameter.requires_grad_(rate > 0)
+        if rate > 0:
+            groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "lr": rate, "peak_lr": rate, "weight_decay": decay}
+            for (rate, decay), parameters in groups.items()
+        ],
+        betas=settings.betas,
+    )

@@ -1,0 +1,1 @@
+"""Ray programs: each is `python -m pipelines.NAME`."""

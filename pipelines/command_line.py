@@ -1,0 +1,63 @@
+"""What the command lines of all programs share."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from geoclip.errors import GeoclipError
+
+BAD_INPUT = 2
+Settings = TypeVar("Settings")
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a program; an error a user can mend is one sentence and exit code 2."""
+    try:
+        main()
+    except GeoclipError as problem:
+        print(f"geoclip: {problem}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except Exception as problem:
+        cause = _user_error(problem)
+        if cause is None:
+            raise
+        print(f"geoclip: {cause}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+def _user_error(problem: BaseException | None) -> GeoclipError | None:
+    """Find the GeoclipError that a Ray worker raised, however deeply it is wrapped."""
+    seen: set[int] = set()
+    while problem is not None and id(problem) not in seen:
+        if isinstance(problem, GeoclipError):
+            return problem
+        seen.add(id(problem))
+        inner = getattr(problem, "worker_failures", None)
+        wrapped = next(iter(inner.values())) if inner else getattr(problem, "cause", None)
+        problem = wrapped or problem.__cause__ or problem.__context__
+    return None
+
+
+def add_settings(parser: argparse.ArgumentParser, settings: type, defaults: Any = None) -> None:
+    """Add an option for every field of a settings dataclass, with its default."""
+    group = parser.add_argument_group(f"{settings.__name__} (see its docstring)")
+    hints = get_type_hints(settings)
+    for field in fields(settings):
+        default = getattr(defaults, field.name) if defaults is not None else field.default
+        option = f"--{field.name.replace('_', '-')}"
+        choices = [kind for kind in get_args(hints[field.name]) if kind is not type(None)]
+        kind = choices[0] if choices else hints[field.name]
+        if default is MISSING or (get_args(hints[field.name])[1:] == (float,) and kind is float):
+            group.add_argument(option, type=float, nargs=2, default=default)
+        elif kind is bool:
+            group.add_argument(option, action=argparse.BooleanOptionalAction, default=default)
+        else:
+            group.add_argument(option, type=kind, default=default)
+
+
+def read_settings(arguments: argparse.Namespace, settings: type[Settings]) -> Settings:
+    """Make the settings dataclass from parsed options."""
+    values = {field.name: getattr(arguments, field.name) for field in fields(settings)}  # type: ignore[arg-type]
+    return settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

@@ -1,0 +1,86 @@
+"""Embed a gazetteer's places with an encoder's text tower.
+
+    python -m pipelines.embed_places --model NAME --out DIR
+
+Actors load the encoder once and encode the prompts of a share of the places each. The folder is
+the place index that `locate_photos` and `geoclip locate` read.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import ray
+
+from geoclip.captions import CaptionBook, CaptionSettings
+from geoclip.encoders import load_encoder
+from geoclip.index import PlaceIndex, embed_rows, index_key
+from geoclip.memory import keep_freed_memory
+from pipelines.cluster import ray_session
+from pipelines.command_line import run
+from pipelines.write_captions import read_gazetteer
+
+BATCH = 2048
+
+
+class PlaceEmbedder:
+    """Encodes the prompts of batches of gazetteer rows."""
+
+    def __init__(self, model: str, gazetteer: Path | None, wording: CaptionSettings) -> None:
+        keep_freed_memory()
+        self.encoder = load_encoder(model)
+        self.book = CaptionBook(read_gazetteer(gazetteer), wording)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Rows (n,) → embeddings (n, d)."""
+        rows = batch["id"]
+        return {"row": rows, "embedding": embed_rows(self.encoder, self.book, rows)}
+
+
+def embed_places(
+    model: str,
+    out: Path,
+    gazetteer: Path | None = None,
+    wording: CaptionSettings | None = None,
+    actors: int = 2,
+) -> PlaceIndex:
+    """Write the place index of an encoder and return it; it is kept if it is there already."""
+    wording = wording or CaptionSettings()
+    places = read_gazetteer(gazetteer)
+    key = index_key(load_encoder(model), places, wording)
+    if (out / "index.json").is_file() and PlaceIndex.read(out).key == key:
+        print(f"Place index in {out} is up to date.")
+        return PlaceIndex.read(out)
+    embedded = (
+        ray.data.range(len(places))
+        .map_batches(
+            PlaceEmbedder,
+            fn_constructor_args=(model, gazetteer, wording),
+            compute=ray.data.ActorPoolStrategy(size=actors),
+            batch_size=BATCH,
+            num_cpus=0.5,
+        )
+        .take_all()
+    )
+    embeddings = np.empty((len(places), len(embedded[0]["embedding"])), np.float32)
+    embeddings[[item["row"] for item in embedded]] = [item["embedding"] for item in embedded]
+    index = PlaceIndex(embeddings, key)
+    index.save(out)
+    print(f"{len(index):,} places embedded in {out}.")
+    return index
+
+
+def main() -> None:
+    """Embed places from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="a known name, a folder or hf:ID")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--gazetteer", type=Path)
+    parser.add_argument("--actors", type=int, default=2)
+    arguments = parser.parse_args()
+    with ray_session():
+        embed_places(arguments.model, arguments.out, arguments.gazetteer, actors=arguments.actors)
+
+
+if __name__ == "__main__":
+    run(main)

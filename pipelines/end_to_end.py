@@ -1,0 +1,174 @@
+"""The main job: captions → fine-tuning → hierarchical zero-shot prediction → accuracy by distance.
+
+    python -m pipelines.end_to_end                       # the demonstration planet
+    python -m pipelines.end_to_end --photos photos.csv   # real photos
+
+Writes report.json, predictions.parquet, map.html and the fine-tuned encoder under --out.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from geoclip.captions import CaptionSettings
+from geoclip.demo import Planet, PlanetSettings
+from geoclip.known_models import CHECKPOINTS
+from geoclip.maps import write_map
+from geoclip.model_settings import ModelSettings
+from geoclip.ranking import RankingSettings
+from geoclip.splits import TRAIN
+from geoclip.training.settings import TrainingSettings
+from pipelines.cluster import ray_session
+from pipelines.command_line import add_settings, read_settings, run
+from pipelines.embed_places import embed_places
+from pipelines.evaluate_guesses import evaluate_guesses
+from pipelines.locate_photos import locate_photos
+from pipelines.report_table import print_report
+from pipelines.train_encoder import train_encoder
+from pipelines.write_captions import read_gazetteer, write_captions
+
+START = CHECKPOINTS / "planet-start"
+START_NOTE = (
+    "image tower with random weights; text tower taught the packaged gazetteer, so that captions "
+    "of near places lie near: it knows where every country is, also those never trained on"
+)
+DEFAULTS = TrainingSettings(
+    epochs=5, batch_size=128, learning_rate=1e-3, text_learning_rate=0.0, weight_decay=0.05
+)
+RANKING = RankingSettings()
+console = Console(stderr=True)
+
+
+@contextmanager
+def stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    """Say which step runs and keep how long it took."""
+    console.print(f"[bold]{name}[/bold] …")
+    began = time.monotonic()
+    yield
+    seconds[name] = round(time.monotonic() - began, 1)
+    console.print(f"  {seconds[name]:.0f} s")
+
+
+def end_to_end(
+    out: Path,
+    photos: list[Path] | None = None,
+    start: str | None = None,
+    settings: TrainingSettings = DEFAULTS,
+    *,
+    gazetteer: Path | None = None,
+    workers: int = 2,
+    use_gpu: bool = False,
+    planet: PlanetSettings | None = None,
+) -> dict[str, Any]:
+    """Run the whole pipeline and return the report that is in `out`/report.json."""
+    out.mkdir(parents=True, exist_ok=True)
+    start = start or str(START)
+    places, wording, seconds = read_gazetteer(gazetteer), CaptionSettings(), {}
+    if not photos:
+        with stage("Draw the demonstration planet", seconds):
+            world = Planet(places, planet or PlanetSettings(seed=settings.seed))
+            photos = [world.write(out / "planet", jobs=workers)]
+    with ray_session():
+        with stage("Write captions", seconds):
+            table = write_captions(
+                photos, out / "captions.parquet", gazetteer, wording, settings.seed
+            )
+        held_out = table[(table["split"] != TRAIN) & table["lat"].notna()]
+        gpus = 1 if use_gpu else 0
+
+        def predict(model: str, name: str) -> pd.DataFrame:
+            embed_places(model, out / "places" / name, gazetteer, wording, workers)
+            index = out / "places" / name
+            return locate_photos(
+                held_out, model, index, gazetteer, RANKING, actors=workers, gpus=gpus
+            )
+
+        with stage("Locate before fine-tuning", seconds):
+            before = predict(start, "before")
+        with stage("Fine-tune", seconds):
+            tuned = train_encoder(
+                out / "captions.parquet",
+                start,
+                out,
+                settings,
+                gazetteer=gazetteer,
+                wording=wording,
+                workers=workers,
+                use_gpu=use_gpu,
+            )
+            ModelSettings(wording, RANKING).write(tuned)
+        with stage("Locate after fine-tuning", seconds):
+            after = predict(str(tuned), "after")
+    with stage("Evaluate", seconds):
+        report = evaluate_guesses(table, {"before": before, "after": after}, places)
+    report.update(_about(start, settings, table, seconds))
+    _write(out, report, after, held_out)
+    return report
+
+
+def _about(
+    start: str, settings: TrainingSettings, table: pd.DataFrame, seconds: dict[str, float]
+) -> dict[str, Any]:
+    """What a reader of the figures has to know."""
+    is_ours = Path(start) == START
+    return {
+        "starting_point": {
+            "model": START.name if is_ours else start,
+            "note": START_NOTE if is_ours else "",
+        },
+        "training": asdict(settings),
+        "ranking": asdict(RANKING),
+        "photos": {str(k): int(v) for k, v in table["split"].value_counts().items()},
+        "seconds": seconds,
+    }
+
+
+def _write(out: Path, report: dict[str, Any], after: pd.DataFrame, held_out: pd.DataFrame) -> None:
+    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    after.to_parquet(out / "predictions.parquet", index=False)
+    truth = held_out[["path", "lat", "lon"]]
+    write_map(after[after["rank"] == 1], out / "map.html", truth, title="Held-out photos")
+    print_report(report)
+    for name, what in (
+        ("report.json", "all figures"),
+        ("predictions.parquet", "ranked places of every held-out photo"),
+        ("map.html", "predictions and truth, opens in a browser without network"),
+        ("encoder", "the fine-tuned encoder; use it with: geoclip locate PATH --model"),
+    ):
+        print(f"{out / name}: {what}")
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--photos", type=Path, action="append", help="photo table; may be repeated")
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"))
+    parser.add_argument("--model", help="encoder to start from (default: planet-start)")
+    parser.add_argument("--gazetteer", type=Path, help="places other than the packaged ones")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--gpu", action="store_true", help="one GPU a worker")
+    add_settings(parser, TrainingSettings, DEFAULTS)
+    arguments = parser.parse_args()
+    end_to_end(
+        arguments.out,
+        arguments.photos,
+        arguments.model,
+        read_settings(arguments, TrainingSettings),
+        gazetteer=arguments.gazetteer,
+        workers=arguments.workers,
+        use_gpu=arguments.gpu,
+    )
+
+
+if __name__ == "__main__":
+    run(main)

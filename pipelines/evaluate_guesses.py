@@ -1,0 +1,74 @@
+"""Measure predictions against a photo table: distances, classes, seen and unseen.
+
+    python -m pipelines.evaluate_guesses --predictions predictions.parquet \\
+        --captions captions.parquet --out report.json
+
+The figures are per location, each split beside the best constant answer chosen on the training
+photos and beside chance; S, U and H are over all evaluated splits.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from geoclip.gazetteer import Gazetteer
+from geoclip.report import baseline_figures, gzsl_figures, locations, split_figures
+from geoclip.splits import TRAIN
+from pipelines.cluster import ROOT, check_checkout
+from pipelines.command_line import run
+from pipelines.write_captions import read_gazetteer
+
+
+def answers(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The first-ranked answer of each location (index), those that were read."""
+    first = predictions[(predictions["rank"] == 1) & (predictions["status"] == "ok")]
+    return first.drop_duplicates("location_id").set_index("location_id")
+
+
+def evaluate_guesses(
+    captions: pd.DataFrame, predictions: dict[str, pd.DataFrame], gazetteer: Gazetteer
+) -> dict[str, Any]:
+    """Return the `splits` and `gzsl` parts of the report.
+
+    `predictions` has a table under each name ("before", "after"); `captions` is the table of
+    `write_captions`, with the places of training and evaluated photos.
+    """
+    train = captions[captions["split"] == TRAIN]
+    train_rows = gazetteer.rows(train["place_id"])
+    answered = {name: answers(table) for name, table in predictions.items()}
+    report: dict[str, Any] = {"splits": {}, "gzsl": {}}
+    held_out = captions[captions["split"] != TRAIN]
+    for split, photos in held_out.groupby("split"):
+        truth = locations(photos)
+        figures = {n: split_figures(a, truth, gazetteer) for n, a in answered.items()}
+        figures.update(baseline_figures(locations(train), truth, gazetteer))
+        report["splits"][str(split)] = figures
+    for name, table in answered.items():
+        for level, figures in gzsl_figures(
+            table, locations(held_out), train_rows, gazetteer
+        ).items():
+            report["gzsl"].setdefault(level, {})[name] = figures
+    return report
+
+
+def main() -> None:
+    """Evaluate from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--predictions", type=Path, required=True)
+    parser.add_argument("--captions", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--gazetteer", type=Path)
+    arguments = parser.parse_args()
+    check_checkout(ROOT)
+    predictions = {"after": pd.read_parquet(arguments.predictions)}
+    places = read_gazetteer(arguments.gazetteer)
+    report = evaluate_guesses(pd.read_parquet(arguments.captions), predictions, places)
+    arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"Figures of {', '.join(report['splits'])} in {arguments.out}.")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,191 @@
+"""Fine-tune an encoder on captioned photos, on Ray Train workers.
+
+    python -m pipelines.train_encoder --captions captions.parquet --start NAME --out DIR
+
+The contrast set is the global batch of all workers. Checkpoints hold weights, optimizer state and
+position; the same command continues a run that was stopped. The fine-tuned encoder is in
+DIR/encoder, the curve of losses in DIR/losses.csv.
+"""
+
+import argparse
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import ray.train
+import ray.train.torch
+import torch
+
+from geoclip.captions import CaptionBook, CaptionSettings
+from geoclip.encoders import load_encoder
+from geoclip.errors import GeoclipError
+from geoclip.gazetteer import Gazetteer
+from geoclip.memory import keep_freed_memory
+from geoclip.splits import TRAIN
+from geoclip.training.batches import PhotoSet
+from geoclip.training.settings import TrainingSettings
+from geoclip.training.trainer import STATE_NAMES, Trainer
+from pipelines.cluster import ray_session
+from pipelines.command_line import add_settings, read_settings, run
+from pipelines.write_captions import read_gazetteer
+
+RUN_NAME = "training"
+ENCODER = "encoder"
+LOSSES_FILE = "losses.csv"
+CHECKPOINTS_KEPT = 2
+
+
+def photo_set(captions: pd.DataFrame, gazetteer: Gazetteer) -> PhotoSet:
+    """Make the training photos of a table of captions."""
+    train = captions[captions["split"] == TRAIN]
+    rows = gazetteer.rows(train["place_id"])
+    return PhotoSet(train["photo_id"].tolist(), train["path"].tolist(), rows)
+
+
+def train_on_worker(config: dict[str, Any]) -> None:
+    """Train on one of the workers; all report, the first one writes checkpoints."""
+    keep_freed_memory()
+    torch.set_num_threads(config["threads"])
+    device = ray.train.torch.get_device()
+    encoder = load_encoder(config["start"], str(device))
+    book = CaptionBook(read_gazetteer(config["gazetteer"]), CaptionSettings(**config["wording"]))
+    captions = pd.read_parquet(config["captions"])
+    settings = TrainingSettings(**config["settings"])
+    trainer = Trainer(encoder, photo_set(captions, book.gazetteer), book, settings)
+    records: list[Any] = []
+    latest = ray.train.get_checkpoint()
+    if latest is not None:
+        with latest.as_directory() as folder:
+            trainer.resume(Path(folder))
+            records = pd.read_csv(Path(folder) / LOSSES_FILE).to_dict("records")
+    progress = Progress(trainer, records, first=ray.train.get_context().get_world_rank() == 0)
+    for record in trainer.run():
+        progress.records.append(record)
+        if trainer.step % config["checkpoint_every"] == 0 and not trainer.finished:
+            progress.report()
+    trainer.finish()
+    progress.report()
+
+
+@dataclass
+class Progress:
+    """The losses so far, and how they and the weights are reported to Ray Train."""
+
+    trainer: Trainer
+    records: list[dict[str, float]]
+    first: bool
+
+    def report(self) -> None:
+        """Report the last step; the first worker adds a checkpoint. All workers must call this."""
+        metrics = self.records[-1] if self.records else {}
+        if not self.first:
+            ray.train.report(metrics)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            self.trainer.save(Path(folder))
+            pd.DataFrame(self.records).to_csv(Path(folder) / LOSSES_FILE, index=False)
+            checkpoint = ray.train.Checkpoint.from_directory(folder)
+            ray.train.report(metrics, checkpoint=checkpoint)
+
+
+def train_encoder(
+    captions: Path,
+    start: str,
+    out: Path,
+    settings: TrainingSettings,
+    *,
+    gazetteer: Path | None = None,
+    wording: CaptionSettings | None = None,
+    workers: int = 2,
+    use_gpu: bool = False,
+    checkpoint_every: int = 500,
+) -> Path:
+    """Fine-tune `start` and return the folder of the tuned encoder."""
+    check_photos(captions)
+    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)) // workers)
+    config = {
+        "captions": str(captions.absolute()),
+        "start": _absolute(start),
+        "gazetteer": gazetteer and gazetteer.absolute(),
+        "settings": asdict(settings),
+        "wording": asdict(wording or CaptionSettings()),
+        "threads": cpus,
+        "checkpoint_every": checkpoint_every,
+    }
+    trainer = ray.train.torch.TorchTrainer(
+        train_on_worker,
+        train_loop_config=config,
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=workers, use_gpu=use_gpu, resources_per_worker={"CPU": 0.9 * cpus}
+        ),
+        run_config=ray.train.RunConfig(
+            name=RUN_NAME,
+            storage_path=str(out.absolute()),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
+            failure_config=ray.train.FailureConfig(max_failures=3),
+        ),
+    )
+    result = trainer.fit()
+    return _collect(result, out, start)
+
+
+def check_photos(captions: Path) -> None:
+    """Refuse an empty training set before any worker is started."""
+    table = pd.read_parquet(captions, columns=["split"])
+    if not (table["split"] == TRAIN).any():
+        raise GeoclipError(
+            f"{captions} has no photo in split '{TRAIN}'; name the training photos so."
+        )
+
+
+def _absolute(name: str) -> str:
+    """A folder's absolute path, since workers run elsewhere; other names stay."""
+    return str(Path(name).absolute()) if Path(name).is_dir() else name
+
+
+def _collect(result: ray.train.Result, out: Path, start: str) -> Path:
+    """Copy the last checkpoint's encoder and the losses of all its steps to `out`."""
+    if result.checkpoint is None:
+        raise GeoclipError(f"Training {start} wrote no checkpoint; see Ray's log in {out}.")
+    folder = out / ENCODER
+    with result.checkpoint.as_directory() as checkpoint:
+        shutil.copy(Path(checkpoint) / LOSSES_FILE, out / LOSSES_FILE)
+        state = shutil.ignore_patterns(*STATE_NAMES, LOSSES_FILE)
+        shutil.copytree(checkpoint, folder, dirs_exist_ok=True, ignore=state)
+    losses = pd.read_csv(out / LOSSES_FILE)
+    print(
+        f"Fine-tuned encoder in {folder}, losses of {len(losses):,} steps in {out / LOSSES_FILE}."
+    )
+    return folder
+
+
+def main() -> None:
+    """Fine-tune from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--captions", type=Path, required=True)
+    parser.add_argument("--start", required=True, help="a known name, a folder or hf:ID")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--gazetteer", type=Path)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--gpu", action="store_true", help="one GPU a worker")
+    parser.add_argument("--checkpoint-every", type=int, default=500, help="steps")
+    add_settings(parser, TrainingSettings)
+    arguments = parser.parse_args()
+    with ray_session():
+        train_encoder(
+            arguments.captions,
+            arguments.start,
+            arguments.out,
+            read_settings(arguments, TrainingSettings),
+            gazetteer=arguments.gazetteer,
+            workers=arguments.workers,
+            use_gpu=arguments.gpu,
+            checkpoint_every=arguments.checkpoint_every,
+        )
+
+
+if __name__ == "__main__":
+    run(main)

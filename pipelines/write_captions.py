@@ -1,0 +1,102 @@
+"""Captions for geotagged photos: photo table and gazetteer in, Parquet out.
+
+    python -m pipelines.write_captions --photos photos.csv --out captions.parquet
+
+Each row of the output has the photo table's columns, `place_row` and `place_id` (the nearest
+gazetteer city in the photo's country, or the country where no more is known) and one `caption`.
+Training draws a photo's caption anew in every epoch; the stored one is for reading and for other
+programs. Photos that are not there are listed in `OUT-missing.csv` and left out.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+import ray
+
+from geoclip.captions import CaptionBook, CaptionSettings
+from geoclip.errors import GeoclipError
+from geoclip.gazetteer import Gazetteer
+from geoclip.labels import place_rows
+from geoclip.paths import decode_path
+from geoclip.photo_table import read_photo_table
+from geoclip.splits import with_splits
+from pipelines.cluster import ray_session
+from pipelines.command_line import run
+
+BATCH = 4096
+
+
+class Captioner:
+    """Names the place of each photo of a batch and draws its caption."""
+
+    def __init__(self, gazetteer: Path | None, settings: CaptionSettings, seed: int) -> None:
+        self.book = CaptionBook(read_gazetteer(gazetteer), settings)
+        self.seed = seed
+
+    def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
+        """Add place_row, place_id, caption and `there` to a batch of photos."""
+        gazetteer = self.book.gazetteer
+        rows = place_rows(batch, gazetteer)
+        pairs = zip(rows.tolist(), batch["photo_id"], strict=True)
+        return batch.assign(
+            place_row=rows,
+            place_id=gazetteer.ids[rows].astype(str),
+            place_country=gazetteer.country_codes[rows].astype(str),
+            caption=[self.book.draw(row, self.seed, 0, photo).text for row, photo in pairs],
+            there=[decode_path(path).is_file() for path in batch["path"]],
+        )
+
+
+def read_gazetteer(path: Path | None) -> Gazetteer:
+    """Read the gazetteer at `path`, the packaged one without it."""
+    return Gazetteer.default() if path is None else Gazetteer.read(path)
+
+
+def write_captions(
+    photo_tables: list[Path],
+    out: Path,
+    gazetteer: Path | None = None,
+    settings: CaptionSettings | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Write the captions of the photos to a Parquet file and return its table."""
+    photos = ray.data.from_pandas(read_photo_table(photo_tables))
+    captioned = photos.map_batches(
+        Captioner,
+        fn_constructor_args=(gazetteer, settings or CaptionSettings(), seed),
+        compute=ray.data.ActorPoolStrategy(size=1),
+        batch_size=BATCH,
+        batch_format="pandas",
+        num_cpus=0.5,
+    ).to_pandas()
+    table = with_splits(captioned, captioned.pop("place_country"), seed)
+    missing = table[~table["there"]]
+    if len(missing):
+        missing[["photo_id", "path"]].to_csv(out.with_name(f"{out.stem}-missing.csv"), index=False)
+    table = table[table["there"]].drop(columns="there").reset_index(drop=True)
+    if table.empty:
+        raise GeoclipError(
+            f"None of the {len(missing)} photos of {photo_tables[0]} is where the table says, the "
+            f"first is {missing['path'].iloc[0]}; paths are relative to the table."
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(out, index=False)
+    print(f"{len(table):,} captions in {out}; {len(missing)} photos are missing.")
+    return table
+
+
+def main() -> None:
+    """Write captions from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, action="append", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--gazetteer", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    with ray_session():
+        write_captions(arguments.photos, arguments.out, arguments.gazetteer, seed=arguments.seed)
+
+
+if __name__ == "__main__":
+    run(main)
