@@ -8,44 +8,24 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from string import Formatter
 
 import numpy as np
 
+from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
-from geoclip.place import LEVELS
-
-COUNTRY, REGION, CITY = range(len(LEVELS))
+from geoclip.place import CITY, COUNTRY, LEVELS
 
 TRUE, FALSE, UNKNOWN = 1, 0, -1
 """Values of a truth matrix."""
 
-COUNTRIES_WITH_ARTICLE = frozenset(
-    [
-        "AE",
-        "BS",
-        "CD",
-        "CF",
-        "CG",
-        "CZ",
-        "DO",
-        "FK",
-        "GB",
-        "GM",
-        "KM",
-        "KY",
-        "MH",
-        "MP",
-        "MV",
-        "NL",
-        "PH",
-        "SB",
-        "SC",
-        "TC",
-        "US",
-        "VG",
-        "VI",
-    ]
-)
+# fmt: off
+COUNTRIES_WITH_ARTICLE = frozenset([
+    "AE", "AX", "BQ", "BS", "CC", "CD", "CF", "CG", "CK", "DO", "FK",
+    "FO", "GB", "GM", "IM", "IO", "KM", "KY", "MH", "MP", "MV", "NL",
+    "PH", "PN", "SB", "SC", "TC", "TF", "UM", "US", "VG", "VI",
+])
+# fmt: on
 """ISO codes of countries whose English name takes "the" within a sentence."""
 
 
@@ -55,7 +35,8 @@ class CaptionSettings:
 
     A training caption keeps the city with probability `keep_city` and the region with
     probability `keep_region`; the country always stays. The prompt templates are averaged at
-    prediction; one that names a region is left out for a city that lies in none.
+    prediction; one that names a region is left out for a city that lies in none. A template may
+    name the opening, its own level and those above. Raises GeoclipError for any other.
     """
 
     opening: str = "A Street View photo"
@@ -68,9 +49,31 @@ class CaptionSettings:
         "{opening} close to the town of {city} in the region of {region} in {country}.",
     )
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.keep_city <= 1 and 0 <= self.keep_region <= 1):
+            raise GeoclipError(
+                f"keep_city {self.keep_city} and keep_region {self.keep_region} are "
+                "probabilities; give numbers from 0 to 1."
+            )
+        for level in range(len(LEVELS)):
+            _check_templates(self.prompts(level), level)
+
     def prompts(self, level: int) -> tuple[str, ...]:
         """Return the templates of a level (0 country, 1 region, 2 city)."""
         return (self.country_prompts, self.region_prompts, self.city_prompts)[level]
+
+
+def _check_templates(templates: Sequence[str], level: int) -> None:
+    allowed = {"opening", *LEVELS[: level + 1]}
+    try:
+        named = [{field for _, field, *_ in Formatter().parse(t)} - {None} for t in templates]
+    except (TypeError, ValueError):  # no text, or a lone brace
+        named = []
+    if isinstance(templates, str) or not named or not all(names <= allowed for names in named):
+        raise GeoclipError(
+            f"{LEVELS[level]}_prompts {templates!r} is no list of templates; give at least one, "
+            f"which names nothing but {', '.join(f'{{{name}}}' for name in sorted(allowed))}."
+        )
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,9 @@ class Caption:
 
 
 def seeded_uniforms(count: int, *key: object) -> np.ndarray:
-    """Return `count` numbers in [0, 1) that depend on `key` alone, alike on every machine."""
-    digest = hashlib.blake2b("\x1f".join(map(str, key)).encode(errors="surrogateescape"))
-    words = np.frombuffer(digest.digest()[: 8 * count], dtype="<u8")
+    """Return `count` (at most 8) numbers in [0, 1) that depend on `key` alone, on any machine."""
+    digest = hashlib.blake2b("\x1f".join(map(str, key)).encode(errors="surrogatepass"))
+    words = np.frombuffer(digest.digest(), dtype="<u8", count=count)
     return (words >> np.uint64(11)).astype(float) / 2**53
 
 
@@ -130,14 +133,20 @@ class CaptionBook:
         return self.caption(row, city < self.settings.keep_city, region < self.settings.keep_region)
 
     def draw_extra(self, rows: np.ndarray, count: int, seed: int, step: int) -> list[Caption]:
-        """Draw captions of `count` further places among `rows`, alike on all workers."""
+        """Draw captions of at most `count` further places among `rows`, alike on all workers.
+
+        Captions that come out alike are given once, so there may be fewer.
+        """
         number = int.from_bytes(hashlib.blake2b(f"{seed} {step}".encode()).digest()[:8], "little")
         rng = np.random.default_rng(number)
         chosen = rng.choice(rows, size=min(count, len(rows)), replace=False)
-        return [self.draw(int(row), seed, step, f"extra {row}") for row in chosen]
+        return distinct([self.draw(int(row), seed, step, f"extra {row}") for row in chosen])
 
     def prompts(self, row: int) -> list[str]:
-        """Return the prompts whose embeddings are averaged for the place in `row`."""
+        """Return the prompts whose embeddings are averaged for the place in `row`.
+
+        Where every template names a region and the place has none, that is its training caption.
+        """
         country, region, city = self.gazetteer.ancestors[row]
         names = {
             "opening": self.settings.opening,
@@ -146,8 +155,8 @@ class CaptionBook:
             "city": self.gazetteer.names[city] if city >= 0 else "",
         }
         templates = self.settings.prompts(self.gazetteer.levels[row])
-        usable = [t for t in templates if region >= 0 or "{region}" not in t] or templates
-        return [template.format(**names) for template in usable]
+        usable = [t for t in templates if region >= 0 or "{region}" not in t]
+        return [template.format(**names) for template in usable] or [self.text(row)]
 
     @cached_property
     def _rows_by_text(self) -> dict[str, tuple[int, ...]]:
@@ -176,7 +185,8 @@ def truth_matrix(
     the caption names is the photo's own or an ancestor of it, UNKNOWN where one lies below the
     photo's (too coarse) label, FALSE elsewhere.
     """
-    owners = np.repeat(np.arange(len(captions)), [len(c.rows) for c in captions])
+    sizes = np.array([len(c.rows) for c in captions], dtype=np.int64)
+    owners = np.repeat(np.arange(len(captions)), sizes)
     named = np.fromiter((row for c in captions for row in c.rows), dtype=np.int64)
     photo_chains = ancestors[photo_rows]  # (N, 3)
     named_chains = ancestors[named]  # (M, 3)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
-
-COUNTRY, REGION, CITY = range(3)
+from geoclip.place import COUNTRY, REGION
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,10 @@ class Hierarchy:
 
     @classmethod
     def of(cls, gazetteer: Gazetteer) -> "Hierarchy":
-        """Sort a gazetteer's cities by country and region."""
+        """Sort a gazetteer's cities by country and region; GeoclipError where it has none."""
         cities = gazetteer.level_rows("city")
+        if not len(cities):
+            raise GeoclipError(f"{gazetteer!r} has no city to rank; add places to it.")
         chains = gazetteer.ancestors[cities]
         order = np.lexsort((cities, chains[:, REGION], chains[:, COUNTRY]))
         cities, chains = cities[order], chains[order]

@@ -3,15 +3,17 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 
-from geoclip.captions import CaptionBook, CaptionSettings
+from geoclip.captions import COUNTRIES_WITH_ARTICLE, CaptionBook, CaptionSettings
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
 
@@ -25,7 +27,8 @@ ABOUT_FILE = "index.json"
 def index_key(encoder: "Encoder", gazetteer: Gazetteer, settings: CaptionSettings) -> str:
     """Hash of all that an index depends on: text tower, gazetteer and prompts."""
     prompts = {k: v for k, v in asdict(settings).items() if not k.startswith("keep_")}
-    parts = [encoder.fingerprint(), gazetteer.fingerprint, json.dumps(prompts, sort_keys=True)]
+    wording = json.dumps([prompts, sorted(COUNTRIES_WITH_ARTICLE)], sort_keys=True)
+    parts = [encoder.fingerprint(), gazetteer.fingerprint, wording]
     return sha256("\n".join(parts).encode()).hexdigest()[:20]
 
 
@@ -58,18 +61,28 @@ class PlaceIndex:
     def read(cls, folder: Path) -> "PlaceIndex":
         """Read a saved index, memory-mapped. Raises GeoclipError if it is damaged."""
         try:
-            key = json.loads((folder / ABOUT_FILE).read_text())["key"]
-            embeddings = np.load(folder / EMBEDDINGS_FILE, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise GeoclipError(f"{folder} holds no readable place index; delete it.") from error
+            about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
+            key, shape = str(about["key"]), (int(about["places"]), int(about["width"]))
+            embeddings = np.lib.format.open_memmap(folder / EMBEDDINGS_FILE, mode="r")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise GeoclipError(
+                f"{folder} holds no readable place index ({error}); delete it and make it anew."
+            ) from error
+        if embeddings.shape != shape or embeddings.dtype != np.float32:
+            raise GeoclipError(
+                f"{folder} holds a place index of which {EMBEDDINGS_FILE} and {ABOUT_FILE} do not "
+                "belong together; delete it and make it anew."
+            )
         return cls(embeddings, key)
 
     def save(self, folder: Path) -> None:
         """Write the index; the key comes last, so that a half-written one is never taken."""
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / EMBEDDINGS_FILE, lambda f: np.save(f, self.embeddings))
-        about = json.dumps({"key": self.key, "places": len(self)}).encode()
-        _replace(folder / ABOUT_FILE, lambda f: f.write(about))
+        embeddings = np.asarray(self.embeddings, dtype=np.float32)
+        _replace(folder / EMBEDDINGS_FILE, lambda f: np.save(f, embeddings))
+        places, width = self.embeddings.shape
+        about = {"key": self.key, "places": places, "width": width}
+        _replace(folder / ABOUT_FILE, lambda f: f.write(json.dumps(about).encode()))
 
     @classmethod
     def cached(
@@ -86,18 +99,13 @@ class PlaceIndex:
         """
         key = index_key(encoder, gazetteer, settings or CaptionSettings())
         home = (folder or cache_folder()) / key
-        if (home / ABOUT_FILE).is_file():
-            try:
-                index = cls.read(home)
-                if index.key == key and len(index) == len(gazetteer):
-                    return index
-            except GeoclipError:
-                pass
+        with suppress(GeoclipError):
+            index = cls.read(home)
+            if index.key == key and len(index) == len(gazetteer):
+                return index
         index = cls.build(encoder, gazetteer, settings)
-        try:
+        with suppress(OSError):
             index.save(home)
-        except OSError:
-            pass
         return index
 
 
@@ -111,15 +119,23 @@ def embed_rows(encoder: "Encoder", book: CaptionBook, rows: Iterable[int]) -> np
 
 
 def cache_folder() -> Path:
-    """Folder of kept indexes: `$GEOCLIP_CACHE`, else the platform's cache folder."""
-    if "GEOCLIP_CACHE" in os.environ:
+    """Folder of kept indexes: `$GEOCLIP_CACHE`, else in the user's cache folder."""
+    if os.environ.get("GEOCLIP_CACHE"):
         return Path(os.environ["GEOCLIP_CACHE"])
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "geoclip" / "places"
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / "geoclip" / "places"
+    try:
+        return Path.home() / ".cache" / "geoclip" / "places"
+    except RuntimeError:  # containers run under user ids that have no home
+        return Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}" / "places"
 
 
-def _replace(path: Path, write) -> None:  # type: ignore[no-untyped-def]
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        write(file)
-    Path(temporary).replace(path)
+def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file whole or not at all; others may read it, as the umask says."""
+    draft = path.with_name(f".{uuid4().hex}")
+    try:
+        with draft.open("wb") as file:
+            write(file)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

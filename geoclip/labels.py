@@ -13,23 +13,28 @@ def place_rows(photos: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
     """Gazetteer rows (N,) of the places of photos (columns lat, lon, country_code, photo_id).
 
     The nearest city of the photo's country: the given code, else the outline that holds the
-    point. A photo without coordinates has its country's row. Raises GeoclipError for a country
-    code that the gazetteer does not know.
+    point. A code takes in the territories that belong to the country, since photos of Réunion are
+    given as French too. A photo without coordinates, or in a country without a city, has its
+    country's row. Raises GeoclipError for a given code that the gazetteer does not know.
     """
+    _check_codes(photos, gazetteer)
     lat, lon = photos["lat"].to_numpy(float), photos["lon"].to_numpy(float)
     codes = _country_codes(photos, lat, lon, gazetteer)
     located = ~np.isnan(lat)
     rows = np.empty(len(photos), dtype=np.int64)
-    rows[~located] = _country_rows(photos[~located], codes[~located], gazetteer)
+    rows[~located] = gazetteer.rows(codes[~located])
     rows[located], _ = gazetteer.nearest_rows(lat[located], lon[located])
     # Near a border the nearest city may lie across it.
-    across = np.flatnonzero(located & (codes != "") & (gazetteer.country_codes[rows] != codes))
+    at_home = (gazetteer.country_codes[rows] == codes) | (gazetteer.sovereigns[rows] == codes)
+    across = np.flatnonzero(located & ~at_home & (codes != ""))
     for code in np.unique(codes[across].astype(str)):
         photo = across[codes[across] == code]
         cities = _cities_of(code, gazetteer)
         if len(cities):
-            away = unit_vectors(lat[photo], lon[photo]) @ _vectors(cities, gazetteer).T
-            rows[photo] = cities[away.argmax(axis=1)]
+            cosine = unit_vectors(lat[photo], lon[photo]) @ _vectors(cities, gazetteer).T
+            rows[photo] = cities[cosine.argmax(axis=1)]
+        elif code in gazetteer:
+            rows[photo] = gazetteer.rows([code])
     return rows
 
 
@@ -45,21 +50,23 @@ def _country_codes(
     return codes
 
 
-def _country_rows(
-    photos: pd.DataFrame, codes: NDArray[np.object_], gazetteer: Gazetteer
-) -> NDArray[np.int64]:
-    for photo, code in zip(photos["photo_id"], codes, strict=True):
-        if code not in gazetteer:
-            raise GeoclipError(
-                f"Photo {photo} has country_code {code!r}, which the gazetteer does not list; "
-                "use the ISO 3166 two-letter code or drop the row."
-            )
-    return gazetteer.rows(codes)
+def _check_codes(photos: pd.DataFrame, gazetteer: Gazetteer) -> None:
+    countries = gazetteer.ids[gazetteer.level_rows("country")]
+    needed = (photos["country_code"] != "") | photos["lat"].isna()
+    unknown = photos[needed & ~photos["country_code"].isin(countries)]
+    if len(unknown):
+        photo, code = unknown[["photo_id", "country_code"]].iloc[0]
+        raise GeoclipError(
+            f"photo {photo} has the country_code {code!r}, which the gazetteer does not list "
+            f"(photos with such codes: {len(unknown):,}); use the ISO 3166 two-letter code or "
+            "drop the row."
+        )
 
 
 def _cities_of(code: str, gazetteer: Gazetteer) -> NDArray[np.int64]:
     cities = gazetteer.level_rows("city")
-    return cities[gazetteer.country_codes[cities] == code]
+    own = (gazetteer.country_codes[cities] == code) | (gazetteer.sovereigns[cities] == code)
+    return cities[own]
 
 
 def _vectors(rows: NDArray[np.int64], gazetteer: Gazetteer) -> NDArray[np.float64]:

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from geoclip.captions import CITY, COUNTRY, REGION
 from geoclip.encoders import Encoder, load_encoder
-from geoclip.errors import PhotoError
+from geoclip.errors import GeoclipError, PhotoError
 from geoclip.gazetteer import Gazetteer
 from geoclip.guesses import guess_table
 from geoclip.hierarchy import Hierarchy
 from geoclip.index import PlaceIndex
 from geoclip.model_settings import ModelSettings
-from geoclip.paths import encode_path
+from geoclip.paths import decode_path, encode_path
 from geoclip.photos import read_photo
+from geoclip.place import CITY, COUNTRY, REGION
 from geoclip.ranking import Ranking, RankingSettings, Scores, rank
 
 CLASS_COLUMNS = ["country_id", "region_id", "city_id", "country_ranking", "continent_ranking"]
@@ -100,17 +100,21 @@ class Locator:
         A photo that cannot be read takes a status and a row of NaN; `progress` is called with
         the number of photos done since its last call.
         """
-        rows, status, messages = [], [], {}
+        rows: list[np.ndarray] = []
+        status: list[str] = []
+        messages: dict[str, str] = {}
         width = self.index.embeddings.shape[1]
         for batch in read_batches(paths, self.encoder):
             good = [pixels for pixels in batch if isinstance(pixels, torch.Tensor)]
             features = iter(self._encode(good))
             for path, item in zip(paths[len(status) :], batch, strict=False):
-                failed = isinstance(item, PhotoError)
-                rows.append(np.full(width, np.nan, np.float32) if failed else next(features))
-                status.append(item.status if failed else "ok")
-                if failed:
+                if isinstance(item, PhotoError):
+                    rows.append(np.full(width, np.nan, np.float32))
+                    status.append(item.status)
                     messages[encode_path(path)] = str(item)
+                else:
+                    rows.append(next(features))
+                    status.append("ok")
             if progress:
                 progress(len(batch))
         values = np.stack(rows) if rows else np.empty((0, width), np.float32)
@@ -130,7 +134,7 @@ class Locator:
             scale = float(self.encoder.log_logit_scale.exp())
         prior = None if self.log_prior is None else self.log_prior[self.hierarchy.cities]
         blocks = []
-        for start in range(0, len(values), BLOCK):
+        for start in range(0, max(len(values), 1), BLOCK):  # also without a photo: one, empty
             block = values[start : start + BLOCK]
             scores = Scores.of(block, self.index.embeddings, self.hierarchy, scale)
             blocks.append(rank(scores, self.hierarchy, self.settings, top_k, prior))
@@ -147,7 +151,10 @@ class Locator:
         """Locate photos; one row per photo and rank, in the columns of `geoclip.guesses`.
 
         With `group_by`, the readable photos of one group are views of one place: their mean
-        embedding is ranked and each gets that answer. A photo that cannot be read has one row.
+        embedding is ranked and each gets that answer; a missing group (None, NaN) is none. A photo
+        that cannot be read has one row. Places that `log_prior` or a greedy choice excludes are
+        not listed, even where fewer than `top_k` are left. Raises GeoclipError for `top_k` below
+        1, and where `group_by` is not as long as `paths`.
         """
         embeddings = self.embed(paths, progress)
         return self.guesses(embeddings, top_k, group_by)
@@ -164,19 +171,24 @@ class Locator:
         With `classes` the columns `CLASS_COLUMNS` stand behind the schema's: for each photo the
         most probable place of each level and the ranked countries and continents.
         """
+        if group_by is not None and len(group_by) != len(embeddings.paths):
+            raise GeoclipError(
+                f"group_by has {len(group_by)} groups for {len(embeddings.paths)} photos; give "
+                "each photo one."
+            )
         readable = np.flatnonzero(embeddings.ok)
         parts = [_unread_rows(embeddings)]
         if len(readable):
             values = embeddings.values[readable]
             if group_by is not None:
-                values = group_mean(values, [group_by[i] for i in readable])
+                values = group_mean(values, [group_by[int(i)] for i in readable])
             ranking = self.rank(values, top_k)
             paths = np.array(embeddings.paths, dtype=object)[readable]
             parts.append(self._answer_rows(readable, paths, ranking))
         frame = pd.concat(parts).sort_values(["order", "rank"], kind="stable", ignore_index=True)
         table = guess_table(frame)
         if classes:
-            texts = frame.reindex(columns=CLASS_COLUMNS).fillna("").astype(str)
+            texts = frame.reindex(columns=CLASS_COLUMNS).astype(object).fillna("").astype(str)
             table = pd.concat([table, texts], axis=1)
         return table
 
@@ -206,7 +218,8 @@ class Locator:
             "status": "ok",
         }
         classes = {name: np.repeat(values, k) for name, values in self._classes(ranking).items()}
-        return pd.DataFrame({**frame, **classes})
+        listed = ranking.probabilities.reshape(-1) > 0
+        return pd.DataFrame({**frame, **classes})[listed]
 
     def _classes(self, ranking: Ranking) -> dict[str, np.ndarray]:
         """Class answers (N,) of `CLASS_COLUMNS`: marginals of the posterior at each level."""
@@ -236,7 +249,9 @@ def read_batches(
 
     def load(path: str | Path) -> torch.Tensor | PhotoError:
         try:
-            return encoder.preprocess(read_photo(path, short_side=encoder.image_size))
+            # A text may come from a table, where a name that is not UTF-8 stands encoded.
+            file = decode_path(path) if isinstance(path, str) else path
+            return encoder.preprocess(read_photo(file, short_side=encoder.image_size))
         except PhotoError as error:
             return error
 
@@ -250,9 +265,14 @@ def read_batches(
 
 
 def group_mean(values: np.ndarray, groups: Sequence[object]) -> np.ndarray:
-    """Replace each embedding (N, d) by the normalised mean of its group."""
-    _, codes = np.unique(np.array([str(group) for group in groups]), return_inverse=True)
-    sums = np.zeros((codes.max() + 1, values.shape[1]), values.dtype)
+    """Replace each embedding (N, d) by the normalised mean of its group.
+
+    A photo whose group is missing (None, NaN) stays as it is.
+    """
+    number: dict[object, int] = {}
+    keys = [("alone", i) if pd.isna(group) else group for i, group in enumerate(groups)]
+    codes = np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
+    sums = np.zeros((len(number), values.shape[1]), values.dtype)
     np.add.at(sums, codes, values)
     means = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return means[codes]

@@ -70,4 +70,4 @@ def siglip_loss(
     """
     logits = logit_scale * image_features @ text_features.T + logit_bias
     signs = torch.where(truth > 0, 1.0, -1.0).to(logits.dtype)
-    return -(F.logsigmoid(signs * logits) * (truth >= 0)).sum() / len(image_features)
+    return -(F.logsigmoid(signs * logits) * (truth >= 0)).sum() / max(len(image_features), 1)

@@ -22,4 +22,5 @@ def keep_freed_memory() -> bool:
         return False
     options = (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_TOP_PAD)
     values = (_KEPT, _KEPT, _KEPT // 8)
-    return all([mallopt(o, v) == 1 for o, v in zip(options, values, strict=True)])
+    taken = [mallopt(o, v) == 1 for o, v in zip(options, values, strict=True)]
+    return all(taken)

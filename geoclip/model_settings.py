@@ -1,7 +1,7 @@
 """What a model folder says about its own use."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +16,30 @@ SETTINGS_FILE = "geoclip.json"
 class ModelSettings:
     """What a model folder says about its own use: prompts and calibrated ranking."""
 
-    captions: CaptionSettings = CaptionSettings()
-    ranking: RankingSettings = RankingSettings()
+    captions: CaptionSettings = field(default_factory=CaptionSettings)
+    ranking: RankingSettings = field(default_factory=RankingSettings)
 
     @classmethod
     def read(cls, folder: Path | None) -> "ModelSettings":
-        """Read `geoclip.json` of a model folder; defaults where there is none."""
+        """Read `geoclip.json` of a model folder; defaults where there is none.
+
+        Raises GeoclipError naming the file where it holds something else.
+        """
         path = None if folder is None else folder / SETTINGS_FILE
         if path is None or not path.is_file():
             return cls()
         try:
-            stored = json.loads(path.read_text())
+            stored = json.loads(path.read_text(encoding="utf-8"))
             captions = replace(CaptionSettings(), **_tuples(stored.get("captions", {})))
             return cls(captions, replace(RankingSettings(), **_tuples(stored.get("ranking", {}))))
-        except (ValueError, TypeError) as error:
-            raise GeoclipError(f"{path} is not readable ({error}); delete or mend it.") from error
+        except (OSError, ValueError, TypeError, AttributeError, GeoclipError) as error:
+            reason = str(error).rstrip(".")
+            raise GeoclipError(f"{path} is not readable ({reason}); delete or mend it.") from error
 
     def write(self, folder: Path) -> None:
         """Write `geoclip.json` beside a model's weights."""
         text = json.dumps({"captions": asdict(self.captions), "ranking": asdict(self.ranking)})
-        (folder / SETTINGS_FILE).write_text(text + "\n")
+        (folder / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

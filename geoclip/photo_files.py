@@ -2,8 +2,9 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from geoclip.errors import GeoclipError
 from geoclip.paths import decode_path
@@ -14,20 +15,55 @@ PHOTO_SUFFIXES = frozenset({
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo",
     ".png", ".tif", ".tiff", ".webp",
 })
+VIDEO_SUFFIXES = frozenset({
+    ".3g2", ".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".ogv", ".webm", ".wmv",
+})
 # fmt: on
 
 
-def list_photos(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def list_photos(
+    paths: Iterable[str | os.PathLike[str]], suffixes: Container[str] = PHOTO_SUFFIXES
+) -> list[Path]:
     """The photos named by files, folders and globs, each once, in the order given.
 
-    A folder gives the entries below it whose ending is one of `PHOTO_SUFFIXES`, sorted; links are
-    followed, each folder is entered once, and macOS companions (`._name`) are left out. A folder
-    that cannot be listed stands for itself. A path that does not exist, or a glob that matches
-    nothing, is kept, so that it is reported with the photos.
+    A folder gives the entries below it whose ending is one of `suffixes` (lower case, with the
+    dot), sorted; links are followed, each folder is entered once, and macOS companions (`._name`)
+    are left out. A folder that cannot be listed stands for itself. A path that does not exist, or
+    a glob that matches nothing, is kept, so that it is reported with the photos.
     """
+    return _listed(paths, lambda name: _is_wanted(name, suffixes))
+
+
+def list_left_out(
+    paths: Iterable[str | os.PathLike[str]], suffixes: Container[str] = PHOTO_SUFFIXES
+) -> list[Path]:
+    """The files in folders that `list_photos` passes over, for a record of them."""
+    named = {_key(path) for path in list_photos(paths, suffixes)}
+    return [path for path in _listed(paths, lambda _: True) if _key(path) not in named]
+
+
+def read_path_list(stream: BinaryIO) -> list[str]:
+    """Paths from a stream, one a line; separated by zero bytes, as `find -print0` writes them,
+    where it holds one, so that names with line breaks can be given.
+    """
+    content = stream.read()
+    if b"\0" in content:
+        names = content.split(b"\0")
+    else:
+        names = [line.removesuffix(b"\r") for line in content.split(b"\n")]
+    return [os.fsdecode(name) for name in names if name]
+
+
+def _is_wanted(name: str, suffixes: Container[str]) -> bool:
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+    return suffix in suffixes and not name.startswith("._")
+
+
+def _listed(paths: Iterable[str | os.PathLike[str]], wanted: Callable[[str], bool]) -> list[Path]:
     photos: dict[str, Path] = {}
     for path in paths:
-        for photo in _expand(os.fspath(path)):
+        for photo in _expand(os.fspath(path), wanted):
             photos.setdefault(_key(photo), photo)
     return list(photos.values())
 
@@ -37,19 +73,19 @@ def _key(photo: Path) -> str:
     return os.path.abspath(photo)  # noqa: PTH100
 
 
-def _expand(path: str) -> Iterator[Path]:
+def _expand(path: str, wanted: Callable[[str], bool]) -> Iterator[Path]:
     if os.path.isdir(path):  # noqa: PTH112
-        yield from sorted(_walk(path))
+        yield from sorted(_walk(path, wanted))
     elif not os.path.lexists(path) and glob.has_magic(path):
-        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
-        for match in matches or [path]:
-            yield from sorted(_walk(match)) if os.path.isdir(match) else [Path(match)]  # noqa: PTH112
+        for match in sorted(glob.glob(path, recursive=True)) or [path]:  # noqa: PTH207
+            is_folder = os.path.isdir(match)  # noqa: PTH112
+            yield from sorted(_walk(match, wanted)) if is_folder else [Path(match)]
     else:
         yield Path(path)
 
 
-def _walk(folder: str) -> Iterator[Path]:
-    """Photos below a folder; a folder reached again, by whatever link, is not entered again."""
+def _walk(folder: str, wanted: Callable[[str], bool]) -> Iterator[Path]:
+    """Wanted files below a folder; one reached again, by whatever link, is not entered again."""
     entered: set[tuple[int, int]] = set()
     waiting = [folder]
     while waiting:
@@ -67,33 +103,30 @@ def _walk(folder: str) -> Iterator[Path]:
         # Links are entered last, so that photos keep their real folder's path.
         waiting[:0] = [entry.path for entry in folders if entry.is_symlink()]
         waiting += [entry.path for entry in folders if not entry.is_symlink()]
-        yield from (Path(entry.path) for entry in entries if _is_photo(entry))
+        files = (entry for entry in entries if wanted(entry.name) and not _is_folder(entry))
+        yield from (Path(entry.path) for entry in files)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     return os.path.isdir(entry.path)  # noqa: PTH112  (`entry.is_dir` raises for a link to itself)
 
 
-def _is_photo(entry: os.DirEntry[str]) -> bool:
-    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
-    return suffix in PHOTO_SUFFIXES and not entry.name.startswith("._") and not _is_folder(entry)
-
-
 def photos_and_groups(
-    paths: Sequence[str], group_by: str | None = None
+    paths: Sequence[str], group_by: str | None = None, suffixes: Container[str] = PHOTO_SUFFIXES
 ) -> tuple[list[Path], list[str] | None]:
     """Photos named on a command line, `.csv` lists included, and the group of each.
 
-    `group_by` names a column of the CSV files; a photo that is in none of them, or whose cell is
-    empty, is a group of its own. Raises GeoclipError for a list that cannot be read, lacks a
-    column or names nothing, and when `group_by` is given without a CSV file.
+    `suffixes` chooses the files in folders, as in `list_photos`. `group_by` names a column of the
+    CSV files; a photo that is in none of them, or whose cell is empty, is a group of its own.
+    Raises GeoclipError for a list that cannot be read, lacks a column or names nothing, and when
+    `group_by` is given without a CSV file.
     """
     lists = [path for path in paths if path.lower().endswith(".csv")]
     if group_by is not None and not lists:
         raise GeoclipError(f"--group-by {group_by} needs a .csv list that has this column.")
     photos: dict[str, tuple[Path, str]] = {}
     for path in paths:
-        named = _read_list(path, group_by) if path in lists else _ungrouped(path)
+        named = _read_list(path, group_by) if path in lists else _ungrouped(path, suffixes)
         for photo, group in named:
             photos.setdefault(_key(photo), (photo, group))
     if not photos:
@@ -104,8 +137,8 @@ def photos_and_groups(
     return listed, [group or key for key, (_, group) in photos.items()]
 
 
-def _ungrouped(path: str) -> list[tuple[Path, str]]:
-    return [(photo, "") for photo in list_photos([path])]
+def _ungrouped(path: str, suffixes: Container[str]) -> list[tuple[Path, str]]:
+    return [(photo, "") for photo in list_photos([path], suffixes)]
 
 
 def _read_list(path: str, group_by: str | None) -> list[tuple[Path, str]]:

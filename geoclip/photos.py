@@ -5,8 +5,10 @@ import os
 import stat
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import BinaryIO, NoReturn
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -14,10 +16,11 @@ from PIL import Image, UnidentifiedImageError
 from geoclip.errors import PhotoError
 from geoclip.photo_files import PHOTO_SUFFIXES, list_photos
 
-__all__ = ["MAX_PIXELS", "PHOTO_SUFFIXES", "STATUSES", "list_photos", "read_photo"]
+__all__ = ["MAX_PIXELS", "PHOTO_SUFFIXES", "STATUSES", "list_photos", "open_photo", "read_photo"]
 
 STATUSES = ("ok", "missing", "unreadable", "not a photo", "truncated", "too large", "empty")
 MAX_PIXELS = 200_000_000
+MAX_BYTES = 2_000_000_000  # some decoders take the whole file into memory before its header
 
 # Still-picture formats only: Pillow would also hand PostScript to an external program.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
@@ -44,78 +47,101 @@ def read_photo(path: str | os.PathLike[str], short_side: int | None = None) -> I
 
     Raises PhotoError; its `status` is one of `STATUSES` other than "ok".
     """
+    with open_photo(path) as image:
+        return _decode(image, os.fspath(path), short_side)
+
+
+@contextmanager
+def open_photo(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """Open a photo for its header, size and EXIF: its pixels are not decoded yet.
+
+    Raises PhotoError as `read_photo` does; the file is closed when the context ends.
+    """
     name = os.fspath(path)
-    _check_file(name)
+    if check_file(name).st_size > MAX_BYTES:
+        refuse(name, f"the file is larger than {MAX_BYTES // 10**9} GB; shrink it", "too large")
+    with open_file(name) as file, _QUIET_PILLOW, _read_header(file, name) as image:
+        yield image
+
+
+def open_file(name: str) -> BinaryIO:
+    """Open a file for reading; raises PhotoError where the system refuses."""
     try:
-        with _QUIET_PILLOW, open(name, "rb") as file:  # noqa: PTH123  (names may hold any bytes)
-            return _decode(file, name, short_side)
-    except OSError as problem:  # only opening: errors of decoding have been translated
+        return open(name, "rb")  # noqa: PTH123  (names may hold any bytes)
+    except OSError as problem:
         _refuse_os_error(name, problem)
 
 
-def _check_file(name: str) -> None:
-    """Look before opening, so that a named pipe is never waited for."""
+def check_file(name: str) -> os.stat_result:
+    """Look before opening, so that a named pipe is never waited for; raises PhotoError."""
     try:
         info = os.stat(name)  # noqa: PTH116
     except (OSError, ValueError) as problem:
         _refuse_os_error(name, problem)
     if stat.S_ISDIR(info.st_mode) and not os.access(name, os.R_OK | os.X_OK):
-        _refuse(name, "the folder may not be read; change its permissions", "unreadable")
+        refuse(name, "the folder may not be read; change its permissions", "unreadable")
     if not stat.S_ISREG(info.st_mode):
-        _refuse(name, "not a regular file; name a photo", "not a photo")
+        refuse(name, "not a regular file; name a photo", "not a photo")
     if info.st_size == 0:
-        _refuse(name, "the file is empty; copy it again from its source", "empty")
+        refuse(name, "the file is empty; copy it again from its source", "empty")
+    return info
 
 
-def _refuse(name: str, problem: str, status: str) -> NoReturn:
+def refuse(name: str, problem: str, status: str) -> NoReturn:
+    """Raise PhotoError in the words that all unreadable files share."""
     printable = name.encode("utf-8", "backslashreplace").decode()
     raise PhotoError(f"{printable!r}: {problem}.", status)
 
 
 def _refuse_os_error(name: str, problem: OSError | ValueError) -> NoReturn:
     if isinstance(problem, FileNotFoundError | NotADirectoryError | ValueError):
-        _refuse(name, "there is no such file; check the path", "missing")
+        refuse(name, "there is no such file; check the path", "missing")
     reason = problem.strerror or "it cannot be opened"
-    _refuse(name, f"{reason}; check the file and its permissions", "unreadable")
+    refuse(name, f"{reason}; check the file and its permissions", "unreadable")
 
 
-def _decode(file: Any, name: str, short_side: int | None) -> Image.Image:
-    """Decode an open file, turning whatever the decoders raise into PhotoError."""
+def _read_header(file: BinaryIO, name: str) -> Image.Image:
+    """Read the header, turning whatever the decoders raise into PhotoError."""
     try:
         image = _open(file)
     except UnidentifiedImageError:
-        _refuse(name, "the content is not a picture in a known format; remove it", "not a photo")
-    except Image.DecompressionBombError:
-        _refuse_size(name)
-    except MemoryError:
-        _refuse_size(name)
+        refuse(name, "the content is not a picture in a known format; remove it", "not a photo")
+    except (MemoryError, Image.DecompressionBombError):
+        refuse_size(name)
     except Exception as problem:  # decoders of damaged files raise almost anything
-        _refuse_damage(name, problem)
-    with image:
-        if image.width * image.height > MAX_PIXELS:
-            _refuse_size(name)
-        try:
-            if short_side is not None:
-                image.draft("RGB", (short_side, short_side))
-            image.load()
-        except (MemoryError, Image.DecompressionBombError):
-            _refuse_size(name)
-        except Exception as problem:
-            _refuse_damage(name, problem)
+        refuse_damage(name, problem)
+    if image.width * image.height > MAX_PIXELS:
+        refuse_size(name)
+    return image
+
+
+def _decode(image: Image.Image, name: str, short_side: int | None) -> Image.Image:
+    try:
+        if short_side is not None:
+            image.draft("RGB", (short_side, short_side))
+        image.load()
         return _upright_rgb(image, name)
+    except PhotoError:
+        raise
+    except (MemoryError, Image.DecompressionBombError):
+        refuse_size(name)
+    except Exception as problem:
+        refuse_damage(name, problem)
 
 
-def _refuse_size(name: str) -> NoReturn:
+def refuse_size(name: str) -> NoReturn:
+    """Raise PhotoError for a picture of more than `MAX_PIXELS`."""
     limit = MAX_PIXELS // 1_000_000
-    _refuse(name, f"the picture has more than {limit} megapixels; scale it down", "too large")
+    refuse(name, f"the picture has more than {limit} megapixels; scale it down", "too large")
 
 
-def _refuse_damage(name: str, problem: Exception) -> NoReturn:
+def refuse_damage(name: str, problem: Exception) -> NoReturn:
+    """Raise PhotoError for a file that a decoder gave up on."""
     reason = " ".join(str(problem).split()) or type(problem).__name__
-    _refuse(name, f"the picture is cut off or damaged ({reason}); copy it again", "truncated")
+    refuse(name, f"the picture is cut off or damaged ({reason}); copy it again", "truncated")
 
 
-def _open(file: Any) -> Image.Image:
+def _open(file: BinaryIO) -> Image.Image:
     """Read the header; pillow-heif is loaded when the first bytes ask for it."""
     head = file.read(12)
     file.seek(0)
@@ -140,7 +166,7 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     try:
         rgb = _to_rgb(image)
     except ValueError:
-        _refuse(name, f"colour mode {image.mode} is not supported; save it as RGB", "not a photo")
+        refuse(name, f"colour mode {image.mode} is not supported; save it as RGB", "not a photo")
     if orientation in _UPRIGHT:
         rgb = rgb.transpose(_UPRIGHT[orientation])
     rgb.info = {}  # else its EXIF would still ask for the turn that has been made

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from geoclip.errors import GeoclipError
 
 LEVELS = ("country", "region", "city")
+COUNTRY, REGION, CITY = range(len(LEVELS))
 
 
 def level_number(level: str) -> int:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from geoclip.captions import seeded_uniforms
 from geoclip.errors import GeoclipError
+from geoclip.sphere import wrap_longitude
 
 TRAIN, SEEN, UNSEEN = "train", "seen", "unseen"
 
@@ -30,7 +31,8 @@ def with_splits(
             f"{photos.loc[~given, 'photo_id'].iloc[0]}; fill the column or leave it out."
         )
     codes = np.asarray(list(country_codes), dtype=object)
-    blocks = np.floor(photos[["lat", "lon"]].to_numpy(float))
+    points = [photos["lat"].to_numpy(float), wrap_longitude(photos["lon"].to_numpy(float))]
+    blocks = np.floor(np.stack(points, axis=1)) + 0.0  # no -0.0, whose block would be another
     split = [
         _draw(code, block, seed, share) for code, block in zip(codes, blocks.tolist(), strict=True)
     ]

@@ -1,8 +1,14 @@
 """Fixtures shared by the tests."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from small_world import FakeEncoder
+
+    from geoclip.gazetteer import Gazetteer
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -13,3 +19,29 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real photos (../shared/data) are not on this machine")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def small_gazetteer() -> "Gazetteer":
+    """Ten cities: territories, a country without regions, a mixed one, one without a city."""
+    from small_world import CITIES, COUNTRIES, REGIONS, place_table
+
+    from geoclip.gazetteer import Gazetteer
+
+    return Gazetteer(place_table(COUNTRIES, REGIONS, CITIES))
+
+
+@pytest.fixture(scope="session")
+def world() -> "Gazetteer":
+    """The packaged gazetteer."""
+    from geoclip.gazetteer import Gazetteer
+
+    return Gazetteer.default()
+
+
+@pytest.fixture
+def fake_encoder() -> "FakeEncoder":
+    """An encoder without weights, of logit scale 10."""
+    from small_world import FakeEncoder
+
+    return FakeEncoder()

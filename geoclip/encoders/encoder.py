@@ -92,9 +92,12 @@ class Encoder(ABC):
     @torch.inference_mode()
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Upright RGB images → embeddings (N, d), float32, unit length."""
-        pixels = torch.stack([self.preprocess(image) for image in images])
         self.model.eval()
-        return self.image_features(pixels.to(self.device)).float().cpu().numpy()
+        # A blank stands in where there is no image, so that d is known.
+        used = list(images) or [Image.new("RGB", (self.image_size, self.image_size))]
+        pixels = torch.stack([self.preprocess(image) for image in used])
+        embeddings = self.image_features(pixels.to(self.device)).float().cpu().numpy()
+        return embeddings[: len(images)]
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str], batch_size: int = TEXT_BATCH) -> np.ndarray:
@@ -103,12 +106,13 @@ class Encoder(ABC):
         Texts of like length share a batch, so that little is spent on padding.
         """
         self.model.eval()
-        unique = sorted(set(texts), key=lambda text: (len(text), text))
+        # The empty text stands in where there is none, so that d is known.
+        unique = sorted(set(texts), key=lambda text: (len(text), text)) or [""]
         batches = (unique[i : i + batch_size] for i in range(0, len(unique), batch_size))
         features = [self.text_features(self.tokenize(b).to(self.device)) for b in batches]
         embeddings = torch.cat(features).float().cpu().numpy()
         position = {text: i for i, text in enumerate(unique)}
-        return embeddings[[position[text] for text in texts]]
+        return embeddings[np.array([position[text] for text in texts], dtype=np.int64)]
 
     def fingerprint(self) -> str:
         """Short hash that changes when the text tower's weights or wording of tokens change.

@@ -1,7 +1,6 @@
 """From a model's name or folder to an encoder."""
 
 import difflib
-import json
 from pathlib import Path
 
 from geoclip.encoders.encoder import Encoder
@@ -61,11 +60,15 @@ def load_folder(folder: Path) -> Encoder:
         from geoclip.encoders.transformers_encoder import TransformersEncoder  # noqa: PLC0415
 
         return TransformersEncoder.from_pretrained(folder)
-    except (ValueError, RuntimeError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # a damaged config or weights file fails in many ways
         raise GeoclipError(
-            f"{folder} does not load as a model ({reason}); copy or convert it again."
+            f"{folder} does not load as a model ({_reason(error)}); copy or convert it again."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().rstrip(".:").splitlines()
+    return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
 def _refuse_pickle(folder: Path) -> None:
@@ -101,9 +104,8 @@ def _load_hub(model_id: str) -> Encoder:
 
         return OpenClipEncoder.from_reference(f"hf-hub:{model_id}", name=model_id)
     except Exception as error:  # every network and hub failure is the same to the user
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise GeoclipError(
-            f"{model_id} could not be loaded from the hub ({reason}); check the id and the "
+            f"{model_id} could not be loaded from the hub ({_reason(error)}); check the id and the "
             "connection, or download it and name its folder."
         ) from error
 
@@ -122,12 +124,12 @@ def _load_tag(name: str) -> Encoder:
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag not in (*tags, "random"):
         raise GeoclipError(
-            f"{architecture} has no pretrained tag {tag!r}; its tags are {', '.join(tags) or 'none'}."
+            f"{architecture} has no pretrained tag {tag!r}; "
+            f"its tags are {', '.join(tags) or 'none'}."
         )
     try:
         return OpenClipEncoder.from_reference(architecture, tag, name=name)
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
         raise GeoclipError(
-            f"{name} could not be loaded ({reason}); check the connection."
+            f"{name} could not be loaded ({_reason(error)}); check the connection."
         ) from error

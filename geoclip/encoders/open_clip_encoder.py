@@ -20,6 +20,7 @@ from geoclip.errors import GeoclipError
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
+OTHER_WEIGHTS_FILES = ("open_clip_pytorch_model.safetensors", "model.safetensors")
 
 
 class OpenClipEncoder(Encoder):
@@ -28,7 +29,7 @@ class OpenClipEncoder(Encoder):
     def __init__(
         self,
         name: str,
-        model: nn.Module,
+        model: Any,
         tokenizer: Any,
         model_config: dict[str, Any],
         notices: Sequence[str] = (),
@@ -40,17 +41,30 @@ class OpenClipEncoder(Encoder):
         super().__init__(name, model, transform, short_side, notices)
         self.tokenizer = tokenizer
         self.model_config = model_config
+        # Several times faster for convolutions on CPUs and on GPUs alike.
+        convolves = "timm_model_name" in model_config.get("vision_cfg", {})
+        self.memory_format = torch.channels_last if convolves else torch.contiguous_format
+        model.visual.to(memory_format=self.memory_format)
 
     @classmethod
     def from_folder(cls, folder: Path, name: str | None = None) -> "OpenClipEncoder":
-        """Load `open_clip_config.json` and safetensors weights from a local folder."""
-        return cls.from_reference(f"local-dir:{folder}", name=name or str(folder))
+        """Load `open_clip_config.json` and safetensors weights from a local folder.
+
+        The weights are chosen here: open_clip itself prefers some pickles to safetensors.
+        """
+        reference = f"local-dir:{folder}"
+        with _quiet():
+            config = open_clip.get_model_config(reference)
+            model = open_clip.create_model(reference, load_weights=False, pretrained_text=False)
+            open_clip.load_checkpoint(model, str(_weights_file(folder)))
+            tokenizer = open_clip.get_tokenizer(reference)
+        return cls(name or str(folder), model.eval(), tokenizer, config)
 
     @classmethod
     def from_reference(
         cls, reference: str, tag: str | None = None, name: str | None = None
     ) -> "OpenClipEncoder":
-        """Load by open_clip's own reference: `local-dir:`, `hf-hub:` or architecture and tag.
+        """Load by open_clip's own reference: `hf-hub:` or architecture and tag.
 
         Tag "random" gives random weights, with a notice; a tag whose weights were trained with
         QuickGELU is loaded with it, whatever the architecture's own setting.
@@ -61,7 +75,8 @@ class OpenClipEncoder(Encoder):
             notices.append(
                 f"{reference} has random weights: its answers mean nothing (tests only)."
             )
-        quick_gelu = bool(tag) and not random_weights and _tag_uses_quick_gelu(reference, tag)
+        trained = tag is not None and not random_weights
+        quick_gelu = trained and _tag_uses_quick_gelu(reference, str(tag))
         with _quiet():
             config = open_clip.get_model_config(reference)
             if quick_gelu and not config.get("quick_gelu", False):
@@ -78,7 +93,7 @@ class OpenClipEncoder(Encoder):
 
     @classmethod
     def from_config(cls, name: str, config: dict[str, Any], **preprocess: Any) -> "OpenClipEncoder":
-        """Build an untrained model from an open_clip model config (random weights, with a notice)."""
+        """Build a model of random weights, with a notice, from an open_clip model config."""
         kwargs = deepcopy(config)
         custom_text = kwargs.pop("custom_text", False)
         model = (open_clip.CustomTextCLIP if custom_text else open_clip.CLIP)(**kwargs)
@@ -112,12 +127,13 @@ class OpenClipEncoder(Encoder):
         tokens = self.tokenizer(list(texts))
         if not self.can_cut:
             return tokens
-        # `argmax` reads the end token as the largest id; the padding is 0.
-        lengths = (tokens != 0).sum(dim=1)
-        return tokens[:, : int(lengths.max())]
+        # Padding is 0, but 0 within a text is a token like any other ("!" in CLIP's vocabulary).
+        used = torch.nonzero((tokens != 0).any(dim=0))
+        return tokens[:, : int(used.max()) + 1]
 
     def raw_image_features(self, pixels: Tensor) -> Tensor:
         """Image tower: pixels (N, 3, S, S) → features (N, d)."""
+        pixels = pixels.contiguous(memory_format=self.memory_format)
         return self.model.encode_image(pixels)  # type: ignore[operator]
 
     def raw_text_features(self, tokens: Tensor) -> Tensor:
@@ -145,6 +161,11 @@ class OpenClipEncoder(Encoder):
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
         if hasattr(self.tokenizer, "save_pretrained"):
             self.tokenizer.save_pretrained(str(folder))
+
+
+def _weights_file(folder: Path) -> Path:
+    named = [folder / name for name in (WEIGHTS_FILE, *OTHER_WEIGHTS_FILES)]
+    return next(p for p in [*named, *sorted(folder.glob("*.safetensors"))] if p.is_file())
 
 
 def _pool_type(tower: Any) -> str:

@@ -123,7 +123,7 @@ class Batches:
             captions = distinct([*captions, *extra])
         truth = torch.from_numpy(truth_matrix(rows, captions, self.book.gazetteer.ancestors))
         texts = [c.text for c in captions[self.workers.share(len(captions))]]
-        tokens = self.encoder.tokenize(texts) if texts else torch.zeros(0, 2, dtype=torch.long)
+        tokens = self.encoder.tokenize(texts or [""])[: len(texts)]
         own = chosen[self.workers.share(len(chosen))]
         load = map if readers is None else readers.map
         pixels = list(load(lambda i: self._pixels(int(i), epoch), own))
@@ -156,5 +156,5 @@ class Batches:
         filled = [blank if p is None else p for p in pixels]
         stacked = torch.stack(filled) if filled else blank[None][:0]
         readable = torch.tensor([p is not None for p in pixels], dtype=torch.bool)
-        parts = (stacked, tokens, truth, readable)
-        return Batch(*(part.to(device) for part in parts), extra=extra)
+        parts = [part.to(device) for part in (stacked, tokens, truth, readable)]
+        return Batch(parts[0], parts[1], parts[2], parts[3], extra)

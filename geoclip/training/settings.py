@@ -49,7 +49,17 @@ class TrainingSettings:
                 raise GeoclipError(
                     f"{name} is {getattr(self, name)!r}; use {' or '.join(allowed)}."
                 )
-        if self.epochs < 1 or self.batch_size < 1 or (self.chunk_size or 1) < 1:
+        if (
+            self.epochs < 1
+            or self.batch_size < 1
+            or (self.chunk_size is not None and self.chunk_size < 1)
+        ):
             raise GeoclipError("epochs, batch_size and chunk_size must be at least 1.")
+        rates = (self.learning_rate, self.text_learning_rate or 0, self.weight_decay)
+        if min(*rates, self.gradient_clip, self.extra_captions, self.distillation) < 0:
+            raise GeoclipError(
+                "learning_rate, text_learning_rate, weight_decay, gradient_clip, extra_captions "
+                "and distillation must not be negative."
+            )
         if not 0 <= self.alpha <= 1 or not 0 <= self.balance <= 1 or not 0 <= self.warmup <= 1:
             raise GeoclipError("alpha, balance and warmup must lie between 0 and 1.")

@@ -71,11 +71,13 @@ def contrastive_gradients(
         with torch.no_grad():
             own = _TowerPass(teacher.image_features, batch.pixels, settings).features
         old = workers.gather(own, n_photos)
-        values["distillation"] = (1 - (images * old).sum(dim=1))[readable].mean()
+        distances = (1 - (images * old).sum(dim=1))[readable]
+        values["distillation"] = distances.sum() / max(len(distances), 1)
         loss = loss + settings.distillation * values["distillation"]
     loss.backward()
     _share_scalar_gradients(encoder, workers)
     for tower, gathered in zip(towers, (images, texts), strict=True):
+        assert gathered.grad is not None
         tower.backward(gathered.grad[workers.share(len(gathered))])
     workers.sum_gradients(encoder.model.parameters())
     return {name: float(value.detach()) for name, value in values.items()}
@@ -90,7 +92,8 @@ def _losses(
     settings: TrainingSettings,
 ) -> dict[str, Tensor]:
     scale = encoder.log_logit_scale.exp()
-    images, texts = images.float(), texts.float()
+    # At least float32: bf16 logits would round away most of what tells captions apart.
+    images, texts = (f.to(torch.promote_types(f.dtype, torch.float32)) for f in (images, texts))
     if settings.loss == "siglip":
         bias = encoder.logit_bias
         return {"loss": siglip_loss(images, texts, scale, 0.0 if bias is None else bias, truth)}
@@ -119,7 +122,9 @@ class _TowerPass:
         self.precision = settings.precision
         self.chunks = inputs.split(settings.chunk_size) if settings.chunk_size else [inputs]
         self.random_states: list[list[Tensor]] = []
-        if settings.chunk_size:
+        if not len(inputs):
+            self.features = self._no_features(inputs)
+        elif settings.chunk_size:
             with torch.no_grad():
                 self.features = torch.cat([self._first_pass(chunk) for chunk in self.chunks])
         else:
@@ -128,6 +133,11 @@ class _TowerPass:
     def _encode(self, chunk: Tensor) -> Tensor:
         with _autocast(chunk.device, self.precision):
             return self.encode(chunk)
+
+    @torch.no_grad()
+    def _no_features(self, inputs: Tensor) -> Tensor:
+        """Features (0, d) of an empty share; towers refuse it, so a blank tells d."""
+        return self._encode(inputs.new_zeros((1, *inputs.shape[1:])))[:0]
 
     def _first_pass(self, chunk: Tensor) -> Tensor:
         self.random_states.append(_random_states(chunk.device))

@@ -72,8 +72,9 @@ def untaught_encoder(settings: TeachingSettings) -> OpenClipEncoder:
             "layers": settings.layers,
         },
     }
-    torch.manual_seed(settings.seed)
-    encoder = OpenClipEncoder.from_config("taught", config, mean=(0.5,) * 3, std=(0.25,) * 3)
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        encoder = OpenClipEncoder.from_config("taught", config, mean=(0.5,) * 3, std=(0.25,) * 3)
     with torch.no_grad():
         encoder.log_logit_scale.fill_(np.log(20.0))
     return encoder
@@ -156,10 +157,11 @@ def clear_unused_tokens(encoder: OpenClipEncoder, book: CaptionBook) -> int:
     texts = [text for row in range(len(book.gazetteer)) for text in book.prompts(row)]
     texts += [book.text(row) for row in range(len(book.gazetteer))]
     texts += list(book.gazetteer.alternate_names()["name"])
-    used = np.zeros(encoder.model.vocab_size, dtype=bool)
+    weights = encoder.model.get_parameter("token_embedding.weight")
+    used = np.zeros(len(weights), dtype=bool)
     for start in range(0, len(texts), 4096):
         used[encoder.tokenize(texts[start : start + 4096]).numpy().reshape(-1)] = True
-    encoder.model.token_embedding.weight[torch.from_numpy(~used)] = 0
+    weights[torch.from_numpy(~used)] = 0
     return int(used.sum())
 
 
@@ -192,7 +194,8 @@ def main() -> None:
             rate = record["step"] / (time.monotonic() - began)
             left = (settings.steps - record["step"]) / rate / 60
             print(
-                f"step {record['step']}/{settings.steps}  loss {record['loss']:.4f}  {left:.0f} min left",
+                f"step {record['step']}/{settings.steps}  loss {record['loss']:.4f}  "
+                f"{left:.0f} min left",
                 flush=True,
             )
     used = clear_unused_tokens(encoder, book)

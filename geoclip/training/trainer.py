@@ -1,5 +1,6 @@
 """The training run: optimizer, schedule, steps, and the state that lets it go on."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -7,11 +8,13 @@ from copy import deepcopy
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from geoclip.captions import CaptionBook, seeded_uniforms
 from geoclip.encoders import Encoder
+from geoclip.encoders.loading import load_folder
 from geoclip.errors import GeoclipError
 from geoclip.training.batches import Batches, PhotoSet
 from geoclip.training.interpolation import interpolate_weights
@@ -19,8 +22,9 @@ from geoclip.training.settings import TrainingSettings
 from geoclip.training.step import contrastive_gradients, freeze_batch_norm
 from geoclip.training.workers import Workers
 
-STATE_FILE = "optimizer.safetensors"
-PROGRESS_FILE = "progress.json"
+STATE_FILE = "state/optimizer.safetensors"
+PROGRESS_FILE = "state/progress.json"
+"""Kept in a folder of their own, so that no loader takes the state for weights."""
 STATE_NAMES = (STATE_FILE, PROGRESS_FILE)
 """What a saved folder holds beside the encoder."""
 MAX_LOG_LOGIT_SCALE = math.log(100)
@@ -47,8 +51,11 @@ class Trainer:
         self.workers = workers or Workers.current()
         self.batches = Batches(encoder, book, photos, settings, self.workers)
         self.step = 0
+        self.averaged = False
         needs_start = settings.alpha < 1 or settings.distillation
         self.start = deepcopy(encoder) if needs_start else None
+        if self.start is not None:
+            self.start.model.eval()
         self.optimizer = make_optimizer(encoder, settings)
 
     def run(self) -> Iterator[dict[str, float]]:
@@ -68,8 +75,9 @@ class Trainer:
             if settings.gradient_clip:
                 nn.utils.clip_grad_norm_(encoder.model.parameters(), settings.gradient_clip)
             self.optimizer.step()
-            with torch.no_grad():
-                encoder.log_logit_scale.clamp_(0, MAX_LOG_LOGIT_SCALE)
+            if settings.loss == "clip":  # SigLIP sets no bound and its weights lie beyond CLIP's
+                with torch.no_grad():
+                    encoder.log_logit_scale.clamp_(0, MAX_LOG_LOGIT_SCALE)
             self.step = step + 1
             yield {
                 **values,
@@ -85,40 +93,66 @@ class Trainer:
         return self.step >= self.batches.steps
 
     def finish(self) -> None:
-        """Average the tuned weights with the starting ones as `settings.alpha` says."""
+        """Average the tuned weights with the starting ones, once, as `settings.alpha` says."""
         self.encoder.model.eval()
-        if self.start is not None and self.settings.alpha < 1:
+        if self.start is not None and self.settings.alpha < 1 and not self.averaged:
             interpolate_weights(self.encoder.model, self.start.model, self.settings.alpha)
+            self.averaged = True
 
     def save(self, folder: Path) -> None:
         """Write encoder, optimizer state and position; no pickle."""
         self.encoder.save(folder)
-        names = {p: name for name, p in self.encoder.model.named_parameters()}
+        (folder / STATE_FILE).parent.mkdir(exist_ok=True)
         tensors = {
-            f"{names[p]}/{key}": value.detach().cpu().contiguous()
-            for p, state in self.optimizer.state.items()
-            for key, value in state.items()
+            f"{name}/{key}": value.detach().cpu().contiguous()
+            for name, p in self.encoder.model.named_parameters()
+            for key, value in self.optimizer.state.get(p, {}).items()
         }
         save_file(tensors, folder / STATE_FILE)
-        position = {"step": self.step, "steps": self.batches.steps}
-        (folder / PROGRESS_FILE).write_text(json.dumps(position))
+        position = {"step": self.step, "averaged": self.averaged, "run": self._run()}
+        (folder / PROGRESS_FILE).write_text(json.dumps(position, indent=2) + "\n")
 
     def resume(self, folder: Path) -> None:
-        """Go on from what `save` wrote. Raises GeoclipError if it belongs to another run."""
-        position = json.loads((folder / PROGRESS_FILE).read_text())
-        if position["steps"] != self.batches.steps:
+        """Go on from what `save` wrote.
+
+        Raises GeoclipError if there is nothing to go on from or it belongs to another run.
+        """
+        try:
+            position = json.loads((folder / PROGRESS_FILE).read_text())
+            state = load_file(folder / STATE_FILE)
+        except (OSError, ValueError, SafetensorError) as error:
             raise GeoclipError(
-                f"{folder} was saved by a run of {position['steps']} steps, this one has "
-                f"{self.batches.steps}; use the same photos and settings or another folder."
-            )
-        weights = next(p for p in sorted(folder.glob("*.safetensors")) if p.name != STATE_FILE)
-        self.encoder.model.load_state_dict(load_file(weights))
+                f"{folder} holds no complete training state; name a folder that training wrote."
+            ) from error
+        self._check_run(folder, position["run"])
+        saved = load_folder(folder).model.state_dict()
+        self.encoder.model.load_state_dict(saved)
         parameters = dict(self.encoder.model.named_parameters())
-        for key, value in load_file(folder / STATE_FILE).items():
+        for key, value in state.items():
             name, field = key.rsplit("/", 1)
             place = "cpu" if field == "step" else parameters[name].device
             self.optimizer.state[parameters[name]][field] = value.to(place)
-        self.step = position["step"]
+        self.step, self.averaged = position["step"], position["averaged"]
+
+    def _run(self) -> dict[str, object]:
+        """What must be alike for a saved state to belong to this run."""
+        photos = self.batches.photos
+        digest = hashlib.sha256("\n".join(photos.ids).encode(errors="surrogateescape"))
+        digest.update(photos.rows.astype("<i8").tobytes())
+        return {
+            "steps": self.batches.steps,
+            "batch_size": self.settings.batch_size,
+            "seed": self.settings.seed,
+            "photos": digest.hexdigest()[:16],
+        }
+
+    def _check_run(self, folder: Path, saved: dict[str, object]) -> None:
+        for name, value in self._run().items():
+            if saved.get(name) != value:
+                raise GeoclipError(
+                    f"{folder} was saved by another run (its {name}: {saved.get(name)}, this "
+                    f"one's: {value}); use the same photos and settings, or another folder."
+                )
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:

@@ -1,0 +1,242 @@
+"""Whether a photo says anything about a place: documents, screens and blank pictures do not.
+
+Two ways, either of which is enough. Pixel statistics find blank pictures, pages of text and
+screenshots, whatever the encoder. Prompts find those and close-ups too, zero-shot, for encoders
+that know the words; an encoder taught place names alone does not, and is found out by drawn probes.
+
+Every check gives a score from 0 to 1 that is 0.5 at its own limit, so that one threshold serves
+all of them.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+if TYPE_CHECKING:
+    from geoclip.encoders import Encoder
+
+MIN_CONTRAST = 16.0  # grey levels between the 1st and 99th hundredth; fog keeps about 30
+MIN_WHITE = 28.0  # the 99th hundredth of a lens cap; a street at night has lamps
+PAGE_SHARE = 0.60  # blocks that look like print; facades and snow reach 0.53
+FLAT_SHARE = 0.72  # neighbours of equal colour; clipped skies reach 0.71
+PROMPT_ODDS = 9.0  # no evidence against evidence: nine to one
+_SIDE = 512
+_BLOCKS = 8
+
+NO_PLACE = {
+    "document": ("a scanned document", "a page of printed text", "a photo of a receipt"),
+    "screen": ("a screenshot of a phone", "a screenshot of a web page", "a photo of a screen"),
+    "blank": ("a plain black picture", "a plain white picture", "a blurred picture of nothing"),
+    "close-up": (
+        "a close-up of an object indoors",
+        "a close-up of a plate of food",
+        "a product on a plain background",
+        "a close-up of a face",
+    ),
+    "drawing": ("a logo", "a diagram", "a chart"),
+}
+PLACE = {
+    "street": ("a photo of a street", "a road seen from a car", "a Street View photo"),
+    "landscape": ("a photo of a landscape", "mountains and fields", "a forest", "a beach"),
+    "buildings": ("a photo of a building", "a city skyline", "houses in a village"),
+    "outdoors": ("people outdoors", "a photo taken on a journey", "a view from a window"),
+    "inside": ("the inside of a church", "the inside of a station", "a market hall"),
+}
+
+
+@dataclass(frozen=True)
+class EvidenceSettings:
+    """When a photo is reported as "no evidence" and not guessed.
+
+    `level` is how far to look: "off" not at all, "pixels" at pixel statistics, "prompts" also at
+    the prompts where the encoder knows the words. A score of `threshold` or more is no evidence:
+    0.5 is each check's own limit, higher abstains less.
+    """
+
+    level: Literal["off", "pixels", "prompts"] = "prompts"
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class NoEvidence:
+    """How surely a picture carries no evidence, 0 to 1, and what it looks like instead."""
+
+    score: float
+    kind: str
+
+
+class EvidenceCheck:
+    """Says which photos carry no evidence.
+
+    `prototypes` (C, d), unit length, and `kinds` (C,) are the prompts' means by class, "" for
+    classes of places; `scale` is the encoder's logit scale. Without them only pixels are looked at.
+    """
+
+    def __init__(
+        self,
+        settings: EvidenceSettings | None = None,
+        prototypes: np.ndarray | None = None,
+        kinds: tuple[str, ...] = (),
+        scale: float = 100.0,
+    ) -> None:
+        self.settings = settings or EvidenceSettings()
+        self.prototypes = prototypes
+        self.kinds = kinds
+        self.scale = scale
+
+    @classmethod
+    def of(cls, encoder: "Encoder", settings: EvidenceSettings | None = None) -> "EvidenceCheck":
+        """The check for an encoder; with prompts if they are wanted and it knows the words."""
+        plain = cls(settings)
+        if plain.settings.level != "prompts":
+            return plain
+        classes = [*NO_PLACE.values(), *PLACE.values()]
+        means = np.stack([encoder.encode_texts(prompts).mean(axis=0) for prompts in classes])
+        prototypes = means / np.linalg.norm(means, axis=1, keepdims=True)
+        kinds = (*NO_PLACE, *("" for _ in PLACE))
+        scale = float(encoder.log_logit_scale.exp())
+        full = cls(settings, prototypes, kinds, scale)
+        return full if full._knows_the_words(encoder) else plain
+
+    @property
+    def uses_prompts(self) -> bool:
+        """Whether embeddings are looked at as well as pixels."""
+        return self.prototypes is not None
+
+    def of_picture(self, image: Image.Image) -> NoEvidence:
+        """Judge an upright RGB image by its pixels: "blank", "document" or "screen".
+
+        Takes about 10 ms; safe to call from several threads.
+        """
+        if self.settings.level == "off":
+            return NoEvidence(0.0, "")
+        return max(
+            NoEvidence(blank_score(image), "blank"),
+            NoEvidence(page_score(image), "document"),
+            NoEvidence(screen_score(image), "screen"),
+            key=lambda finding: finding.score,
+        )
+
+    def of_embeddings(self, values: np.ndarray) -> list[NoEvidence]:
+        """Judge image embeddings (N, d), unit length, by the prompts; score 0 without prompts."""
+        if self.prototypes is None:
+            return [NoEvidence(0.0, "")] * len(values)
+        logits = self.scale * values @ self.prototypes.T
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        is_kind = np.array([kind != "" for kind in self.kinds])
+        none, place = weights[:, is_kind].sum(axis=1), weights[:, ~is_kind].sum(axis=1)
+        scores = none / (none + PROMPT_ODDS * place)
+        best = np.where(is_kind, weights, -1.0).argmax(axis=1)
+        return [NoEvidence(float(s), self.kinds[b]) for s, b in zip(scores, best, strict=True)]
+
+    def reason(self, *findings: NoEvidence) -> str:
+        """The kind of the surest finding at or over the threshold; "" where there is evidence."""
+        if self.settings.level == "off" or not findings:
+            return ""
+        surest = max(findings, key=lambda finding: finding.score)
+        return surest.kind if surest.score >= self.settings.threshold else ""
+
+    def _knows_the_words(self, encoder: "Encoder") -> bool:
+        """Whether a black picture is blank, print a document and a drawn road none of these."""
+        probes = [Image.new("RGB", (224, 224)), drawn_page(), drawn_road()]
+        black, page, road = self.of_embeddings(encoder.encode_images(probes))
+        named = (black.kind, page.kind) == ("blank", "document")
+        return named and min(black.score, page.score) > 0.5 > road.score
+
+
+def blank_score(image: Image.Image) -> float:
+    """1 for one colour, 0.5 at the least contrast or light that a photo of a place has."""
+    grey = np.asarray(image.convert("L").resize((64, 64), Image.Resampling.BOX), np.float32)
+    black, white = np.percentile(grey, (1, 99))
+    contrast = float(white - black)
+    if float(white) < MIN_WHITE:
+        contrast = min(contrast, MIN_CONTRAST * float(white) / MIN_WHITE)
+    return MIN_CONTRAST / (MIN_CONTRAST + contrast)
+
+
+def page_score(image: Image.Image) -> float:
+    """Share of blocks that look like print, as a score.
+
+    A block of print is mostly one pale, colourless tone, which may differ from block to block as
+    light falls off over a photographed page, with a little that is much darker.
+    """
+    small = image.copy()
+    small.thumbnail((_SIDE, _SIDE))
+    pixels = np.asarray(small.convert("RGB"), np.int16)
+    if min(pixels.shape[:2]) < 4 * _BLOCKS:
+        return 0.0
+    rows = np.array_split(pixels, _BLOCKS, axis=0)
+    blocks = [block for row in rows for block in np.array_split(row, _BLOCKS, axis=1)]
+    return _score(float(np.mean([_is_print(block) for block in blocks])), PAGE_SHARE)
+
+
+def _is_print(block: np.ndarray) -> bool:
+    """Whether a block (h, w, 3) is dark marks on pale paper."""
+    grey = block @ np.array([299, 587, 114]) // 1000
+    pale = np.percentile(grey, 90)
+    paper = grey >= pale - 20
+    ink = float((grey < pale - 50).mean())
+    colour = np.median((block.max(axis=2) - block.min(axis=2))[paper])
+    return bool(pale > 140 and colour < 50 and paper.mean() > 0.5 and 0.01 < ink < 0.45)
+
+
+def screen_score(image: Image.Image) -> float:
+    """Share of neighbouring pixels of exactly one colour, as a score.
+
+    Sensors and JPEG leave noise everywhere; what a computer has drawn is flat. Borders that have
+    been added around a photo are not looked at.
+    """
+    pixels = np.asarray(image.convert("RGB"), np.int16)
+    steps = np.abs(np.diff(_sample(pixels), axis=1)).max(axis=2)
+    across = _without_borders(steps)
+    steps = np.abs(np.diff(_sample(pixels.transpose(1, 0, 2)), axis=1)).max(axis=2)
+    down = _without_borders(steps)
+    if min(across.size, down.size) < 64 * 64:
+        return 0.0
+    return _score(float((across == 0).mean() + (down == 0).mean()) / 2, FLAT_SHARE)
+
+
+def _sample(lines: np.ndarray, most: int = 256) -> np.ndarray:
+    """At most `most` lines of (lines, n, 3), evenly spread."""
+    return lines[:: max(1, len(lines) // most)]
+
+
+def _without_borders(steps: np.ndarray) -> np.ndarray:
+    """Cut away lines and columns at the edges in which nothing changes."""
+    for _ in range(2):
+        changing = np.flatnonzero(steps.any(axis=1))
+        if not len(changing):
+            return steps[:0]
+        steps = steps[changing[0] : changing[-1] + 1].T
+    return steps
+
+
+def _score(value: float, limit: float) -> float:
+    """0 at 0, 0.5 at the limit and 1 at 1."""
+    if value <= limit:
+        return 0.5 * value / limit
+    return 0.5 + 0.5 * (value - limit) / (1 - limit)
+
+
+def drawn_page(side: int = 224) -> Image.Image:
+    """Lines of print on white."""
+    page = Image.new("RGB", (side, side), "white")
+    pen = ImageDraw.Draw(page)
+    words = "This is a page of printed text, as in a book or in a letter."
+    for top in range(12, side - 12, 14):
+        pen.text((12, top), words[top % 7 :], fill="black")
+    return page
+
+
+def drawn_road(side: int = 224) -> Image.Image:
+    """A road between meadows under a blue sky."""
+    picture = Image.new("RGB", (side, side), (120, 170, 225))
+    pen = ImageDraw.Draw(picture)
+    middle = side // 2
+    pen.polygon([(0, middle), (side // 4, side // 3), (middle, middle)], fill=(110, 120, 130))
+    pen.rectangle((0, middle, side, side), fill=(80, 135, 60))
+    pen.polygon([(middle, middle), (side // 5, side), (side - side // 5, side)], fill="dimgray")
+    pen.line([(middle, middle), (middle, side)], fill="white", width=3)
+    return picture

@@ -1,0 +1,323 @@
+"""Photos in, guesses out: with an encoder without weights, and once with a real one."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from small_world import CITIES, COUNTRIES, REGIONS, FakeEncoder, place_table
+
+from geoclip.captions import CaptionBook, CaptionSettings
+from geoclip.encoders.open_clip_encoder import random_tiny_clip
+from geoclip.errors import GeoclipError
+from geoclip.gazetteer import Gazetteer
+from geoclip.guesses import COLUMNS, guess_table, read_guesses, write_guesses
+from geoclip.index import PlaceIndex
+from geoclip.locator import BATCH, CLASS_COLUMNS, Locator, group_mean, read_batches
+from geoclip.model_settings import ModelSettings
+from geoclip.ranking import RankingSettings
+
+PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
+CITY = RankingSettings(point="city")
+
+
+@pytest.fixture
+def painter(fake_encoder, small_gazetteer) -> FakeEncoder:
+    """An encoder that places a picture of red value i + 1 at PAINTED[i].
+
+    Such a place's texts at all levels share a direction of their own.
+    """
+    book, axes = CaptionBook(small_gazetteer), np.eye(16)
+    for i, place in enumerate(PAINTED):
+        chain = small_gazetteer.ancestors[small_gazetteer.rows([place])[0]]
+        for text in {text for row in chain[chain >= 0] for text in book.prompts(row)}:
+            fake_encoder.known[text] = axes[i]
+        fake_encoder.pictured[i + 1] = book.prompts(chain[2])[0]
+    return fake_encoder
+
+
+def paint(path: Path, red: int) -> Path:
+    Image.new("RGB", (8, 8), (red, 0, 0)).save(path, "PNG")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Four painted photos, a text file and a cut-off photo."""
+    for i, place in enumerate(PAINTED):
+        paint(tmp_path / f"{place}.png", i + 1)
+    (tmp_path / "notes.png").write_text("no photo")
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "cut.png")
+    with (tmp_path / "cut.png").open("r+b") as file:
+        file.truncate(5000)
+    return tmp_path
+
+
+def locator_of(encoder, gazetteer, settings=CITY, **others) -> Locator:
+    return Locator(encoder, PlaceIndex.build(encoder, gazetteer), gazetteer, settings, **others)
+
+
+@pytest.fixture
+def locator(painter, small_gazetteer) -> Locator:
+    return locator_of(painter, small_gazetteer)
+
+
+def test_a_photo_is_placed(locator, folder, small_gazetteer):
+    table = locator.locate([folder / "lyon.png"], top_k=3)
+    assert table.columns.tolist() == list(COLUMNS)
+    first = table.iloc[0]
+    assert first["path"] == str(folder / "lyon.png")
+    texts = ("source", "place_id", "city", "region", "country", "country_code", "status")
+    assert first[list(texts)].tolist() == [
+        *("model", "lyon", "Lyon", "Auvergne-Rhône-Alpes", "France", "FR", "ok")
+    ]
+    assert (first["place_lat"], first["place_lon"]) == (first["lat"], first["lon"]) == (45.75, 4.85)
+    assert np.isnan(first["radius_km"])
+    assert table["rank"].tolist() == [1, 2, 3]
+    assert (table["probability"].diff().dropna() <= 0).all()
+    assert 0 < table["probability"].sum() <= 1
+
+
+def test_a_city_without_a_region_has_none(locator, folder):
+    first = locator.locate([folder / "kowloon.png"]).iloc[0]
+    assert (first["place_id"], first["region"], first["country"]) == ("kowloon", "", "Hong Kong")
+
+
+def test_order_is_kept_and_bad_photos_have_one_row_with_a_status(locator, folder):
+    names = ["amsterdam.png", "gone.png", "lyon.png", "notes.png", "cut.png", "denis3.png", "."]
+    done = []
+    table = locator.locate([str(folder / name) for name in names], 2, progress=done.append)
+    assert list(dict.fromkeys(table["path"])) == [str(folder / name) for name in names]
+    first = table.drop_duplicates("path")
+    assert first["status"].tolist() == [
+        *("ok", "missing", "ok", "not a photo", "truncated", "ok", "not a photo")
+    ]
+    assert first["place_id"].tolist() == ["amsterdam", "", "lyon", "", "", "denis3", ""]
+    rows = table.groupby("path").size()
+    assert [rows[str(folder / name)] for name in names] == [2, 1, 2, 1, 1, 2, 1]
+    unread = table[table["status"] != "ok"]
+    assert unread["lat"].isna().all()
+    assert unread["probability"].isna().all()
+    assert sum(done) == len(names)
+
+
+def test_messages_say_what_is_wrong(locator, folder):
+    embeddings = locator.embed([folder / "gone.png", folder / "lyon.png"])
+    assert embeddings.ok.tolist() == [False, True]
+    assert list(embeddings.messages) == [str(folder / "gone.png")]
+    assert "no such file" in embeddings.messages[str(folder / "gone.png")]
+    assert np.isnan(embeddings.values[0]).all()
+    assert np.linalg.norm(embeddings.values[1]) == pytest.approx(1)
+
+
+def test_more_photos_than_a_batch_in_order(locator, folder):
+    names = [PAINTED[i % 4] for i in range(BATCH * 2 + 5)]
+    names[BATCH] = "gone"  # the first of a batch
+    done = []
+    paths = [folder / f"{name}.png" for name in names]
+    table = locator.locate(paths, 1, progress=done.append)
+    assert table["place_id"].tolist() == ["" if name == "gone" else name for name in names]
+    assert done == [BATCH, BATCH, 5]
+
+
+def test_blocks_give_what_one_block_gives(locator, folder, monkeypatch):
+    paths = [folder / f"{PAINTED[i % 4]}.png" for i in range(11)]
+    whole = locator.locate(paths)
+    monkeypatch.setattr("geoclip.locator.BLOCK", 3)
+    pd.testing.assert_frame_equal(locator.locate(paths), whole)
+
+
+@pytest.mark.parametrize("paths", [[], ["nowhere.png"]])
+@pytest.mark.parametrize("classes", [False, True])
+def test_nothing_to_locate(locator, paths, classes):
+    table = locator.guesses(locator.embed(paths), classes=classes, group_by=["a"] * len(paths))
+    assert table.columns.tolist() == [*COLUMNS, *(CLASS_COLUMNS if classes else [])]
+    assert len(table) == len(paths)
+    assert table.dtypes[list(COLUMNS)].equals(guess_table([]).dtypes)
+    assert len(locator.rank(np.empty((0, 16), np.float32)).cities) == 0
+
+
+def test_top_k_above_the_number_of_cities(locator, folder):
+    table = locator.locate([folder / "lyon.png"], top_k=500)
+    assert sorted(table["place_id"]) == sorted(city[0] for city in CITIES)
+    assert table["probability"].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("top_k", [0, -1])
+def test_top_k_below_one_is_refused(locator, folder, top_k):
+    with pytest.raises(GeoclipError, match="top_k"):
+        locator.locate([folder / "lyon.png"], top_k)
+
+
+def test_a_gazetteer_with_one_city(painter, folder):
+    gazetteer = Gazetteer(place_table(COUNTRIES[:1], REGIONS[:2], CITIES[:1]))
+    for settings in (CITY, RankingSettings(), RankingSettings(method="greedy")):
+        locator = locator_of(painter, gazetteer, settings)
+        table = locator.locate([folder / "amsterdam.png"], 5)
+        assert table["place_id"].tolist() == ["lyon"]
+        assert table["probability"].tolist() == [1]
+
+
+def test_views_of_a_group_share_the_answer_to_their_mean(locator, folder):
+    paths = [folder / f"{name}.png" for name in ("lyon", "kowloon", "gone", "lyon", "amsterdam")]
+    groups = ["here", "here", "here", "here", "there"]
+    table = locator.locate(paths, 3, group_by=groups)
+    views = [table[table["path"] == str(folder / f"{n}.png")] for n in ("lyon", "kowloon")]
+    assert table["path"].tolist().count(str(folder / "lyon.png")) == 6
+    same = ["place_id", "probability", "rank"]
+    assert views[0][same][:3].to_numpy().tolist() == views[1][same].to_numpy().tolist()
+    assert views[0]["place_id"].iloc[0] == "lyon"  # two views of three
+    alone = locator.locate([paths[-1]], 3)
+    assert table[same][-3:].to_numpy().tolist() == alone[same].to_numpy().tolist()
+    assert table.loc[table["path"].str.endswith("gone.png"), "status"].tolist() == ["missing"]
+
+
+def test_group_mean():
+    values = np.array([[1, 0], [0, 1], [1, 0], [0.6, 0.8]], np.float32)
+    half = 0.5**0.5
+    assert group_mean(values, ["a", "a", "b", "b"])[:2] == pytest.approx(np.full((2, 2), half))
+    for missing in (None, float("nan"), pd.NA):
+        assert group_mean(values, [missing] * 4) == pytest.approx(values)
+    assert group_mean(values, [1, "1", "x", "y"]) == pytest.approx(values)  # 1 is not "1"
+    assert group_mean(values, list("abcd")).dtype == np.float32
+
+
+def test_groups_that_do_not_fit_the_photos_are_refused(locator, folder):
+    for groups in (["a"], ["a"] * 3):
+        with pytest.raises(GeoclipError, match="for 2 photos"):
+            locator.locate([folder / "lyon.png", folder / "kowloon.png"], group_by=groups)
+
+
+def test_a_log_prior_narrows_the_world(painter, folder, small_gazetteer):
+    with np.errstate(divide="ignore"):
+        prior = np.log(small_gazetteer.prior(countries=["HK"]))
+    for settings in (CITY, RankingSettings(), RankingSettings(method="greedy")):
+        locator = locator_of(painter, small_gazetteer, settings, log_prior=prior)
+        table = locator.locate([folder / "lyon.png", folder / "kowloon.png"], top_k=5)
+        assert set(table["country_code"]) == {"HK"}
+        assert table["rank"].tolist() == [1, 2, 1, 2]  # no more are left
+        assert table["probability"].iloc[:2].sum() == pytest.approx(1)
+        assert set(table["lat"]) <= {22.32, 22.28}
+
+
+def test_a_log_prior_that_leaves_nothing_is_refused(painter, folder, small_gazetteer):
+    nothing = np.full(len(small_gazetteer), -np.inf)
+    locator = locator_of(painter, small_gazetteer, log_prior=nothing)
+    with pytest.raises(GeoclipError, match="excludes every city"):
+        locator.locate([folder / "lyon.png"])
+
+
+def test_a_soft_prior_shifts_the_answer(painter, folder, small_gazetteer):
+    prior = np.zeros(len(small_gazetteer))
+    prior[small_gazetteer.rows(["denis2"])] = 100
+    locator = locator_of(painter, small_gazetteer, log_prior=prior)
+    assert locator.locate([folder / "lyon.png"], 1)["place_id"].tolist() == ["denis2"]
+
+
+def test_a_greedy_ranking_lists_one_country(painter, folder, small_gazetteer):
+    locator = locator_of(
+        painter, small_gazetteer, RankingSettings(method="greedy", greedy_cities=2)
+    )
+    table = locator.locate([folder / "lyon.png"], top_k=5)
+    assert set(table["place_id"]) == {"lyon", "paris"}  # the most populous of France
+
+
+def test_the_reported_point_differs_from_the_place_only_at_rank_one(painter, folder):
+    line = [(f"p{i}", "", "FR", 0.0, 8.0 * i, 1) for i in range(3)]
+    gazetteer = Gazetteer(place_table(COUNTRIES[:1], [], line))
+    book = CaptionBook(gazetteer, CaptionSettings(city_prompts=("{city}",)))
+    prior = np.array([0, 0.3, 0.0, 0.2])  # an end, then the other; the middle hedges
+    for text in book.prompts(1):
+        painter.known[text] = np.eye(16)[0]
+    index = PlaceIndex.build(painter, gazetteer, book.settings)
+    locator = Locator(painter, index, gazetteer, RankingSettings(), prior)
+    table = locator.locate([folder / "lyon.png"], 3)
+    assert table["place_id"].tolist() == ["p0", "p2", "p1"]
+    assert table["lon"].tolist() == [8.0, 16.0, 8.0]
+    assert table["place_lon"].tolist() == [0.0, 16.0, 8.0]
+
+
+def test_classes(locator, folder):
+    paths = [folder / "gone.png", folder / "kowloon.png", folder / "lyon.png"]
+    table = locator.guesses(locator.embed(paths), 2, classes=True)
+    assert table.columns.tolist() == [*COLUMNS, *CLASS_COLUMNS]
+    assert table.loc[0, CLASS_COLUMNS].tolist() == [""] * 5
+    answers = table[table["rank"] == 1].iloc[1:]
+    assert answers["country_id"].tolist() == ["HK", "FR"]
+    assert answers["region_id"].tolist() == ["", "FR.84"]
+    assert answers["city_id"].tolist() == ["kowloon", "lyon"]
+    for ranking, first in zip(answers["country_ranking"], ("HK", "FR"), strict=True):
+        assert ranking.split()[0] == first
+        assert sorted(ranking.split()) == ["CN", "FR", "HK", "NL", "RE"]
+    assert [set(text.split()) for text in answers["continent_ranking"]] == [{"AF", "AS", "EU"}] * 2
+
+
+def test_names_that_are_not_utf8(locator, folder, tmp_path):
+    name = os.fsdecode(os.fsencode(str(tmp_path)) + b"/caf\xe9.png")
+    paint(Path(name), 3)
+    table = locator.locate(
+        [Path(name), folder / "lyon.png"], 1, group_by=[name, str(folder / "lyon.png")]
+    )
+    assert table["place_id"].tolist() == ["amsterdam", "lyon"]
+    assert table["path"][0] == f"file:{tmp_path}/caf%E9.png"
+    # Its text in a table leads back to the file.
+    again = locator.locate([table["path"][0], Path(name + "x")], 1)
+    assert again["status"].tolist() == ["ok", "missing"]
+    assert again["path"][0] == table["path"][0]
+    write_guesses(again, tmp_path / "guesses.parquet")
+    assert read_guesses(tmp_path / "guesses.parquet")["path"].tolist() == again["path"].tolist()
+
+
+def test_one_photo_twice(locator, folder):
+    table = locator.locate([folder / "lyon.png"] * 2, 2)
+    assert table["rank"].tolist() == [1, 2, 1, 2]
+
+
+def test_notices_and_repr(locator):
+    assert locator.notices == ["a fake encoder"]
+    assert "10 cities" in repr(locator)
+
+
+def test_read_batches_takes_any_iterable(fake_encoder, folder):
+    paths = (folder / f"{name}.png" for name in [*PAINTED, "gone"])
+    batches = list(read_batches(paths, fake_encoder, batch=2))
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+    assert list(read_batches([], fake_encoder)) == []
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    random_tiny_clip().save(folder)
+    wording = CaptionSettings(opening="A test photo")
+    ModelSettings(wording, replace(CITY, method="greedy")).write(folder)
+    return folder
+
+
+def test_a_random_clip_end_to_end(model_folder, small_gazetteer, tmp_path, monkeypatch):
+    monkeypatch.setenv("GEOCLIP_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    sizes = ((40, 33), (33, 60), (48, 40))  # too small for a JPEG to be decoded at half size
+    paths = [tmp_path / f"{i}.jpg" for i in range(3)]
+    for path, (width, height) in zip(paths, sizes, strict=True):
+        pixels = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    locator = Locator.from_pretrained(model_folder, small_gazetteer, device="cpu")
+    assert locator.settings.method == "greedy"  # the folder's own
+    assert locator.index.embeddings.shape == (21, 32)
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [locator.index.key]
+    table = locator.locate([*paths, tmp_path / "gone.jpg"], top_k=2)
+    assert table["rank"].tolist() == [1, 2, 1, 2, 1, 2, 1]
+    images = [Image.open(path).convert("RGB") for path in paths]
+    expected = locator.encoder.encode_images(images)
+    assert locator.embed(paths).values == pytest.approx(expected, abs=1e-5)
+
+    other = Locator.from_pretrained(model_folder, small_gazetteer, "cpu", CITY)
+    assert other.settings == CITY
+    assert isinstance(other.index.embeddings, np.memmap)
+    top = other.locate(paths, top_k=99)
+    assert top.groupby("path")["probability"].sum().tolist() == pytest.approx([1, 1, 1], abs=1e-5)

@@ -1,0 +1,130 @@
+"""Batches: the same global ones however many workers share them."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_encoders import clip_encoder
+
+from geoclip.errors import GeoclipError
+from geoclip.training.batches import Batches, PhotoSet, epoch_order, seeded_generator
+from geoclip.training.settings import TrainingSettings
+from geoclip.training.workers import Workers
+
+SETTINGS = TrainingSettings(batch_size=5, epochs=2)
+ALONE = Workers()
+
+
+def batches(book, photos, settings=SETTINGS, workers=ALONE):
+    return Batches(clip_encoder(), book, photos, settings, workers)
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_workers_together_hold_the_batch_of_one(book, photos, size):
+    settings = replace(SETTINGS, extra_captions=2)
+    alone = batches(book, photos, settings)
+    shares = [batches(book, photos, settings, Workers(r, size)) for r in range(size)]
+    for step in (0, 3):
+        whole, parts = alone.batch(step), [b.batch(step) for b in shares]
+        assert torch.equal(torch.cat([p.pixels for p in parts]), whole.pixels)
+        assert torch.equal(torch.cat([p.readable for p in parts]), whole.readable)
+        rows = [row[row > 0].tolist() for p in parts for row in p.tokens]
+        assert rows == [row[row > 0].tolist() for row in whole.tokens]
+        for part in parts:
+            assert torch.equal(part.truth, whole.truth) and part.extra == whole.extra
+
+
+def test_deterministic_and_another_seed_or_epoch_is_another_batch(book, photos):
+    first, again = (batches(book, photos).batch(1) for _ in range(2))
+    assert torch.equal(first.pixels, again.pixels) and torch.equal(first.tokens, again.tokens)
+    other = batches(book, photos, replace(SETTINGS, seed=1)).batch(1)
+    assert not torch.equal(first.pixels, other.pixels)
+    assert not torch.equal(first.pixels, batches(book, photos).batch(3).pixels)
+
+
+def test_augmentation_depends_on_seed_epoch_and_photo_alone(book, photos):
+    made = batches(book, photos)
+    pixels = made._pixels(4, 0)
+    assert torch.equal(pixels, batches(book, photos, replace(SETTINGS, batch_size=2))._pixels(4, 0))
+    assert not torch.equal(pixels, made._pixels(4, 1))
+    turned = PhotoSet(photos.ids[::-1], photos.paths[::-1], photos.rows[::-1])
+    assert torch.equal(pixels, batches(book, turned)._pixels(len(photos) - 5, 0))
+
+
+def test_without_augmentation_pixels_are_those_of_prediction(book, photos):
+    plain = batches(book, photos, replace(SETTINGS, augment=False))
+    assert torch.equal(plain._pixels(2, 0), plain._pixels(2, 1))
+    assert plain._pixels(2, 0).shape == (3, 32, 32)
+
+
+def test_an_epoch_is_a_permutation_and_every_step_has_a_full_batch(book, photos):
+    made = batches(book, photos)
+    assert (made.steps_per_epoch, made.steps) == (2, 4)
+    chosen = np.concatenate([made._chosen(step) for step in (0, 1)])
+    assert len(chosen) == len(set(chosen.tolist())) == 10
+    order = epoch_order(photos, book.gazetteer.ancestors, SETTINGS, 0)
+    assert sorted(order) == list(range(12))
+    assert not np.array_equal(order, epoch_order(photos, book.gazetteer.ancestors, SETTINGS, 1))
+
+
+def test_a_set_smaller_than_a_batch_makes_one_batch_an_epoch(book, photos):
+    made = batches(book, photos, replace(SETTINGS, batch_size=50))
+    assert made.steps == 2
+    assert len(made.batch(1).pixels) == 12
+
+
+def test_iterating_gives_every_step_from_the_start_asked_for(book, photos):
+    made = batches(book, photos)
+    steps = dict(made.iterate(1))
+    assert list(steps) == [1, 2, 3]
+    assert torch.equal(steps[2].pixels, batches(book, photos).batch(2).pixels)
+    assert list(made.iterate(made.steps)) == []
+
+
+def test_truth_says_which_photos_a_caption_is_true_of(book, photos):
+    made = batches(book, photos, replace(SETTINGS, batch_size=12, extra_captions=3))
+    batch = made.batch(0)
+    n, c = batch.truth.shape
+    assert n == 12 and len(batch.tokens) == c
+    own = batch.truth[:, : c - batch.extra]
+    assert (own == 1).any(dim=0).all() and (own == 1).any(dim=1).all()
+
+
+def test_balance_favours_countries_with_few_photos(book, photos):
+    ancestors = book.gazetteer.ancestors
+    country = photos.countries(ancestors)
+
+    def share(balance, code):
+        settings = replace(SETTINGS, balance=balance)
+        seen = [epoch_order(photos, ancestors, settings, epoch) for epoch in range(300)]
+        counts = Counter(country[np.concatenate(seen)].tolist())
+        return counts[int(book.gazetteer.rows([code])[0])] / (300 * 12)
+
+    assert share(0.0, "NA") == pytest.approx(1 / 12)
+    assert share(1.0, "NA") == pytest.approx(1 / 4, abs=0.03)
+    assert share(1.0, "FR") == pytest.approx(1 / 4, abs=0.03)
+    assert share(0.0, "NA") < share(0.5, "NA") < share(1.0, "NA")
+
+
+def test_a_photo_that_cannot_be_read_is_marked(book, photos, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    paths = list(photos.paths)
+    paths[3], paths[5] = str(tmp_path / "broken.png"), str(tmp_path / "absent.png")
+    broken = PhotoSet(photos.ids, paths, photos.rows)
+    made = batches(book, broken, replace(SETTINGS, batch_size=12))
+    batch = made.batch(0)
+    unread = made._chosen(0)[~batch.readable.numpy()]
+    assert sorted(unread.tolist()) == [3, 5]
+    assert (batch.pixels[~batch.readable] == 0).all()
+
+
+def test_no_photo_is_refused_with_one_sentence():
+    with pytest.raises(GeoclipError, match="no photo to train on"):
+        PhotoSet([], [], np.empty(0, dtype=np.int64))
+
+
+def test_generators_depend_on_their_whole_key():
+    draws = [seeded_generator("a", 1, e).random() for e in (0, 0, 1)]
+    assert draws[0] == draws[1] != draws[2]

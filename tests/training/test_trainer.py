@@ -1,0 +1,266 @@
+"""The training run: schedule, resuming, saving, loading elsewhere."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from tiny_encoders import clip_encoder, siglip_like_encoder, timm_encoder, write_transformers_clip
+
+from geoclip.encoders import load_encoder
+from geoclip.encoders.open_clip_encoder import random_tiny_clip
+from geoclip.errors import GeoclipError
+from geoclip.training.settings import TrainingSettings
+from geoclip.training.trainer import STATE_FILE, Trainer, make_optimizer, schedule
+
+SETTINGS = TrainingSettings(
+    epochs=3, batch_size=5, learning_rate=1e-3, extra_captions=1, alpha=0.7, distillation=0.1
+)
+TOWERS = {
+    "patch dropout": lambda: clip_encoder(vision_patch_dropout=0.5),
+    "BatchNorm and dropout": lambda: timm_encoder(timm_drop=0.4, timm_drop_path=0.3),
+}
+
+
+def undisturbed(trainer):
+    losses = [record["loss"] for record in trainer.run()]
+    trainer.finish()
+    return losses, {n: v.clone() for n, v in trainer.encoder.model.state_dict().items()}
+
+
+def take(trainer, count):
+    """Take `count` steps, then leave the run."""
+    running = trainer.run()
+    losses = [next(running)["loss"] for _ in range(count)]
+    running.close()
+    return losses
+
+
+def test_schedule_rises_to_the_peak_and_falls_to_zero():
+    rates = [schedule(step, 50, 0.2) for step in range(50)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == 1 and max(rates) == 1
+    assert np.diff(rates[:10]) == pytest.approx(0.1)
+    assert np.diff(rates[10:]) == pytest.approx(-1 / 40)
+    assert schedule(50, 50, 0.2) == 0
+    assert schedule(0, 1, 0.2) == schedule(0, 50, 0.0) == 1
+    assert [schedule(s, 4, 1.0) for s in range(4)] == [0.25, 0.5, 0.75, 1.0]
+
+
+@pytest.mark.parametrize("chunk_size", [None, 2])
+@pytest.mark.parametrize("tower", TOWERS)
+def test_a_run_stopped_after_any_step_and_resumed_is_the_undisturbed_run(
+    tower, chunk_size, book, photos, tmp_path
+):
+    settings = replace(SETTINGS, chunk_size=chunk_size)
+    losses, expected = undisturbed(Trainer(TOWERS[tower](), photos, book, settings))
+    assert len(losses) == 6 and len(set(losses)) == 6
+    for stop in range(7) if chunk_size is None else (3,):
+        first = Trainer(TOWERS[tower](), photos, book, settings)
+        begun = take(first, stop)
+        first.save(tmp_path / str(stop))
+        torch.rand(stop + 1)  # another random state than the first process had
+        second = Trainer(TOWERS[tower](), photos, book, settings)
+        second.resume(tmp_path / str(stop))
+        assert second.step == stop and second.finished == (stop == 6)
+        rest, weights = undisturbed(second)
+        assert begun + rest == pytest.approx(losses, rel=1e-6)
+        for name, value in weights.items():
+            torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-8)
+
+
+def test_a_finished_run_that_is_resumed_is_not_averaged_again(book, photos, tmp_path):
+    done = Trainer(clip_encoder(), photos, book, SETTINGS)
+    _, weights = undisturbed(done)
+    done.save(tmp_path)
+    again = Trainer(clip_encoder(), photos, book, SETTINGS)
+    again.resume(tmp_path)
+    assert again.finished
+    losses, same = undisturbed(again)
+    assert losses == []
+    assert all(torch.equal(same[name], weights[name]) for name in weights)
+
+
+def test_alpha_averages_the_tuned_with_the_starting_weights(book, photos):
+    settings = replace(SETTINGS, distillation=0.0)
+    start = clip_encoder().model.state_dict()
+    _, tuned = undisturbed(Trainer(clip_encoder(), photos, book, replace(settings, alpha=1.0)))
+    _, half = undisturbed(Trainer(clip_encoder(), photos, book, replace(settings, alpha=0.5)))
+    _, none = undisturbed(Trainer(clip_encoder(), photos, book, replace(settings, alpha=0.0)))
+    for name in tuned:
+        torch.testing.assert_close(half[name], (tuned[name] + start[name]) / 2)
+        torch.testing.assert_close(none[name], start[name])
+    assert any(not torch.equal(tuned[n], start[n]) for n in tuned)
+
+
+def test_training_lowers_the_loss_and_keeps_the_logit_scale_in_bounds(book, photos):
+    encoder = clip_encoder()
+    with torch.no_grad():
+        encoder.log_logit_scale.fill_(math.log(100))
+    settings = replace(SETTINGS, epochs=12, augment=False, alpha=1.0, distillation=0.0)
+    records = list(Trainer(encoder, photos, book, settings).run())
+    early, late = (np.mean([r["excess"] for r in part]) for part in (records[:6], records[-6:]))
+    assert late < 0.8 * early
+    assert all(r["logit_scale"] <= 100.001 for r in records)
+    assert [r["step"] for r in records] == list(range(1, 25))
+    assert records[-1]["epoch"] == 11
+
+
+def test_a_siglip_scale_beyond_clips_bound_is_left_alone(book, photos):
+    encoder = siglip_like_encoder()
+    with torch.no_grad():
+        encoder.log_logit_scale.fill_(math.log(118))
+    settings = TrainingSettings(epochs=1, batch_size=5, loss="siglip", learning_rate=1e-5)
+    records = list(Trainer(encoder, photos, book, settings).run())
+    assert records[-1]["logit_scale"] == pytest.approx(118, rel=1e-3)
+
+
+def test_text_learning_rate_zero_freezes_the_text_tower_alone(book, photos, tmp_path):
+    settings = replace(SETTINGS, text_learning_rate=0.0, alpha=1.0, chunk_size=2)
+    encoder = clip_encoder()
+    before = {n: p.clone() for n, p in encoder.model.named_parameters()}
+    texts = {id(p) for p in encoder.tower_parameters("text")}
+    trainer = Trainer(encoder, photos, book, settings)
+    take(trainer, 2)
+    trainer.save(tmp_path)
+    for name, parameter in encoder.model.named_parameters():
+        assert torch.equal(parameter, before[name]) == (id(parameter) in texts), name
+
+
+def test_optimizer_has_a_rate_for_each_tower_and_decays_matrices_only():
+    encoder = clip_encoder()
+    settings = TrainingSettings(learning_rate=1e-3, text_learning_rate=1e-4, weight_decay=0.1)
+    groups = make_optimizer(encoder, settings).param_groups
+    texts = {id(p) for p in encoder.tower_parameters("text")}
+    seen = 0
+    for group in groups:
+        for parameter in group["params"]:
+            seen += 1
+            assert group["peak_lr"] == (1e-4 if id(parameter) in texts else 1e-3)
+            assert group["weight_decay"] == (0.1 if parameter.ndim >= 2 else 0)
+    assert seen == len(list(encoder.model.parameters()))
+
+
+def test_a_saved_folder_holds_no_pickle_and_its_state_lies_apart(book, photos, tmp_path):
+    trainer = Trainer(clip_encoder(), photos, book, SETTINGS)
+    take(trainer, 1)
+    trainer.save(tmp_path)
+    files = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert files == {
+        "open_clip_config.json",
+        "open_clip_model.safetensors",
+        "state/optimizer.safetensors",
+        "state/progress.json",
+    }
+    for path in tmp_path.rglob("*.safetensors"):
+        length = int.from_bytes(path.read_bytes()[:8], "little")
+        assert json.loads(path.read_bytes()[8 : 8 + length])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"epochs": 4}, "steps"), ({"seed": 9}, "seed"), ({"batch_size": 6}, "batch_size")],
+)
+def test_the_state_of_another_run_is_refused(change, named, book, photos, tmp_path):
+    trainer = Trainer(clip_encoder(), photos, book, SETTINGS)
+    take(trainer, 1)
+    trainer.save(tmp_path)
+    other = Trainer(clip_encoder(), photos, book, replace(SETTINGS, **change))
+    with pytest.raises(GeoclipError, match=f"another run .its {named}") as caught:
+        other.resume(tmp_path)
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_state_of_other_photos_is_refused(book, photos, tmp_path):
+    trainer = Trainer(clip_encoder(), photos, book, SETTINGS)
+    trainer.save(tmp_path)
+    moved = replace(photos, rows=photos.rows[::-1].copy())
+    with pytest.raises(GeoclipError, match="its photos"):
+        Trainer(clip_encoder(), moved, book, SETTINGS).resume(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no progress", "cut state", "bad json"])
+def test_an_incomplete_state_is_one_sentence(damage, book, photos, tmp_path):
+    trainer = Trainer(clip_encoder(), photos, book, SETTINGS)
+    take(trainer, 1)
+    trainer.save(tmp_path)
+    folder = tmp_path / "absent" if damage == "no folder" else tmp_path
+    if damage == "no progress":
+        (folder / "state/progress.json").unlink()
+    elif damage == "cut state":
+        (folder / STATE_FILE).write_bytes((folder / STATE_FILE).read_bytes()[:1000])
+    elif damage == "bad json":
+        (folder / "state/progress.json").write_text("{")
+    with pytest.raises(GeoclipError, match="no complete training state"):
+        Trainer(clip_encoder(), photos, book, SETTINGS).resume(folder)
+
+
+def tuned_folder(encoder, book, photos, folder):
+    settings = TrainingSettings(epochs=1, batch_size=6, learning_rate=1e-3)
+    trainer = Trainer(encoder, photos, book, settings)
+    take(trainer, 1)
+    trainer.save(folder)
+    return encoder
+
+
+TEXTS = ["A Street View photo in France.", "Woodlands", "A Street View photo from Windhoek!"]
+
+
+@pytest.mark.parametrize("tower", ["vit", "timm"])
+def test_plain_open_clip_loads_what_was_tuned(tower, book, photos, tmp_path):
+    encoder = random_tiny_clip() if tower == "vit" else timm_encoder(full_vocabulary=True)
+    tuned_folder(encoder, book, photos, tmp_path)
+    model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path}")
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{tmp_path}")
+    images = [photo_of(photos, i) for i in range(3)]
+    with torch.no_grad():
+        theirs = model.eval().encode_text(tokenizer(TEXTS), normalize=True)
+        pixels = torch.stack([preprocess(image) for image in images])
+        their_images = model.encode_image(pixels, normalize=True)
+    for ours in (encoder, load_encoder(tmp_path)):
+        np.testing.assert_allclose(ours.encode_texts(TEXTS), theirs, atol=1e-5)
+        np.testing.assert_allclose(ours.encode_images(images), their_images, atol=1e-5)
+
+
+def test_plain_transformers_loads_what_was_tuned(book, photos, tmp_path):
+    from transformers import CLIPModel, CLIPProcessor
+
+    start = load_encoder(write_transformers_clip(tmp_path / "start"))
+    before = start.encode_texts(TEXTS)
+    encoder = tuned_folder(start, book, photos, tmp_path / "tuned")
+    assert np.abs(encoder.encode_texts(TEXTS) - before).max() > 1e-4
+    model = CLIPModel.from_pretrained(str(tmp_path / "tuned")).eval()
+    processor = CLIPProcessor.from_pretrained(str(tmp_path / "tuned"))
+    images = [photo_of(photos, i) for i in range(3)]
+    inputs = processor(text=TEXTS, images=images, return_tensors="pt", padding="max_length")
+    with torch.no_grad():
+        output = model(**inputs)
+    for ours in (encoder, load_encoder(tmp_path / "tuned")):
+        np.testing.assert_allclose(ours.encode_texts(TEXTS), output.text_embeds, atol=1e-5)
+        np.testing.assert_allclose(ours.encode_images(images), output.image_embeds, atol=1e-5)
+
+
+def test_a_transformers_run_goes_on_too(book, photos, tmp_path):
+    write_transformers_clip(tmp_path / "start")
+
+    def trainer():
+        return Trainer(load_encoder(tmp_path / "start"), photos, book, SETTINGS)
+
+    losses, expected = undisturbed(trainer())
+    first = trainer()
+    begun = take(first, 3)
+    first.save(tmp_path / "stopped")
+    second = trainer()
+    second.resume(tmp_path / "stopped")
+    rest, weights = undisturbed(second)
+    assert begun + rest == pytest.approx(losses, rel=1e-6)
+    for name in weights:
+        torch.testing.assert_close(weights[name], expected[name], rtol=1e-6, atol=1e-8)
+
+
+def photo_of(photos, i):
+    from geoclip.photos import read_photo
+
+    return read_photo(photos.paths[i])
