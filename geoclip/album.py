@@ -9,14 +9,14 @@ photo's posterior given all of them.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geoclip.album_travel import AlbumSettings, travel_factor
 from geoclip.errors import GeoclipError
 from geoclip.sphere import chord_to_km, unit_vectors
-from geoclip.travel import AlbumSettings, travel_factor
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -52,15 +52,23 @@ class States:
     told: Floats
 
 
-def hours_of(taken: Sequence[datetime | None]) -> Floats:
+def hours_of(
+    taken: Sequence[datetime | None], offsets: Sequence[timedelta | None] | None = None
+) -> Floats:
     """Hours (N,) since the first of the times; NaN where there is none.
 
-    Cameras write wall-clock time; an offset that one of them adds is dropped, so that all are
-    read alike.
+    `taken` are clock times and `offsets` what to subtract from them for UTC; where that is not
+    known, the median of those that are.
     """
-    clocks = [None if t is None else t.replace(tzinfo=None) for t in taken]
-    first = min((t for t in clocks if t is not None), default=datetime.min)
-    return np.array([math.nan if t is None else (t - first).total_seconds() / 3600 for t in clocks])
+    offsets = [None] * len(taken) if offsets is None else offsets
+    known = sorted(o for t, o in zip(taken, offsets, strict=True) if t and o is not None)
+    usual = known[len(known) // 2] if known else timedelta(0)
+    utc = [
+        t and t.replace(tzinfo=None) - (usual if o is None else o)
+        for t, o in zip(taken, offsets, strict=True)
+    ]
+    first = min((t for t in utc if t is not None), default=datetime.min)
+    return np.array([math.nan if t is None else (t - first).total_seconds() / 3600 for t in utc])
 
 
 def combine_album(

@@ -96,7 +96,7 @@ class EvidenceCheck:
         means = np.stack([encoder.encode_texts(prompts).mean(axis=0) for prompts in classes])
         prototypes = means / np.linalg.norm(means, axis=1, keepdims=True)
         kinds = (*NO_PLACE, *("" for _ in PLACE))
-        scale = float(encoder.log_logit_scale.exp())
+        scale = float(encoder.log_logit_scale.detach().exp())
         full = cls(settings, prototypes, kinds, scale)
         return full if full._knows_the_words(encoder) else plain
 
@@ -224,9 +224,10 @@ def drawn_page(side: int = 224) -> Image.Image:
     """Lines of print on white."""
     page = Image.new("RGB", (side, side), "white")
     pen = ImageDraw.Draw(page)
-    words = "This is a page of printed text, as in a book or in a letter."
+    words = "This is a page of printed text, as in a book or in a letter. " * (side // 100)
     for top in range(12, side - 12, 14):
         pen.text((12, top), words[top % 7 :], fill="black")
+    pen.rectangle((side - 12, 0, side, side), fill="white")
     return page
 
 

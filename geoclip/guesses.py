@@ -8,6 +8,7 @@ do not apply are "". `path` is always valid UTF-8: other file names stand as `fi
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -22,23 +23,36 @@ from geoclip.tables import coordinates, numbers, read_text_table, refuse_rows
 if TYPE_CHECKING:
     import geopandas as gpd
 
-COLUMNS = (
-    "path",
-    "rank",
-    "source",
-    "place_id",
-    "city",
-    "region",
-    "country",
-    "country_code",
-    "lat",
-    "lon",
-    "place_lat",
-    "place_lon",
-    "probability",
-    "radius_km",
-    "status",
-)
+
+@dataclass(frozen=True)
+class Guess:
+    """One place that a photo may have been taken at; the fields are the columns of the table.
+
+    Positions are degrees, `radius_km` is NaN where it is not known.
+    """
+
+    path: str
+    rank: int
+    source: str
+    place_id: str
+    city: str
+    region: str
+    country: str
+    country_code: str
+    lat: float
+    lon: float
+    place_lat: float
+    place_lon: float
+    probability: float
+    radius_km: float
+    status: str
+
+    def __str__(self) -> str:
+        place = ", ".join(name for name in (self.city, self.region, self.country) if name)
+        return f"{place} ({self.probability:.1%})" if place else self.status
+
+
+COLUMNS = tuple(field.name for field in fields(Guess))
 NUMBERS = ("lat", "lon", "place_lat", "place_lon", "probability", "radius_km")
 TEXTS = tuple(name for name in COLUMNS if name not in NUMBERS and name != "rank")
 ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg")
@@ -86,6 +100,11 @@ def _text(value: Any) -> str:
     if isinstance(value, str | os.PathLike):
         return encode_path(value)
     return "" if value is None or pd.isna(value) else str(value)
+
+
+def to_guesses(table: pd.DataFrame) -> list[Guess]:
+    """The rows of a table as `Guess` objects, in its order."""
+    return [Guess(**row) for row in guess_table(table).to_dict("records")]  # type: ignore[misc]
 
 
 def to_geodataframe(table: pd.DataFrame) -> "gpd.GeoDataFrame":

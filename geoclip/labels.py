@@ -13,9 +13,10 @@ def place_rows(photos: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
     """Gazetteer rows (N,) of the places of photos (columns lat, lon, country_code, photo_id).
 
     The nearest city of the photo's country: the given code, else the outline that holds the
-    point. A code takes in the territories that belong to the country, since photos of Réunion are
-    given as French too. A photo without coordinates, or in a country without a city, has its
-    country's row. Raises GeoclipError for a given code that the gazetteer does not know.
+    point. A photo of Réunion that is given as French is one of Réunion: a point inside the
+    outline of a territory keeps the territory's nearest city. A photo without coordinates, or in
+    a country without a city, has its country's row. Raises GeoclipError for a given code that the
+    gazetteer does not know.
     """
     _check_codes(photos, gazetteer)
     lat, lon = photos["lat"].to_numpy(float), photos["lon"].to_numpy(float)
@@ -25,8 +26,11 @@ def place_rows(photos: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
     rows[~located] = gazetteer.rows(codes[~located])
     rows[located], _ = gazetteer.nearest_rows(lat[located], lon[located])
     # Near a border the nearest city may lie across it.
-    at_home = (gazetteer.country_codes[rows] == codes) | (gazetteer.sovereigns[rows] == codes)
-    across = np.flatnonzero(located & ~at_home & (codes != ""))
+    abroad = located & (codes != "") & (gazetteer.country_codes[rows] != codes)
+    abroad &= ~_in_territory(
+        abroad & (gazetteer.sovereigns[rows] == codes), rows, lat, lon, gazetteer
+    )
+    across = np.flatnonzero(abroad)
     for code in np.unique(codes[across].astype(str)):
         photo = across[codes[across] == code]
         cities = _cities_of(code, gazetteer)
@@ -44,10 +48,30 @@ def _country_codes(
     codes = photos["country_code"].to_numpy(dtype=object, copy=True)
     unnamed = np.flatnonzero((codes == "") & ~np.isnan(lat))
     if len(unnamed):
-        from geoclip.outlines import Outlines  # noqa: PLC0415 (geopandas)
-
-        codes[unnamed] = Outlines.default().country_of(lat[unnamed], lon[unnamed], gazetteer)
+        codes[unnamed] = _outlined(lat[unnamed], lon[unnamed], gazetteer)
     return codes
+
+
+def _in_territory(
+    candidates: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    lat: np.ndarray,
+    lon: np.ndarray,
+    gazetteer: Gazetteer,
+) -> NDArray[np.bool_]:
+    """Which candidates (N,) lie inside the outline of the territory of their nearest city."""
+    inside = np.zeros(len(rows), dtype=bool)
+    photo = np.flatnonzero(candidates)
+    if len(photo):
+        outlined = _outlined(lat[photo], lon[photo], gazetteer)
+        inside[photo] = outlined == gazetteer.country_codes[rows[photo]]
+    return inside
+
+
+def _outlined(lat: np.ndarray, lon: np.ndarray, gazetteer: Gazetteer) -> NDArray[np.object_]:
+    from geoclip.outlines import Outlines  # noqa: PLC0415 (geopandas)
+
+    return Outlines.default().country_of(lat, lon, gazetteer)
 
 
 def _check_codes(photos: pd.DataFrame, gazetteer: Gazetteer) -> None:
@@ -65,8 +89,7 @@ def _check_codes(photos: pd.DataFrame, gazetteer: Gazetteer) -> None:
 
 def _cities_of(code: str, gazetteer: Gazetteer) -> NDArray[np.int64]:
     cities = gazetteer.level_rows("city")
-    own = (gazetteer.country_codes[cities] == code) | (gazetteer.sovereigns[cities] == code)
-    return cities[own]
+    return cities[gazetteer.country_codes[cities] == code]
 
 
 def _vectors(rows: NDArray[np.int64], gazetteer: Gazetteer) -> NDArray[np.float64]:

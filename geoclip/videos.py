@@ -76,24 +76,24 @@ def _open(name: str) -> "Iterator[InputContainer]":
 
     check_file(name)
     rules = {"format_whitelist": _FORMATS, "protocol_whitelist": ""}
+    recognised = True
     with open_file(name) as file:
-        starts_like_a_video = file.read(12)[4:8] == b"ftyp"
-        file.seek(0)
         try:
+            recognised = file.read(12)[4:8] == b"ftyp"
+            file.seek(0)
             with av.open(
                 _Unnamed(file), "r", metadata_errors="replace", options=rules
             ) as container:
+                recognised = True
                 yield container
         except PhotoError:
             raise
         except MemoryError:
             refuse_size(name)
-        except av.error.InvalidDataError as problem:
-            if starts_like_a_video:  # the directory at the end of the file is gone
+        except Exception as problem:  # decoders of damaged files raise almost anything
+            if recognised:
                 refuse_damage(name, problem)
             refuse(name, "the content is not a video in a known format; remove it", "not a photo")
-        except Exception as problem:  # decoders of damaged files raise almost anything
-            refuse_damage(name, problem)
 
 
 class _Unnamed:

@@ -84,15 +84,15 @@ def end_to_end(
         held_out = table[(table["split"] != TRAIN) & table["lat"].notna()]
         gpus = 1 if use_gpu else 0
 
-        def predict(model: str, name: str) -> pd.DataFrame:
-            embed_places(model, out / "places" / name, gazetteer, wording, workers)
-            index = out / "places" / name
+        def predict(model: str) -> pd.DataFrame:
+            index = out / "places"
+            embed_places(model, index, gazetteer, wording, workers)
             return locate_photos(
                 held_out, model, index, gazetteer, RANKING, actors=workers, gpus=gpus
             )
 
         with stage("Locate before fine-tuning", seconds):
-            before = predict(start, "before")
+            before = predict(start)
         with stage("Fine-tune", seconds):
             tuned = train_encoder(
                 out / "captions.parquet",
@@ -106,7 +106,7 @@ def end_to_end(
             )
             ModelSettings(wording, RANKING).write(tuned)
         with stage("Locate after fine-tuning", seconds):
-            after = predict(str(tuned), "after")
+            after = predict(str(tuned))
     with stage("Evaluate", seconds):
         report = evaluate_guesses(table, {"before": before, "after": after}, places)
     report.update(_about(start, settings, table, seconds))

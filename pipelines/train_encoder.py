@@ -8,7 +8,6 @@ DIR/encoder, the curve of losses in DIR/losses.csv.
 """
 
 import argparse
-import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,27 +21,23 @@ import torch
 from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.encoders import load_encoder
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer import Gazetteer
 from geoclip.memory import keep_freed_memory
 from geoclip.splits import TRAIN
-from geoclip.training.batches import PhotoSet
+from geoclip.training.checkpoints import (
+    LOSSES_FILE,
+    export_encoder,
+    read_checkpoint,
+    write_checkpoint,
+)
+from geoclip.training.labelled import training_photos
 from geoclip.training.settings import TrainingSettings
-from geoclip.training.trainer import STATE_NAMES, Trainer
+from geoclip.training.trainer import Trainer
 from pipelines.cluster import ray_session
 from pipelines.command_line import add_settings, read_settings, run
 from pipelines.write_captions import read_gazetteer
 
 RUN_NAME = "training"
-ENCODER = "encoder"
-LOSSES_FILE = "losses.csv"
 CHECKPOINTS_KEPT = 2
-
-
-def photo_set(captions: pd.DataFrame, gazetteer: Gazetteer) -> PhotoSet:
-    """Make the training photos of a table of captions."""
-    train = captions[captions["split"] == TRAIN]
-    rows = gazetteer.rows(train["place_id"])
-    return PhotoSet(train["photo_id"].tolist(), train["path"].tolist(), rows)
 
 
 def train_on_worker(config: dict[str, Any]) -> None:
@@ -54,13 +49,12 @@ def train_on_worker(config: dict[str, Any]) -> None:
     book = CaptionBook(read_gazetteer(config["gazetteer"]), CaptionSettings(**config["wording"]))
     captions = pd.read_parquet(config["captions"])
     settings = TrainingSettings(**config["settings"])
-    trainer = Trainer(encoder, photo_set(captions, book.gazetteer), book, settings)
+    trainer = Trainer(encoder, training_photos(captions, book.gazetteer), book, settings)
     records: list[Any] = []
     latest = ray.train.get_checkpoint()
     if latest is not None:
         with latest.as_directory() as folder:
-            trainer.resume(Path(folder))
-            records = pd.read_csv(Path(folder) / LOSSES_FILE).to_dict("records")
+            records = read_checkpoint(trainer, Path(folder))
     progress = Progress(trainer, records, first=ray.train.get_context().get_world_rank() == 0)
     for record in trainer.run():
         progress.records.append(record)
@@ -85,8 +79,7 @@ class Progress:
             ray.train.report(metrics)
             return
         with tempfile.TemporaryDirectory() as folder:
-            self.trainer.save(Path(folder))
-            pd.DataFrame(self.records).to_csv(Path(folder) / LOSSES_FILE, index=False)
+            write_checkpoint(self.trainer, self.records, Path(folder))
             checkpoint = ray.train.Checkpoint.from_directory(folder)
             ray.train.report(metrics, checkpoint=checkpoint)
 
@@ -150,11 +143,8 @@ def _collect(result: ray.train.Result, out: Path, start: str) -> Path:
     """Copy the last checkpoint's encoder and the losses of all its steps to `out`."""
     if result.checkpoint is None:
         raise GeoclipError(f"Training {start} wrote no checkpoint; see Ray's log in {out}.")
-    folder = out / ENCODER
     with result.checkpoint.as_directory() as checkpoint:
-        shutil.copy(Path(checkpoint) / LOSSES_FILE, out / LOSSES_FILE)
-        state = shutil.ignore_patterns(*STATE_NAMES, LOSSES_FILE)
-        shutil.copytree(checkpoint, folder, dirs_exist_ok=True, ignore=state)
+        folder = export_encoder(Path(checkpoint), out)
     losses = pd.read_csv(out / LOSSES_FILE)
     print(
         f"Fine-tuned encoder in {folder}, losses of {len(losses):,} steps in {out / LOSSES_FILE}."

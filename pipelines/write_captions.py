@@ -15,12 +15,9 @@ import pandas as pd
 import ray
 
 from geoclip.captions import CaptionBook, CaptionSettings
-from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
-from geoclip.labels import place_rows
-from geoclip.paths import decode_path
 from geoclip.photo_table import read_photo_table
-from geoclip.splits import with_splits
+from geoclip.training.labelled import label_photos, split_photos
 from pipelines.cluster import ray_session
 from pipelines.command_line import run
 
@@ -36,16 +33,10 @@ class Captioner:
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         """Add place_row, place_id, caption and `there` to a batch of photos."""
-        gazetteer = self.book.gazetteer
-        rows = place_rows(batch, gazetteer)
-        pairs = zip(rows.tolist(), batch["photo_id"], strict=True)
-        return batch.assign(
-            place_row=rows,
-            place_id=gazetteer.ids[rows].astype(str),
-            place_country=gazetteer.country_codes[rows].astype(str),
-            caption=[self.book.draw(row, self.seed, 0, photo).text for row, photo in pairs],
-            there=[decode_path(path).is_file() for path in batch["path"]],
-        )
+        labelled = label_photos(batch, self.book.gazetteer)
+        pairs = zip(labelled["place_row"].tolist(), labelled["photo_id"], strict=True)
+        captions = [self.book.draw(row, self.seed, 0, photo).text for row, photo in pairs]
+        return labelled.assign(caption=captions)
 
 
 def read_gazetteer(path: Path | None) -> Gazetteer:
@@ -70,16 +61,9 @@ def write_captions(
         batch_format="pandas",
         num_cpus=0.5,
     ).to_pandas()
-    table = with_splits(captioned, captioned.pop("place_country"), seed)
-    missing = table[~table["there"]]
+    table, missing = split_photos(captioned, seed)
     if len(missing):
         missing[["photo_id", "path"]].to_csv(out.with_name(f"{out.stem}-missing.csv"), index=False)
-    table = table[table["there"]].drop(columns="there").reset_index(drop=True)
-    if table.empty:
-        raise GeoclipError(
-            f"None of the {len(missing)} photos of {photo_tables[0]} is where the table says, the "
-            f"first is {missing['path'].iloc[0]}; paths are relative to the table."
-        )
     out.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(out, index=False)
     print(f"{len(table):,} captions in {out}; {len(missing)} photos are missing.")

@@ -1,5 +1,8 @@
 """Fixtures shared by the tests."""
 
+import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +13,7 @@ if TYPE_CHECKING:
 
     from geoclip.gazetteer import Gazetteer
 
+ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -45,3 +49,14 @@ def fake_encoder() -> "FakeEncoder":
     from small_world import FakeEncoder
 
     return FakeEncoder()
+
+
+@pytest.fixture(scope="session")
+def our_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This checkout's wheel."""
+    if importlib.util.find_spec("hatchling") is None:
+        pytest.skip("hatchling is not installed (it is in the `test` extra)")
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return next(folder.glob("geoclip_gzsl-*.whl"))

@@ -16,8 +16,11 @@ LAYERS = (
     {"errors", "memory", "name_guard", "paths", "sphere"},
     {"place", "tables"},
     {"narrowing", "representative", "gazetteer", "outlines"},
-    {"captions", "encoders", "photo_files", "photos", "known_models", "conversion"},
-    {"index", "hierarchy", "ranking", "losses", "guesses", "metrics", "photo_table", "baselines"},
+    {"captions", "encoders", "photo_files", "photos", "known_models", "conversion", "labels"},
+    {
+        *("index", "hierarchy", "ranking", "losses", "guesses", "metrics", "photo_table"),
+        *("baselines", "splits", "report", "model_settings"),
+    },
     {"locator", "training", "maps", "benchmarks", "evaluation", "demo"},
     {"commands"},
     {"launcher", "pipelines"},

@@ -20,7 +20,7 @@ def slow_gzsl(images, texts, scale, truth):
     losses = []
     for i in range(len(images)):
         known = [c for c in range(len(texts)) if truth[i][c] >= 0]
-        logits = {c: scale * sum(a * b for a, b in zip(images[i], texts[c])) for c in known}
+        logits = {c: scale * sum(a * b for a, b in zip(images[i], texts[c], strict=True)) for c in known}
         top = max(logits.values(), default=0.0)
         norm = top + math.log(sum(math.exp(v - top) for v in logits.values())) if known else 0.0
         true = [c for c in known if truth[i][c] == 1]

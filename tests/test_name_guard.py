@@ -1,6 +1,5 @@
 """Two distributions share the import name: whichever came last, one clear sentence."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -15,17 +14,6 @@ from geoclip.name_guard import check_checkout, package_file
 
 ROOT = Path(__file__).resolve().parents[1]
 CLEAR = "Another project's distribution `geoclip` 1.3.0 is installed"
-
-
-@pytest.fixture(scope="module")
-def our_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This checkout's wheel."""
-    if importlib.util.find_spec("hatchling") is None:
-        pytest.skip("hatchling is not installed (it is in the `test` extra)")
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    return next(folder.glob("geoclip_gzsl-*.whl"))
 
 
 @pytest.fixture(scope="module")

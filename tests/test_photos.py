@@ -1,5 +1,6 @@
 """Every kind of file: a picture, or one status that says why not."""
 
+import io
 import os
 import sys
 import threading
@@ -14,8 +15,14 @@ from PIL import Image
 
 from geoclip import photos
 from geoclip.errors import GeoclipError, PhotoError
-from geoclip.photo_files import PHOTO_SUFFIXES, photos_and_groups
+from geoclip.photo_files import (
+    PHOTO_SUFFIXES,
+    list_left_out,
+    photos_and_groups,
+    read_path_list,
+)
 from geoclip.photos import STATUSES, list_photos, read_photo
+from tests.torture import rgb_tiff
 
 needs_unprivileged = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind this user"
@@ -84,6 +91,37 @@ def test_exif_orientation(tmp_path: Path, suffix: str, orientation: int) -> None
     assert colour(image, 0.1 + 0.8 * left[0], 0.1 + 0.8 * left[1]) == top
     assert colour(image, 0.9 - 0.8 * left[0], 0.9 - 0.8 * left[1]) == BLUE
     assert image.getexif().get(0x0112, 1) == 1  # a second turn would be wrong
+
+
+@pytest.mark.parametrize("suffix", ["heic", "avif"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_photos_of_phones_are_turned_once(tmp_path: Path, suffix: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pillow_heif.register_heif_opener()
+    path = tmp_path / f"turned.{suffix}"
+    try:
+        halves().save(path, exif=exif.tobytes())
+    except (KeyError, OSError, RuntimeError) as problem:
+        pytest.skip(f"{suffix} cannot be written here ({problem})")
+    image = read_photo(path)
+    assert image.size == ((64, 48) if orientation < 5 else (48, 64))
+    x, y = {1: (0.1, 0.5), 3: (0.9, 0.5), 6: (0.5, 0.1), 8: (0.5, 0.9)}[orientation]
+    assert colour(image, x, y) == RED
+    assert colour(image, 1 - x, 1 - y) == BLUE
+
+
+def test_16_bit_colour(tmp_path: Path) -> None:
+    (tmp_path / "deep.tif").write_bytes(rgb_tiff(np.tile(np.linspace(0, 65535, 256), (4, 1))))
+    seen = np.asarray(read_photo(tmp_path / "deep.tif"))[0].astype(int)
+    assert np.abs(seen - np.arange(256)[:, None]).max() <= 1
+
+
+def test_files_of_gigabytes_are_not_taken_into_memory(tmp_path: Path) -> None:
+    with (tmp_path / "hole.webp").open("wb") as file:
+        file.write(b"RIFF\xff\xff\xff\x7fWEBPVP8 ")
+        file.truncate(photos.MAX_BYTES + 1)
+    assert status_of(tmp_path / "hole.webp") == "too large"
 
 
 def test_corrupt_exif_is_not_fatal(tmp_path: Path) -> None:
@@ -375,6 +413,23 @@ def test_what_does_not_exist_is_kept_and_order_is_the_callers(folder: Callable[.
 
 def test_suffixes_are_lower_case_with_a_dot() -> None:
     assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in PHOTO_SUFFIXES)
+
+
+def test_what_is_left_out_of_a_folder(folder: Callable[..., Path]) -> None:
+    root = folder("a.jpg", "a.jpg.xmp", "._a.jpg", "sub/film.mp4", "sub/b.png")
+    left_out = names(list_left_out([root]), root)
+    assert left_out == ["._a.jpg", "a.jpg.xmp", "sub/film.mp4"]
+    assert names(list_left_out([root], {".mp4"}), root) == [
+        "._a.jpg", "a.jpg", "a.jpg.xmp", "sub/b.png",
+    ]  # fmt: skip
+    assert list_left_out([root / "a.jpg.xmp"]) == []  # a file that is named is not left out
+
+
+def test_lists_of_paths() -> None:
+    assert read_path_list(io.BytesIO(b"a.jpg\nb c.jpg\r\n\n")) == ["a.jpg", "b c.jpg"]
+    odd = os.fsdecode(b"caf\xe9.jpg")
+    assert read_path_list(io.BytesIO(b"a\nb.jpg\0caf\xe9.jpg\0")) == ["a\nb.jpg", odd]
+    assert read_path_list(io.BytesIO(b"")) == []
 
 
 # Lists in CSV files

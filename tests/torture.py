@@ -171,7 +171,7 @@ def _kinds(root: Path) -> Iterator[TortureEntry]:
     yield _put(root / "clear.png", encoded(small.convert("LA"), "PNG"))
     yield _put(root / "lab.tif", encoded(Image.new("LAB", (8, 8)), "TIFF"), "ok", "not a photo")
     yield _put(root / "16-bit.png", encoded(Image.fromarray(deep.astype(np.uint16)), "PNG"))
-    yield _put(root / "16-bit rgb.tif", rgb_tiff(deep.astype("<u2")))
+    yield _put(root / "16-bit rgb.tif", rgb_tiff(deep))
     yield _put(root / "32-bit.tif", encoded(Image.fromarray(deep.astype(np.int32)), "TIFF"))
     yield _put(root / "float.tif", encoded(Image.fromarray(deep.astype(np.float32)), "TIFF"))
     others = [Image.new("RGB", (64, 48), colour) for colour in ("red", "lime", "blue")]
@@ -184,7 +184,7 @@ def _kinds(root: Path) -> Iterator[TortureEntry]:
 def rgb_tiff(values: np.ndarray) -> bytes:
     """A 16-bit RGB TIFF of grey `values` (H, W), which Pillow reads and cannot write."""
     height, width = values.shape
-    body = np.repeat(values[..., None], 3, axis=2).tobytes()
+    body = np.repeat(values[..., None], 3, axis=2).astype("<u2").tobytes()
     entries = [
         (256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 8 + len(body)), (259, 3, 1, 1),
         (262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, 3), (278, 3, 1, height),
@@ -236,18 +236,15 @@ def _possible(make: Callable[..., TortureEntry], calls: list[tuple]) -> Iterator
 
 def _locked(root: Path) -> Iterator[TortureEntry]:
     """A photo and a folder without permissions, which bind everybody but the superuser."""
-    bound = getattr(os, "geteuid", lambda: 1)() != 0
     photo, folder = root / "locked.jpg", root / "locked folder"
     if photo.exists():  # made by an earlier call
-        photo.chmod(0o600)
-        folder.chmod(0o700)
+        unlock(root)
     folder.mkdir(exist_ok=True)
-    ends = "unreadable" if bound else "ok"
-    outside = _put(photo, encoded(picture()), ends)
     inside = _put(folder / "photo.jpg", encoded(picture()))
-    photo.chmod(0)
+    _put(photo, encoded(picture())).path.chmod(0)
     folder.chmod(0)
-    yield outside
+    bound = not os.access(photo, os.R_OK)
+    yield TortureEntry(photo, frozenset({"unreadable"}) if bound else OK)
     yield TortureEntry(folder, frozenset({"unreadable"})) if bound else inside
 
 

@@ -6,8 +6,10 @@ import typer
 from typer.core import TyperGroup
 
 from geoclip.commands.evaluate import evaluate
+from geoclip.commands.finetune import finetune
 from geoclip.commands.locate import locate
 from geoclip.commands.models import models_app
+from geoclip.commands.sidecar import sidecar_app
 from geoclip.commands.terminal import printable
 from geoclip.errors import GeoclipError
 
@@ -35,7 +37,9 @@ app = typer.Typer(
 )
 app.command()(locate)
 app.command()(evaluate)
+app.command()(finetune)
 app.add_typer(models_app, name="models")
+app.add_typer(sidecar_app, name="sidecar")
 
 
 def _print_version(wanted: bool) -> None:

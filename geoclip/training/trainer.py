@@ -22,11 +22,10 @@ from geoclip.training.settings import TrainingSettings
 from geoclip.training.step import contrastive_gradients, freeze_batch_norm
 from geoclip.training.workers import Workers
 
-STATE_FILE = "state/optimizer.safetensors"
-PROGRESS_FILE = "state/progress.json"
-"""Kept in a folder of their own, so that no loader takes the state for weights."""
-STATE_NAMES = (STATE_FILE, PROGRESS_FILE)
-"""What a saved folder holds beside the encoder."""
+STATE_FOLDER = "state"
+"""Subfolder of a saved encoder, so that no loader takes the state for weights."""
+STATE_FILE = f"{STATE_FOLDER}/optimizer.safetensors"
+PROGRESS_FILE = f"{STATE_FOLDER}/progress.json"
 MAX_LOG_LOGIT_SCALE = math.log(100)
 """CLIP's own bound on the logit scale (Radford et al. 2021)."""
 

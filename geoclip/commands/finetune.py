@@ -1,0 +1,217 @@
+"""`geoclip finetune`: the library's training on one machine, without a cluster."""
+
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from geoclip.commands.terminal import printable
+from geoclip.errors import GeoclipError
+from geoclip.known_models import KNOWN_MODELS, check_model_name
+from geoclip.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from geoclip.encoders import Encoder
+    from geoclip.gazetteer import Gazetteer
+    from geoclip.training.trainer import Trainer
+
+RUN_FILE = "run.json"
+HELD_OUT_FILE = "held_out.csv"
+MISSING_FILE = "missing.csv"
+HELP = {
+    "epochs": "Passes over the photos.",
+    "batch_size": "Photos contrasted with each other in a step.",
+    "learning_rate": "Peak of AdamW's learning rate.",
+    "text_learning_rate": "That of the text tower; 0 freezes it. The same if not given.",
+    "betas": "AdamW's decay rates.",
+    "weight_decay": "AdamW's weight decay.",
+    "warmup": "Share of the steps in which the learning rate rises.",
+    "gradient_clip": "Largest norm of the gradient; 0 for any.",
+    "loss": "clip or siglip.",
+    "target": "uniform or marginal, over the captions that are true of a photo.",
+    "extra_captions": "Captions of further places in each step.",
+    "chunk_size": "Photos that pass the towers at a time; bounds the memory.",
+    "precision": "fp32 or bf16.",
+    "augment": "Crop and recolour photos at random.",
+    "balance": "0 to 1: favour countries with few photos.",
+    "distillation": "Weight of staying near the starting encoder's embeddings.",
+    "alpha": "Share of the tuned weights in the final average with the starting ones.",
+    "seed": "Of order, captions, augmentation and splits.",
+}
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace a command's `**settings` by one option for each field of TrainingSettings."""
+    hints = get_type_hints(TrainingSettings)
+    options = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=Annotated[
+                hints[field.name],
+                typer.Option(help=HELP.get(field.name), rich_help_panel="Training"),
+            ],
+        )
+        for field in fields(TrainingSettings)
+    ]
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    command.__signature__ = signature.replace(parameters=own + options)  # type: ignore[attr-defined]
+    return command
+
+
+@with_settings
+def finetune(
+    photos: Annotated[
+        list[Path], typer.Argument(help="CSV files with path and lat, lon or country_code.")
+    ],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of checkpoints and the tuned encoder.")],
+    model: Annotated[
+        str, typer.Option(help="Start: a name of `geoclip models`, a folder, or hf:ID.")
+    ] = "street-tiny",
+    gazetteer: Annotated[
+        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
+    ] = None,
+    held_out: Annotated[
+        float,
+        typer.Option(min=0, max=0.9, help="Share of countries not trained on, without a split."),
+    ] = 0.15,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 100,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    **settings: Any,
+) -> None:
+    """Fine-tune an encoder on photos of known places, on this machine.
+
+    Photos whose `split` is "train" are trained on; without that column whole countries and 1°
+    blocks are held out and listed in OUT/held_out.csv. The same command goes on where a run was
+    stopped. The tuned encoder is in OUT/encoder: `geoclip locate --model OUT/encoder`.
+    """
+    check_model_name(model)
+    training = TrainingSettings(**settings)
+    table, places = _photos(photos, gazetteer, training.seed, held_out, out)
+    about = {
+        "model": str(Path(model).absolute()) if Path(model).is_dir() else model,
+        "gazetteer": places.fingerprint,
+        "settings": asdict(training),
+    }
+    _check_run(out / RUN_FILE, about)
+    encoder, trainer = _trainer(model, table, places, training, device)
+    with _progress(trainer) as report:
+        from geoclip.training.checkpoints import train_here  # noqa: PLC0415
+
+        folder = train_here(trainer, out, checkpoint_every, report)
+    from geoclip.model_settings import ModelSettings  # noqa: PLC0415
+
+    ModelSettings.read(encoder.folder).write(folder)
+    for notice in dict.fromkeys(encoder.notices):
+        typer.echo(f"geoclip: {printable(notice)}", err=True)
+    if model in KNOWN_MODELS:
+        licence = KNOWN_MODELS[model].licence
+        typer.echo(
+            f"The starting weights are under {licence}, and so are the tuned ones.", err=True
+        )
+    typer.echo(f"Fine-tuned encoder in {folder}: geoclip locate PHOTOS --model {folder}")
+
+
+def _photos(
+    tables: list[Path], gazetteer: Path | None, seed: int, held_out: float, out: Path
+) -> tuple["pd.DataFrame", "Gazetteer"]:
+    """The photos with place and split; the lists of those held out and missing go to `out`."""
+    from geoclip.gazetteer import Gazetteer  # noqa: PLC0415
+    from geoclip.photo_table import read_photo_table  # noqa: PLC0415
+    from geoclip.splits import TRAIN  # noqa: PLC0415
+    from geoclip.training.labelled import label_photos, split_photos  # noqa: PLC0415
+
+    photos = read_photo_table(tables)
+    places = Gazetteer.default() if gazetteer is None else Gazetteer.read(gazetteer)
+    table, missing = split_photos(label_photos(photos, places), seed, held_out)
+    others = table[table["split"] != TRAIN]
+    columns = ["path", "lat", "lon", "country_code", "location_id", "split"]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        others[columns].to_csv(out / HELD_OUT_FILE, index=False)
+        missing[["photo_id", "path"]].to_csv(out / MISSING_FILE, index=False)
+    except OSError as problem:
+        raise GeoclipError(
+            f"{out} cannot be written to ({problem.strerror}); name another folder."
+        ) from None
+    typer.echo(
+        f"{len(table) - len(others):,} photos to train on, {len(others):,} held out, "
+        f"{len(missing):,} missing.",
+        err=True,
+    )
+    return table, places
+
+
+def _check_run(file: Path, about: dict[str, Any]) -> None:
+    """Note what the run is made of; refuse a folder that belongs to another run."""
+    text = json.dumps(about, indent=2)
+    if not file.exists():
+        file.write_text(text + "\n", encoding="utf-8")
+        return
+    try:
+        earlier = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise GeoclipError(f"{file} is not readable ({problem}); name another --out.") from None
+    for name, value in json.loads(text).items():
+        if earlier.get(name) != value:
+            raise GeoclipError(
+                f"{file.parent} belongs to a run with another {name} ({earlier.get(name)}); give "
+                "the same command to go on, or name another --out."
+            )
+
+
+def _trainer(
+    model: str,
+    table: "pd.DataFrame",
+    places: "Gazetteer",
+    settings: TrainingSettings,
+    device: str | None,
+) -> tuple["Encoder", "Trainer"]:
+    from geoclip.captions import CaptionBook  # noqa: PLC0415
+    from geoclip.encoders import load_encoder  # noqa: PLC0415
+    from geoclip.locator import default_device  # noqa: PLC0415
+    from geoclip.memory import keep_freed_memory  # noqa: PLC0415
+    from geoclip.model_settings import ModelSettings  # noqa: PLC0415
+    from geoclip.training.labelled import training_photos  # noqa: PLC0415
+    from geoclip.training.trainer import Trainer  # noqa: PLC0415
+
+    keep_freed_memory()
+    encoder = load_encoder(model, device or default_device())
+    book = CaptionBook(places, ModelSettings.read(encoder.folder).captions)
+    return encoder, Trainer(encoder, training_photos(table, places), book, settings)
+
+
+@contextmanager
+def _progress(trainer: "Trainer") -> Iterator[Callable[[dict[str, float]], None]]:
+    """A bar on stderr with loss and time left; ten lines in all where stderr is a file."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("fine-tuning"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+    )
+    steps = trainer.batches.steps
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=steps, loss=float("nan"))
+
+        def report(record: dict[str, float]) -> None:
+            step = int(record["step"])
+            bar.update(task, completed=step, loss=record["loss"])
+            if not console.is_terminal and (step == steps or step % max(1, steps // 10) == 0):
+                typer.echo(f"step {step:,} of {steps:,}: loss {record['loss']:.3f}", err=True)
+
+        yield report

@@ -1,0 +1,66 @@
+"""A guess as an XMP packet: position and provenance."""
+
+import re
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+
+NAMESPACE = "urn:geoclip-gzsl:guess:1.0:"
+
+
+def sidecar_xmp(guess: dict[Any, Any], model: str = "") -> bytes:
+    """The XMP packet for a guess: EXIF's GPS properties and where they come from.
+
+    Coordinates are degrees and decimal minutes with a hemisphere letter, as the XMP
+    specification (part 2, "GPSCoordinate") has them, to about 2 mm.
+    """
+    from geoclip import __version__  # noqa: PLC0415 (reads the installed metadata)
+
+    place = [str(guess[level]) for level in ("city", "region", "country") if guess.get(level)]
+    values = {
+        "exif:GPSVersionID": "2.3.0.0",
+        "exif:GPSMapDatum": "WGS-84",
+        "exif:GPSLatitude": gps_coordinate(float(guess["lat"]), "NS"),
+        "exif:GPSLongitude": gps_coordinate(float(guess["lon"]), "EW"),
+        "geoclip:Source": f"guessed by geoclip ({guess['source']})",
+        "geoclip:Version": __version__,
+        "geoclip:Model": model,
+        "geoclip:Probability": _number(guess.get("probability"), 4),
+        "geoclip:RadiusKm": _number(guess.get("radius_km"), 1),
+        "geoclip:Place": ", ".join(place),
+        "geoclip:PlaceId": str(guess.get("place_id") or ""),
+    }
+    lines = [f"   {name}={_attribute(value)}" for name, value in values.items() if value]
+    return "\n".join(
+        [
+            '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>',
+            '<x:xmpmeta xmlns:x="adobe:ns:meta/">',
+            ' <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">',
+            '  <rdf:Description rdf:about=""',
+            '   xmlns:exif="http://ns.adobe.com/exif/1.0/"',
+            f'   xmlns:geoclip="{NAMESPACE}"',
+            *lines[:-1],
+            lines[-1] + "/>",
+            " </rdf:RDF>",
+            "</x:xmpmeta>",
+            '<?xpacket end="w"?>',
+            "",
+        ]
+    ).encode("utf-8", "replace")
+
+
+def gps_coordinate(degrees: float, letters: str) -> str:
+    """Degrees as XMP writes them: `gps_coordinate(-33.5, "NS")` is `33,30.000000S`."""
+    millionths = round(abs(degrees) * 60_000_000)
+    whole, rest = divmod(millionths, 60_000_000)
+    return f"{whole},{rest / 1e6:.6f}{letters[degrees < 0]}"
+
+
+def _number(value: Any, digits: int) -> str:
+    return "" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+
+
+def _attribute(text: str) -> str:
+    """A quoted XML attribute; characters that XML 1.0 cannot hold are left out."""
+    return quoteattr(re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text))

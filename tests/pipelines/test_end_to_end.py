@@ -1,0 +1,142 @@
+"""The main job on a small planet: real Ray, two training workers, every file it promises."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pandas as pd
+import pytest
+import torch
+
+from geoclip.encoders import load_encoder
+from geoclip.guesses import COLUMNS
+from geoclip.locator import Locator
+from geoclip.training.settings import TrainingSettings
+from pipelines.end_to_end import DEFAULTS, START, end_to_end
+
+SETTINGS = TrainingSettings(
+    epochs=2, batch_size=32, learning_rate=1e-3, text_learning_rate=0.0, seed=0
+)
+
+
+@pytest.fixture(scope="module")
+def run(
+    few_places: Path,
+    planet_photos: Path,
+    ray_on_two_cpus: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    end_to_end(out, [planet_photos], settings=SETTINGS, gazetteer=few_places, workers=2)
+    return out
+
+
+@pytest.fixture(scope="module")
+def report(run: Path) -> dict:
+    return json.loads((run / "report.json").read_text())
+
+
+def test_report_has_the_contracted_keys(report: dict) -> None:
+    assert set(report["splits"]) == {"seen", "unseen"}
+    for figures in report["splits"].values():
+        assert set(figures) == {"before", "after", "constant", "chance"}
+        for one in figures.values():
+            assert one["n"] == 16
+            for key in ("within_km", "within_km_by_country"):
+                assert list(one[key]) == ["1", "25", "200", "750", "2500"]
+                assert all(0 <= value <= 100 for value in one[key].values())
+            for key in ("median_km", "mean_km", "geoscore"):
+                assert one[key] >= 0
+            for key in ("continent_top1", "country_top1", "country_top5"):
+                assert 0 <= one[key] <= 100
+
+
+def test_seen_and_unseen_are_told_apart_at_every_level(report: dict) -> None:
+    assert set(report["gzsl"]) == {"country", "region", "city"}
+    for level in report["gzsl"].values():
+        for figures in level.values():
+            assert figures["n_seen"] + figures["n_unseen"] <= 32
+            assert figures["n_unseen"] >= 16
+    country = report["gzsl"]["country"]["after"]
+    assert (country["n_seen"], country["n_unseen"]) == (16, 16)
+
+
+def test_report_names_its_starting_point_and_settings(report: dict) -> None:
+    assert report["starting_point"]["model"] == "planet-start"
+    assert "taught" in report["starting_point"]["note"]
+    assert report["training"]["epochs"] == 2
+    assert report["ranking"]["point"] == "expected_score"
+
+
+def test_predictions_hold_every_photo_once_a_rank(run: Path, planet_photos: Path) -> None:
+    table = pd.read_parquet(run / "predictions.parquet")
+    assert set(COLUMNS) <= set(table.columns)
+    assert not table.duplicated(["photo_id", "rank"]).any()
+    photos = pd.read_csv(planet_photos, keep_default_na=False)
+    held_out = photos.loc[photos["split"] != "train", "path"]
+    assert set(table["photo_id"]) == set(held_out)
+    assert (table["status"] == "ok").all()
+    best = table.groupby("photo_id")["probability"]
+    assert (best.first() >= best.last()).all()
+
+
+def test_every_step_of_both_epochs_is_in_the_losses(run: Path) -> None:
+    losses = pd.read_csv(run / "losses.csv")
+    steps = 2 * (120 // 32)
+    assert losses["step"].tolist() == list(range(1, steps + 1))
+    assert np.isfinite(losses["loss"]).all()
+
+
+def test_two_workers_take_the_steps_of_one(run: Path, few_places: Path) -> None:
+    """The run on two Ray Train workers against the same steps in this process."""
+    from geoclip.captions import CaptionBook
+    from geoclip.gazetteer import Gazetteer
+    from geoclip.training.trainer import Trainer
+    from pipelines.train_encoder import photo_set
+
+    gazetteer = Gazetteer.read(few_places)
+    captions = pd.read_parquet(run / "captions.parquet")
+    trainer = Trainer(
+        load_encoder(START), photo_set(captions, gazetteer), CaptionBook(gazetteer), SETTINGS
+    )
+    alone = [record["loss"] for record in trainer.run()]
+    together = pd.read_csv(run / "losses.csv")["loss"]
+    np.testing.assert_allclose(together, alone, rtol=2e-4)
+
+
+def test_tuned_encoder_loads_in_plain_open_clip(run: Path) -> None:
+    ours = load_encoder(run / "encoder")
+    model = open_clip.create_model(f"local-dir:{run / 'encoder'}").eval()
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{run / 'encoder'}")
+    texts = ["A Street View photo in France.", "A Street View photo from Lyon, France."]
+    pixels = torch.rand(2, 3, ours.image_size, ours.image_size)
+    with torch.no_grad():
+        theirs = model.encode_text(tokenizer(texts), normalize=True)
+        np.testing.assert_allclose(ours.encode_texts(texts), theirs.numpy(), atol=1e-5)
+        torch.testing.assert_close(
+            ours.image_features(pixels), model.encode_image(pixels, normalize=True)
+        )
+
+
+def test_tuned_encoder_locates_photos(run: Path, few_places: Path, planet_photos: Path) -> None:
+    from geoclip.gazetteer import Gazetteer
+
+    locator = Locator.from_pretrained(run / "encoder", Gazetteer.read(few_places))
+    table = pd.read_parquet(run / "predictions.parquet")
+    first = table[table["photo_id"] == table["photo_id"].iloc[0]]
+    again = locator.locate([first["path"].iloc[0]])
+    assert again["place_id"].tolist() == first["place_id"].tolist()
+    assert math.isclose(again["probability"][0], first["probability"].iloc[0], rel_tol=1e-3)
+
+
+def test_map_is_written(run: Path) -> None:
+    page = (run / "map.html").read_text()
+    assert "GeoNames" in page
+    assert "http" not in page.split("<body", 1)[0].replace("http-equiv", "")
+
+
+def test_defaults_are_those_of_the_demonstration() -> None:
+    assert START.is_dir()
+    assert DEFAULTS.text_learning_rate == 0

@@ -1,0 +1,56 @@
+"""Captions for photo tables: places, splits, missing photos, bad input."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from geoclip.errors import GeoclipError
+from pipelines.write_captions import write_captions
+
+
+def table(folder: Path, rows: list[str], header: str = "path,lat,lon,country_code,split") -> Path:
+    path = folder / "photos.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("lyon.jpg", "reunion.jpg", "france.jpg"):
+        (tmp_path / name).write_bytes(b"not looked into here")
+    rows = [
+        "lyon.jpg,45.76,4.84,,train",
+        "reunion.jpg,-20.88,55.45,,train",
+        "france.jpg,,,FR,train",
+        "gone.jpg,45.76,4.84,,dev",
+    ]
+    return table(tmp_path, rows)
+
+
+def test_places_and_captions(photos: Path, tmp_path: Path, ray_on_two_cpus: None) -> None:
+    out = tmp_path / "out" / "captions.parquet"
+    written = write_captions([photos], out)
+    assert written["place_id"].tolist()[0] == "2996944"
+    assert written["place_id"].tolist()[2] == "FR"
+    assert written["caption"][2] == "A Street View photo in France."
+    assert written["caption"][1].endswith("in Réunion.") or "Reunion" in written["caption"][1]
+    assert written["caption"][0].endswith("in France.")
+    pd.testing.assert_frame_equal(pd.read_parquet(out), written, check_dtype=False)
+
+
+def test_missing_photos_go_to_a_list(photos: Path, tmp_path: Path, ray_on_two_cpus: None) -> None:
+    written = write_captions([photos], tmp_path / "captions.parquet")
+    assert "gone.jpg" not in set(written["photo_id"])
+    assert "gone.jpg" in (tmp_path / "captions-missing.csv").read_text()
+
+
+def test_no_photo_at_all_is_one_sentence(tmp_path: Path, ray_on_two_cpus: None) -> None:
+    with pytest.raises(GeoclipError, match="None of the 1 photos"):
+        write_captions([table(tmp_path, ["gone.jpg,1,2,,train"])], tmp_path / "c.parquet")
+
+
+def test_latitude_91_names_file_and_row(tmp_path: Path, ray_on_two_cpus: None) -> None:
+    bad = table(tmp_path, ["a.jpg,91,2,,train"])
+    with pytest.raises(GeoclipError, match=r"photos.csv.*row 2"):
+        write_captions([bad], tmp_path / "c.parquet")
