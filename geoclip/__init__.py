@@ -14,7 +14,7 @@ refuse_other_distribution()
 if TYPE_CHECKING:
     from geoclip.errors import GeoclipError, PhotoError
     from geoclip.gazetteer import Gazetteer
-    from geoclip.guesses import read_guesses, to_geodataframe, write_guesses
+    from geoclip.guesses import Guess, read_guesses, to_geodataframe, write_guesses
     from geoclip.known_models import KNOWN_MODELS
     from geoclip.locator import Locator
     from geoclip.maps import write_map
@@ -31,6 +31,7 @@ __all__ = [
     "KNOWN_MODELS",
     "Gazetteer",
     "GeoclipError",
+    "Guess",
     "Locator",
     "Outlines",
     "PhotoError",
@@ -50,6 +51,7 @@ _HOMES = {
     "KNOWN_MODELS": "geoclip.known_models",
     "Gazetteer": "geoclip.gazetteer",
     "GeoclipError": "geoclip.errors",
+    "Guess": "geoclip.guesses",
     "Locator": "geoclip.locator",
     "Outlines": "geoclip.outlines",
     "PhotoError": "geoclip.errors",

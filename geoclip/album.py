@@ -103,7 +103,7 @@ def combine_album(
     if not len(probabilities) == len(hours) == len(anchors) == len(cities):
         raise GeoclipError("an album's cities, probabilities, hours and anchors differ in length.")
     album = _widened(cities, probabilities, settings.shared)
-    known = ~np.isnan(anchors).any(axis=1)
+    known = np.asarray(~np.isnan(anchors).any(axis=1))
     order = np.argsort(hours, kind="stable")[: int(np.isfinite(hours).sum())]
     if len(order) < 2 or known[order].all():
         return album

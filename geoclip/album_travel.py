@@ -45,11 +45,19 @@ class AlbumSettings:
             raise GeoclipError("shared and window must not be negative.")
 
 
-def travel_factor(km: Floats, hours: float, settings: AlbumSettings) -> Floats:
-    """How much likelier two photos `hours` apart are `km` (…) apart than anywhere on Earth.
+CLUMPING = 0.7
+"""Exponent by which cities lie closer together than points spread evenly over the Earth would.
 
-    A mixture of densities on the sphere that fall off as exp(-km / scale), each divided by the
-    uniform density. It is symmetric, at least `lost`, and averages 1 over the Earth's surface.
+Measured on the packaged gazetteer: for scales from 10 to 10,000 km the mean over its cities of
+exp(-km / scale) is the evenly spread one to the power of 0.69 to 0.80.
+"""
+
+
+def travel_factor(km: Floats, hours: float, settings: AlbumSettings) -> Floats:
+    """How much likelier two photos `hours` apart are at cities `km` (…) apart than at any two.
+
+    A mixture of falls exp(-km / scale), each divided by about its mean over the world's cities.
+    It is symmetric and at least `lost`.
     """
     stay = math.exp(-hours / settings.stay_hours)
     kernel = stay * _relative_density(km, settings.local_km)
@@ -62,4 +70,5 @@ def travel_factor(km: Floats, hours: float, settings: AlbumSettings) -> Floats:
 def _relative_density(km: Floats, scale: float) -> Floats:
     # The integral of exp(-a t) sin t over t from 0 to pi is (1 + exp(-a pi)) / (1 + a²).
     a = EARTH_RADIUS_KM / scale
-    return np.exp(-km / scale) * (2 * (1 + a * a) / (1 + math.exp(-a * math.pi)))
+    even = 2 * (1 + a * a) / (1 + math.exp(-a * math.pi))
+    return np.exp(-km / scale) * even**CLUMPING

@@ -188,29 +188,28 @@ def screen_score(image: Image.Image) -> float:
     Sensors and JPEG leave noise everywhere; what a computer has drawn is flat. Borders that have
     been added around a photo are not looked at.
     """
-    pixels = np.asarray(image.convert("RGB"), np.int16)
-    steps = np.abs(np.diff(_sample(pixels), axis=1)).max(axis=2)
-    across = _without_borders(steps)
-    steps = np.abs(np.diff(_sample(pixels.transpose(1, 0, 2)), axis=1)).max(axis=2)
-    down = _without_borders(steps)
+    pixels = np.asarray(image.convert("RGB"))
+    across = _without_borders(_changes(pixels))
+    down = _without_borders(_changes(pixels.transpose(1, 0, 2)))
     if min(across.size, down.size) < 64 * 64:
         return 0.0
-    return _score(float((across == 0).mean() + (down == 0).mean()) / 2, FLAT_SHARE)
+    return _score(float((~across).mean() + (~down).mean()) / 2, FLAT_SHARE)
 
 
-def _sample(lines: np.ndarray, most: int = 256) -> np.ndarray:
-    """At most `most` lines of (lines, n, 3), evenly spread."""
-    return lines[:: max(1, len(lines) // most)]
+def _changes(lines: np.ndarray, most: int = 256) -> np.ndarray:
+    """Whether colour changes from pixel to pixel along lines (m, n, 3), at most about `most`."""
+    sample = lines[:: max(1, len(lines) // most)]
+    return (sample[:, 1:] != sample[:, :-1]).any(axis=2)
 
 
-def _without_borders(steps: np.ndarray) -> np.ndarray:
+def _without_borders(changes: np.ndarray) -> np.ndarray:
     """Cut away lines and columns at the edges in which nothing changes."""
     for _ in range(2):
-        changing = np.flatnonzero(steps.any(axis=1))
+        changing = np.flatnonzero(changes.any(axis=1))
         if not len(changing):
-            return steps[:0]
-        steps = steps[changing[0] : changing[-1] + 1].T
-    return steps
+            return changes[:0]
+        changes = changes[changing[0] : changing[-1] + 1].T
+    return changes
 
 
 def _score(value: float, limit: float) -> float:

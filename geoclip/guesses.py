@@ -104,7 +104,7 @@ def _text(value: Any) -> str:
 
 def to_guesses(table: pd.DataFrame) -> list[Guess]:
     """The rows of a table as `Guess` objects, in its order."""
-    return [Guess(**row) for row in guess_table(table).to_dict("records")]  # type: ignore[misc]
+    return [Guess(**row) for row in guess_table(table).to_dict("records")]
 
 
 def to_geodataframe(table: pd.DataFrame) -> "gpd.GeoDataFrame":

@@ -1,29 +1,31 @@
 """Encoder and place index together: photos in, ranked places out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 
+from geoclip.answers import CLASS_COLUMNS, answer_rows, class_rows, silent_rows
 from geoclip.encoders import Encoder, load_encoder
-from geoclip.errors import GeoclipError, PhotoError
+from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
-from geoclip.guesses import guess_table
+from geoclip.guesses import Guess, guess_table, to_geodataframe, to_guesses
 from geoclip.hierarchy import Hierarchy
 from geoclip.index import PlaceIndex
 from geoclip.model_settings import ModelSettings
-from geoclip.paths import decode_path, encode_path
-from geoclip.photos import read_photo
-from geoclip.place import CITY, COUNTRY, REGION
+from geoclip.paths import encode_path
 from geoclip.ranking import Ranking, RankingSettings, Scores, rank
+from geoclip.reading import BATCH, PhotoReader, Reading, in_batches, read_batches
 
-CLASS_COLUMNS = ["country_id", "region_id", "city_id", "country_ranking", "continent_ranking"]
-BATCH = 32
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+__all__ = ["BATCH", "BLOCK", "CLASS_COLUMNS", "Embeddings", "Locator", "default_device"]
+
 BLOCK = 256
 """Photos ranked at a time: bounds the (photos, places) arrays to some hundred MB."""
 
@@ -87,6 +89,19 @@ class Locator:
         index = PlaceIndex.cached(encoder, gazetteer, stored.captions)
         return cls(encoder, index, gazetteer, settings or stored.ranking)
 
+    def narrowed(
+        self,
+        countries: Sequence[str] | None = None,
+        bbox: tuple[float, float, float, float] | None = None,
+        near: tuple[float, float, float] | None = None,
+    ) -> "Locator":
+        """The same locator for a part of the world; arguments and errors as `narrowing.prior`."""
+        with np.errstate(divide="ignore"):
+            log_prior = np.log(self.gazetteer.prior(countries, bbox, near))
+        if self.log_prior is not None:
+            log_prior = log_prior + self.log_prior
+        return type(self)(self.encoder, self.index, self.gazetteer, self.settings, log_prior)
+
     @property
     def notices(self) -> list[str]:
         """Sentences that a user should see once."""
@@ -95,38 +110,40 @@ class Locator:
     def embed(
         self, paths: Sequence[str | Path], progress: Callable[[int], None] | None = None
     ) -> Embeddings:
-        """Read and encode photos; reading one batch overlaps with encoding another.
+        """Read and encode photos and videos; reading one batch overlaps with encoding another.
 
         A photo that cannot be read takes a status and a row of NaN; `progress` is called with
         the number of photos done since its last call.
         """
+        width = self.index.embeddings.shape[1]
+        unread = np.full(width, np.nan, np.float32)
+        names = [encode_path(path) for path in paths]
         rows: list[np.ndarray] = []
         status: list[str] = []
         messages: dict[str, str] = {}
-        width = self.index.embeddings.shape[1]
-        for batch in read_batches(paths, self.encoder):
-            good = [pixels for pixels in batch if isinstance(pixels, torch.Tensor)]
-            features = iter(self._encode(good))
-            for path, item in zip(paths[len(status) :], batch, strict=False):
-                if isinstance(item, PhotoError):
-                    rows.append(np.full(width, np.nan, np.float32))
-                    status.append(item.status)
-                    messages[encode_path(path)] = str(item)
-                else:
-                    rows.append(next(features))
-                    status.append("ok")
+        for batch in read_batches(in_batches(paths, BATCH), PhotoReader(self.encoder)):
+            for reading, value in zip(batch, self.encode(batch), strict=True):
+                if reading.problem is not None:
+                    messages[names[len(status)]] = str(reading.problem)
+                rows.append(unread if value is None else value)
+                status.append(reading.problem.status if reading.problem else "ok")
             if progress:
                 progress(len(batch))
         values = np.stack(rows) if rows else np.empty((0, width), np.float32)
-        return Embeddings([encode_path(path) for path in paths], values, status, messages)
+        return Embeddings(names, values, status, messages)
 
-    def _encode(self, pixels: list[torch.Tensor]) -> np.ndarray:
+    def encode(self, readings: Sequence[Reading]) -> list[np.ndarray | None]:
+        """Embeddings (d,) of what was read, a video's the mean of its frames; None without one."""
+        pixels = [reading.pixels for reading in readings if reading.pixels is not None]
         if not pixels:
-            return np.empty((0, self.index.embeddings.shape[1]), np.float32)
+            return [None] * len(readings)
         with torch.inference_mode():
             self.encoder.model.eval()
-            features = self.encoder.image_features(torch.stack(pixels).to(self.encoder.device))
-        return features.float().cpu().numpy()
+            features = self.encoder.image_features(torch.cat(pixels).to(self.encoder.device))
+        values = features.float().cpu().numpy()
+        parts = np.split(values, np.cumsum([len(frames) for frames in pixels])[:-1])
+        means = iter(part[0] if len(part) == 1 else _unit_mean(part) for part in parts)
+        return [None if reading.pixels is None else next(means) for reading in readings]
 
     def rank(self, values: np.ndarray, top_k: int = 5) -> Ranking:
         """Rank the cities for embeddings (N, d), a block of photos at a time."""
@@ -147,17 +164,21 @@ class Locator:
         top_k: int = 5,
         group_by: Sequence[object] | None = None,
         progress: Callable[[int], None] | None = None,
-    ) -> pd.DataFrame:
-        """Locate photos; one row per photo and rank, in the columns of `geoclip.guesses`.
+    ) -> "gpd.GeoDataFrame":
+        """Locate photos and videos; one row per photo and rank, with the points as geometry.
 
-        With `group_by`, the readable photos of one group are views of one place: their mean
-        embedding is ranked and each gets that answer; a missing group (None, NaN) is none. A photo
-        that cannot be read has one row. Places that `log_prior` or a greedy choice excludes are
-        not listed, even where fewer than `top_k` are left. Raises GeoclipError for `top_k` below
-        1, and where `group_by` is not as long as `paths`.
+        The columns are those of `geoclip.guesses`. With `group_by`, the readable photos of one
+        group are views of one place: their mean embedding is ranked and each gets that answer; a
+        missing group (None, NaN) is none. A photo that cannot be read has one row. Places that
+        `log_prior` or a greedy choice excludes are not listed, even where fewer than `top_k` are
+        left. Positions stated in the files are not looked at. Raises GeoclipError for `top_k`
+        below 1, and where `group_by` is not as long as `paths`.
         """
-        embeddings = self.embed(paths, progress)
-        return self.guesses(embeddings, top_k, group_by)
+        return to_geodataframe(self.guesses(self.embed(paths, progress), top_k, group_by))
+
+    def locate_one(self, path: str | Path, top_k: int = 5) -> list[Guess]:
+        """The guesses for one photo, best first; one whose status says why if it is unreadable."""
+        return to_guesses(self.guesses(self.embed([path]), top_k))
 
     def guesses(
         self,
@@ -176,15 +197,20 @@ class Locator:
                 f"group_by has {len(group_by)} groups for {len(embeddings.paths)} photos; give "
                 "each photo one."
             )
-        readable = np.flatnonzero(embeddings.ok)
-        parts = [_unread_rows(embeddings)]
+        paths = np.array(embeddings.paths, dtype=object)
+        readable, unread = np.flatnonzero(embeddings.ok), np.flatnonzero(~embeddings.ok)
+        parts = [silent_rows(unread, paths[unread], [embeddings.status[i] for i in unread])]
         if len(readable):
             values = embeddings.values[readable]
             if group_by is not None:
                 values = group_mean(values, [group_by[int(i)] for i in readable])
             ranking = self.rank(values, top_k)
-            paths = np.array(embeddings.paths, dtype=object)[readable]
-            parts.append(self._answer_rows(readable, paths, ranking))
+            named = (readable, paths[readable])
+            rows = answer_rows(self.gazetteer, self.hierarchy, *named, ranking, top_k)
+            if classes:
+                answers = class_rows(self.gazetteer, self.hierarchy, ranking)
+                rows = rows.join(answers.set_index(readable), on="order")
+            parts.append(rows)
         frame = pd.concat(parts).sort_values(["order", "rank"], kind="stable", ignore_index=True)
         table = guess_table(frame)
         if classes:
@@ -192,76 +218,10 @@ class Locator:
             table = pd.concat([table, texts], axis=1)
         return table
 
-    def _answer_rows(self, order: np.ndarray, paths: np.ndarray, ranking: Ranking) -> pd.DataFrame:
-        g, cities = self.gazetteer, self.hierarchy.cities
-        n, k = ranking.cities.shape
-        rows = cities[ranking.cities.reshape(-1)]
-        chains = g.ancestors[rows]
-        first = np.tile(np.arange(k) == 0, n)
-        point = np.where(first, np.repeat(cities[ranking.points], k), rows)
-        frame = {
-            "order": np.repeat(order, k),
-            "path": np.repeat(paths, k),
-            "rank": np.tile(np.arange(1, k + 1), n),
-            "source": "model",
-            "place_id": g.ids[rows],
-            "city": g.names[chains[:, CITY]],
-            "region": np.where(chains[:, REGION] >= 0, g.names[chains[:, REGION]], ""),
-            "country": g.names[chains[:, COUNTRY]],
-            "country_code": g.country_codes[rows],
-            "lat": g.lat[point],
-            "lon": g.lon[point],
-            "place_lat": g.lat[rows],
-            "place_lon": g.lon[rows],
-            "probability": ranking.probabilities.reshape(-1),
-            "radius_km": np.nan,
-            "status": "ok",
-        }
-        classes = {name: np.repeat(values, k) for name, values in self._classes(ranking).items()}
-        listed = ranking.probabilities.reshape(-1) > 0
-        return pd.DataFrame({**frame, **classes})[listed]
-
-    def _classes(self, ranking: Ranking) -> dict[str, np.ndarray]:
-        """Class answers (N,) of `CLASS_COLUMNS`: marginals of the posterior at each level."""
-        g, h = self.gazetteer, self.hierarchy
-        countries = h.countries[ranking.countries]
-        region_ids = np.append(g.ids[h.regions], "")  # position -1: no region
-        regions = region_ids[ranking.regions]
-        codes = [" ".join(g.ids[row]) for row in countries]
-        continents = [" ".join(dict.fromkeys(g.continents[row])) for row in countries]
-        values = (g.ids[countries[:, 0]], regions, g.ids[h.cities[ranking.cities[:, 0]]])
-        columns = (*values, np.array(codes, object), np.array(continents, object))
-        return dict(zip(CLASS_COLUMNS, columns, strict=True))
-
 
 def default_device() -> str:
     """Return "cuda" where PyTorch sees a GPU, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def read_batches(
-    paths: Iterable[str | Path], encoder: Encoder, batch: int = BATCH, threads: int = 2
-) -> Iterator[list[torch.Tensor | PhotoError]]:
-    """Yield batches of pixels (3, S, S), or the error of a photo that cannot be read.
-
-    The next batch is decoded by `threads` threads while the caller works on the last one.
-    """
-
-    def load(path: str | Path) -> torch.Tensor | PhotoError:
-        try:
-            # A text may come from a table, where a name that is not UTF-8 stands encoded.
-            file = decode_path(path) if isinstance(path, str) else path
-            return encoder.preprocess(read_photo(file, short_side=encoder.image_size))
-        except PhotoError as error:
-            return error
-
-    remaining = iter(paths)
-    with ThreadPoolExecutor(threads) as pool:
-        ahead = [pool.submit(load, path) for path in islice(remaining, batch)]
-        while ahead:
-            following = [pool.submit(load, path) for path in islice(remaining, batch)]
-            yield [future.result() for future in ahead]
-            ahead = following
 
 
 def group_mean(values: np.ndarray, groups: Sequence[object]) -> np.ndarray:
@@ -278,14 +238,6 @@ def group_mean(values: np.ndarray, groups: Sequence[object]) -> np.ndarray:
     return means[codes]
 
 
-def _unread_rows(embeddings: Embeddings) -> pd.DataFrame:
-    unread = np.flatnonzero(~embeddings.ok)
-    return pd.DataFrame(
-        {
-            "order": unread,
-            "path": [embeddings.paths[i] for i in unread],
-            "rank": 1,
-            "source": "",
-            "status": [embeddings.status[i] for i in unread],
-        }
-    )
+def _unit_mean(values: np.ndarray) -> np.ndarray:
+    mean = values.mean(axis=0)
+    return mean / np.linalg.norm(mean)

@@ -1,4 +1,4 @@
-"""From scores to ranked cities: posteriors over a hierarchy, greedy choice, reported point.
+"""From scores to ranked cities and the reported point.
 
 Everything works on arrays of a block of photos; nothing loops over photos.
 """
@@ -11,7 +11,24 @@ from geoclip.errors import GeoclipError
 from geoclip.hierarchy import Hierarchy
 from geoclip.metrics import geoscore
 from geoclip.place import LEVELS
+from geoclip.posterior import (
+    Scores,
+    country_posterior,
+    greedy_log_posterior,
+    joint_log_posterior,
+)
 from geoclip.sphere import chord_to_km, unit_vectors
+
+__all__ = [
+    "Ranking",
+    "RankingSettings",
+    "Scores",
+    "expected_score_city",
+    "greedy_log_posterior",
+    "joint_log_posterior",
+    "rank",
+    "top_cities",
+]
 
 METHODS = ("joint", "greedy")
 POINTS = ("city", "expected_score")
@@ -53,103 +70,6 @@ class RankingSettings:
                 f"greedy_cities {self.greedy_cities} and point_cities {self.point_cities} must be "
                 "1 or more."
             )
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Logits of N photos: `country` (N, K), `region` (N, R), `city` (N, Q), as in a Hierarchy."""
-
-    country: np.ndarray
-    region: np.ndarray
-    city: np.ndarray
-
-    @classmethod
-    def of(
-        cls, photos: np.ndarray, places: np.ndarray, hierarchy: Hierarchy, logit_scale: float
-    ) -> "Scores":
-        """Logits from photo embeddings (N, d) and place embeddings (P, d) by gazetteer row."""
-        photos = photos * np.float32(logit_scale)
-        rows = (hierarchy.countries, hierarchy.regions, hierarchy.cities)
-        return cls(*(photos @ places[level].T for level in rows))
-
-
-def joint_log_posterior(
-    scores: Scores,
-    hierarchy: Hierarchy,
-    temperatures: tuple[float, float, float] = (1.0, 1.0, 1.0),
-    log_prior: np.ndarray | None = None,
-) -> np.ndarray:
-    """Log p(country) + log p(region | country) + log p(city | region), (N, Q).
-
-    A city without a region has p(region | country) = 1. `log_prior` (Q,) is added before the
-    posterior is normalised over all cities; -inf excludes a city. Raises GeoclipError for a prior
-    that excludes all of them.
-    """
-    _allowed(hierarchy, log_prior)
-    t_country, t_region, t_city = temperatures
-    log_p = _log_softmax(scores.country / t_country)[:, hierarchy.group_country]
-    if len(hierarchy.regions):
-        regions = scores.region / t_region
-        regions = regions - _segment_logsumexp(regions, hierarchy.region_starts)
-        with_region = hierarchy.group_region >= 0
-        log_p[:, with_region] += regions[:, hierarchy.group_region[with_region]]
-    cities = scores.city / t_city
-    log_p -= _segment_logsumexp(cities, hierarchy.group_starts, spread=False)
-    cities += log_p[:, hierarchy.city_group]
-    if log_prior is not None:
-        cities += log_prior
-    return _log_softmax(cities)
-
-
-def greedy_log_posterior(
-    scores: Scores,
-    hierarchy: Hierarchy,
-    greedy_cities: int = 30,
-    log_prior: np.ndarray | None = None,
-) -> np.ndarray:
-    """Log posterior (N, Q) that is 0 outside the best country's most populous cities.
-
-    Within them it is the softmax of the city logits. `log_prior` (Q,) of -inf excludes a city,
-    and a country all of whose cities are excluded. Raises GeoclipError where all are.
-    """
-    allowed = _allowed(hierarchy, log_prior)
-    city_country = hierarchy.group_country[hierarchy.city_group]
-    best = _open_countries(scores, hierarchy, allowed).argmax(axis=1)
-    allowed &= _population_rank(hierarchy, allowed) < greedy_cities
-    inside = (city_country == best[:, None]) & allowed
-    return _log_softmax(np.where(inside, scores.city, -np.inf))
-
-
-def _allowed(hierarchy: Hierarchy, log_prior: np.ndarray | None) -> np.ndarray:
-    """Which cities (Q,) a prior leaves in."""
-    if log_prior is None:
-        return np.ones(len(hierarchy.cities), dtype=bool)
-    if np.isnan(log_prior).any() or np.isposinf(log_prior).any():
-        raise GeoclipError(
-            "the log prior has NaN or +inf among its values; give finite ones or -inf."
-        )
-    allowed = np.isfinite(log_prior)
-    if not allowed.any():
-        raise GeoclipError("the prior excludes every city of the gazetteer; leave at least one in.")
-    return allowed
-
-
-def _open_countries(scores: Scores, hierarchy: Hierarchy, allowed: np.ndarray) -> np.ndarray:
-    """Country logits (N, K), -inf for a country without an allowed city."""
-    city_country = hierarchy.group_country[hierarchy.city_group]
-    is_open = np.isin(np.arange(len(hierarchy.countries)), city_country[allowed])
-    return np.where(is_open, scores.country, -np.inf)
-
-
-def _population_rank(hierarchy: Hierarchy, allowed: np.ndarray) -> np.ndarray:
-    """Rank (0 = largest) of each city within its country, excluded cities last."""
-    country = hierarchy.group_country[hierarchy.city_group]
-    order = np.lexsort((-hierarchy.population, ~allowed, country))
-    starts = np.flatnonzero(np.r_[True, np.diff(country[order]) > 0])
-    rank = np.empty(len(order), dtype=np.int64)
-    sizes = np.diff(np.r_[starts, len(order)])
-    rank[order] = np.arange(len(order)) - np.repeat(starts, sizes)
-    return rank
 
 
 def top_cities(log_posterior: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -230,7 +150,7 @@ def rank(
         m = settings.point_cities
         points, mass = expected_score_city(cities[:, :m], probabilities[:, :m], hierarchy)
     group_p = np.add.reduceat(np.exp(log_p), hierarchy.group_starts, axis=1)
-    country_p = _country_posterior(scores, hierarchy, settings.method, group_p, log_prior)
+    country_p = country_posterior(scores, hierarchy, settings.method, group_p, log_prior)
     countries = np.argsort(-country_p, axis=1, kind="stable")[:, :RANKED_COUNTRIES]
     return Ranking(
         cities=cities[:, :top_k],
@@ -241,32 +161,3 @@ def rank(
         points=points,
         point_mass=mass,
     )
-
-
-def _country_posterior(
-    scores: Scores,
-    hierarchy: Hierarchy,
-    method: str,
-    group_p: np.ndarray,
-    log_prior: np.ndarray | None,
-) -> np.ndarray:
-    """Probabilities (N, K) of the countries; `group_p` (N, G) is the posterior of the groups."""
-    if method == "greedy":
-        open_countries = _open_countries(scores, hierarchy, _allowed(hierarchy, log_prior))
-        return np.exp(_log_softmax(open_countries))
-    country_starts = np.flatnonzero(np.r_[True, np.diff(hierarchy.group_country) > 0])
-    return np.add.reduceat(group_p, country_starts, axis=1)
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
-def _segment_logsumexp(values: np.ndarray, starts: np.ndarray, spread: bool = True) -> np.ndarray:
-    """Log of the summed exponentials of slices of columns, (N, segments) or spread to (N, M)."""
-    sizes = np.diff(np.r_[starts, values.shape[1]])
-    top = np.maximum.reduceat(values, starts, axis=1)
-    shifted = np.exp(values - np.repeat(top, sizes, axis=1))
-    result = top + np.log(np.add.reduceat(shifted, starts, axis=1))
-    return np.repeat(result, sizes, axis=1) if spread else result

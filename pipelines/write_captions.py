@@ -62,9 +62,9 @@ def write_captions(
         num_cpus=0.5,
     ).to_pandas()
     table, missing = split_photos(captioned, seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
     if len(missing):
         missing[["photo_id", "path"]].to_csv(out.with_name(f"{out.stem}-missing.csv"), index=False)
-    out.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(out, index=False)
     print(f"{len(table):,} captions in {out}; {len(missing)} photos are missing.")
     return table

@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from geoclip.guesses import (
     guess_table,
     read_guesses,
     to_geodataframe,
+    to_guesses,
     write_guesses,
 )
 from geoclip.paths import decode_path
@@ -185,3 +187,13 @@ def test_a_photo_that_could_not_be_read_is_no_error(tmp_path):
     table = read_guesses(path)
     assert table.index.tolist() == [2, 3]
     assert table["lat"].isna().tolist() == [False, True]
+
+
+def test_rows_are_guesses_whose_fields_are_the_columns() -> None:
+    rows = [{"path": Path("a.jpg"), "city": "Lyon", "country": "France", "probability": 0.25}]
+    best, unread = to_guesses(guess_table([*rows, {"path": "b.jpg", "status": "truncated"}]))
+    assert (best.path, best.rank, best.source) == ("a.jpg", 1, "model")
+    assert tuple(asdict(best)) == COLUMNS
+    assert str(best) == "Lyon, France (25.0%)"
+    assert str(unread) == "truncated"
+    assert np.isnan(best.radius_km)

@@ -16,12 +16,13 @@ LAYERS = (
     {"errors", "memory", "name_guard", "paths", "sphere"},
     {"place", "tables"},
     {"narrowing", "representative", "gazetteer", "outlines"},
-    {"captions", "encoders", "photo_files", "photos", "known_models", "conversion", "labels"},
+    {"captions", "encoders", "photo_files", "photos", "known_models", "conversion", "labels",
+     "capture", "videos", "evidence"},
     {
-        *("index", "hierarchy", "ranking", "losses", "guesses", "metrics", "photo_table"),
+        *("index", "hierarchy", "ranking", "album", "losses", "guesses", "metrics", "photo_table"),
         *("baselines", "splits", "report", "model_settings"),
     },
-    {"locator", "training", "maps", "benchmarks", "evaluation", "demo"},
+    {"locator", "training", "maps", "benchmarks", "evaluation", "demo", "sidecar"},
     {"commands"},
     {"launcher", "pipelines"},
 )
@@ -31,6 +32,7 @@ HOMES = {
     "transformers": {"geoclip.encoders"},
     "timm": {"geoclip.encoders"},
     "typer": {"geoclip.commands"},
+    "av": {"geoclip.videos"},
 }
 
 

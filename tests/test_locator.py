@@ -16,7 +16,7 @@ from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
 from geoclip.guesses import COLUMNS, guess_table, read_guesses, write_guesses
 from geoclip.index import PlaceIndex
-from geoclip.locator import BATCH, CLASS_COLUMNS, Locator, group_mean, read_batches
+from geoclip.locator import BATCH, CLASS_COLUMNS, Locator, group_mean
 from geoclip.model_settings import ModelSettings
 from geoclip.ranking import RankingSettings
 

@@ -1,21 +1,26 @@
-"""`geoclip locate`: photos in, a table of guesses and a map out."""
+"""`geoclip locate`: photos in, a table of guesses, a map and sidecars out."""
 
-import math
-from collections import Counter
+import os
+import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from geoclip.commands.terminal import print_table, printable
+from geoclip.commands.locate_report import Tally
+from geoclip.commands.locate_steps import (
+    answer,
+    open_journal,
+    read_photos,
+    write_map_and_sidecars,
+    write_out_ledger,
+)
+from geoclip.commands.terminal import printable
 from geoclip.errors import GeoclipError
 from geoclip.known_models import KNOWN_MODELS, check_model_name
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from geoclip.locator import Locator
 
 SOME_UNREAD = 3
@@ -24,9 +29,29 @@ TABLE_ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg")
 MAP_ENDINGS = (".html", ".htm")
 
 
+class Gps(StrEnum):
+    """What to do with positions stated in files."""
+
+    keep = "keep"
+    ignore = "ignore"
+    compare = "compare"
+
+
+class Evidence(StrEnum):
+    """How far to look for photos that show no place."""
+
+    off = "off"
+    pixels = "pixels"
+    prompts = "prompts"
+
+
 def locate(
     paths: Annotated[
-        list[str], typer.Argument(help="Photos, folders, globs, or a .csv with a `path` column.")
+        list[str],
+        typer.Argument(
+            help="Photos, videos, folders, globs, a .csv with a `path` column, or - for a list on "
+            "standard input."
+        ),
     ],
     *,
     out: Annotated[
@@ -43,29 +68,94 @@ def locate(
     group_by: Annotated[
         str | None, typer.Option(help="CSV column; photos that share a value are one place.")
     ] = None,
+    gps: Annotated[
+        Gps, typer.Option(help="Positions in the files: report, ignore or compare with them.")
+    ] = Gps.keep,
+    countries: Annotated[
+        str | None, typer.Option(help="Only places in these countries: FR,DE or names.")
+    ] = None,
+    bbox: Annotated[
+        str | None, typer.Option(help="Only places in this box: WEST,SOUTH,EAST,NORTH.")
+    ] = None,
+    near: Annotated[str | None, typer.Option(help="Only places within LAT,LON,KM.")] = None,
+    album: Annotated[
+        bool, typer.Option("--album", help="Photos close in time share evidence.")
+    ] = False,
+    evidence: Annotated[
+        Evidence, typer.Option(help="How to find photos without evidence of a place.")
+    ] = Evidence.prompts,
+    evidence_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Higher abstains less.")
+    ] = 0.5,
+    sidecar: Annotated[
+        bool, typer.Option("--sidecar", help="Write an XMP sidecar beside each guessed photo.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what sidecars would be written.")
+    ] = False,
+    keep_embeddings: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps what was read, for runs with other settings."),
+    ] = None,
+    keep_journal: Annotated[
+        bool, typer.Option("--keep-journal", help="Leave OUT.journal when all is done.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode photos (default: one a core).")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=1, help="Frames looked at in each video.")] = 4,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
 ) -> None:
-    """Guess where photos were taken.
+    """Guess where photos and videos were taken.
 
-    Originals are only read. Exits with 0 when all photos were read, 3 when some were not, and 2
-    for bad arguments.
+    Originals are only read. With --out the run may be stopped at any moment, and the same command
+    goes on where it was: what is done stands in OUT.journal until the table is in place. Files
+    that could not be read are listed in OUT-ledger.csv. Exits with 0 when all photos were read, 3
+    when some were not, and 2 for bad arguments.
     """
     _check_output(out, "--out", TABLE_ENDINGS)
     _check_output(map_file, "--map", MAP_ENDINGS)
-    model = _chosen_model(model)
-    photos, groups = _photos(paths, group_by)
-    locator = _load(model, gazetteer, device)
-    with _progress_bar() as bar:
-        task = bar.add_task("locating", total=len(photos))
-        guesses = locator.locate(
-            photos,
-            top_k=top_k,
-            group_by=groups,
-            progress=lambda done: bar.advance(task, done),
+    if (sidecar and not dry_run and out is None) or (dry_run and not sidecar):
+        raise GeoclipError(
+            "--sidecar needs --out, beside which its journal stands; --dry-run goes with --sidecar."
         )
-    _print_notices(locator)
-    _write(guesses, out, map_file)
-    _report_unread(guesses)
+    box = None if bbox is None else _numbers(bbox, "--bbox", "WEST,SOUTH,EAST,NORTH")
+    circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
+    model = _chosen_model(model)
+    paths = _with_list_on_stdin(paths)
+    photos, groups = _photos(paths, group_by, limit)
+    locator = _load(model, gazetteer, device)
+    if countries or box or circle:
+        named = countries.split(",") if countries else None
+        locator = locator.narrowed(named, box, circle)  # type: ignore[arg-type]
+
+    from geoclip.album_travel import AlbumSettings  # noqa: PLC0415
+    from geoclip.evidence import EvidenceSettings  # noqa: PLC0415
+    from geoclip.folder_run import FolderRun, RunSettings  # noqa: PLC0415
+    from geoclip.gps_comparison import GpsSummary  # noqa: PLC0415
+
+    settings = RunSettings(
+        top_k=top_k,
+        gps=gps.value,
+        evidence=EvidenceSettings(evidence.value, evidence_threshold),
+        album=AlbumSettings() if album else None,
+        frames=frames,
+        jobs=jobs or os.cpu_count() or 1,
+    )
+    run = FolderRun.of(locator, photos, groups, settings)
+    tally = Tally(GpsSummary() if gps is Gps.compare else None)
+    with open_journal(run, out, keep_embeddings, keep_journal) as journal:
+        read_photos(run, journal)
+        _print_notices(locator)
+        guesses = answer(run, journal, out, tally)
+        if map_file is not None or sidecar:
+            write_map_and_sidecars(guesses, out, map_file, model if sidecar else None, dry_run)
+        if out is not None:
+            write_out_ledger(tally, paths, out, map_file)
+    tally.report()
+    if tally.unread:
+        raise typer.Exit(SOME_UNREAD)
 
 
 def _check_output(path: Path | None, option: str, endings: tuple[str, ...]) -> None:
@@ -77,6 +167,18 @@ def _check_output(path: Path | None, option: str, endings: tuple[str, ...]) -> N
         raise GeoclipError(f"{option} {path} has an unknown ending: use {listed}.")
     if not path.absolute().parent.is_dir():
         raise GeoclipError(f"The folder of {option} {path} does not exist: create it first.")
+    if path.is_dir():
+        raise GeoclipError(f"{option} {path} is a folder: name a file.")
+
+
+def _numbers(text: str, option: str, form: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != len(form.split(",")):
+        raise GeoclipError(f"{option} {text} is not of the form {form}: give numbers in degrees.")
+    return numbers
 
 
 def _chosen_model(model: str | None) -> str:
@@ -91,81 +193,39 @@ def _chosen_model(model: str | None) -> str:
     )
 
 
-def _photos(paths: list[str], group_by: str | None) -> tuple[list[Path], list[str] | None]:
-    from geoclip.photo_files import photos_and_groups  # noqa: PLC0415
+def _with_list_on_stdin(paths: list[str]) -> list[str]:
+    """The paths with those of a list on standard input, one a line, for `-`."""
+    if "-" not in paths:
+        return paths
+    from geoclip.photo_files import read_path_list  # noqa: PLC0415
 
-    return photos_and_groups(paths, group_by)
+    position = paths.index("-")
+    return [*paths[:position], *read_path_list(sys.stdin.buffer), *paths[position + 1 :]]
+
+
+def _photos(
+    paths: list[str], group_by: str | None, limit: int | None
+) -> tuple[list[Path], list[str] | None]:
+    from geoclip.photo_files import (  # noqa: PLC0415
+        PHOTO_SUFFIXES,
+        VIDEO_SUFFIXES,
+        photos_and_groups,
+    )
+
+    photos, groups = photos_and_groups(paths, group_by, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
+    return photos[:limit], None if groups is None else groups[:limit]
 
 
 def _load(model: str, gazetteer: Path | None, device: str | None) -> "Locator":
     from geoclip.gazetteer import Gazetteer  # noqa: PLC0415
     from geoclip.locator import Locator  # noqa: PLC0415
+    from geoclip.memory import keep_freed_memory  # noqa: PLC0415
 
+    keep_freed_memory()
     places = None if gazetteer is None else Gazetteer.read(gazetteer)
     return Locator.from_pretrained(model, gazetteer=places, device=device)
-
-
-def _progress_bar() -> Progress:
-    """A bar on stderr, so that stdout holds the table alone; nothing where stderr is a file."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    )
 
 
 def _print_notices(locator: "Locator") -> None:
     for notice in dict.fromkeys(locator.notices):
         typer.echo(f"geoclip: {printable(notice)}", err=True)
-
-
-def _write(guesses: "pd.DataFrame", out: Path | None, map_file: Path | None) -> None:
-    if out is None:
-        _print_guesses(guesses)
-    else:
-        from geoclip.guesses import write_guesses  # noqa: PLC0415
-
-        write_guesses(guesses, out)
-        typer.echo(f"Wrote {out}", err=True)
-    if map_file is not None:
-        from geoclip.maps import write_map  # noqa: PLC0415
-
-        write_map(guesses, map_file)
-        typer.echo(f"Wrote {map_file}", err=True)
-
-
-def _print_guesses(guesses: "pd.DataFrame") -> None:
-    columns = ("photo", "rank", "place", "lat", "lon", "probability", "radius km")
-    rows = [_table_row(row) for row in guesses.to_dict("records")]
-    print_table(columns, rows, right=columns[3:])
-
-
-def _table_row(row: dict[str, Any]) -> tuple[str, ...]:
-    if row["status"] != "ok":
-        return str(row["path"]), "", str(row["status"]), "", "", "", ""
-    named = [row[level] for level in ("city", "region", "country")]
-    return (
-        str(row["path"]) if row["rank"] == 1 else "",
-        str(row["rank"]),
-        ", ".join(name for name in named if isinstance(name, str) and name),
-        _number(row["lat"], 3),
-        _number(row["lon"], 3),
-        _number(row["probability"], 3),
-        _number(row["radius_km"], 0),
-    )
-
-
-def _number(value: float | None, digits: int) -> str:
-    """The number, or nothing where there is none."""
-    return "" if value is None or math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _report_unread(guesses: "pd.DataFrame") -> None:
-    """Say how many photos could not be read and why; then exit with 3."""
-    first = guesses.drop_duplicates("path")
-    reasons = Counter(first.loc[first["status"] != "ok", "status"])
-    if reasons:
-        listed = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        unread = sum(reasons.values())
-        typer.echo(f"{unread} of {len(first)} photos could not be read: {listed}.", err=True)
-        raise typer.Exit(SOME_UNREAD)

@@ -28,7 +28,7 @@ def write_checkpoint(trainer: Trainer, records: list[Record], folder: Path) -> N
 def read_checkpoint(trainer: Trainer, folder: Path) -> list[Record]:
     """Go on from a checkpoint and return the losses so far."""
     trainer.resume(folder)
-    return pd.read_csv(folder / LOSSES_FILE).to_dict("records")  # type: ignore[return-value]
+    return pd.read_csv(folder / LOSSES_FILE).to_dict("records")
 
 
 def export_encoder(checkpoint: Path, out: Path) -> Path:

@@ -41,7 +41,7 @@ class TeachingSettings:
     layers: int = 3
     heads: int = 4
     context_length: int = 48
-    image_tower: str = "convnext_zepto_rms"
+    image_tower: str = "test_convnext"
     image_size: int = 64
     steps: int = 4000
     batch_size: int = 256

@@ -93,13 +93,13 @@ def test_two_workers_take_the_steps_of_one(run: Path, few_places: Path) -> None:
     """The run on two Ray Train workers against the same steps in this process."""
     from geoclip.captions import CaptionBook
     from geoclip.gazetteer import Gazetteer
+    from geoclip.training.labelled import training_photos
     from geoclip.training.trainer import Trainer
-    from pipelines.train_encoder import photo_set
 
     gazetteer = Gazetteer.read(few_places)
     captions = pd.read_parquet(run / "captions.parquet")
     trainer = Trainer(
-        load_encoder(START), photo_set(captions, gazetteer), CaptionBook(gazetteer), SETTINGS
+        load_encoder(START), training_photos(captions, gazetteer), CaptionBook(gazetteer), SETTINGS
     )
     alone = [record["loss"] for record in trainer.run()]
     together = pd.read_csv(run / "losses.csv")["loss"]

@@ -1,0 +1,195 @@
+"""Locating many photos, the short part: from the journal to guesses, a block at a time."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from geoclip.album import Album, combine_album, hours_of
+from geoclip.answers import answer_rows, gps_rows, silent_rows
+from geoclip.capture import NOTHING
+from geoclip.folder_run import FolderRun
+from geoclip.gps_comparison import EXTRA_COLUMNS, compared
+from geoclip.guesses import ALBUM, MODEL
+from geoclip.journal import Journal
+from geoclip.ledger import LedgerEntry
+from geoclip.locator import BLOCK, group_mean
+from geoclip.paths import encode_path
+from geoclip.photo_records import PhotoRecord
+from geoclip.ranking import Ranking, expected_score_city
+
+NO_EVIDENCE = "no evidence"
+CANDIDATES = 50
+"""Places of each photo that are weighed against its neighbours' or its stated position."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Guesses for some photos, entries for those that could not be read, and counts.
+
+    `kinds` counts what the photos without evidence look like.
+    """
+
+    table: pd.DataFrame
+    unread: list[LedgerEntry]
+    kinds: Counter[str]
+    photos: int
+
+
+@dataclass(frozen=True)
+class Fates:
+    """What becomes of the photos of a block, as positions in it.
+
+    `unread` could not be read, `kept` have a stated position, `silent` carry no evidence (`kinds`
+    says what they look like instead), `guessed` are left to the model.
+    """
+
+    unread: np.ndarray
+    kept: np.ndarray
+    silent: np.ndarray
+    guessed: np.ndarray
+    kinds: list[str]
+
+
+class FolderAnswers:
+    """Guesses for the photos of a run from a journal that holds all of them."""
+
+    def __init__(self, run: FolderRun, journal: Journal) -> None:
+        self.run = run
+        self.journal = journal
+        self.gazetteer = run.locator.gazetteer
+        self.hierarchy = run.locator.hierarchy
+
+    @property
+    def extra_columns(self) -> dict[str, str]:
+        """Columns of the tables behind the schema's, with their dtypes."""
+        return EXTRA_COLUMNS if self.run.settings.gps == "compare" else {}
+
+    def blocks(self) -> Iterator[Block]:
+        """Guesses for all photos, in their order, some hundred at a time."""
+        album = None if self.run.settings.album is None else self.shared_evidence()
+        for start, stop in self.run.slices(BLOCK):
+            yield self._block(start, self._records(start, stop), album)
+
+    def shared_evidence(self) -> Album:
+        """The posteriors of all photos of the run, combined along time.
+
+        Kept positions are anchors; photos without a time, evidence or pixels take no part. Unlike
+        all else here this is in memory for all photos at once, about 1.5 kB for each.
+        """
+        settings, n = self.run.settings, len(self.run)
+        width = min(max(settings.top_k, CANDIDATES), len(self.hierarchy.cities))
+        cities = np.zeros((n, width), np.int64)
+        probabilities = np.zeros((n, width))
+        anchors = np.full((n, 2), np.nan)
+        captures = []
+        position = np.zeros(len(self.gazetteer), np.int64)
+        position[self.hierarchy.cities] = np.arange(len(self.hierarchy.cities))
+        for start, stop in self.run.slices(BLOCK):
+            records = self._records(start, stop)
+            fates = self._fates(records)
+            if len(fates.guessed):
+                ranking = self._rank(start, fates.guessed, records)
+                cities[start + fates.guessed] = ranking.cities[:, :width]
+                probabilities[start + fates.guessed] = ranking.probabilities[:, :width]
+            if len(fates.kept):
+                lat, lon = _stated(records, fates.kept)
+                anchors[start + fates.kept] = np.column_stack([lat, lon])
+                nearest, _ = self.gazetteer.nearest_rows(lat, lon)
+                cities[start + fates.kept] = position[nearest][:, None]
+            silent = {*fates.unread, *fates.silent}
+            captures += [NOTHING if i in silent else r.capture for i, r in enumerate(records)]
+        hours = hours_of([c.taken for c in captures], [c.utc_offset for c in captures])
+        h, prior = self.hierarchy, self.run.locator.log_prior
+        allowed = None if prior is None else np.isfinite(prior[h.cities])
+        return combine_album(
+            cities, probabilities, hours, h.lat, h.lon, anchors, settings.album, allowed
+        )
+
+    def _records(self, start: int, stop: int) -> list[PhotoRecord]:
+        return self.journal.read(self.run.keys[start:stop])
+
+    def _block(self, start: int, records: list[PhotoRecord], album: Album | None) -> Block:
+        paths = self.run.paths[start : start + len(records)]
+        names = np.array([encode_path(path) for path in paths], dtype=object)
+        fates = self._fates(records)
+        status = [records[i].status for i in fates.unread] + [NO_EVIDENCE] * len(fates.silent)
+        silent = np.r_[fates.unread, fates.silent]
+        parts = [
+            silent_rows(silent, names[silent], status),
+            gps_rows(self.gazetteer, fates.kept, names[fates.kept], *_stated(records, fates.kept)),
+        ]
+        ranking = None
+        if len(fates.guessed):
+            ranking, source = self._answers(start, fates.guessed, records, album)
+            named = (fates.guessed, names[fates.guessed])
+            top_k = self.run.settings.top_k
+            parts.append(
+                answer_rows(self.gazetteer, self.hierarchy, *named, ranking, top_k, source)
+            )
+        table = pd.concat([part for part in parts if len(part)])
+        table = table.sort_values(["order", "rank"], kind="stable", ignore_index=True)
+        if self.run.settings.gps == "compare":
+            fixes = [record.capture.gps for record in records]
+            table = compared(table, fixes, fates.guessed, ranking, self.hierarchy)
+        unread = [
+            LedgerEntry(names[i], records[i].status, records[i].message) for i in fates.unread
+        ]
+        return Block(table.drop(columns="order"), unread, Counter(fates.kinds), len(records))
+
+    def _fates(self, records: list[PhotoRecord]) -> Fates:
+        check = self.run.check
+        seen = [i for i, record in enumerate(records) if record.embedding is not None]
+        by_prompts = dict(zip(seen, check.of_embeddings(_values(records, seen)), strict=True))
+        places: dict[str, list[int]] = {"unread": [], "kept": [], "silent": [], "guessed": []}
+        kinds = []
+        for i, record in enumerate(records):
+            if record.status != "ok":
+                fate = "unread"
+            elif self.run.is_kept(record):
+                fate = "kept"
+            else:
+                kind = check.reason(record.finding, by_prompts[i])
+                kinds += [kind] if kind else []
+                fate = "silent" if kind else "guessed"
+            places[fate].append(i)
+        return Fates(**{k: np.array(v, np.int64) for k, v in places.items()}, kinds=kinds)
+
+    def _answers(
+        self, start: int, guessed: np.ndarray, records: list[PhotoRecord], album: Album | None
+    ) -> tuple[Ranking, str | np.ndarray]:
+        """Ranked places of the guessed photos and their source."""
+        if album is None:
+            return self._rank(start, guessed, records), MODEL
+        rows = start + guessed
+        cities, probabilities = album.cities[rows], album.probabilities[rows]
+        points, mass = cities[:, 0], probabilities[:, 0]
+        if self.run.locator.settings.point == "expected_score":
+            points, mass = expected_score_city(cities, probabilities, self.hierarchy)
+        none = np.empty((len(rows), 0), np.int64)
+        ranking = Ranking(cities, probabilities, none, none, none[:, :0], points, mass)
+        return ranking, np.where(album.changed[rows], ALBUM, MODEL).astype(object)
+
+    def _rank(self, start: int, guessed: np.ndarray, records: list[PhotoRecord]) -> Ranking:
+        """Rank the places of some records, those of a group by their mean."""
+        values = _values(records, guessed)
+        if self.run.groups is not None:
+            values = group_mean(values, [self.run.groups[start + i] for i in guessed])
+        return self.run.locator.rank(values, max(self.run.settings.top_k, CANDIDATES))
+
+
+def _values(records: list[PhotoRecord], which: "np.ndarray | list[int]") -> np.ndarray:
+    """Embeddings (n, d) of some records, of unit length again after their rounding."""
+    values = [e for i in which if (e := records[i].embedding) is not None]
+    if not values:
+        return np.empty((0, 0), np.float32)
+    stacked = np.stack(values).astype(np.float32)
+    return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
+
+
+def _stated(records: list[PhotoRecord], which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Latitudes and longitudes (n,) of the trustworthy positions of some records."""
+    fixes = [gps for i in which if (gps := records[i].trusted_gps) is not None]
+    return np.array([gps.lat for gps in fixes]), np.array([gps.lon for gps in fixes])

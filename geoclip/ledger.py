@@ -1,0 +1,54 @@
+"""The ledger of a run: files that were not located, each with the reason."""
+
+import csv
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from geoclip.errors import GeoclipError
+from geoclip.paths import encode_path
+
+COLUMNS = ("path", "status", "reason")
+LEFT_OUT = "left out"
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """A file that was not located; `status` as in the table of guesses, or "left out"."""
+
+    path: str
+    status: str
+    reason: str
+
+
+def left_out(paths: Iterable[Path]) -> list[LedgerEntry]:
+    """Entries for files in folders that are neither photos nor videos by their names."""
+    reason = "the name is not that of a photo or video."
+    return [LedgerEntry(encode_path(path), LEFT_OUT, reason) for path in paths]
+
+
+def ledger_path(out: Path) -> Path:
+    """Where the ledger of a table stands: `guesses-ledger.csv` beside `guesses.parquet`."""
+    return out.with_name(f"{out.stem}-ledger.csv")
+
+
+def write_ledger(entries: Iterable[LedgerEntry], path: Path) -> None:
+    """Write a ledger as CSV (UTF-8), whole or not at all; GeoclipError where that fails."""
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            writer.writerows((e.path, e.status, _one_line(e.reason)) for e in entries)
+        os.replace(draft, path)  # noqa: PTH105
+    except OSError as problem:
+        draft.unlink(missing_ok=True)
+        raise GeoclipError(
+            f"The ledger {path} cannot be written ({problem.strerror or problem}): make room or "
+            "name another --out."
+        ) from None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
