@@ -1,5 +1,6 @@
 """Starting Ray the same way in every program, and finding this checkout on its workers."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,10 +51,8 @@ def ray_session(cpus: int | None = None) -> Iterator[None]:
 
 def _quiet_data() -> None:
     """Ray Data's own log lines go to its log files; our programs print what is where."""
-    import logging  # noqa: PLC0415
-
-    for name in ("ray.data", "ray.train", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    context.enable_progress_bars = os.isatty(2)
     context.print_on_execution_start = False

@@ -51,12 +51,13 @@ def embed_places(
     if (out / "index.json").is_file() and PlaceIndex.read(out).key == key:
         print(f"Place index in {out} is up to date.")
         return PlaceIndex.read(out)
+    blocks = max(1, len(places) // BATCH)
     embedded = (
-        ray.data.range(len(places))
+        ray.data.range(len(places), override_num_blocks=blocks)
         .map_batches(
             PlaceEmbedder,
             fn_constructor_args=(model, gazetteer, wording),
-            compute=ray.data.ActorPoolStrategy(size=actors),
+            compute=ray.data.ActorPoolStrategy(size=min(actors, blocks)),
             batch_size=BATCH,
             num_cpus=0.5,
         )

@@ -41,7 +41,7 @@ START_NOTE = (
     "of near places lie near: it knows where every country is, also those never trained on"
 )
 DEFAULTS = TrainingSettings(
-    epochs=8, batch_size=128, learning_rate=2e-3, text_learning_rate=0.0, weight_decay=0.05
+    epochs=6, batch_size=128, learning_rate=2e-3, text_learning_rate=0.0, weight_decay=0.05
 )
 RANKING = RankingSettings()
 console = Console(stderr=True)

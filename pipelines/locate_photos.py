@@ -73,12 +73,13 @@ def locate_photos(
     threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // actors)
     settings = settings or ModelSettings.read(Path(model)).ranking
     views = photos.groupby("location_id", sort=False)[["path", "photo_id"]].agg(list).reset_index()
+    blocks = [views[i : i + LOCATIONS] for i in range(0, len(views), LOCATIONS)]
     located = (
-        ray.data.from_pandas(views)
+        ray.data.from_pandas(blocks)
         .map_batches(
             PhotoLocator,
             fn_constructor_args=(model, index, gazetteer, settings, top_k, threads),
-            compute=ray.data.ActorPoolStrategy(size=actors),
+            compute=ray.data.ActorPoolStrategy(size=min(actors, len(blocks))),
             batch_size=LOCATIONS,
             batch_format="pandas",
             num_cpus=0.5,

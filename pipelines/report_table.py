@@ -7,25 +7,16 @@ from rich.table import Table
 
 from geoclip.metrics import THRESHOLDS_KM
 
+WIDTH = 120
 WHO = {"before": "before", "after": "after", "constant": "best constant", "chance": "chance"}
 
 
 def print_report(report: dict[str, Any]) -> None:
     """Print the accuracy of every split, then S, U and H of every level."""
-    console = Console(width=110)
+    console = Console(width=WIDTH)
     for split, figures in report["splits"].items():
-        n = figures["after" if "after" in figures else "constant"]["n"]
-        table = Table(title=f"{split}: % of {n} places within km (mean over countries in brackets)")
-        table.add_column("")
-        for name, km in THRESHOLDS_KM.items():
-            table.add_column(f"{name} {km}", justify="right")
-        for name in ("median km", "GeoScore", "country top-1 | 5", "continent"):
-            table.add_column(name, justify="right")
-        for who, title in WHO.items():
-            if who in figures:
-                table.add_row(title, *_cells(figures[who]))
-        console.print(table)
-    table = Table(title="Generalized zero-shot: mean class accuracy, %")
+        console.print(_split_table(split, figures))
+    table = Table(title="Generalized zero-shot: accuracy averaged over classes, %")
     for name in ("level", "", "S (seen)", "U (unseen)", "H", "places seen | unseen"):
         table.add_column(name, justify="right")
     for level, by_name in report["gzsl"].items():
@@ -35,12 +26,31 @@ def print_report(report: dict[str, Any]) -> None:
     console.print(table)
 
 
+def _split_table(split: str, figures: dict[str, Any]) -> Table:
+    places = next(iter(figures.values()))["n"]
+    table = Table(title=f"{split}: {places} places, % within km; C = mean over countries")
+    table.add_column("")
+    for km in THRESHOLDS_KM.values():
+        table.add_column(f"{km}", justify="right")
+    for name in ("C 200", "C 750", "C 2500", "median", "score", "country", "top 5", "continent"):
+        table.add_column(name, justify="right")
+    for who, title in WHO.items():
+        if who in figures:
+            table.add_row(title, *_cells(figures[who]))
+    return table
+
+
 def _cells(figures: dict[str, Any]) -> list[str]:
-    plain, mean = figures["within_km"], figures["within_km_by_country"]
-    cells = [f"{_number(plain[t], 1)} ({_number(mean[t], 1)})" for t in plain]
-    top1, top5 = (_number(figures[f"country_top{k}"], 1) for k in (1, 5))
-    median, score = _number(figures["median_km"], 0), _number(figures["geoscore"], 0)
-    return [*cells, median, score, f"{top1} | {top5}", _number(figures["continent_top1"], 1)]
+    shares = [_number(value, 1) for value in figures["within_km"].values()]
+    means = [_number(figures["within_km_by_country"][t], 1) for t in ("200", "750", "2500")]
+    classes = [_number(figures[k], 1) for k in ("country_top1", "country_top5", "continent_top1")]
+    return [
+        *shares,
+        *means,
+        _number(figures["median_km"], 0),
+        _number(figures["geoscore"], 0),
+        *classes,
+    ]
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -34,6 +34,7 @@ from geoclip.training.settings import TrainingSettings
 from geoclip.training.trainer import Trainer
 from pipelines.cluster import ray_session
 from pipelines.command_line import add_settings, read_settings, run
+from pipelines.progress import shown
 from pipelines.write_captions import read_gazetteer
 
 RUN_NAME = "training"
@@ -58,6 +59,7 @@ def train_on_worker(config: dict[str, Any]) -> None:
     progress = Progress(trainer, records, first=ray.train.get_context().get_world_rank() == 0)
     for record in trainer.run():
         progress.records.append(record)
+        progress.show(config["counter"])
         if trainer.step % config["checkpoint_every"] == 0 and not trainer.finished:
             progress.report()
     trainer.finish()
@@ -71,6 +73,12 @@ class Progress:
     trainer: Trainer
     records: list[dict[str, float]]
     first: bool
+
+    def show(self, counter: Any) -> None:
+        """Tell the program that started the training how far it is; nobody waits for the answer."""
+        if self.first and counter is not None:
+            words = f"loss {self.records[-1]['loss']:.3f}"
+            counter.set.remote(self.trainer.step, self.trainer.batches.steps, words)
 
     def report(self) -> None:
         """Report the last step; the first worker adds a checkpoint. All workers must call this."""
@@ -108,20 +116,21 @@ def train_encoder(
         "threads": cpus,
         "checkpoint_every": checkpoint_every,
     }
-    trainer = ray.train.torch.TorchTrainer(
-        train_on_worker,
-        train_loop_config=config,
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=workers, use_gpu=use_gpu, resources_per_worker={"CPU": 0.9 * cpus}
-        ),
-        run_config=ray.train.RunConfig(
-            name=RUN_NAME,
-            storage_path=str(out.absolute()),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-            failure_config=ray.train.FailureConfig(max_failures=3),
-        ),
-    )
-    result = trainer.fit()
+    with shown("fine-tuning") as counter:
+        trainer = ray.train.torch.TorchTrainer(
+            train_on_worker,
+            train_loop_config={**config, "counter": counter},
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=workers, use_gpu=use_gpu, resources_per_worker={"CPU": 0.9 * cpus}
+            ),
+            run_config=ray.train.RunConfig(
+                name=RUN_NAME,
+                storage_path=str(out.absolute()),
+                checkpoint_config=ray.train.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
+                failure_config=ray.train.FailureConfig(max_failures=3),
+            ),
+        )
+        result = trainer.fit()
     return _collect(result, out, start)
 
 

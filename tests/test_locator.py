@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from geopandas.testing import assert_geodataframe_equal
 from PIL import Image
 from small_world import CITIES, COUNTRIES, REGIONS, FakeEncoder, place_table
 
@@ -68,7 +69,9 @@ def locator(painter, small_gazetteer) -> Locator:
 
 def test_a_photo_is_placed(locator, folder, small_gazetteer):
     table = locator.locate([folder / "lyon.png"], top_k=3)
-    assert table.columns.tolist() == list(COLUMNS)
+    assert table.columns.tolist() == [*COLUMNS, "geometry"]
+    assert table.crs == "EPSG:4326"
+    assert (table.geometry.y[0], table.geometry.x[0]) == (45.75, 4.85)
     first = table.iloc[0]
     assert first["path"] == str(folder / "lyon.png")
     texts = ("source", "place_id", "city", "region", "country", "country_code", "status")
@@ -128,7 +131,7 @@ def test_blocks_give_what_one_block_gives(locator, folder, monkeypatch):
     paths = [folder / f"{PAINTED[i % 4]}.png" for i in range(11)]
     whole = locator.locate(paths)
     monkeypatch.setattr("geoclip.locator.BLOCK", 3)
-    pd.testing.assert_frame_equal(locator.locate(paths), whole)
+    assert_geodataframe_equal(locator.locate(paths), whole)
 
 
 @pytest.mark.parametrize("paths", [[], ["nowhere.png"]])
@@ -282,11 +285,26 @@ def test_notices_and_repr(locator):
     assert "10 cities" in repr(locator)
 
 
-def test_read_batches_takes_any_iterable(fake_encoder, folder):
-    paths = (folder / f"{name}.png" for name in [*PAINTED, "gone"])
-    batches = list(read_batches(paths, fake_encoder, batch=2))
-    assert [len(batch) for batch in batches] == [2, 2, 1]
-    assert list(read_batches([], fake_encoder)) == []
+def test_one_photo_is_a_list_of_guesses(locator, folder):
+    guesses = locator.locate_one(folder / "lyon.png", top_k=2)
+    assert [guess.rank for guess in guesses] == [1, 2]
+    assert guesses[0].place_id == "lyon"
+    assert str(guesses[0]).startswith("Lyon, Auvergne-Rhône-Alpes, France (")
+    (only,) = locator.locate_one(str(folder / "gone.png"))
+    assert (only.status, only.place_id) == ("missing", "")
+
+
+def test_a_narrowed_locator(locator, folder):
+    hong_kong = locator.narrowed(countries=["HK"])
+    table = hong_kong.locate([folder / "lyon.png"])
+    assert set(table["place_id"]) == {"kowloon", "central"}
+    assert (
+        hong_kong.narrowed(near=(22.28, 114.16, 2)).locate_one(folder / "lyon.png")[0].place_id
+        == "central"
+    )
+    with pytest.raises(GeoclipError, match="no country"):
+        locator.narrowed(countries=["Atlantis"])
+    assert locator.log_prior is None
 
 
 @pytest.fixture(scope="module")

@@ -191,6 +191,8 @@ class Planet:
         settings = self.settings
         trained = sorted(set(self._cities) - set(self.held_out))
         train, left = _take([self._cities[code] for code in trained], settings.train_places)
+        whole = [len(self._cities[code]) for code in trained]
+        left = [rest for rest, n in zip(left, whole, strict=True) if len(rest) < n]
         seen_new, _ = _take(left, settings.seen_places - settings.seen_places // 2)
         rng = generator(settings.seed, "seen again")
         again = rng.permutation(len(train))[: settings.seen_places // 2]

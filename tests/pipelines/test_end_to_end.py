@@ -94,6 +94,7 @@ def test_two_workers_take_the_steps_of_one(run: Path, few_places: Path) -> None:
     from geoclip.captions import CaptionBook
     from geoclip.gazetteer import Gazetteer
     from geoclip.training.labelled import training_photos
+    from geoclip.training.labelled import training_photos
     from geoclip.training.trainer import Trainer
 
     gazetteer = Gazetteer.read(few_places)

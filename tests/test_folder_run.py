@@ -1,0 +1,253 @@
+"""Runs over folders: interrupted or not, the answer is the same, and nothing is read twice."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from small_world import FakeEncoder
+
+from geoclip.album_travel import AlbumSettings
+from geoclip.captions import CaptionBook
+from geoclip.capture import Capture, GpsFix
+from geoclip.evidence import EvidenceSettings
+from geoclip.folder_answers import NO_EVIDENCE, FolderAnswers
+from geoclip.folder_run import FolderRun, RunSettings
+from geoclip.gazetteer import Gazetteer
+from geoclip.gps_comparison import DOUBT, GpsSummary
+from geoclip.index import PlaceIndex
+from geoclip.journal import Journal
+from geoclip.locator import Locator
+from geoclip.ranking import RankingSettings
+from geoclip.reading import BATCH
+
+PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
+START = datetime(2020, 5, 1, 12)
+ALL = EvidenceSettings("off")
+
+
+@pytest.fixture
+def locator(fake_encoder: FakeEncoder, small_gazetteer: Gazetteer) -> Locator:
+    """Places a picture of red value i + 1 at PAINTED[i]."""
+    book, axes = CaptionBook(small_gazetteer), np.eye(16)
+    for i, place in enumerate(PAINTED):
+        chain = small_gazetteer.ancestors[small_gazetteer.rows([place])[0]]
+        for text in {text for row in chain[chain >= 0] for text in book.prompts(row)}:
+            fake_encoder.known[text] = axes[i]
+        fake_encoder.pictured[i + 1] = book.prompts(chain[2])[0]
+    index = PlaceIndex.build(fake_encoder, small_gazetteer)
+    return Locator(fake_encoder, index, small_gazetteer, RankingSettings(point="city"))
+
+
+@pytest.fixture
+def captures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Capture]:
+    """What the camera wrote, by name of file."""
+    known: dict[str, Capture] = {}
+    nothing = Capture(None, None, "")
+    monkeypatch.setattr(
+        "geoclip.reading.read_capture", lambda path: known.get(Path(path).name, nothing)
+    )
+    return known
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each photo was decoded."""
+    from geoclip.photos import read_photo
+
+    counts: Counter[str] = Counter()
+
+    def counting(path: Path, short_side: int | None = None) -> Image.Image:
+        counts[Path(path).name] += 1
+        return read_photo(path, short_side)
+
+    monkeypatch.setattr("geoclip.reading.read_photo", counting)
+    return counts
+
+
+def paint(folder: Path, count: int) -> list[Path]:
+    paths = [folder / f"{i:03}.png" for i in range(count)]
+    for i, path in enumerate(paths):
+        Image.new("RGB", (8, 8), (i % 4 + 1, 0, 0)).save(path)
+    return paths
+
+
+def answer(run: FolderRun, journal: Journal) -> pd.DataFrame:
+    blocks = list(FolderAnswers(run, journal).blocks())
+    assert sum(block.photos for block in blocks) == len(run)
+    return pd.concat([block.table for block in blocks], ignore_index=True)
+
+
+def located(locator: Locator, paths: list[Path], folder: Path, **settings: object) -> pd.DataFrame:
+    run = FolderRun.of(locator, paths, settings=RunSettings(**{"evidence": ALL, **settings}))
+    with Journal.open(folder / run.journal_key) as journal:
+        run.read(journal)
+        return answer(run, journal)
+
+
+def test_as_the_locator_says(locator: Locator, tmp_path: Path) -> None:
+    paths = [*paint(tmp_path, 6), tmp_path / "gone.png"]
+    table = located(locator, paths, tmp_path / "j", top_k=3)
+    expected = pd.DataFrame(locator.locate(paths, 3).drop(columns="geometry"))
+    pd.testing.assert_frame_equal(
+        table[expected.columns], expected, check_dtype=False, atol=1e-3, rtol=1e-2
+    )
+
+
+def test_stopped_and_started_again(locator: Locator, tmp_path: Path, decoded: Counter[str]) -> None:
+    paths = paint(tmp_path, BATCH * 3 + 5)
+    paths[7].write_text("no photo")
+    whole = located(locator, paths, tmp_path / "whole")
+    decoded.clear()
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    run = FolderRun.of(locator, paths, settings=RunSettings(evidence=ALL))
+    for left in (3, 2, 1, 0):
+        with Journal.open(tmp_path / "j") as journal:
+            assert len(run.todo(journal)) == left + 1
+            with pytest.raises(KeyboardInterrupt):
+                run.read(journal, progress=stop)
+    with Journal.open(tmp_path / "j") as journal:
+        assert run.todo(journal) == []
+        run.read(journal)
+        pd.testing.assert_frame_equal(answer(run, journal), whole)
+    # The batch that was being read ahead is read again, what is in the journal never.
+    assert max(decoded.values()) <= 2
+    assert max(decoded[path.name] for path in paths[:BATCH]) == 1
+
+
+def test_a_photo_that_changed_is_read_again(
+    locator: Locator, tmp_path: Path, decoded: Counter[str]
+) -> None:
+    paths = paint(tmp_path, 3)
+    located(locator, paths, tmp_path / "j")
+    Image.new("RGB", (8, 8), (2, 0, 0)).save(paths[0])
+    table = located(locator, paths, tmp_path / "j")
+    assert table[table["rank"] == 1]["place_id"].tolist() == ["kowloon", "kowloon", "amsterdam"]
+    assert decoded == {"000.png": 2, "001.png": 1, "002.png": 1}
+
+
+def test_other_settings_need_no_photo_again(
+    locator: Locator, tmp_path: Path, decoded: Counter[str]
+) -> None:
+    paths = paint(tmp_path, 4)
+    located(locator, paths, tmp_path / "j")
+    narrow = locator.narrowed(countries=["HK"])
+    table = located(narrow, paths, tmp_path / "j", top_k=2)
+    assert set(table["country_code"]) == {"HK"}
+    assert len(table) == 8
+    assert set(decoded.values()) == {1}
+    other = FakeEncoder(salt="other")
+    assert (
+        FolderRun.of(Locator(other, locator.index, locator.gazetteer), paths).journal_key
+        != FolderRun.of(locator, paths).journal_key
+    )
+
+
+def test_groups_are_brought_together(
+    locator: Locator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = paint(tmp_path, 8)
+    groups = ["a", "b", "c", "a", "b", "b", "b", "a"]
+    monkeypatch.setattr("geoclip.folder_answers.BLOCK", 2)
+    run = FolderRun.of(locator, paths, groups, RunSettings(top_k=3, evidence=ALL))
+    assert run.groups == ["a"] * 3 + ["b"] * 4 + ["c"]
+    assert list(run.slices(2)) == [(0, 3), (3, 7), (7, 8)]
+    with Journal.open(tmp_path / "j") as journal:
+        run.read(journal)
+        table = answer(run, journal)
+    expected = locator.locate(run.paths, 3, run.groups)
+    assert table["path"].tolist() == expected["path"].tolist()
+    # Places that are equally probable may change places with the rounding.
+    first = table["rank"] == 1
+    assert table["probability"].to_numpy() == pytest.approx(expected["probability"], abs=2e-3)
+    assert table[first]["place_id"].tolist()[3:7] == [table["place_id"][9]] * 4
+
+
+def test_a_trusted_position_is_kept(
+    locator: Locator, tmp_path: Path, captures: dict[str, Capture], decoded: Counter[str]
+) -> None:
+    paths = paint(tmp_path, 3)
+    captures["000.png"] = Capture(GpsFix(48.9, 2.3, True, ""), None, "")
+    captures["001.png"] = Capture(GpsFix(0.0, 0.0, False, "the position is 0,0"), None, "")
+    table = located(locator, paths, tmp_path / "j", top_k=2)
+    assert table["source"].tolist() == ["gps"] + ["model"] * 4
+    kept = table.iloc[0]
+    assert (kept["lat"], kept["lon"], kept["place_id"]) == (48.9, 2.3, "paris")
+    assert (kept["place_lat"], kept["probability"], kept["rank"]) == (48.85, 1, 1)
+    assert "000.png" not in decoded
+    guessed = located(locator, paths, tmp_path / "j", gps="ignore", top_k=1)
+    assert guessed["place_id"].tolist() == ["lyon", "kowloon", "amsterdam"]
+    assert decoded == {"000.png": 1, "001.png": 1, "002.png": 1}  # the others were known
+    again = located(locator, paths, tmp_path / "j", top_k=2)
+    pd.testing.assert_frame_equal(again, table)
+
+
+def test_comparison(locator: Locator, tmp_path: Path, captures: dict[str, Capture]) -> None:
+    paths = [*paint(tmp_path, 5), tmp_path / "gone.png"]
+    captures["000.png"] = Capture(GpsFix(45.75, 4.85, True, ""), None, "")  # Lyon, as painted
+    captures["001.png"] = Capture(GpsFix(45.75, 4.85, True, ""), None, "")  # looks like Kowloon
+    captures["002.png"] = Capture(GpsFix(0, 0, False, "the position is 0,0"), None, "")
+    captures["003.png"] = Capture(GpsFix(np.nan, 2, False, "the position is incomplete"), None, "")
+    captures["gone.png"] = Capture(GpsFix(1, 1, True, ""), None, "")
+    sharp = locator
+    sharp.encoder.model.logit_scale.data += 2
+    table = located(sharp, paths, tmp_path / "j", gps="compare", top_k=2)
+    first = table[table["rank"] == 1].set_index("path")
+    rows = first.loc[[str(path) for path in paths]]
+    assert rows["source"].tolist() == ["model"] * 5 + [""]
+    assert rows["error_km"].tolist() == pytest.approx(
+        [0, 9918, np.nan, np.nan, np.nan, np.nan], nan_ok=True, abs=100
+    )
+    assert rows["gps_note"].tolist() == [
+        *("", DOUBT, "the position is 0,0", "the position is incomplete", "", "")
+    ]
+    summary = GpsSummary()
+    summary.add(table)
+    text = " ".join(summary.lines())
+    assert "Of 3 photos" in text  # a missing photo is a miss
+    assert "1 of them without a guess" in text
+    assert "33 % street (1 km)" in text
+    assert "2 stated positions look wrong by themselves and 1 look wrong" in text
+    assert "No photo has" in GpsSummary().lines()[0]
+
+
+def test_a_photo_without_evidence_is_not_guessed(locator: Locator, tmp_path: Path) -> None:
+    paths = paint(tmp_path, 2)  # both are plain
+    table = located(locator, paths, tmp_path / "j", evidence=EvidenceSettings())
+    assert table["status"].tolist() == [NO_EVIDENCE] * 2
+    assert table["lat"].isna().all()
+    run = FolderRun.of(locator, paths, settings=RunSettings(evidence=EvidenceSettings()))
+    with Journal.open(tmp_path / "j" / run.journal_key) as journal:
+        (block,) = FolderAnswers(run, journal).blocks()
+    assert block.kinds == {"blank": 2}
+    assert block.unread == []
+    certain = EvidenceSettings(threshold=1.1)
+    assert set(located(locator, paths, tmp_path / "j", evidence=certain)["status"]) == {"ok"}
+
+
+def test_an_album_shares_evidence(
+    locator: Locator, tmp_path: Path, captures: dict[str, Capture]
+) -> None:
+    paths = paint(tmp_path, 1) * 0 + [tmp_path / f"{i}.png" for i in range(5)]
+    for i, path in enumerate(paths):  # Lyon, but the third looks like Amsterdam
+        Image.new("RGB", (8, 8), (3 if i == 2 else 1, 0, 0)).save(path)
+        captures[path.name] = Capture(None, START + timedelta(minutes=5 * i), "")
+    captures["0.png"] = Capture(GpsFix(45.75, 4.85, True, ""), START, "")
+    captures["4.png"] = Capture(None, None, "")  # no time: alone
+    alone = located(locator, paths, tmp_path / "j", top_k=1)
+    assert alone["place_id"].tolist() == ["lyon", "lyon", "amsterdam", "lyon", "lyon"]
+    table = located(locator, paths, tmp_path / "j", top_k=1, album=AlbumSettings())
+    assert table["place_id"].tolist() == ["lyon"] * 5
+    assert table["source"].tolist() == ["gps", "album", "album", "album", "model"]
+    assert table["probability"][1] > alone["probability"][1]
+
+
+def test_a_photo_named_twice(locator: Locator, tmp_path: Path) -> None:
+    paths = paint(tmp_path, 1) * 2
+    assert located(locator, paths, tmp_path / "j", top_k=2)["rank"].tolist() == [1, 2, 1, 2]

@@ -1,0 +1,99 @@
+"""Block by block gives the file that the whole table gives."""
+
+import errno
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+
+from geoclip.errors import GeoclipError
+from geoclip.guesses import ENDINGS, guess_table, read_guesses, write_guesses
+from geoclip.guesses_stream import GuessWriter
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    rows = [
+        {"path": f"{i}é.jpg", "lat": i / 7, "lon": -i, "probability": 0.1, "city": 'Ha "x"\n,'}
+        for i in range(5)
+    ]
+    rows[3] |= {"lat": np.nan, "lon": np.nan, "status": "empty", "source": ""}
+    rows[4] |= {"lat": np.nan, "lon": np.nan, "status": "empty", "source": ""}
+    return guess_table(rows)
+
+
+def stream(table: pd.DataFrame, path: Path, sizes: list[int], **extra: str) -> None:
+    with GuessWriter(path, path.parent / "scratch", extra) as writer:
+        start = 0
+        for size in sizes:
+            writer.write(table[start : start + size])
+            start += size
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("sizes", [[5], [1, 2, 0, 1, 1], [3, 2]])
+def test_blocks(table: pd.DataFrame, tmp_path: Path, ending: str, sizes: list[int]) -> None:
+    stream(table, tmp_path / f"guesses{ending}", sizes)
+    whole = tmp_path / "whole" / f"guesses{ending}"
+    whole.parent.mkdir()
+    write_guesses(table, whole)
+    left, right = read_guesses(tmp_path / f"guesses{ending}"), read_guesses(whole)
+    pd.testing.assert_frame_equal(left, right, atol=1e-6)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"guesses{ending}", "whole"]
+    if ending != ".csv":
+        read = gpd.read_parquet if ending == ".parquet" else gpd.read_file
+        frame, other = read(tmp_path / f"guesses{ending}"), read(whole)
+        assert frame.crs == other.crs
+        assert frame.geometry.notna().tolist() == [True, True, True, False, False]
+        assert frame.geometry.x[1] == -1
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_no_row_at_all(tmp_path: Path, ending: str) -> None:
+    stream(guess_table([]), tmp_path / f"guesses{ending}", [])
+    assert len(read_guesses(tmp_path / f"guesses{ending}")) == 0
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_extra_columns(table: pd.DataFrame, tmp_path: Path, ending: str) -> None:
+    more = table.assign(error_km=[1.5, np.nan, 2, 3, 4], gps_note=["", "no", "", "", ""])
+    path = tmp_path / f"guesses{ending}"
+    stream(more, path, [2, 3], error_km="float64", gps_note="str")
+    if ending == ".parquet":
+        frame = pd.read_parquet(path)
+    else:
+        frame = pd.read_csv(path) if ending == ".csv" else gpd.read_file(path)
+    assert frame["error_km"].tolist() == pytest.approx([1.5, np.nan, 2, 3, 4], nan_ok=True)
+    assert frame["gps_note"][1] == "no"
+    assert len(read_guesses(path)) == 5
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_error_leaves_the_old_file(table: pd.DataFrame, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"guesses{ending}"
+    path.write_text("old")
+    with pytest.raises(KeyError), GuessWriter(path, tmp_path / "scratch") as writer:
+        writer.write(table)
+        raise KeyError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("geoclip.guesses_stream.os.fsync", full)
+    with pytest.raises(GeoclipError, match=r"No space left on device.*same command"):
+        stream(table, tmp_path / "guesses.csv", [5])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_places(tmp_path: Path) -> None:
+    with pytest.raises(GeoclipError, match="ends in none"):
+        GuessWriter(tmp_path / "guesses.txt", tmp_path / "scratch")
+    (tmp_path / "file").touch()
+    with pytest.raises(GeoclipError, match="cannot be written"):
+        stream(guess_table([]), tmp_path / "file" / "guesses.csv", [])
