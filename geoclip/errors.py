@@ -2,7 +2,7 @@
 
 
 class GeoclipError(Exception):
-    """Bad input: the message is one sentence naming the file or row, what is wrong and what to do."""
+    """Bad input; the message is one sentence: the file or row, what is wrong, what to do."""
 
 
 class PhotoError(GeoclipError):

@@ -12,7 +12,7 @@ from geoclip.answers import answer_rows, gps_rows, silent_rows
 from geoclip.capture import NOTHING
 from geoclip.folder_run import FolderRun
 from geoclip.gps_comparison import EXTRA_COLUMNS, compared
-from geoclip.guesses import ALBUM, MODEL
+from geoclip.guesses import ALBUM, MODEL, guess_table
 from geoclip.journal import Journal
 from geoclip.ledger import LedgerEntry
 from geoclip.locator import BLOCK, group_mean
@@ -131,13 +131,14 @@ class FolderAnswers:
             )
         table = pd.concat([part for part in parts if len(part)])
         table = table.sort_values(["order", "rank"], kind="stable", ignore_index=True)
+        order, table = table["order"].to_numpy(), guess_table(table)
         if self.run.settings.gps == "compare":
             fixes = [record.capture.gps for record in records]
-            table = compared(table, fixes, fates.guessed, ranking, self.hierarchy)
+            table = compared(table, order, fixes, fates.guessed, ranking, self.hierarchy)
         unread = [
             LedgerEntry(names[i], records[i].status, records[i].message) for i in fates.unread
         ]
-        return Block(table.drop(columns="order"), unread, Counter(fates.kinds), len(records))
+        return Block(table, unread, Counter(fates.kinds), len(records))
 
     def _fates(self, records: list[PhotoRecord]) -> Fates:
         check = self.run.check

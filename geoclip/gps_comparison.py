@@ -24,12 +24,13 @@ DOUBT = f"the photo looks like a place more than {FAR_KM:,.0f} km away"
 
 def compared(
     table: pd.DataFrame,
+    order: np.ndarray,
     fixes: Sequence[GpsFix | None],
     guessed: np.ndarray,
     ranking: Ranking | None,
     hierarchy: Hierarchy,
 ) -> pd.DataFrame:
-    """A block's table, whose `order` is a position in `fixes`, with `EXTRA_COLUMNS`.
+    """A block's table with `EXTRA_COLUMNS`; a row's photo has the position `order` in `fixes`.
 
     `gps_lat`, `gps_lon` is the stated position, `error_km` the distance from it to the row's
     point (NaN where it is not trustworthy), and `gps_note` says why a stated position looks wrong:
@@ -43,14 +44,13 @@ def compared(
     if ranking is not None:
         doubted = _doubted(ranking, lat[guessed], lon[guessed], hierarchy)
         notes[guessed[doubted & trusted[guessed]]] = DOUBT
-    rows = table["order"].to_numpy()
     points = table["lat"].to_numpy(np.float64), table["lon"].to_numpy(np.float64)
-    error = great_circle_km(*points, lat[rows], lon[rows])
+    error = great_circle_km(*points, lat[order], lon[order])
     return table.assign(
-        gps_lat=lat[rows],
-        gps_lon=lon[rows],
-        error_km=np.where(trusted[rows], error, np.nan),
-        gps_note=notes[rows],
+        gps_lat=lat[order],
+        gps_lon=lon[order],
+        error_km=np.where(trusted[order], error, np.nan),
+        gps_note=notes[order],
     )
 
 

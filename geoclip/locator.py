@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH", "BLOCK", "CLASS_COLUMNS", "Embeddings", "Locator", "default_device"]
 
-BLOCK = 256
-"""Photos ranked at a time: bounds the (photos, places) arrays to some hundred MB."""
+BLOCK = 128
+"""Photos ranked at a time: bounds the (photos, places) arrays to some 100 MB."""
 
 
 @dataclass(frozen=True)

@@ -40,13 +40,18 @@ def ray_session(cpus: int | None = None) -> Iterator[None]:
             runtime_env=environment,
             log_to_driver=False,
             configure_logging=True,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )
     _quiet_data()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def absolute_model(name: str) -> str:
+    """A model folder's absolute path, since workers run elsewhere; other names stay."""
+    return str(Path(name).absolute()) if Path(name).is_dir() else name
 
 
 def _quiet_data() -> None:

@@ -16,7 +16,7 @@ from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.encoders import load_encoder
 from geoclip.index import PlaceIndex, embed_rows, index_key
 from geoclip.memory import keep_freed_memory
-from pipelines.cluster import ray_session
+from pipelines.cluster import absolute_model, ray_session
 from pipelines.command_line import run
 from pipelines.write_captions import read_gazetteer
 
@@ -37,6 +37,12 @@ class PlaceEmbedder:
         return {"row": rows, "embedding": embed_rows(self.encoder, self.book, rows)}
 
 
+@ray.remote(num_cpus=0.5, max_calls=1)  # its process, with the encoder in it, ends with the call
+def key_of_index(model: str, gazetteer: Path | None, wording: CaptionSettings) -> str:
+    """Key of the place index that this encoder, gazetteer and wording make."""
+    return index_key(load_encoder(model), read_gazetteer(gazetteer), wording)
+
+
 def embed_places(
     model: str,
     out: Path,
@@ -45,9 +51,10 @@ def embed_places(
     actors: int = 2,
 ) -> PlaceIndex:
     """Write the place index of an encoder and return it; it is kept if it is there already."""
-    wording = wording or CaptionSettings()
+    model, wording = absolute_model(model), wording or CaptionSettings()
+    gazetteer = gazetteer and gazetteer.absolute()
     places = read_gazetteer(gazetteer)
-    key = index_key(load_encoder(model), places, wording)
+    key = ray.get(key_of_index.remote(model, gazetteer, wording))
     if (out / "index.json").is_file() and PlaceIndex.read(out).key == key:
         print(f"Place index in {out} is up to date.")
         return PlaceIndex.read(out)

@@ -71,7 +71,8 @@ def end_to_end(
     """Run the whole pipeline and return the report that is in `out`/report.json."""
     out.mkdir(parents=True, exist_ok=True)
     start = start or str(START)
-    places, wording, seconds = read_gazetteer(gazetteer), CaptionSettings(), {}
+    places, wording = read_gazetteer(gazetteer), CaptionSettings()
+    seconds: dict[str, float] = {}
     if not photos:
         with stage("Draw the demonstration planet", seconds):
             world = Planet(places, planet or PlanetSettings(seed=settings.seed))

@@ -21,7 +21,7 @@ from geoclip.memory import keep_freed_memory
 from geoclip.model_settings import ModelSettings
 from geoclip.photo_table import read_photo_table
 from geoclip.ranking import RankingSettings
-from pipelines.cluster import ray_session
+from pipelines.cluster import absolute_model, ray_session
 from pipelines.command_line import run
 from pipelines.embed_places import embed_places
 from pipelines.write_captions import read_gazetteer
@@ -70,6 +70,8 @@ def locate_photos(
     gpus: float = 0,
 ) -> pd.DataFrame:
     """Locate the photos of a table (path, photo_id, location_id); rows in the table's order."""
+    model, index = absolute_model(model), index.absolute()
+    gazetteer = gazetteer and gazetteer.absolute()
     threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // actors)
     settings = settings or ModelSettings.read(Path(model)).ranking
     views = photos.groupby("location_id", sort=False)[["path", "photo_id"]].agg(list).reset_index()

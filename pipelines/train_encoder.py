@@ -32,7 +32,7 @@ from geoclip.training.checkpoints import (
 from geoclip.training.labelled import training_photos
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.trainer import Trainer
-from pipelines.cluster import ray_session
+from pipelines.cluster import absolute_model, ray_session
 from pipelines.command_line import add_settings, read_settings, run
 from pipelines.progress import shown
 from pipelines.write_captions import read_gazetteer
@@ -109,7 +109,7 @@ def train_encoder(
     cpus = max(1, int(ray.cluster_resources().get("CPU", 1)) // workers)
     config = {
         "captions": str(captions.absolute()),
-        "start": _absolute(start),
+        "start": absolute_model(start),
         "gazetteer": gazetteer and gazetteer.absolute(),
         "settings": asdict(settings),
         "wording": asdict(wording or CaptionSettings()),
@@ -141,11 +141,6 @@ def check_photos(captions: Path) -> None:
         raise GeoclipError(
             f"{captions} has no photo in split '{TRAIN}'; name the training photos so."
         )
-
-
-def _absolute(name: str) -> str:
-    """A folder's absolute path, since workers run elsewhere; other names stay."""
-    return str(Path(name).absolute()) if Path(name).is_dir() else name
 
 
 def _collect(result: ray.train.Result, out: Path, start: str) -> Path:

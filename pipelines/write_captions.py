@@ -52,6 +52,7 @@ def write_captions(
     seed: int = 0,
 ) -> pd.DataFrame:
     """Write the captions of the photos to a Parquet file and return its table."""
+    gazetteer = gazetteer and gazetteer.absolute()
     photos = ray.data.from_pandas(read_photo_table(photo_tables))
     captioned = photos.map_batches(
         Captioner,

@@ -15,12 +15,16 @@ def unit(*shape, seed=0, dtype=torch.float64):
     return F.normalize(torch.randn(*shape, generator=generator, dtype=dtype), dim=-1)
 
 
+def dot(left, right):
+    return sum(a * b for a, b in zip(left, right, strict=True))
+
+
 def slow_gzsl(images, texts, scale, truth):
     """The definition, pair by pair, in plain Python."""
     losses = []
     for i in range(len(images)):
         known = [c for c in range(len(texts)) if truth[i][c] >= 0]
-        logits = {c: scale * sum(a * b for a, b in zip(images[i], texts[c], strict=True)) for c in known}
+        logits = {c: scale * dot(images[i], texts[c]) for c in known}
         top = max(logits.values(), default=0.0)
         norm = top + math.log(sum(math.exp(v - top) for v in logits.values())) if known else 0.0
         true = [c for c in known if truth[i][c] == 1]

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-TEXT_BATCH = 256
+TEXT_BATCH = 128
 
 
 class Encoder(ABC):

@@ -9,6 +9,7 @@ import pytest
 from geoclip.demo import Planet, PlanetSettings
 from geoclip.gazetteer import Gazetteer
 from geoclip.gazetteer_tables import default_folder
+from geoclip.training.settings import TrainingSettings
 from pipelines.cluster import ray_session
 
 CITIES_A_COUNTRY = 4
@@ -48,3 +49,25 @@ def ray_on_two_cpus() -> Iterator[None]:
     """Ray on this machine, shared by the tests of the pipelines."""
     with ray_session(cpus=2):
         yield
+
+
+@pytest.fixture(scope="session")
+def run_settings() -> TrainingSettings:
+    """A few steps of training."""
+    return TrainingSettings(epochs=2, batch_size=32, learning_rate=1e-3, text_learning_rate=0.0)
+
+
+@pytest.fixture(scope="session")
+def run(
+    few_places: Path,
+    planet_photos: Path,
+    run_settings: TrainingSettings,
+    ray_on_two_cpus: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """What the main job leaves behind for the small planet, trained on two workers."""
+    from pipelines.end_to_end import end_to_end
+
+    out = tmp_path_factory.mktemp("run")
+    end_to_end(out, [planet_photos], settings=run_settings, gazetteer=few_places, workers=2)
+    return out

@@ -14,23 +14,7 @@ from geoclip.encoders import load_encoder
 from geoclip.guesses import COLUMNS
 from geoclip.locator import Locator
 from geoclip.training.settings import TrainingSettings
-from pipelines.end_to_end import DEFAULTS, START, end_to_end
-
-SETTINGS = TrainingSettings(
-    epochs=2, batch_size=32, learning_rate=1e-3, text_learning_rate=0.0, seed=0
-)
-
-
-@pytest.fixture(scope="module")
-def run(
-    few_places: Path,
-    planet_photos: Path,
-    ray_on_two_cpus: None,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    out = tmp_path_factory.mktemp("run")
-    end_to_end(out, [planet_photos], settings=SETTINGS, gazetteer=few_places, workers=2)
-    return out
+from pipelines.end_to_end import DEFAULTS, START
 
 
 @pytest.fixture(scope="module")
@@ -89,18 +73,22 @@ def test_every_step_of_both_epochs_is_in_the_losses(run: Path) -> None:
     assert np.isfinite(losses["loss"]).all()
 
 
-def test_two_workers_take_the_steps_of_one(run: Path, few_places: Path) -> None:
+def test_two_workers_take_the_steps_of_one(
+    run: Path, few_places: Path, run_settings: TrainingSettings
+) -> None:
     """The run on two Ray Train workers against the same steps in this process."""
     from geoclip.captions import CaptionBook
     from geoclip.gazetteer import Gazetteer
-    from geoclip.training.labelled import training_photos
     from geoclip.training.labelled import training_photos
     from geoclip.training.trainer import Trainer
 
     gazetteer = Gazetteer.read(few_places)
     captions = pd.read_parquet(run / "captions.parquet")
     trainer = Trainer(
-        load_encoder(START), training_photos(captions, gazetteer), CaptionBook(gazetteer), SETTINGS
+        load_encoder(START),
+        training_photos(captions, gazetteer),
+        CaptionBook(gazetteer),
+        run_settings,
     )
     alone = [record["loss"] for record in trainer.run()]
     together = pd.read_csv(run / "losses.csv")["loss"]
