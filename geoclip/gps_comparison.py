@@ -101,5 +101,5 @@ class GpsSummary:
         median = float(np.median(km))
         missing = f", {self.without_guess:,} of them without a guess" if self.without_guess else ""
         middle = f"median {median:,.0f} km" if np.isfinite(median) else "no median"
-        total = f"Of {len(km):,} photos with a trustworthy GPS position{missing}, the best guess is within {listed}"
-        return [f"{total}; {middle}.", *flagged]
+        total = f"Of {len(km):,} photos with a trustworthy GPS position{missing}"
+        return [f"{total}, the best guess is within {listed}; {middle}.", *flagged]

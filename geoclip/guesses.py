@@ -6,6 +6,7 @@ do not apply are "". `path` is always valid UTF-8: other file names stand as `fi
 (`geoclip.paths`).
 """
 
+import csv
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -214,7 +215,18 @@ def _write_parquet(table: pd.DataFrame, path: Path, _: str) -> None:
 
 
 def _write_csv(table: pd.DataFrame, path: Path, _: str) -> None:
-    guess_table(table).to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+    append_csv(guess_table(table), path, header=True)
+
+
+def append_csv(table: pd.DataFrame, path: Path, header: bool) -> None:
+    """Add rows to a CSV file in UTF-8; `header` says whether to begin with the names."""
+    # Python leaves a carriage return unquoted, and readers would take it for the end of the line.
+    odd = any(table[name].astype(str).str.contains("\r").any() for name in TEXTS)
+    quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
+    table.to_csv(
+        path, mode="a", header=header, index=False, encoding="utf-8", lineterminator="\n",
+        quoting=quoting,
+    )  # fmt: skip
 
 
 def _write_geojson(table: pd.DataFrame, path: Path, layer: str) -> None:

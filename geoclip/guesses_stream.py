@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
-from geoclip.guesses import COLUMNS, ENDINGS, guess_table, to_geodataframe
+from geoclip.guesses import COLUMNS, ENDINGS, append_csv, guess_table, to_geodataframe
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -89,11 +89,7 @@ class GuessWriter:
         if ending == ".parquet":
             self._append_parquet(frame)
         elif ending == ".csv":
-            plain = pd.DataFrame(frame.drop(columns="geometry"))
-            plain.to_csv(
-                self.draft, mode="a", header=first, index=False, encoding="utf-8",
-                lineterminator="\n",
-            )  # fmt: skip
+            append_csv(pd.DataFrame(frame.drop(columns="geometry")), self.draft, first)
         elif ending == ".geojson":
             self._append_geojson(frame)
         else:

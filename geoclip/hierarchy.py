@@ -69,6 +69,20 @@ class Hierarchy:
             population=gazetteer.population[cities],
         )
 
+    def group_log_share(self) -> np.ndarray:
+        """Log share (G,) of a country's probability that its regions, or its bare cities, may get.
+
+        0 where all cities of a country have a region, or none has. In a country with both, the
+        cities without a region count as one more region, which has 1 / (R + 1): given the whole,
+        a handful of them would outweigh all regions.
+        """
+        bare = self.group_region < 0
+        regions = np.bincount(self.region_country, minlength=len(self.countries))
+        regions = regions[self.group_country]
+        mixed = (regions > 0) & np.isin(self.group_country, self.group_country[bare])
+        share = np.where(bare, 1, regions) / (regions + 1)
+        return np.log(np.where(mixed, share, 1.0))
+
     def group_sizes(self) -> np.ndarray:
         """Count the cities of each group, (G,)."""
         return np.diff(np.r_[self.group_starts, len(self.cities)])

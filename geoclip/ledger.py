@@ -38,7 +38,7 @@ def write_ledger(entries: Iterable[LedgerEntry], path: Path) -> None:
     draft = path.with_name(f".{path.name}.draft")
     try:
         with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
             writer.writerow(COLUMNS)
             writer.writerows((e.path, e.status, _one_line(e.reason)) for e in entries)
         os.replace(draft, path)  # noqa: PTH105

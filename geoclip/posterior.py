@@ -37,13 +37,15 @@ def joint_log_posterior(
 ) -> np.ndarray:
     """Log p(country) + log p(region | country) + log p(city | region), (N, Q).
 
-    A city without a region has p(region | country) = 1. `log_prior` (Q,) is added before the
+    In a country without regions p(region | country) is 1; cities without a region in a country
+    that has some are one more region, of mean probability (`Hierarchy.group_log_share`). `log_prior` (Q,) is added before the
     posterior is normalised over all cities; -inf excludes a city. Raises GeoclipError for a prior
     that excludes all of them.
     """
     _allowed(hierarchy, log_prior)
     t_country, t_region, t_city = temperatures
     log_p = _log_softmax(scores.country / t_country)[:, hierarchy.group_country]
+    log_p += hierarchy.group_log_share().astype(log_p.dtype)
     if len(hierarchy.regions):
         regions = scores.region / t_region
         regions = regions - _segment_logsumexp(regions, hierarchy.region_starts)

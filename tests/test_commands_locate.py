@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from small_world import CITIES, FakeEncoder
@@ -178,9 +179,8 @@ def test_the_ledger(photo: Path, tmp_path: Path) -> None:
     arguments = (tmp_path, *MODEL, "--out", tmp_path / "o.csv", "--map", tmp_path / "m.html")
     for _ in range(2):  # the second time, outputs stand in the folder
         assert run(*arguments).exit_code == 3
-        lines = (tmp_path / "o-ledger.csv").read_text().splitlines()
-        assert [line.split(",")[0:2] for line in lines] == [
-            ["path", "status"],
+        ledger = pd.read_csv(tmp_path / "o-ledger.csv")
+        assert ledger[["path", "status"]].to_numpy().tolist() == [
             [str(tmp_path / "bad.jpg"), "not a photo"],
             [str(tmp_path / "notes.txt"), "left out"],
         ]
@@ -237,8 +237,6 @@ def test_gps(shared_data: Path, tmp_path: Path) -> None:
     result = run(*arguments, "--gps", "compare")
     assert result.exit_code == 0
     assert "Of 21 photos with a trustworthy GPS position" in result.stderr
-    import pandas as pd
-
     table = pd.read_parquet(out)
     assert table["error_km"].notna().all()
     assert set(table["source"]) == {"model"}

@@ -19,6 +19,7 @@ def table() -> pd.DataFrame:
         {"path": f"{i}é.jpg", "lat": i / 7, "lon": -i, "probability": 0.1, "city": 'Ha "x"\n,'}
         for i in range(5)
     ]
+    rows[2]["path"] = "carriage\rreturn.jpg"
     rows[3] |= {"lat": np.nan, "lon": np.nan, "status": "empty", "source": ""}
     rows[4] |= {"lat": np.nan, "lon": np.nan, "status": "empty", "source": ""}
     return guess_table(rows)

@@ -67,3 +67,16 @@ def test_one_city():
 def test_a_gazetteer_without_cities_is_refused():
     with pytest.raises(GeoclipError, match="no city to rank"):
         Hierarchy.of(Gazetteer(place_table(COUNTRIES, REGIONS, [])))
+
+
+def test_bare_cities_of_a_mixed_country_count_as_one_more_region(world: Gazetteer) -> None:
+    h = Hierarchy.of(world)
+    share = np.exp(h.group_log_share())
+    codes = world.ids[h.countries][h.group_country]
+    assert (share[codes == "SG"] == 1).all()  # no city of Singapore has a region
+    assert (share[codes == "FR"] == 1).all()
+    hungary = codes == "HU"
+    bare = h.group_region[hungary] < 0
+    parts = hungary.sum()
+    np.testing.assert_allclose(share[hungary][bare], 1 / parts)
+    np.testing.assert_allclose(share[hungary][~bare], (parts - 1) / parts)

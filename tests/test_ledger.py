@@ -11,7 +11,7 @@ from geoclip.ledger import LedgerEntry, ledger_path, left_out, write_ledger
 
 def test_a_ledger(tmp_path: Path) -> None:
     entries = [
-        LedgerEntry('a "b",\nc.jpg', "truncated", "cut\noff."),
+        LedgerEntry('a "b",\nc\r.jpg', "truncated", "cut\noff."),
         *left_out([tmp_path / "caf\udce9.txt"]),
     ]
     path = ledger_path(tmp_path / "guesses.parquet")
@@ -19,7 +19,7 @@ def test_a_ledger(tmp_path: Path) -> None:
     write_ledger(entries, path)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert rows[0] == {"path": 'a "b",\nc.jpg', "status": "truncated", "reason": "cut off."}
+    assert rows[0] == {"path": 'a "b",\nc\r.jpg', "status": "truncated", "reason": "cut off."}
     assert rows[1]["path"].endswith("caf%E9.txt")
     assert rows[1]["status"] == "left out"
     assert [p.name for p in tmp_path.iterdir()] == ["guesses-ledger.csv"]

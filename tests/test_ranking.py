@@ -110,10 +110,13 @@ def slow_joint(
     for country, p in p_country.items():
         below = gazetteer.children(country)
         regions = [i for i in below if gazetteer[i].level == "region" and i in used]
-        groups = [(p, [i for i in below if gazetteer[i].level == "city"])]  # p(region) = 1
+        bare = [i for i in below if gazetteer[i].level == "city"]
+        parts = len(regions) + bool(bare)  # bare cities count as one more, average region
+        groups = [(p / parts, bare)]
         if regions:
             p_region = shares(regions, 1)
-            groups += [(p * p_region[r], gazetteer.children(r)) for r in regions]
+            in_regions = len(regions) / parts
+            groups += [(p * p_region[r] * in_regions, gazetteer.children(r)) for r in regions]
         for p_group, members in groups:
             for city, p_city in (shares(members, 2) if members else {}).items():
                 prior = 1.0 if log_prior is None else math.exp(log_prior[row[city]])

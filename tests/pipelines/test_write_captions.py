@@ -20,7 +20,7 @@ def photos(tmp_path: Path) -> Path:
     for name in ("lyon.jpg", "reunion.jpg", "france.jpg"):
         (tmp_path / name).write_bytes(b"not looked into here")
     rows = [
-        "lyon.jpg,45.76,4.84,,train",
+        "lyon.jpg,45.749,4.848,,train",
         "reunion.jpg,-20.88,55.45,,train",
         "france.jpg,,,FR,train",
         "gone.jpg,45.76,4.84,,dev",
