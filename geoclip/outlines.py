@@ -15,8 +15,8 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer import Gazetteer
-from geoclip.gazetteer_tables import default_folder
+from geoclip.gazetteer.gazetteer import Gazetteer
+from geoclip.gazetteer.tables import default_folder
 from geoclip.sphere import wrap_longitude
 
 COAST_DEGREES = 0.2  # 12 nautical miles of latitude, the breadth of the territorial sea

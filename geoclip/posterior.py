@@ -38,9 +38,9 @@ def joint_log_posterior(
     """Log p(country) + log p(region | country) + log p(city | region), (N, Q).
 
     In a country without regions p(region | country) is 1; cities without a region in a country
-    that has some are one more region, of mean probability (`Hierarchy.group_log_share`). `log_prior` (Q,) is added before the
-    posterior is normalised over all cities; -inf excludes a city. Raises GeoclipError for a prior
-    that excludes all of them.
+    that has some are one more region, of mean probability (`Hierarchy.group_log_share`).
+    `log_prior` (Q,) is added before the posterior is normalised over all cities; -inf excludes a
+    city. Raises GeoclipError for a prior that excludes all of them.
     """
     _allowed(hierarchy, log_prior)
     t_country, t_region, t_city = temperatures

@@ -148,7 +148,7 @@ def test_nearest_equals_brute_force(world, lat, lon, level):
 
 
 def test_fingerprint_changes_with_the_data(world):
-    from geoclip.gazetteer_tables import default_folder, read_folder
+    from geoclip.gazetteer.tables import default_folder, read_folder
 
     places, _ = read_folder(default_folder())
     assert Gazetteer(places).fingerprint == world.fingerprint

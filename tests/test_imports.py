@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     {"errors", "memory", "name_guard", "paths", "sphere"},
     {"place", "tables"},
-    {"narrowing", "representative", "gazetteer", "outlines"},
+    {"gazetteer", "outlines"},
     {
         "captions",
         "encoders",
@@ -86,7 +86,7 @@ def is_module(part: str) -> bool:
 
 def layer_of(part: str) -> int | None:
     for number, layer in enumerate(LAYERS):
-        # `gazetteer_readers` belongs to `gazetteer`.
+        # `album_travel` belongs to `album`.
         if any(part == name or part.startswith(f"{name}_") for name in layer):
             return number
     return None

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
-from geoclip.narrowing import country_code
+from geoclip.gazetteer.narrowing import country_code
 from geoclip.sphere import great_circle_km
 
 

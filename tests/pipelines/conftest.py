@@ -8,7 +8,7 @@ import pytest
 
 from geoclip.demo import Planet, PlanetSettings
 from geoclip.gazetteer import Gazetteer
-from geoclip.gazetteer_tables import default_folder
+from geoclip.gazetteer.tables import default_folder
 from geoclip.training.settings import TrainingSettings
 from pipelines.cluster import ray_session
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from geoclip import gazetteer_checks as checks
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer_tables import Tables, join_levels, packaged_countries, unreadable
-from geoclip.representative import representative_points
+from geoclip.gazetteer import checks
+from geoclip.gazetteer.representative import representative_points
+from geoclip.gazetteer.tables import Tables, join_levels, packaged_countries, unreadable
 
 # The dump's 19 columns by position; those that are not read have no name here.
 COLUMNS = {

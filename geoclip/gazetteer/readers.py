@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer_dumps import read_dump
-from geoclip.gazetteer_own_csv import read_own_csv
-from geoclip.gazetteer_tables import Tables, read_folder
+from geoclip.gazetteer.dumps import read_dump
+from geoclip.gazetteer.own_csv import read_own_csv
+from geoclip.gazetteer.tables import Tables, read_folder
 
 
 def read_places(path: Path) -> Tables:

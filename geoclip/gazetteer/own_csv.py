@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from geoclip import gazetteer_checks as checks
-from geoclip.gazetteer_tables import (
+from geoclip.gazetteer import checks
+from geoclip.gazetteer.representative import representative_points
+from geoclip.gazetteer.tables import (
     Tables,
     default_folder,
     join_levels,
@@ -16,7 +17,6 @@ from geoclip.gazetteer_tables import (
     read_folder,
     read_text_table,
 )
-from geoclip.representative import representative_points
 
 OPTIONAL = ("place_id", "region", "country", "country_code", "population")
 
@@ -103,7 +103,7 @@ def _country_codes(table: pd.DataFrame, path: Path) -> pd.Series:
 
 
 def _located_codes(table: pd.DataFrame) -> list[str]:
-    from geoclip.gazetteer import Gazetteer  # noqa: PLC0415  (gazetteer imports this module)
+    from geoclip.gazetteer.gazetteer import Gazetteer  # noqa: PLC0415  (gazetteer imports this module)
     from geoclip.outlines import Outlines  # noqa: PLC0415  (geopandas is slow to import)
 
     packaged = Gazetteer.default()

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from geoclip import gazetteer_checks as checks
 from geoclip.errors import GeoclipError
+from geoclip.gazetteer import checks
 
 Tables = tuple[pd.DataFrame, pd.DataFrame | None]
 
 
 def default_folder() -> Path:
     """Where the packaged gazetteer lies: inside an installed wheel, else beside the package."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
     inside = here / "_gazetteers"
     return inside if inside.is_dir() else here.parent / "gazetteers"
 

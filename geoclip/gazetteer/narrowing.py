@@ -13,7 +13,7 @@ from geoclip.errors import GeoclipError
 from geoclip.sphere import great_circle_km, wrap_longitude
 
 if TYPE_CHECKING:
-    from geoclip.gazetteer import Gazetteer
+    from geoclip.gazetteer.gazetteer import Gazetteer
 
 Mask = NDArray[np.bool_]
 

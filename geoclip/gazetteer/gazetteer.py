@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer_readers import read_places
-from geoclip.gazetteer_tables import default_folder
-from geoclip.narrowing import prior
+from geoclip.gazetteer.narrowing import prior
+from geoclip.gazetteer.readers import read_places
+from geoclip.gazetteer.tables import default_folder
 from geoclip.place import LEVELS, Place, level_number
 from geoclip.sphere import chord_to_km, unit_vectors
 
@@ -43,7 +43,7 @@ class Gazetteer:
     """
 
     def __init__(self, places: pd.DataFrame, alternate_names: pd.DataFrame | None = None) -> None:
-        """`places` as `gazetteer_readers.read_places` gives it: checked and ordered by level."""
+        """`places` as `readers.read_places` gives it: checked and ordered by level."""
         text = {name: places[name].to_numpy(dtype=object) for name in _TEXT_COLUMNS}
         self.ids: NDArray[np.object_] = text["place_id"]
         self.names: NDArray[np.object_] = text["name"]
