@@ -299,7 +299,7 @@ def test_a_stopped_run_goes_on(
 
     out = tmp_path / "o.csv"
     with monkeypatch.context() as patch:
-        patch.setattr("geoclip.folder_answers.FolderAnswers.blocks", stop)
+        patch.setattr("geoclip.folder.answers.FolderAnswers.blocks", stop)
         result = run(photo, *MODEL, "--out", out)
     assert result.exit_code == 130
     assert "goes on from here" in result.stderr

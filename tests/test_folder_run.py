@@ -14,12 +14,12 @@ from geoclip.album_travel import AlbumSettings
 from geoclip.captions import CaptionBook
 from geoclip.capture import Capture, GpsFix
 from geoclip.evidence import EvidenceSettings
-from geoclip.folder_answers import NO_EVIDENCE, FolderAnswers
-from geoclip.folder_run import FolderRun, RunSettings
+from geoclip.folder.answers import NO_EVIDENCE, FolderAnswers
+from geoclip.folder.gps_comparison import DOUBT, GpsSummary
+from geoclip.folder.journal import Journal
+from geoclip.folder.run import FolderRun, RunSettings
 from geoclip.gazetteer import Gazetteer
-from geoclip.gps_comparison import DOUBT, GpsSummary
 from geoclip.index import PlaceIndex
-from geoclip.journal import Journal
 from geoclip.locator import Locator
 from geoclip.ranking import RankingSettings
 from geoclip.reading import BATCH
@@ -154,7 +154,7 @@ def test_groups_are_brought_together(
 ) -> None:
     paths = paint(tmp_path, 8)
     groups = ["a", "b", "c", "a", "b", "b", "b", "a"]
-    monkeypatch.setattr("geoclip.folder_answers.BLOCK", 2)
+    monkeypatch.setattr("geoclip.folder.answers.BLOCK", 2)
     run = FolderRun.of(locator, paths, groups, RunSettings(top_k=3, evidence=ALL))
     assert run.groups == ["a"] * 3 + ["b"] * 4 + ["c"]
     assert list(run.slices(2)) == [(0, 3), (3, 7), (7, 8)]

@@ -31,7 +31,6 @@ LAYERS = (
     {
         *("index", "hierarchy", "ranking", "album", "losses", "guesses", "metrics", "photo_table"),
         *("baselines", "splits", "report", "model_settings", "posterior", "answers", "reading"),
-        *("photo_records", "journal", "ledger", "gps_comparison"),
     },
     {"locator", "folder", "training", "maps", "benchmarks", "evaluation", "demo", "sidecar"},
     {"commands"},

@@ -13,8 +13,8 @@ import pytest
 from geoclip.capture import NOTHING, Capture, GpsFix
 from geoclip.errors import GeoclipError
 from geoclip.evidence import NoEvidence
-from geoclip.journal import DRAFT, Journal, remove_journals
-from geoclip.photo_records import PhotoRecord, photo_key
+from geoclip.folder.journal import DRAFT, Journal, remove_journals
+from geoclip.folder.records import PhotoRecord, photo_key
 
 SEEN = NoEvidence(0.25, "screen")
 
@@ -105,7 +105,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
-    code = f"from geoclip.journal import *; Journal.open(Path({str(tmp_path)!r}))"
+    code = f"from geoclip.folder.journal import *; Journal.open(Path({str(tmp_path)!r}))"
     with Journal.open(tmp_path):
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=False

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from geoclip.errors import GeoclipError
-from geoclip.ledger import LedgerEntry, ledger_path, left_out, write_ledger
+from geoclip.folder.ledger import LedgerEntry, ledger_path, left_out, write_ledger
 
 
 def test_a_ledger(tmp_path: Path) -> None:

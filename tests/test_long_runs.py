@@ -28,7 +28,7 @@ KILL = """
 import os, random, signal, sys, time
 from pathlib import Path
 import pandas as pd
-import geoclip.commands.app, geoclip.folder_answers, geoclip.encoders.open_clip_encoder
+import geoclip.commands.app, geoclip.folder.answers, geoclip.encoders.open_clip_encoder
 from geoclip.launcher import run_command
 
 folder, options = Path(sys.argv.pop(2)), list(sys.argv)

@@ -132,8 +132,8 @@ def locate(
 
     from geoclip.album_travel import AlbumSettings  # noqa: PLC0415
     from geoclip.evidence import EvidenceSettings  # noqa: PLC0415
-    from geoclip.folder_run import FolderRun, RunSettings  # noqa: PLC0415
-    from geoclip.gps_comparison import GpsSummary  # noqa: PLC0415
+    from geoclip.folder.gps_comparison import GpsSummary  # noqa: PLC0415
+    from geoclip.folder.run import FolderRun, RunSettings  # noqa: PLC0415
 
     settings = RunSettings(
         top_k=top_k,

@@ -11,9 +11,9 @@ from geoclip.commands.terminal import print_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from geoclip.folder_answers import Block
-    from geoclip.gps_comparison import GpsSummary
-    from geoclip.ledger import LedgerEntry
+    from geoclip.folder.answers import Block
+    from geoclip.folder.gps_comparison import GpsSummary
+    from geoclip.folder.ledger import LedgerEntry
 
 COLUMNS = ("photo", "rank", "place", "lat", "lon", "probability", "radius km", "source")
 

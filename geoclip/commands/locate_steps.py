@@ -16,9 +16,9 @@ from geoclip.commands.terminal import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from geoclip.folder_answers import FolderAnswers
-    from geoclip.folder_run import FolderRun
-    from geoclip.journal import Journal
+    from geoclip.folder.answers import FolderAnswers
+    from geoclip.folder.journal import Journal
+    from geoclip.folder.run import FolderRun
 
 INTERRUPTED = 130
 
@@ -31,7 +31,7 @@ def open_journal(
 
     The one beside --out is removed when all is done; an error leaves it for the next run.
     """
-    from geoclip.journal import Journal, remove_journals  # noqa: PLC0415
+    from geoclip.folder.journal import Journal, remove_journals  # noqa: PLC0415
 
     with ExitStack() as stack:
         if kept is None and out is None:
@@ -71,7 +71,7 @@ def answer(
     run: "FolderRun", journal: "Journal", out: Path | None, tally: Tally
 ) -> "pd.DataFrame | None":
     """Rank and write to --out; without it the table is printed and returned."""
-    from geoclip.folder_answers import FolderAnswers  # noqa: PLC0415
+    from geoclip.folder.answers import FolderAnswers  # noqa: PLC0415
 
     answers = FolderAnswers(run, journal)
     if out is None:
@@ -80,7 +80,7 @@ def answer(
         guesses = pd.concat(list(_tables(answers, tally)), ignore_index=True)
         print_guesses(guesses)
         return guesses
-    from geoclip.guesses_stream import GuessWriter  # noqa: PLC0415
+    from geoclip.folder.table_stream import GuessWriter  # noqa: PLC0415
 
     scratch = journal_home(out) / "draft"
     with GuessWriter(out, scratch, answers.extra_columns) as writer:
@@ -134,7 +134,7 @@ def sidecar_journal(out: Path) -> Path:
 
 def write_out_ledger(tally: Tally, paths: list[str], out: Path, map_file: Path | None) -> None:
     """Write OUT-ledger.csv if there is something to say, or an older one to replace."""
-    from geoclip.ledger import ledger_path, left_out, write_ledger  # noqa: PLC0415
+    from geoclip.folder.ledger import ledger_path, left_out, write_ledger  # noqa: PLC0415
     from geoclip.photo_files import (  # noqa: PLC0415
         PHOTO_SUFFIXES,
         VIDEO_SUFFIXES,

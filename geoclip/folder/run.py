@@ -1,6 +1,6 @@
 """Locating many photos, the long part: read and encode them, once, into a journal.
 
-What is found is in the journal as soon as a batch is done; `folder_answers` turns it into guesses.
+What is found is in the journal as soon as a batch is done; `answers` turns it into guesses.
 A run that was interrupted goes on where it was and finds what one that was not would have found.
 """
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from geoclip.album_travel import AlbumSettings
 from geoclip.evidence import EvidenceCheck, EvidenceSettings
-from geoclip.journal import Journal
+from geoclip.folder.journal import Journal
+from geoclip.folder.records import PhotoRecord, encoder_key, photo_key
 from geoclip.locator import Locator
-from geoclip.photo_records import PhotoRecord, encoder_key, photo_key
 from geoclip.reading import BATCH, FRAMES, PhotoPath, PhotoReader, Reading, read_batches
 
 
@@ -38,7 +38,7 @@ class RunSettings:
 class FolderRun:
     """One run over photos.
 
-    `keys` are those of `photo_records.photo_key`; photos of one group stand side by side.
+    `keys` are those of `records.photo_key`; photos of one group stand side by side.
     """
 
     def __init__(

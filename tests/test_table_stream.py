@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from geoclip.errors import GeoclipError
+from geoclip.folder.table_stream import GuessWriter
 from geoclip.guesses import ENDINGS, guess_table, read_guesses, write_guesses
-from geoclip.guesses_stream import GuessWriter
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_full_disk(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.Mo
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("geoclip.guesses_stream.os.fsync", full)
+    monkeypatch.setattr("geoclip.folder.table_stream.os.fsync", full)
     with pytest.raises(GeoclipError, match=r"No space left on device.*same command"):
         stream(table, tmp_path / "guesses.csv", [5])
     assert list(tmp_path.iterdir()) == []

@@ -10,14 +10,14 @@ import pandas as pd
 from geoclip.album import Album, combine_album, hours_of
 from geoclip.answers import answer_rows, gps_rows, silent_rows
 from geoclip.capture import NOTHING
-from geoclip.folder_run import FolderRun
-from geoclip.gps_comparison import EXTRA_COLUMNS, compared
+from geoclip.folder.gps_comparison import EXTRA_COLUMNS, compared
+from geoclip.folder.journal import Journal
+from geoclip.folder.ledger import LedgerEntry
+from geoclip.folder.records import PhotoRecord
+from geoclip.folder.run import FolderRun
 from geoclip.guesses import ALBUM, MODEL, guess_table
-from geoclip.journal import Journal
-from geoclip.ledger import LedgerEntry
 from geoclip.locator import BLOCK, group_mean
 from geoclip.paths import encode_path
-from geoclip.photo_records import PhotoRecord
 from geoclip.ranking import Ranking, expected_score_city
 
 NO_EVIDENCE = "no evidence"

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
-from geoclip.photo_records import PhotoRecord, from_row, to_arrow
+from geoclip.folder.records import PhotoRecord, from_row, to_arrow
 
 DRAFT = "part.draft"
 LOCK = "lock"
