@@ -3,18 +3,18 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geoclip.captions import COUNTRIES_WITH_ARTICLE, CaptionBook, CaptionSettings
 from geoclip.errors import GeoclipError
+from geoclip.files import write_whole
 from geoclip.gazetteer import Gazetteer
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ class PlaceIndex:
         """Write the index; the key comes last, so that a half-written one is never taken."""
         folder.mkdir(parents=True, exist_ok=True)
         embeddings = np.asarray(self.embeddings, dtype=np.float32)
-        _replace(folder / EMBEDDINGS_FILE, lambda f: np.save(f, embeddings))
+        write_whole(folder / EMBEDDINGS_FILE, lambda f: np.save(f, embeddings))
         places, width = self.embeddings.shape
         about = {"key": self.key, "places": places, "width": width}
-        _replace(folder / ABOUT_FILE, lambda f: f.write(json.dumps(about).encode()))
+        write_whole(folder / ABOUT_FILE, lambda f: f.write(json.dumps(about).encode()))
 
     @classmethod
     def cached(
@@ -128,14 +128,3 @@ def cache_folder() -> Path:
         return Path.home() / ".cache" / "geoclip" / "places"
     except RuntimeError:  # containers run under user ids that have no home
         return Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}" / "places"
-
-
-def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file whole or not at all; others may read it, as the umask says."""
-    draft = path.with_name(f".{uuid4().hex}")
-    try:
-        with draft.open("wb") as file:
-            write(file)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

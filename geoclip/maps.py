@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from geoclip.errors import GeoclipError
+from geoclip.files import write_whole
 from geoclip.sphere import great_circle_km
 
 if TYPE_CHECKING:
@@ -175,12 +176,9 @@ def _json_for_html(data: dict[str, Any]) -> str:
 
 
 def _replace_file(path: Path, page: str) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    # A file name's undecodable bytes become character references.
+    content = page.encode("utf-8", "xmlcharrefreplace")
     try:
-        # A file name's undecodable bytes become character references.
-        unfinished.write_bytes(page.encode("utf-8", "xmlcharrefreplace"))
-        unfinished.replace(path)
+        write_whole(path, lambda file: file.write(content))
     except OSError as problem:
         raise GeoclipError(f"The map {path} cannot be written: {problem.strerror}.") from None
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from geoclip.baselines import Truth, best_constant, chance
-from geoclip.captions import COUNTRY
 from geoclip.gazetteer import Gazetteer
 from geoclip.metrics import gzsl_accuracy, split_report
 from geoclip.place import LEVELS
@@ -86,8 +85,3 @@ def gzsl_figures(
         guessed = answers[f"{name}_id"].fillna("-").to_numpy(dtype=object)
         figures[name] = gzsl_accuracy(actual, guessed, classes)
     return figures
-
-
-def country_classes(gazetteer: Gazetteer, rows: np.ndarray) -> list[str]:
-    """Codes of the countries that the given places lie in, sorted."""
-    return sorted(set(gazetteer.ids[gazetteer.ancestors[rows, COUNTRY]]))

@@ -8,7 +8,6 @@ from geoclip.metrics import geoscore
 from geoclip.report import (
     RANKED,
     baseline_figures,
-    country_classes,
     gzsl_figures,
     locations,
     split_figures,
@@ -153,8 +152,3 @@ def test_a_label_that_is_a_country_belongs_to_no_city_class(small_gazetteer):
     figures = gzsl_figures(answers, truth, np.array([], dtype=int), small_gazetteer)
     assert figures["country"]["n_unseen"] == 1
     assert figures["city"]["n_seen"] == figures["city"]["n_unseen"] == 0
-
-
-def test_country_classes(small_gazetteer):
-    rows = small_gazetteer.rows(["paris", "FR", "FR.84", "kowloon"])
-    assert country_classes(small_gazetteer, rows) == ["FR", "HK"]

@@ -132,3 +132,16 @@ def _numbers(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
     problem = f"the {column} {{}} is not a finite number; correct it or delete the row"
     fail_at(table, unusable, path, problem, table[column])
     return values
+
+
+def checked_places(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The table of text with lat, lon and population as numbers, once its places are sound.
+
+    Every place has a place_id of its own and a name, else GeoclipError names the first row.
+    """
+    check_filled(table, "place_id", path)
+    check_filled(table, "name", path)
+    check_unique(table["place_id"], path)
+    lat, lon = coordinates(table, path)
+    population = whole_numbers(table, "population", path)
+    return table.assign(lat=lat, lon=lon, population=population)

@@ -66,12 +66,7 @@ def _read_cities(path: Path) -> pd.DataFrame:
     table = table[list(COLUMNS)].set_axis(list(COLUMNS.values()), axis="columns")
     table = table[table["feature_class"].isin(["P", ""])]  # populated places
     checks.check_not_empty(table, path)
-    checks.check_filled(table, "place_id", path)
-    checks.check_filled(table, "name", path)
-    checks.check_unique(table["place_id"], path)
-    lat, lon = checks.coordinates(table, path)
-    population = checks.whole_numbers(table, "population", path)
-    return table.assign(lat=lat, lon=lon, population=population)
+    return checks.checked_places(table, path)
 
 
 def _read_regions(path: Path) -> pd.DataFrame:

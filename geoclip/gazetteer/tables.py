@@ -113,13 +113,9 @@ def _read_level(path: Path, level: int, may_be_empty: bool = False) -> pd.DataFr
     checks.check_columns(table, ["place_id", "name", "lat", "lon", "population", *parents], path)
     if not may_be_empty:
         checks.check_not_empty(table, path)
-    checks.check_filled(table, "place_id", path)
-    checks.check_filled(table, "name", path)
-    checks.check_unique(table["place_id"], path)
-    lat, lon = checks.coordinates(table, path)
-    population = checks.whole_numbers(table, "population", path)
+    table = checks.checked_places(table, path)
     ascii_name = table["ascii_name"] if "ascii_name" in table else table["name"]
-    return table.assign(level=level, lat=lat, lon=lon, population=population, ascii_name=ascii_name)
+    return table.assign(level=level, ascii_name=ascii_name)
 
 
 def _check_parents(
