@@ -1,7 +1,8 @@
 """Encoder and place index together: photos in, ranked places out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,16 +19,13 @@ from geoclip.hierarchy import Hierarchy
 from geoclip.index import PlaceIndex
 from geoclip.model_settings import ModelSettings
 from geoclip.paths import encode_path
-from geoclip.ranking import Ranking, RankingSettings, Scores, rank
+from geoclip.ranking import BLOCK, LevelEmbeddings, Ranking, RankingSettings, rank_embeddings
 from geoclip.reading import BATCH, PhotoReader, Reading, in_batches, read_batches
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
 __all__ = ["BATCH", "BLOCK", "CLASS_COLUMNS", "Embeddings", "Locator", "default_device"]
-
-BLOCK = 128
-"""Photos ranked at a time: bounds the (photos, places) arrays to some 100 MB."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,10 @@ class Locator:
         self.settings = settings or RankingSettings()
         self.hierarchy = Hierarchy.of(gazetteer)
         self.log_prior = log_prior
+
+    @cached_property
+    def _levels(self) -> LevelEmbeddings:
+        return LevelEmbeddings.of(self.index.embeddings, self.hierarchy)
 
     def __repr__(self) -> str:
         return f"Locator({self.encoder!r}, {self.gazetteer!r}, {self.settings!r})"
@@ -146,17 +148,20 @@ class Locator:
         return [None if reading.pixels is None else next(means) for reading in readings]
 
     def rank(self, values: np.ndarray, top_k: int = 5) -> Ranking:
-        """Rank the cities for embeddings (N, d), a block of photos at a time."""
+        """Rank the cities for embeddings (N, d)."""
         with torch.no_grad():
             scale = float(self.encoder.log_logit_scale.exp())
         prior = None if self.log_prior is None else self.log_prior[self.hierarchy.cities]
-        blocks = []
-        for start in range(0, max(len(values), 1), BLOCK):  # also without a photo: one, empty
-            block = values[start : start + BLOCK]
-            scores = Scores.of(block, self.index.embeddings, self.hierarchy, scale)
-            blocks.append(rank(scores, self.hierarchy, self.settings, top_k, prior))
-        names = [field.name for field in fields(Ranking)]
-        return Ranking(*(np.concatenate([getattr(b, name) for b in blocks]) for name in names))
+        return rank_embeddings(
+            values,
+            self._levels,
+            self.hierarchy,
+            scale,
+            self.settings,
+            top_k,
+            prior,
+            torch.get_num_threads(),
+        )
 
     def locate(
         self,

@@ -10,6 +10,9 @@ import numpy as np
 from geoclip.errors import GeoclipError
 from geoclip.hierarchy import Hierarchy
 
+_SAFE_RANGE = 80.0
+"""Logits this far below others still have an exponential in float32."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -19,23 +22,50 @@ class Scores:
     region: np.ndarray
     city: np.ndarray
 
+    def rows(self, part: slice) -> "Scores":
+        """The logits of some of the photos."""
+        return Scores(self.country[part], self.region[part], self.city[part])
+
+
+@dataclass(frozen=True)
+class LevelEmbeddings:
+    """Embeddings of a hierarchy's countries (K, d), regions (R, d) and cities (Q, d).
+
+    Taken out of an index once: float32, or float64 where the index is.
+    """
+
+    country: np.ndarray
+    region: np.ndarray
+    city: np.ndarray
+
     @classmethod
-    def of(
-        cls, photos: np.ndarray, places: np.ndarray, hierarchy: Hierarchy, logit_scale: float
-    ) -> "Scores":
-        """Logits from photo embeddings (N, d) and place embeddings (P, d) by gazetteer row."""
-        photos = photos * np.float32(logit_scale)
+    def of(cls, places: np.ndarray, hierarchy: Hierarchy) -> "LevelEmbeddings":
+        """Choose the hierarchy's rows from place embeddings (P, d) by gazetteer row."""
+        kind = np.promote_types(places.dtype, np.float32)
         rows = (hierarchy.countries, hierarchy.regions, hierarchy.cities)
-        return cls(*(photos @ places[level].T for level in rows))
+        return cls(*(np.asarray(places[level], dtype=kind) for level in rows))
+
+    def scores(self, photos: np.ndarray, logit_scale: float) -> Scores:
+        """Logits of photo embeddings (N, d)."""
+        photos = photos * np.float32(logit_scale)
+        return Scores(*(photos @ level.T for level in (self.country, self.region, self.city)))
 
 
-def joint_log_posterior(
+@dataclass(frozen=True)
+class Posterior:
+    """Log probabilities `log_cities` (N, Q) and probabilities `groups` (N, G) of their groups."""
+
+    log_cities: np.ndarray
+    groups: np.ndarray
+
+
+def joint_posterior(
     scores: Scores,
     hierarchy: Hierarchy,
     temperatures: tuple[float, float, float] = (1.0, 1.0, 1.0),
     log_prior: np.ndarray | None = None,
-) -> np.ndarray:
-    """Log p(country) + log p(region | country) + log p(city | region), (N, Q).
+) -> Posterior:
+    """Log p(country) + log p(region | country) + log p(city | region).
 
     In a country without regions p(region | country) is 1; cities without a region in a country
     that has some are one more region, of mean probability (`Hierarchy.group_log_share`).
@@ -43,29 +73,44 @@ def joint_log_posterior(
     city. Raises GeoclipError for a prior that excludes all of them.
     """
     _allowed(hierarchy, log_prior)
-    t_country, t_region, t_city = temperatures
-    log_p = _log_softmax(scores.country / t_country)[:, hierarchy.group_country]
-    log_p += hierarchy.group_log_share().astype(log_p.dtype)
-    if len(hierarchy.regions):
-        regions = scores.region / t_region
-        regions = regions - _segment_logsumexp(regions, hierarchy.region_starts)
-        with_region = hierarchy.group_region >= 0
-        log_p[:, with_region] += regions[:, hierarchy.group_region[with_region]]
-    cities = scores.city / t_city
-    log_p -= _segment_logsumexp(cities, hierarchy.group_starts, spread=False)
-    cities += log_p[:, hierarchy.city_group]
+    cities = scores.city / temperatures[2]
+    totals = _segment_logsumexp(cities, hierarchy.group_starts)
+    groups = _group_log_posterior(scores, hierarchy, temperatures)
     if log_prior is not None:
+        groups -= totals
         cities += log_prior
-    return _log_softmax(cities)
+        totals = _segment_logsumexp(cities, hierarchy.group_starts)
+        groups = _log_softmax(groups + totals)
+    # All cities of a group take the same step: one pass over them instead of one for each term.
+    totals[np.isneginf(totals)] = 0  # of excluded cities alone, which stay at -inf
+    cities += np.repeat(groups - totals, hierarchy.group_sizes(), axis=1)
+    return Posterior(cities, np.exp(groups))
 
 
-def greedy_log_posterior(
+def _group_log_posterior(
+    scores: Scores, hierarchy: Hierarchy, temperatures: tuple[float, float, float]
+) -> np.ndarray:
+    """Log p(country) + log p(region | country) of each group of cities, (N, G)."""
+    countries = _log_softmax(scores.country / temperatures[0])
+    share = hierarchy.group_log_share().astype(countries.dtype)
+    groups = np.take(countries, hierarchy.group_country, axis=1) + share
+    if not len(hierarchy.regions):
+        return groups
+    regions = scores.region / temperatures[1]
+    totals = _segment_logsumexp(regions, hierarchy.region_starts)
+    sizes = np.diff(np.r_[hierarchy.region_starts, regions.shape[1]])
+    regions -= np.repeat(totals, sizes, axis=1)
+    none = np.zeros((len(regions), 1), regions.dtype)  # a group without a region is at -1
+    return groups + np.take(np.hstack([regions, none]), hierarchy.group_region, axis=1)
+
+
+def greedy_posterior(
     scores: Scores,
     hierarchy: Hierarchy,
     greedy_cities: int = 30,
     log_prior: np.ndarray | None = None,
-) -> np.ndarray:
-    """Log posterior (N, Q) that is 0 outside the best country's most populous cities.
+) -> Posterior:
+    """A posterior that is 0 outside the best country's most populous cities.
 
     Within them it is the softmax of the city logits. `log_prior` (Q,) of -inf excludes a city,
     and a country all of whose cities are excluded. Raises GeoclipError where all are.
@@ -75,7 +120,8 @@ def greedy_log_posterior(
     best = _open_countries(scores, hierarchy, allowed).argmax(axis=1)
     allowed &= _population_rank(hierarchy, allowed) < greedy_cities
     inside = (city_country == best[:, None]) & allowed
-    return _log_softmax(np.where(inside, scores.city, -np.inf))
+    log_p = _log_softmax(np.where(inside, scores.city, -np.inf))
+    return Posterior(log_p, np.add.reduceat(np.exp(log_p), hierarchy.group_starts, axis=1))
 
 
 def country_posterior(
@@ -130,10 +176,19 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def _segment_logsumexp(values: np.ndarray, starts: np.ndarray, spread: bool = True) -> np.ndarray:
-    """Log of the summed exponentials of slices of columns, (N, segments) or spread to (N, M)."""
-    sizes = np.diff(np.r_[starts, values.shape[1]])
-    top = np.maximum.reduceat(values, starts, axis=1)
-    shifted = np.exp(values - np.repeat(top, sizes, axis=1))
-    result = top + np.log(np.add.reduceat(shifted, starts, axis=1))
-    return np.repeat(result, sizes, axis=1) if spread else result
+def _segment_logsumexp(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Log of the summed exponentials of slices of columns, (N, segments); -inf for none but -inf.
+
+    A row is shifted by its own maximum where no exponential can vanish for that, which saves the
+    slow search for each segment's.
+    """
+    top = values.max(axis=1, keepdims=True)
+    shift = top
+    if not (values.min(axis=1, keepdims=True) > top - _SAFE_RANGE).all():
+        top = np.maximum.reduceat(values, starts, axis=1)
+        top[np.isneginf(top)] = 0
+        shift = np.repeat(top, np.diff(np.r_[starts, values.shape[1]]), axis=1)
+    weights = values - shift
+    np.exp(weights, out=weights)
+    with np.errstate(divide="ignore"):
+        return top + np.log(np.add.reduceat(weights, starts, axis=1))

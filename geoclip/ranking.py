@@ -3,7 +3,8 @@
 Everything works on arrays of a block of photos; nothing loops over photos.
 """
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -12,27 +13,36 @@ from geoclip.hierarchy import Hierarchy
 from geoclip.metrics import geoscore
 from geoclip.place import LEVELS
 from geoclip.posterior import (
+    LevelEmbeddings,
+    Posterior,
     Scores,
     country_posterior,
-    greedy_log_posterior,
-    joint_log_posterior,
+    greedy_posterior,
+    joint_posterior,
 )
 from geoclip.sphere import chord_to_km, unit_vectors
 
 __all__ = [
+    "BLOCK",
+    "LevelEmbeddings",
+    "Posterior",
     "Ranking",
     "RankingSettings",
     "Scores",
     "expected_score_city",
-    "greedy_log_posterior",
-    "joint_log_posterior",
+    "greedy_posterior",
+    "joint_posterior",
     "rank",
+    "rank_embeddings",
     "top_cities",
 ]
 
 METHODS = ("joint", "greedy")
 POINTS = ("city", "expected_score")
 RANKED_COUNTRIES = 5
+BLOCK = 512
+"""Photos scored at a time: bounds the (photos, places) array to some 70 MB."""
+CACHE_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -77,18 +87,31 @@ def top_cities(log_posterior: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarra
 
     Of equally probable cities the first goes first. A probability of 0 marks an excluded city.
     """
-    k = min(k, log_posterior.shape[1])
-    least = np.partition(log_posterior, -k, axis=1)[:, [-k]]
-    above, level = log_posterior > least, log_posterior == least
-    # A partition alone would leave it to chance which of the places tied for the last rank is in.
-    vacant = k - above.sum(axis=1, keepdims=True)
-    chosen = above | (level & (np.cumsum(level, axis=1) <= vacant))
-    best = np.nonzero(chosen)[1].reshape(-1, k)
-    values = np.take_along_axis(log_posterior, best, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    best, values = (np.take_along_axis(a, order, axis=1) for a in (best, values))
+    n, columns = log_posterior.shape
+    k = min(k, columns)
+    floor = _kth_largest_at_least(log_posterior, k)
+    candidate = log_posterior >= np.maximum(floor, np.finfo(log_posterior.dtype).min)
+    candidate[:, :k] = True  # where fewer than k are allowed, excluded ones fill up by position
+    rows, best = np.divmod(np.flatnonzero(candidate), columns)
+    values = log_posterior[rows, best]
+    # Candidates come by row and position, and the sort is stable: so ties go by position.
+    order = np.lexsort((-values, rows))
+    first = np.searchsorted(rows, np.arange(n))
+    chosen = order[first[:, None] + np.arange(k)]
     # In float32 a far-off but allowed city would come to 0 as well.
-    return best, np.exp(values.astype(np.float64))
+    return best[chosen], np.exp(values[chosen].astype(np.float64))
+
+
+def _kth_largest_at_least(values: np.ndarray, k: int) -> np.ndarray:
+    """A lower bound (N, 1) of each row's k-th largest value, close to it where k is small.
+
+    The k-th largest of the maxima of k or more disjoint sets of columns; that takes one pass,
+    where a partition of all columns takes dozens.
+    """
+    sets = min(values.shape[1], max(8 * k, 1024))
+    size = values.shape[1] // sets
+    maxima = values[:, : sets * size].reshape(len(values), size, sets).max(axis=1)
+    return np.partition(maxima, -k, axis=1)[:, [-k]]
 
 
 def expected_score_city(
@@ -141,23 +164,53 @@ def rank(
     if top_k < 1:
         raise GeoclipError(f"top_k is {top_k}; ask for at least 1 place.")
     if settings.method == "greedy":
-        log_p = greedy_log_posterior(scores, hierarchy, settings.greedy_cities, log_prior)
+        posterior = greedy_posterior(scores, hierarchy, settings.greedy_cities, log_prior)
     else:
-        log_p = joint_log_posterior(scores, hierarchy, settings.temperatures, log_prior)
-    cities, probabilities = top_cities(log_p, max(top_k, settings.point_cities))
+        posterior = joint_posterior(scores, hierarchy, settings.temperatures, log_prior)
+    by_score = settings.point == "expected_score"
+    wanted = max(top_k, settings.point_cities if by_score else 1)
+    cities, probabilities = top_cities(posterior.log_cities, wanted)
     points, mass = cities[:, 0], probabilities[:, 0]
-    if settings.point == "expected_score":
+    if by_score:
         m = settings.point_cities
         points, mass = expected_score_city(cities[:, :m], probabilities[:, :m], hierarchy)
-    group_p = np.add.reduceat(np.exp(log_p), hierarchy.group_starts, axis=1)
-    country_p = country_posterior(scores, hierarchy, settings.method, group_p, log_prior)
+    country_p = country_posterior(scores, hierarchy, settings.method, posterior.groups, log_prior)
     countries = np.argsort(-country_p, axis=1, kind="stable")[:, :RANKED_COUNTRIES]
     return Ranking(
         cities=cities[:, :top_k],
         probabilities=probabilities[:, :top_k],
         countries=countries,
         country_probabilities=np.take_along_axis(country_p, countries, axis=1),
-        regions=hierarchy.group_region[group_p.argmax(axis=1)],
+        regions=hierarchy.group_region[posterior.groups.argmax(axis=1)],
         points=points,
         point_mass=mass,
     )
+
+
+def rank_embeddings(
+    photos: np.ndarray,
+    levels: LevelEmbeddings,
+    hierarchy: Hierarchy,
+    logit_scale: float,
+    settings: RankingSettings,
+    top_k: int = 5,
+    log_prior: np.ndarray | None = None,
+    threads: int = 1,
+) -> Ranking:
+    """Rank the cities for photo embeddings (N, d); see `rank`.
+
+    A matrix product is fastest for many photos at a time, what follows for as few as fit the
+    processor's cache: those run side by side in `threads` threads.
+    """
+
+    def of_rows(start: int) -> Ranking:
+        part = scores.rows(slice(start, start + CACHE_ROWS))
+        return rank(part, hierarchy, settings, top_k, log_prior)
+
+    parts: list[Ranking] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for block in range(0, max(len(photos), 1), BLOCK):  # also without a photo: one, empty
+            scores = levels.scores(photos[block : block + BLOCK], logit_scale)
+            parts += pool.map(of_rows, range(0, max(len(scores.city), 1), CACHE_ROWS))
+    names = [field.name for field in fields(Ranking)]
+    return Ranking(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

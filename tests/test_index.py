@@ -11,7 +11,14 @@ from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.encoders.open_clip_encoder import random_tiny_clip
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
-from geoclip.index import ABOUT_FILE, EMBEDDINGS_FILE, PlaceIndex, cache_folder, index_key
+from geoclip.index import (
+    ABOUT_FILE,
+    EMBEDDINGS_FILE,
+    PlaceIndex,
+    cache_folder,
+    embed_rows,
+    index_key,
+)
 
 SETTINGS = CaptionSettings()
 
@@ -27,8 +34,10 @@ def test_an_embedding_is_the_normalised_mean_over_a_places_prompts(fake_encoder,
     index = PlaceIndex.build(fake_encoder, small_gazetteer)
     book = CaptionBook(small_gazetteer)
     assert len(index) == len(small_gazetteer) == 21
-    assert index.embeddings.dtype == np.float32
-    for row, embedding in enumerate(index.embeddings):
+    assert index.embeddings.dtype == np.float16
+    exact = embed_rows(fake_encoder, CaptionBook(small_gazetteer), range(21))
+    assert np.array_equal(index.embeddings, exact.astype(np.float16))
+    for row, embedding in enumerate(exact):
         mean = np.mean([fake_encoder.vector(text) for text in book.prompts(row)], axis=0)
         assert embedding == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
     assert repr(index) == f"PlaceIndex(21 places, d=16, key={index.key})"
@@ -82,6 +91,9 @@ DAMAGES = {
     ),
     "fewer rows": lambda folder: np.save(
         folder / EMBEDDINGS_FILE, np.load(folder / EMBEDDINGS_FILE)[:-1]
+    ),
+    "single precision": lambda folder: np.save(
+        folder / EMBEDDINGS_FILE, np.load(folder / EMBEDDINGS_FILE).astype(np.float32)
     ),
     "integers": lambda folder: np.save(
         folder / EMBEDDINGS_FILE, np.load(folder / EMBEDDINGS_FILE).astype(int)

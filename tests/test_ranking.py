@@ -1,7 +1,7 @@
 """Posteriors against nested loops, greedy choice against the procedure, the reported point."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pytest
@@ -14,12 +14,14 @@ from geoclip.gazetteer import Gazetteer
 from geoclip.hierarchy import Hierarchy
 from geoclip.metrics import geoscore
 from geoclip.ranking import (
+    LevelEmbeddings,
     RankingSettings,
     Scores,
     expected_score_city,
-    greedy_log_posterior,
-    joint_log_posterior,
+    greedy_posterior,
+    joint_posterior,
     rank,
+    rank_embeddings,
     top_cities,
 )
 from geoclip.sphere import great_circle_km
@@ -128,7 +130,7 @@ def slow_joint(
 @settings(max_examples=150, deadline=None)
 @given(examples, st.tuples(temperature, temperature, temperature))
 def test_joint_equals_nested_loops(case, temperatures):
-    log_p = joint_log_posterior(case.scores, case.hierarchy, temperatures, case.city_prior)
+    log_p = joint_posterior(case.scores, case.hierarchy, temperatures, case.city_prior).log_cities
     ids = case.gazetteer.ids[case.hierarchy.cities]
     assert np.exp(log_p).sum(axis=1) == pytest.approx(1)
     for photo in range(len(log_p)):
@@ -153,7 +155,7 @@ def test_joint_by_hand():
     cities += [("a3", "", "AX.2", 0.0, 2.0, 1), ("b", "", "BX", 0.0, 3.0, 1)]
     g = Gazetteer(place_table(countries, [("AX.1", "1"), ("AX.2", "2")], cities))
     logits = np.log([[3, 1, 1, 4, 1, 9, 1, 1]])  # countries 3:1, regions 1:4, cities 1:9
-    log_p = joint_log_posterior(Example(g, logits, None).scores, Hierarchy.of(g))
+    log_p = joint_posterior(Example(g, logits, None).scores, Hierarchy.of(g)).log_cities
     assert np.exp(log_p[0]) == pytest.approx([0.015, 0.135, 0.6, 0.25])
 
 
@@ -220,7 +222,7 @@ def slow_greedy(case: Example, photo: int, most: int) -> str:
 @given(examples, st.integers(1, 4))
 def test_greedy_equals_the_procedure(case, most):
     h = case.hierarchy
-    log_p = greedy_log_posterior(case.scores, h, most, case.city_prior)
+    log_p = greedy_posterior(case.scores, h, most, case.city_prior).log_cities
     best, probabilities = top_cities(log_p, 1)
     expected = [slow_greedy(case, photo, most) for photo in range(len(log_p))]
     assert case.gazetteer.ids[h.cities[best[:, 0]]].tolist() == expected
@@ -243,7 +245,7 @@ def test_greedy_ranks_the_countries_by_their_own_logits():
 @given(examples, st.integers(1, 6))
 def test_expected_score_equals_brute_force(case, m):
     h = case.hierarchy
-    log_p = joint_log_posterior(case.scores, h, log_prior=case.city_prior)
+    log_p = joint_posterior(case.scores, h, log_prior=case.city_prior).log_cities
     candidates, probabilities = top_cities(log_p, m)
     points, mass = expected_score_city(candidates, probabilities, h)
     assert mass == pytest.approx(probabilities.sum(axis=1))
@@ -292,7 +294,7 @@ def test_marginals_of_a_ranking():
     case = example(3, "soft", n=40)
     h, g = case.hierarchy, case.gazetteer
     ranking = rank(case.scores, h, PLAIN, 2, case.city_prior)
-    p = np.exp(joint_log_posterior(case.scores, h, log_prior=case.city_prior))
+    p = np.exp(joint_posterior(case.scores, h, log_prior=case.city_prior).log_cities)
     country = h.group_country[h.city_group]
     by_country = np.stack([p[:, country == k].sum(axis=1) for k in range(len(h.countries))], axis=1)
     assert np.array_equal(ranking.countries, np.argsort(-by_country, axis=1)[:, :5])
@@ -362,10 +364,10 @@ def test_float32_is_stable_at_a_logit_scale_of_100(world):
     rng, h, n, d = np.random.default_rng(0), Hierarchy.of(world), 4, 64
     photos, places = (rng.normal(size=(k, d)).astype(np.float32) for k in (n, len(world)))
     photos, places = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (photos, places))
-    single = Scores.of(photos, places, h, 100.0)
-    double = Scores.of(photos.astype(float), places.astype(float), h, 100.0)
+    single = LevelEmbeddings.of(places, h).scores(photos, 100.0)
+    double = LevelEmbeddings.of(places.astype(float), h).scores(photos.astype(float), 100.0)
     assert single.city.dtype == np.float32
-    narrow, wide = joint_log_posterior(single, h), joint_log_posterior(double, h)
+    narrow, wide = (joint_posterior(s, h).log_cities for s in (single, double))
     assert narrow.dtype == np.float32
     assert np.isfinite(narrow).all()
     assert abs(narrow - wide).max() < 2e-3
@@ -376,7 +378,7 @@ def test_float32_is_stable_at_a_logit_scale_of_100(world):
 def test_scores_are_scaled_dot_products(small_gazetteer):
     rng, h = np.random.default_rng(0), Hierarchy.of(small_gazetteer)
     photos, places = rng.normal(size=(3, 4)), rng.normal(size=(len(small_gazetteer), 4))
-    scores = Scores.of(photos, places, h, 7.0)
+    scores = LevelEmbeddings.of(places, h).scores(photos, 7.0)
     for values, rows in zip(
         (scores.country, scores.region, scores.city),
         (h.countries, h.regions, h.cities),
@@ -403,3 +405,48 @@ def test_joint_favours_countries_with_one_listed_city(world):
     assert share_of_single_cities(world, sharper) < 0.7 * plain
     population = np.log1p(Hierarchy.of(world).population)
     assert share_of_single_cities(world, PLAIN, population) < 0.1 * plain
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_blocks_and_threads_change_nothing(world, monkeypatch, threads):
+    rng, h = np.random.default_rng(2), Hierarchy.of(world)
+    photos, places = rng.normal(size=(11, 8)), rng.normal(size=(len(world), 8))
+    levels = LevelEmbeddings.of(places, h)
+    whole = rank(levels.scores(photos, 2.0), h, RankingSettings(), 3)
+    monkeypatch.setattr("geoclip.ranking.BLOCK", 5)
+    monkeypatch.setattr("geoclip.ranking.CACHE_ROWS", 2)
+    parts = rank_embeddings(photos, levels, h, 2.0, RankingSettings(), 3, threads=threads)
+    for field in fields(whole):
+        assert getattr(parts, field.name) == pytest.approx(getattr(whole, field.name), rel=1e-9)
+
+
+def test_half_precision_embeddings_are_ranked_in_single(small_gazetteer):
+    h = Hierarchy.of(small_gazetteer)
+    half = np.random.default_rng(0).normal(size=(len(small_gazetteer), 4)).astype(np.float16)
+    levels = LevelEmbeddings.of(half, h)
+    assert levels.city.dtype == levels.country.dtype == levels.region.dtype == np.float32
+    assert np.array_equal(levels.city, half[h.cities].astype(np.float32))
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 3000.0])
+def test_groups_far_below_the_best_keep_their_order_in_float32(world, scale):
+    """Exponentials of their logits vanish beside the best one's, but not their cities' shares."""
+    h, rng = Hierarchy.of(world), np.random.default_rng(0)
+    sizes = (len(h.countries), len(h.regions), len(h.cities))
+    wide = Scores(*(scale * rng.normal(size=(2, size)) for size in sizes))
+    narrow = Scores(*(x.astype(np.float32) for x in (wide.country, wide.region, wide.city)))
+    log_p, exact = (joint_posterior(s, h).log_cities for s in (narrow, wide))
+    assert log_p.dtype == np.float32
+    assert log_p == pytest.approx(exact, rel=1e-5, abs=2e-3)
+
+
+@pytest.mark.parametrize("k", [1, 7, 100, 5000])
+def test_top_cities_of_many_columns_with_ties(k):
+    table = np.random.default_rng(k).integers(-900, 0, (5, 5003)).astype(np.float32)
+    table[3] = 0
+    table[4, 10:] = -np.inf
+    best, probabilities = top_cities(table, k)
+    for row, found, p in zip(table, best, probabilities, strict=True):
+        expected = sorted(range(len(row)), key=lambda i: (-row[i], i))[:k]
+        assert found.tolist() == expected
+        assert p == pytest.approx(np.exp(row[expected].astype(float)))

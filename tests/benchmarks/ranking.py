@@ -1,0 +1,69 @@
+"""Ranking photos against places, beside the bare matrix product of their embeddings.
+
+    python -m tests.benchmarks.ranking --photos 1000 --threads 1
+
+The embeddings are random unit vectors; the places are the packaged gazetteer's.
+"""
+
+import argparse
+
+from tests.benchmarks.timing import ROUNDS, interleaved, ratio, report, use_threads
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=int, default=1000)
+    parser.add_argument("--width", type=int, default=512, help="size of an embedding")
+    parser.add_argument("--top-k", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    use_threads(arguments.threads)
+
+    import numpy as np
+
+    from geoclip.gazetteer import Gazetteer
+    from geoclip.hierarchy import Hierarchy
+    from geoclip.memory import keep_freed_memory
+    from geoclip.ranking import LevelEmbeddings, Ranking, RankingSettings, rank_embeddings
+
+    keep_freed_memory()
+    gazetteer = Gazetteer.default()
+    hierarchy = Hierarchy.of(gazetteer)
+    rng = np.random.default_rng(0)
+
+    def unit_rows(n: int) -> np.ndarray:
+        rows = rng.normal(size=(n, arguments.width)).astype(np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    photos, places = unit_rows(arguments.photos), unit_rows(len(gazetteer))
+    levels = LevelEmbeddings.of(places, hierarchy)
+
+    def ranked(point: str) -> Ranking:
+        how = RankingSettings(point=point)
+        return rank_embeddings(
+            photos, levels, hierarchy, 100.0, how, arguments.top_k, threads=arguments.threads
+        )
+
+    sides = interleaved(
+        {
+            "product": lambda: photos @ levels.city.T,
+            "city": lambda: ranked("city"),
+            "expected score": lambda: ranked("expected_score"),
+        },
+        arguments.rounds,
+    )
+    report(
+        "ranking",
+        arguments.threads,
+        photos=len(photos),
+        cities=len(hierarchy.cities),
+        top_k=arguments.top_k,
+        sides=sides,
+        city_over_product=ratio(sides, "city", "product"),
+        expected_score_over_product=ratio(sides, "expected score", "product"),
+    )
+
+
+if __name__ == "__main__":
+    main()

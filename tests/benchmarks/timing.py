@@ -1,0 +1,82 @@
+"""Both sides of a comparison, measured in turn in one process."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one run: by the clock on the wall, and of processor time over all threads."""
+
+    wall: float
+    cpu: float
+
+
+def timed(work: Callable[[], object]) -> Timing:
+    """How long `work` takes."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Timing(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def interleaved(
+    sides: dict[str, Callable[[], object]], rounds: int = ROUNDS
+) -> dict[str, dict[str, Any]]:
+    """Median seconds of every side; all sides run once in each round, after one round unmeasured.
+
+    On a machine that other work shares, processor time is the fairer of the two.
+    """
+    for work in sides.values():
+        work()
+    runs: dict[str, list[Timing]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, work in sides.items():
+            runs[name].append(timed(work))
+    return {
+        name: {
+            "wall_s": round(median(t.wall for t in found), 5),
+            "cpu_s": round(median(t.cpu for t in found), 5),
+            "runs_wall_s": [round(t.wall, 5) for t in found],
+        }
+        for name, found in runs.items()
+    }
+
+
+def ratio(sides: dict[str, dict[str, Any]], above: str, below: str) -> dict[str, float]:
+    """Median of one side over the median of another, on both clocks."""
+    return {
+        clock: round(sides[above][f"{clock}_s"] / max(sides[below][f"{clock}_s"], 1e-9), 3)
+        for clock in ("wall", "cpu")
+    }
+
+
+def use_threads(threads: int) -> None:
+    """Let torch and numpy's products use so many threads; call it before either is imported."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def report(name: str, threads: int, **figures: Any) -> None:
+    """Print figures as JSON, with what they were measured on."""
+    import torch
+
+    about = {
+        "benchmark": name,
+        "threads": threads,
+        "cores": os.cpu_count(),
+        "load": os.getloadavg(),
+        "processor": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+    }
+    print(json.dumps(about | figures, indent=2))
