@@ -11,10 +11,10 @@ from typing import Any
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from open_clip.transformer import text_global_pool
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from geoclip.encoders.causal_text import encode_causal_text
 from geoclip.encoders.encoder import Encoder
 from geoclip.errors import GeoclipError
 
@@ -140,7 +140,7 @@ class OpenClipEncoder(Encoder):
         """Text tower: tokens (C, L) → features (C, d)."""
         if not self.can_cut:
             return self.model.encode_text(tokens)  # type: ignore[operator]
-        return _encode_cut_text(self._text_tower, tokens)
+        return encode_causal_text(self._text_tower, tokens)
 
     def tower_parameters(self, tower: str) -> list[nn.Parameter]:
         """Parameters of the "image" or the "text" tower; the logit scale is in neither."""
@@ -174,23 +174,6 @@ def _pool_type(tower: Any) -> str:
 
 def _class_token(tower: Any) -> Any:
     return getattr(tower, "cls_emb", None)
-
-
-def _encode_cut_text(tower: Any, tokens: Tensor) -> Tensor:
-    """Run a causal text tower on tokens (C, L) shorter than its context length.
-
-    Equal to the full-length pass to rounding: nothing after the end token can reach it.
-    """
-    length = tokens.shape[1]
-    dtype = tower.transformer.get_cast_dtype()
-    x = tower.token_embedding(tokens).to(dtype) + tower.positional_embedding[:length].to(dtype)
-    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
-    end = getattr(tower, "text_eos_id", getattr(tower, "eos_id", None))
-    x = tower.ln_final(text_global_pool(x, tokens, _pool_type(tower), eos_token_id=end))
-    projection = tower.text_projection
-    if projection is None:
-        return x
-    return projection(x) if isinstance(projection, nn.Linear) else x @ projection
 
 
 def _tag_uses_quick_gelu(architecture: str, tag: str) -> bool:

@@ -1,0 +1,116 @@
+"""open_clip's causal text towers, run on no more tokens than there is something to say about.
+
+In a causal tower nothing reaches a token from behind it. So tokens after a text's end need not be
+computed, and a beginning that several texts share ("A Street View photo in") only once. Both are
+exact. All but the attention works on the nodes of the batch's prefix tree, one row for each
+distinct beginning; the attention, which is the small part, on the texts themselves.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+BEHIND = -1  # no token
+
+
+@dataclass(frozen=True)
+class PrefixTree:
+    """The distinct beginnings of C texts of up to L tokens, as T nodes.
+
+    `node` (C, L) is the beginning that ends at each text's each token, anything behind its end;
+    `first` (T,) is a node's first place in the flattened (C, L); `end` (C,) the node of the whole
+    text.
+    """
+
+    node: Tensor
+    first: Tensor
+    end: Tensor
+
+    @classmethod
+    def of(cls, tokens: Tensor, ends: Tensor) -> "PrefixTree":
+        """The tree of tokens (C, L), of which those after position `ends` (C,) do not count."""
+        position = torch.arange(tokens.shape[1], device=tokens.device)
+        marked = tokens.masked_fill(position > ends[:, None], BEHIND)
+        order = _lexicographic(marked)
+        rows = marked[order]
+        # In this order a text shares its beginning with the text before, or with none before.
+        shared = torch.zeros_like(rows, dtype=torch.bool)
+        shared[1:] = (rows[1:] == rows[:-1]).cumprod(dim=1).bool()
+        own = ~shared & (rows != BEHIND)
+        count = own.flatten().cumsum(0).view_as(rows)
+        node = torch.where(own, count - 1, 0).cummax(dim=0).values
+        back = order.argsort()
+        first = own.flatten().nonzero()[:, 0]
+        first = order[first // rows.shape[1]] * rows.shape[1] + first % rows.shape[1]
+        node = node[back]
+        return cls(node, first, node.gather(1, ends[:, None])[:, 0])
+
+
+def _lexicographic(tokens: Tensor) -> Tensor:
+    """The order (C,) that sorts rows by their first column, then by their second, and so on."""
+    order = torch.arange(len(tokens), device=tokens.device)
+    for column in reversed(tokens.T):
+        order = order[column[order].argsort(stable=True)]
+    return order
+
+
+def encode_causal_text(tower: Any, tokens: Tensor) -> Tensor:
+    """Features (C, d) of tokens (C, L) by a causal tower that reads them off the end token.
+
+    L may be shorter than the tower's context length.
+    """
+    ends = _ends(tower, tokens)
+    plain = all(_is_plain(block) for block in tower.transformer.resblocks)
+    run = _on_tree if plain else _on_all_tokens
+    x = tower.ln_final(run(tower, tokens, ends))
+    projection = tower.text_projection
+    if projection is None:
+        return x
+    return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+
+
+def _ends(tower: Any, tokens: Tensor) -> Tensor:
+    """Position (C,) of the end token: a given id, else the largest."""
+    if getattr(tower, "text_pool_type", getattr(tower, "pool_type", "")) == "argmax":
+        return tokens.argmax(dim=1)
+    end: Any = getattr(tower, "text_eos_id", getattr(tower, "eos_id", None))
+    return torch.eq(tokens, end).int().argmax(dim=1)
+
+
+def _is_plain(block: nn.Module) -> bool:
+    """Whether a block's parts may be called one by one: no other kind, no hook upon the whole."""
+    hooked = block._forward_pre_hooks or block._forward_hooks  # sharded weights come by a hook
+    return type(block) is ResidualAttentionBlock and not hooked
+
+
+def _on_all_tokens(tower: Any, tokens: Tensor, ends: Tensor) -> Tensor:
+    """Hidden states (C, w) at the ends, from every token of every text."""
+    length, dtype = tokens.shape[1], tower.transformer.get_cast_dtype()
+    x = tower.token_embedding(tokens).to(dtype) + tower.positional_embedding[:length].to(dtype)
+    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
+    return x[torch.arange(len(x), device=x.device), ends]
+
+
+def _on_tree(tower: Any, tokens: Tensor, ends: Tensor) -> Tensor:
+    """Hidden states (C, w) at the ends, each distinct beginning computed once."""
+    tree, dtype = PrefixTree.of(tokens, ends), tower.transformer.get_cast_dtype()
+    x = tower.token_embedding(tokens.flatten()[tree.first]).to(dtype)
+    x = x + tower.positional_embedding[tree.first % tokens.shape[1]].to(dtype)
+    for block in tower.transformer.resblocks:
+        x = x + block.ls_1(_attention(block.attn, block.ln_1(x), tree))
+        x = x + block.ls_2(block.mlp(block.ln_2(x)))
+    return x[tree.end]
+
+
+def _attention(attention: nn.MultiheadAttention, x: Tensor, tree: PrefixTree) -> Tensor:
+    """Causal attention of the nodes x (T, w) to the beginnings that lead to them."""
+    texts, length = tree.node.shape
+    mixed = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)[tree.node]
+    heads = mixed.view(texts, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+    found = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], is_causal=True)
+    flat = found.transpose(1, 2).reshape(texts * length, -1)
+    return attention.out_proj(flat[tree.first])
