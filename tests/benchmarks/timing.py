@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -42,12 +42,17 @@ def interleaved(
             runs[name].append(timed(work))
     return {
         name: {
-            "wall_s": round(median(t.wall for t in found), 5),
-            "cpu_s": round(median(t.cpu for t in found), 5),
+            "wall_s": middle([t.wall for t in found]),
+            "cpu_s": middle([t.cpu for t in found]),
             "runs_wall_s": [round(t.wall, 5) for t in found],
         }
         for name, found in runs.items()
     }
+
+
+def middle(values: Sequence[float]) -> float:
+    """The median, in five decimals."""
+    return round(median(values), 5)
 
 
 def ratio(sides: dict[str, dict[str, Any]], above: str, below: str) -> dict[str, float]:

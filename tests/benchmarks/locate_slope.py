@@ -1,0 +1,159 @@
+"""Processor time that `geoclip locate` takes for one more photo, beside its bare parts.
+
+    python -m tests.benchmarks.locate_slope --few 200 --many 800 --model ViT-B-32
+
+The slope between two numbers of photos, so that start-up does not count. The bare parts are the
+encoder on ready tensors, and Pillow's decoding at reduced scale with one resize. The JPEGs are
+made here; a few distinct ones stand under many names. An architecture's name gives random weights
+and a random place index (the embedded text index is a matter of start-up); a folder is an encoder.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.timing import ROUNDS, middle, report, timed, use_threads
+
+if TYPE_CHECKING:
+    from geoclip.encoders import Encoder
+
+BATCH = 32
+COMMAND = "from geoclip.launcher import run_command; run_command()"
+
+
+def make_photos(folder: Path, megapixels: float, distinct: int) -> list[Path]:
+    """Smooth colours with a sensor's noise, 4:3."""
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    height = int((megapixels * 1e6 * 3 / 4) ** 0.5)
+    width = height * 4 // 3
+    files = []
+    for i in range(distinct):
+        colours = Image.fromarray(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+        smooth = np.asarray(colours.resize((width, height), Image.Resampling.BICUBIC), np.int16)
+        noise = rng.integers(-6, 7, (height, width, 1), dtype=np.int16)
+        files.append(folder / f"{i}.jpg")
+        pixels = np.clip(smooth + noise, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(files[-1], quality=88)
+    return files
+
+
+def link_photos(photos: Sequence[Path], folder: Path, count: int) -> Path:
+    """A folder of `count` names for the photos."""
+    folder.mkdir()
+    for i in range(count):
+        os.link(photos[i % len(photos)], folder / f"{i:05d}.jpg")
+    return folder
+
+
+def prepared_encoder(model: str, home: Path) -> tuple["Encoder", Path]:
+    """The encoder and the folder to load it from; the cache in `home` gets a random index."""
+    import numpy as np
+
+    from geoclip.captions import CaptionSettings
+    from geoclip.encoders import load_encoder
+    from geoclip.encoders.open_clip_encoder import OpenClipEncoder
+    from geoclip.gazetteer import Gazetteer
+    from geoclip.index import PlaceIndex, index_key
+
+    if Path(model).is_dir():
+        return load_encoder(model), Path(model)
+    encoder = OpenClipEncoder.from_reference(model, "random")
+    encoder.save(home / "model")
+    gazetteer = Gazetteer.default()
+    width = encoder.model.visual.output_dim  # type: ignore[union-attr]
+    vectors = np.random.default_rng(0).normal(size=(len(gazetteer), width))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    encoder = load_encoder(home / "model")
+    key = index_key(encoder, gazetteer, CaptionSettings())
+    PlaceIndex(vectors, key).save(home / "cache" / key)
+    return encoder, home / "model"
+
+
+def command_cpu(photos: Path, model: Path, home: Path, threads: int) -> float:
+    """Processor seconds of one run over a folder of photos, all processes and threads."""
+    options = ["locate", str(photos), "--model", str(model), "--out", str(home / "out.parquet")]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, "-c", COMMAND, *options, "--jobs", str(threads)],
+        env=os.environ | {"GEOCLIP_CACHE": str(home / "cache")},
+        check=True,
+        capture_output=True,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def bare_cpu(encoder: "Encoder", photos: Sequence[Path]) -> dict[str, float]:
+    """Processor seconds for a photo of the two bare parts."""
+    import torch
+    from PIL import Image
+
+    side = encoder.image_size
+    pixels = torch.randn(BATCH, 3, side, side)
+
+    def encode() -> None:
+        with torch.inference_mode():
+            encoder.raw_image_features(pixels)
+
+    def decode() -> None:
+        for photo in photos:
+            with Image.open(photo) as image:
+                image.draft("RGB", (side, side))
+                image.resize((side * image.width // image.height, side), Image.Resampling.BICUBIC)
+
+    return {"encoder": timed(encode).cpu / BATCH, "decode": timed(decode).cpu / len(photos)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--few", type=int, default=200)
+    parser.add_argument("--many", type=int, default=800)
+    parser.add_argument("--megapixels", type=float, default=12)
+    parser.add_argument("--distinct", type=int, default=20)
+    parser.add_argument("--model", default="ViT-B-32", help="architecture or folder")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    use_threads(arguments.threads)
+
+    from geoclip.memory import keep_freed_memory
+
+    keep_freed_memory()
+    few, many = arguments.few, arguments.many
+    with tempfile.TemporaryDirectory(prefix="geoclip-benchmark-") as folder:
+        home = Path(folder)
+        photos = make_photos(home / "photos", arguments.megapixels, arguments.distinct)
+        folders = {n: link_photos(photos, home / str(n), n) for n in (few, many)}
+        encoder, model = prepared_encoder(arguments.model, home)
+        command_cpu(folders[few], model, home, arguments.threads)  # fills caches
+        bare_cpu(encoder, photos)
+        runs = []
+        for _ in range(arguments.rounds):
+            cpu = {n: command_cpu(f, model, home, arguments.threads) for n, f in folders.items()}
+            slope = (cpu[many] - cpu[few]) / (many - few)
+            bare = bare_cpu(encoder, photos)
+            run = {"slope": slope, "start_up": cpu[few] - few * slope, **bare}
+            runs.append(run | {"ratio": slope / (bare["encoder"] + bare["decode"])})
+    report(
+        "locate_slope",
+        arguments.threads,
+        model=arguments.model,
+        photos=[few, many],
+        megapixels=arguments.megapixels,
+        cpu_s_median={name: middle([run[name] for run in runs]) for name in runs[0]},
+        ratio_runs=[round(run["ratio"], 3) for run in runs],
+    )
+
+
+if __name__ == "__main__":
+    main()
