@@ -194,7 +194,7 @@ def _are_print(histograms: np.ndarray) -> np.ndarray:
 
     ink, paper = share_below(below, pale - 50), 1 - share_below(below, pale - 20)
     plain = colourless[:, -1] / size - share_below(colourless, pale - 20)
-    return (pale > 140) & (plain > paper / 2) & (paper > 0.5) & (0.01 < ink) & (ink < 0.45)
+    return (pale > 140) & (plain > paper / 2) & (paper > 0.5) & (ink > 0.01) & (ink < 0.45)
 
 
 def screen_score(image: Image.Image) -> float:
