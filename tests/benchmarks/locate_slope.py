@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.benchmarks.inputs import link_photos, make_photos, prepared_encoder
 from tests.benchmarks.timing import ROUNDS, middle, report, timed, use_threads
 
 if TYPE_CHECKING:
@@ -25,58 +26,6 @@ if TYPE_CHECKING:
 
 BATCH = 32
 COMMAND = "from geoclip.launcher import run_command; run_command()"
-
-
-def make_photos(folder: Path, megapixels: float, distinct: int) -> list[Path]:
-    """Smooth colours with a sensor's noise, 4:3."""
-    import numpy as np
-    from PIL import Image
-
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    height = int((megapixels * 1e6 * 3 / 4) ** 0.5)
-    width = height * 4 // 3
-    files = []
-    for i in range(distinct):
-        colours = Image.fromarray(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8))
-        smooth = np.asarray(colours.resize((width, height), Image.Resampling.BICUBIC), np.int16)
-        noise = rng.integers(-6, 7, (height, width, 1), dtype=np.int16)
-        files.append(folder / f"{i}.jpg")
-        pixels = np.clip(smooth + noise, 0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(files[-1], quality=88)
-    return files
-
-
-def link_photos(photos: Sequence[Path], folder: Path, count: int) -> Path:
-    """A folder of `count` names for the photos."""
-    folder.mkdir()
-    for i in range(count):
-        os.link(photos[i % len(photos)], folder / f"{i:05d}.jpg")
-    return folder
-
-
-def prepared_encoder(model: str, home: Path) -> tuple["Encoder", Path]:
-    """The encoder and the folder to load it from; the cache in `home` gets a random index."""
-    import numpy as np
-
-    from geoclip.captions import CaptionSettings
-    from geoclip.encoders import load_encoder
-    from geoclip.encoders.open_clip_encoder import OpenClipEncoder
-    from geoclip.gazetteer import Gazetteer
-    from geoclip.index import PlaceIndex, index_key
-
-    if Path(model).is_dir():
-        return load_encoder(model), Path(model)
-    encoder = OpenClipEncoder.from_reference(model, "random")
-    encoder.save(home / "model")
-    gazetteer = Gazetteer.default()
-    width = encoder.model.visual.output_dim  # type: ignore[union-attr]
-    vectors = np.random.default_rng(0).normal(size=(len(gazetteer), width))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    encoder = load_encoder(home / "model")
-    key = index_key(encoder, gazetteer, CaptionSettings())
-    PlaceIndex(vectors, key).save(home / "cache" / key)
-    return encoder, home / "model"
 
 
 def command_cpu(photos: Path, model: Path, home: Path, threads: int) -> float:

@@ -1,0 +1,141 @@
+"""Photos a second beside PyPI's `geoclip` 1.3.0, and beside the bare image tower.
+
+    python -m tests.benchmarks.same_backbone --other /path/to/its/environment/bin/python
+
+Both sides have a ViT-L/14 of random weights in single precision and are given the same JPEGs. Ours
+locates a batch (decoding, encoding, ranking against the built index); theirs is called photo by
+photo, as it wants to be, in a process of its own environment. Without --other its side is skipped.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.benchmarks.inputs import make_photos, random_index
+from tests.benchmarks.timing import ROUNDS, interleaved, middle, ratio, report, use_threads
+
+DRIVER = """
+import json, sys, time
+import torch
+
+torch.set_num_threads(int(sys.argv[1]))
+from geoclip import GeoCLIP
+
+model = GeoCLIP(clip_pretrained=False).eval()
+print("ready", flush=True)
+for line in sys.stdin:
+    wall, cpu = time.perf_counter(), time.process_time()
+    model.predict(line.strip(), 5)
+    print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]), flush=True)
+"""
+
+
+class OtherGeoclip:
+    """The other distribution's model in a process of its environment; idle unless asked."""
+
+    def __init__(self, python: str, threads: int, folder: Path) -> None:
+        clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        self.process = subprocess.Popen(
+            [python, "-c", DRIVER, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=folder,  # else this checkout's `geoclip` would be imported
+            env=clean,
+        )
+
+    def __enter__(self) -> "OtherGeoclip":
+        while self._answer() != "ready":
+            pass
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def _answer(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("the other environment's process ended; see its message above")
+        return line.strip()
+
+    def predict(self, photo: Path) -> tuple[float, float]:
+        """Seconds by the clock and of processor time for one photo."""
+        assert self.process.stdin is not None
+        print(photo, file=self.process.stdin, flush=True)
+        wall, cpu = json.loads(self._answer())
+        return wall, cpu
+
+
+def ours(model: str, photos: Sequence[Path], rounds: int, between: Any) -> dict[str, Any]:
+    """Median seconds of locating the photos and of the bare tower; `between` runs every round."""
+    import torch
+
+    from geoclip.encoders.open_clip_encoder import OpenClipEncoder
+    from geoclip.gazetteer import Gazetteer
+    from geoclip.locator import Locator
+
+    encoder = OpenClipEncoder.from_reference(model, "random")
+    index = random_index(encoder.model_config["embed_dim"])
+    locator = Locator(encoder, index, Gazetteer.default())
+    pixels = torch.randn(len(photos), 3, encoder.image_size, encoder.image_size)
+
+    def bare() -> None:
+        with torch.inference_mode():
+            encoder.raw_image_features(pixels)
+
+    sides = {"image tower": bare, "geoclip-gzsl": lambda: locator.locate(photos)}
+    return interleaved(sides if between is None else sides | {"other": between}, rounds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--other", help="python of an environment with PyPI's geoclip 1.3.0")
+    parser.add_argument("--photos", type=int, default=8)
+    parser.add_argument("--megapixels", type=float, default=12)
+    parser.add_argument("--model", default="ViT-L-14", help="an open_clip architecture")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    use_threads(arguments.threads)
+
+    from geoclip.memory import keep_freed_memory
+
+    keep_freed_memory()
+    figures: dict[str, Any] = {"model": arguments.model, "photos": arguments.photos}
+    with tempfile.TemporaryDirectory(prefix="geoclip-benchmark-") as folder:
+        photos = make_photos(Path(folder) / "photos", arguments.megapixels, arguments.photos)
+        if arguments.other is None:
+            figures["other"] = "skipped: name its environment with --other"
+            sides = ours(arguments.model, photos, arguments.rounds, None)
+        else:
+            calls: list[tuple[float, float]] = []
+            with OtherGeoclip(arguments.other, arguments.threads, Path(folder)) as other:
+                sides = ours(
+                    arguments.model,
+                    photos,
+                    arguments.rounds,
+                    lambda: calls.append(other.predict(photos[0])),
+                )
+            theirs = [middle([call[i] for call in calls[1:]]) for i in range(2)]
+            sides["other"] = {"wall_s": theirs[0], "cpu_s": theirs[1], "photos": 1}
+            each = ratio(sides, "other", "geoclip-gzsl")
+            figures["times_faster"] = {k: round(v * len(photos), 2) for k, v in each.items()}
+    figures["over_image_tower"] = ratio(sides, "geoclip-gzsl", "image tower")
+    report("same_backbone", arguments.threads, **figures, sides=sides)
+
+
+if __name__ == "__main__":
+    main()
