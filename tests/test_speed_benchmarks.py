@@ -1,0 +1,80 @@
+"""Each benchmark of speed runs at a tiny size and prints figures that make sense; no timing."""
+
+import importlib
+import json
+import math
+
+import pytest
+import torch
+from conftest import ROOT
+
+SMALL = ["--model", "ViT-S-32", "--rounds", "1"]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a benchmark in this process and gives what it printed."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")  # and back to what it was
+    threads = torch.get_num_threads()
+
+    def run_benchmark(name: str, *options: str) -> dict:
+        monkeypatch.setattr("sys.argv", [name, *options])
+        importlib.import_module(f"tests.benchmarks.{name}").main()
+        printed = json.loads(capsys.readouterr().out)
+        assert printed["threads"] == 1 and printed["cores"] >= 1
+        return printed
+
+    yield run_benchmark
+    torch.set_num_threads(threads)
+
+
+def check_sides(sides: dict, names: set[str]) -> None:
+    assert set(sides) == names
+    for side in sides.values():
+        assert side["wall_s"] > 0 and side["cpu_s"] >= 0 and len(side["runs_wall_s"]) == 1
+
+
+def test_ranking(run):
+    figures = run("ranking", "--photos", "3", "--width", "8", "--rounds", "1")
+    check_sides(figures["sides"], {"product", "city", "expected score"})
+    assert figures["cities"] > 30_000
+    assert figures["city_over_product"]["wall"] > 0
+
+
+def test_text_index(run):
+    figures = run("text_index", "--captions", "8", *SMALL)
+    for name in ("full captions", "short prompts"):
+        check_sides(figures[name]["sides"], {"open_clip", "geoclip"})
+        assert figures[name]["texts"] == figures[name]["distinct"] == 8
+        assert 0 < figures[name]["largest_difference"] < 1e-5
+
+
+def test_training_step(run):
+    figures = run("training_step", "--batch", "3", *SMALL)
+    check_sides(figures["sides"], {"open_clip", "geoclip"})
+    assert 1 <= figures["distinct_captions"] <= figures["batch"] == 3
+
+
+def test_same_backbone_says_that_the_other_side_is_skipped(run):
+    figures = run("same_backbone", "--photos", "2", "--megapixels", "0.1", *SMALL)
+    check_sides(figures["sides"], {"image tower", "geoclip-gzsl"})
+    assert "skipped" in figures["other"] and "times_faster" not in figures
+
+
+@pytest.mark.slow
+def test_memory_of_gradient_caching(run, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    figures = run("training_step", "--memory", "2", "4", "--chunk", "2", *SMALL)
+    assert all(500 < peak < 20_000 for peak in figures["peak_mb"])
+
+
+@pytest.mark.slow
+def test_locate_slope(run, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    tiny = ["--few", "2", "--many", "4", "--megapixels", "0.1", "--distinct", "2"]
+    figures = run("locate_slope", *tiny, *SMALL)
+    assert set(figures["cpu_s_median"]) == {"slope", "start_up", "encoder", "decode", "ratio"}
+    assert all(map(math.isfinite, figures["cpu_s_median"].values()))
+    assert figures["cpu_s_median"]["encoder"] > 0 and len(figures["ratio_runs"]) == 1
