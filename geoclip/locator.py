@@ -51,6 +51,10 @@ class Embeddings:
         """Which photos were read, (N,) bool."""
         return np.array([status == "ok" for status in self.status], dtype=bool)
 
+    def part(self, rows: slice) -> "Embeddings":
+        """Those of some photos side by side."""
+        return Embeddings(self.paths[rows], self.values[rows], self.status[rows], self.messages)
+
 
 class Locator:
     """Names the places of photos.
