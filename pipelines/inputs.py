@@ -71,7 +71,7 @@ def files_of(name: str) -> list[str]:
     if not is_uri(name):
         return [encode_path(path.absolute()) for path in list_photos([name], wanted)]
     scheme = name.partition("://")[0]
-    files = [f"{scheme}://{file.path.lstrip('/')}" for file in list_files(name)]
+    files = [f"{scheme}://{file.path}" for file in list_files(name)]
     return [file for file in files if os.path.splitext(file)[1].lower() in wanted]  # noqa: PTH122
 
 

@@ -57,9 +57,7 @@ def on_actors(
     """
     cpus = float(ray.cluster_resources().get("CPU", 1))
     photos = ray.data.read_datasource(
-        PhotoSource(parts),
-        override_num_blocks=len(parts),
-        ray_remote_args={"num_cpus": IO_CPUS},
+        PhotoSource(parts), override_num_blocks=len(parts), num_cpus=IO_CPUS
     )
     pool = ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=IN_FLIGHT)
     return photos.map_batches(
@@ -81,7 +79,7 @@ def cpus_an_actor(cpus: float, actors: int) -> float:
     return max((cpus - max(1.5, cpus / 2)) / actors, 0.05)
 
 
-@ray.remote(num_cpus=IO_CPUS, max_calls=1)  # its process, with the encoder in it, ends too
+@ray.remote(num_cpus=IO_CPUS)
 def key_of_images(model: str) -> str:
     """Hash of what an encoder makes of images."""
     return encoder_key(load_model(model))

@@ -63,6 +63,33 @@ def filesystem(name: str) -> tuple[fs.FileSystem, str]:
     return _remote(scheme, rest.split("/")[0]), rest.rstrip("/")
 
 
+class FsspecHandler(fs.FSSpecHandler):
+    """pyarrow's door to fsspec, but that a folder that cannot be listed is an error.
+
+    fsspec's own `find` takes it for an empty one, and photos would be lost without a word.
+    """
+
+    def get_file_info_selector(self, selector: fs.FileSelector) -> list[fs.FileInfo]:
+        """What is in a folder."""
+        folder = selector.base_dir
+        self.fs.invalidate_cache()
+        try:
+            entries = self.fs.ls(folder, detail=True)
+        except FileNotFoundError:
+            if selector.allow_not_found:
+                return []
+            raise
+        infos = []
+        for entry in entries:
+            if entry["name"].strip("/") == folder.strip("/"):  # some list the folder itself too
+                continue
+            infos.append(self._create_file_info(entry["name"], entry))
+            if selector.recursive and entry["type"] == "directory":
+                inner = fs.FileSelector(entry["name"], recursive=True)
+                infos += self.get_file_info_selector(inner)
+        return infos
+
+
 @cache
 def _remote(scheme: str, bucket: str) -> fs.FileSystem:
     """The file system of a bucket, which Ray wraps so that calls that fail in passing are retried.
@@ -73,7 +100,7 @@ def _remote(scheme: str, bucket: str) -> fs.FileSystem:
         system, _ = fs.FileSystem.from_uri(f"{scheme}://{bucket}")
     except ArrowInvalid:
         try:
-            system = fs.PyFileSystem(fs.FSSpecHandler(url_to_fs(f"{scheme}://{bucket}")[0]))
+            system = fs.PyFileSystem(FsspecHandler(url_to_fs(f"{scheme}://{bucket}")[0]))
         except (ValueError, ImportError) as problem:
             raise GeoclipError(
                 f"{scheme}:// cannot be read ({problem}): use a scheme that pyarrow or an "
