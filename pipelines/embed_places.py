@@ -39,7 +39,7 @@ class PlaceEmbedder:
         return {"row": rows, "embedding": embed_rows(self.encoder, self.book, rows)}
 
 
-@ray.remote(num_cpus=0.5, max_calls=1)  # its process, with the encoder in it, ends with the call
+@ray.remote(num_cpus=0.5)
 def key_of_index(model: str, gazetteer: Path | None, wording: CaptionSettings) -> str:
     """Key of the place index that this encoder, gazetteer and wording make."""
     return index_key(load_model(model), read_gazetteer(gazetteer), wording)

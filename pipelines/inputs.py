@@ -38,16 +38,15 @@ def photo_parts(inputs: Sequence[str | Path], workers: int) -> list[Part]:
     parquet: list[str] = []
     shards: list[str] = []
     for name in map(str, inputs):
-        if name.lower().endswith(".csv"):
-            listed += csv_photos(name)
-            continue
-        files = files_of(name)
-        if not files:
+        is_table = name.lower().endswith(".csv")
+        named = csv_photos(name) if is_table else []
+        files = [] if is_table else files_of(name)
+        if not named and not files:
             raise GeoclipError(f"{name} holds no photo, Parquet file or tar shard: name another.")
         parquet += [file for file in files if file.lower().endswith(PARQUET)]
         shards += [file for file in files if file.lower().endswith(TAR)]
         photos = [file for file in files if not file.lower().endswith((PARQUET, TAR))]
-        listed += [Photo(file, file) for file in photos]
+        listed += named or [Photo(file, file) for file in photos]
     _refuse_shared_ids(listed)
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
         groups = [part for parts in pool.map(parquet_parts, parquet) for part in parts]

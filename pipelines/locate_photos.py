@@ -152,8 +152,9 @@ def in_memory(
 ) -> pd.DataFrame:
     """The answers of all parts as one table, in no order."""
     with data_context():
-        located = on_actors(parts, PhotoLocator, arguments, actors, gpus).to_pandas()
-    return located.drop(columns="geometry")
+        blocks = on_actors(parts, PhotoLocator, arguments, actors, gpus).to_arrow_refs()
+    tables = [table.drop("geometry") for table in ray.get(blocks) if table.num_rows]
+    return pa.concat_tables(tables).to_pandas()
 
 
 def locator_arguments(

@@ -93,9 +93,12 @@ class Output:
             return
         system, path = filesystem(self.name)
         with data_context():
-            rows = ray.data.read_parquet(path, filesystem=system, columns=LEDGER, num_cpus=IO_CPUS)
+            rows = ray.data.read_parquet(path, filesystem=system, num_cpus=IO_CPUS)
+            failed = rows.select_columns(LEDGER).filter(
+                expr=col("status") != "ok", num_cpus=IO_CPUS
+            )
             system, path = filesystem(self.ledger)
-            rows.filter(expr=col("status") != "ok", num_cpus=IO_CPUS).write_parquet(
+            failed.write_parquet(
                 path,
                 filesystem=system,
                 mode=SaveMode.OVERWRITE,

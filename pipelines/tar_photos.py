@@ -38,3 +38,5 @@ class TarShard:
                 if member.isfile() and suffix in wanted and (file := tar.extractfile(member)):
                     name = f"{self.name}/{member.name}"
                     yield Photo(name, name, file.read())
+            if system.get_file_info(path).size < tar.offset + tarfile.BLOCKSIZE:
+                raise tarfile.ReadError("it has no end mark")  # tarfile takes that for an end
