@@ -17,7 +17,7 @@ from pipelines.cluster import absolute_model, ray_session
 from pipelines.command_line import run
 from pipelines.inputs import photo_parts
 from pipelines.outputs import Output
-from pipelines.photo_actors import PhotoEmbedder, key_of_images, on_actors
+from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, on_actors
 from pipelines.photo_source import Part
 from pipelines.storage import absolute
 
@@ -56,14 +56,12 @@ class PhotoRows:
         return pa.table(columns, SCHEMA)
 
 
-def embed_photos(
-    out: str, parts: Sequence[Part], model: str, actors: int = 2, gpus: float = 0
-) -> Output:
+def embed_photos(out: str, parts: Sequence[Part], model: str, pool: Pool) -> Output:
     """Embed photos into a folder, going on where a run was stopped."""
     model, output = absolute_model(model), Output(absolute(out))
     output.begin({"model": ray.get(key_of_images.remote(model))})
     with output.resuming():
-        output.write(on_actors(parts, PhotoRows, (model,), actors, gpus), SCHEMA)
+        output.write(on_actors(parts, PhotoRows, (model,), pool), SCHEMA)
     output.write_ledger()
     return output
 
@@ -80,8 +78,9 @@ def main() -> None:
     parser.add_argument("--gpus", type=float, default=0, help="GPUs an actor")
     given = parser.parse_args()
     parts = photo_parts(given.photos, given.actors)
+    pool = Pool(given.actors, given.gpus)
     with ray_session():
-        print(embed_photos(given.out, parts, given.model, given.actors, given.gpus).summary())
+        print(embed_photos(given.out, parts, given.model, pool).summary())
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from pipelines.command_line import run
 from pipelines.embed_places import embed_places
 from pipelines.inputs import frame_photos, photo_parts, table_parts
 from pipelines.outputs import Output, data_context
-from pipelines.photo_actors import PhotoEmbedder, key_of_images, on_actors
+from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, on_actors
 from pipelines.photo_source import Part
 from pipelines.storage import absolute, is_uri, join, local_copy, parent
 from pipelines.write_captions import read_gazetteer
@@ -101,16 +101,14 @@ def locate_photos(
     listed = frame_photos(photos)
     parts = list(table_parts(listed, actors))
     arguments = locator_arguments(model, index, gazetteer, settings, top_k)
-    located = in_memory(parts, arguments, actors, gpus)
+    located = in_memory(parts, arguments, Pool(actors, gpus))
     order = {photo.photo_id: i for i, photo in enumerate(listed)}
     position = located["photo_id"].map(order)
     located = located.assign(position=position).sort_values(["position", "rank"])
     return located.drop(columns="position").reset_index(drop=True)
 
 
-def locate_into(
-    out: str, parts: Sequence[Part], arguments: tuple[Any, ...], actors: int, gpus: float
-) -> Output:
+def locate_into(out: str, parts: Sequence[Part], arguments: tuple[Any, ...], pool: Pool) -> Output:
     """Locate into a folder, going on where a run was stopped; `arguments` are PhotoLocator's."""
     model, index, _, settings, top_k = arguments
     output = Output(absolute(out))
@@ -123,17 +121,15 @@ def locate_into(
         }
     )
     with output.resuming():
-        located = on_actors(parts, PhotoLocator, arguments, actors, gpus)
+        located = on_actors(parts, PhotoLocator, arguments, pool)
         output.write(located, arrow_schema(EXTRA))
     output.write_ledger()
     return output
 
 
-def locate_to_file(
-    out: Path, parts: Sequence[Part], arguments: tuple[Any, ...], actors: int, gpus: float
-) -> str:
+def locate_to_file(out: Path, parts: Sequence[Part], arguments: tuple[Any, ...], pool: Pool) -> str:
     """Locate into one file by its ending, with a ledger beside it; says what was done."""
-    located = in_memory(parts, arguments, actors, gpus).sort_values(["photo_id", "rank"])
+    located = in_memory(parts, arguments, pool).sort_values(["photo_id", "rank"])
     with GuessWriter(out, out.with_name(f".{out.name}-draft"), EXTRA) as writer:
         writer.write(located)
     unread = located[located["status"] != "ok"]
@@ -147,12 +143,10 @@ def locate_to_file(
     return f"{count:,} photos in {out}; {len(entries):,} could not be read{where}."
 
 
-def in_memory(
-    parts: Sequence[Part], arguments: tuple[Any, ...], actors: int, gpus: float
-) -> pd.DataFrame:
+def in_memory(parts: Sequence[Part], arguments: tuple[Any, ...], pool: Pool) -> pd.DataFrame:
     """The answers of all parts as one table, in no order."""
     with data_context():
-        blocks = on_actors(parts, PhotoLocator, arguments, actors, gpus).to_arrow_refs()
+        blocks = on_actors(parts, PhotoLocator, arguments, pool).to_arrow_refs()
     tables = [table.drop("geometry") for table in ray.get(blocks) if table.num_rows]
     return pa.concat_tables(tables).to_pandas()
 
@@ -189,11 +183,12 @@ def main() -> None:
     index = given.index or join(parent(absolute(given.out)), "places")
     with ray_session():
         embed_places(given.model, index, given.gazetteer, actors=given.actors)
+        pool = Pool(given.actors, given.gpus)
         arguments = locator_arguments(given.model, index, given.gazetteer, None, given.top_k)
         if not is_uri(given.out) and given.out.lower().endswith(ENDINGS):
-            print(locate_to_file(Path(given.out), parts, arguments, given.actors, given.gpus))
+            print(locate_to_file(Path(given.out), parts, arguments, pool))
         else:
-            print(locate_into(given.out, parts, arguments, given.actors, given.gpus).summary())
+            print(locate_into(given.out, parts, arguments, pool).summary())
 
 
 if __name__ == "__main__":

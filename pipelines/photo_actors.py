@@ -6,6 +6,7 @@ known and everything else is done. In undisturbed runs no photo takes this way.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,10 +48,17 @@ FETCHERS = 16
 """Threads where photos come over the network: most of them wait."""
 
 
-def on_actors(
-    parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], actors: int, gpus: float
-) -> Dataset:
-    """The photos of `parts` through `actors` actors of a kind; see `outputs.data_context`.
+@dataclass(frozen=True)
+class Pool:
+    """`actors` with `gpus` each and as many threads, by default their share of all CPUs."""
+
+    actors: int = 2
+    gpus: float = 0
+    threads: int | None = None
+
+
+def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], pool: Pool) -> Dataset:
+    """The photos of `parts` through a pool of actors of a kind; see `outputs.data_context`.
 
     An actor is made with `arguments` and the number of threads it may use, and is called with
     blocks (tables of `photo_source.SCHEMA`).
@@ -59,15 +67,15 @@ def on_actors(
     photos = ray.data.read_datasource(
         PhotoSource(parts), override_num_blocks=len(parts), num_cpus=IO_CPUS
     )
-    pool = ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=IN_FLIGHT)
+    actors = max(1, min(pool.actors, len(parts)))
     return photos.map_batches(
         kind,
-        fn_constructor_args=(*arguments, max(1, int(cpus) // actors)),
-        compute=pool,
+        fn_constructor_args=(*arguments, pool.threads or max(1, int(cpus) // actors)),
+        compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=IN_FLIGHT),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=cpus_an_actor(cpus, actors),
-        num_gpus=gpus,
+        num_gpus=pool.gpus,
     )
 
 

@@ -29,7 +29,7 @@ from pipelines.locate_photos import (
     locator_arguments,
 )
 from pipelines.outputs import Output
-from pipelines.photo_actors import LARGEST_BATCH, batch_for, cpus_an_actor, decode_apart
+from pipelines.photo_actors import LARGEST_BATCH, Pool, batch_for, cpus_an_actor, decode_apart
 
 COUNT = 20
 VIEWS = (1, 7, 12)
@@ -80,12 +80,12 @@ def test_a_folder_that_grows(home: Path, wanted: pd.DataFrame, tmp_path: Path) -
     few = home / "few.csv"
     few.write_text("".join(line for line in lines if "square" in line or "path" in line))
     out = str(tmp_path / "out")
-    locate_into(out, photo_parts([few], 1), given(home), 1, 0)
+    locate_into(out, photo_parts([few], 1), given(home), Pool(1))
     assert set(read_rows(tmp_path / "out")["location_id"]) == {"square"}
     assert not (tmp_path / "out-ledger").exists() or not list((tmp_path / "out-ledger").iterdir())
     before = {path.name for path in (tmp_path / "out").iterdir()}
 
-    output = locate_into(out, photo_parts([home / "photos.csv"], 1), given(home), 1, 0)
+    output = locate_into(out, photo_parts([home / "photos.csv"], 1), given(home), Pool(1))
     table = read_rows(tmp_path / "out")
     assert_as_wanted(table, wanted)
     assert before < {path.name for path in (tmp_path / "out").iterdir()}
@@ -97,13 +97,13 @@ def test_a_folder_that_grows(home: Path, wanted: pd.DataFrame, tmp_path: Path) -
     assert "0004.jpg" in ledger["message"][0]
     assert output.summary() == (f"{COUNT} photos in {out}; 1 could not be read ({out}-ledger).")
     with pytest.raises(GeoclipError, match=r"was begun with another top_k: give what"):
-        locate_into(out, photo_parts([few], 1), given(home, top_k=2), 1, 0)
+        locate_into(out, photo_parts([few], 1), given(home, top_k=2), Pool(1))
 
 
 def test_one_file(home: Path, wanted: pd.DataFrame, tmp_path: Path) -> None:
     out = tmp_path / "guesses.csv"
     parts = photo_parts([home / "photos.csv"], 1)
-    said = locate_to_file(out, parts, given(home), 1, 0)
+    said = locate_to_file(out, parts, given(home), Pool(1))
     assert said.startswith(f"{COUNT} photos in {out}; 1 could not be read")
     pd.testing.assert_frame_equal(
         read_guesses(out).reset_index(drop=True), wanted[list(COLUMNS)],
@@ -131,7 +131,7 @@ def test_a_table_in_memory(home: Path, wanted: pd.DataFrame) -> None:
 
 def test_embeddings(home: Path, locator: Locator, tmp_path: Path) -> None:
     parts = photo_parts([home / "photos.csv"], 1)
-    embed_photos(str(tmp_path / "out"), parts, str(home / "model"), actors=1)
+    embed_photos(str(tmp_path / "out"), parts, str(home / "model"), Pool(1))
     table = read_rows(tmp_path / "out")
     assert len(table) == COUNT
     assert table["embedding"].isna().tolist() == [i == 4 for i in range(COUNT)]
