@@ -4,9 +4,10 @@
 
 One worker against a plain process of one thread, and two workers against a plain process of two:
 the same encoder (ViT-B/32 size, random weights), photos and places, the whole way from files to
-rows of guesses; the workers also write theirs. Start-up is left out: a rate is taken between the
-ends of the first and the last blocks, over `--seconds` of work and more. Sides alternate, and the
-order turns round from one round to the next. It needs two cores that do nothing else.
+rows of guesses; the workers also write theirs. Both sides run at once, but take turns: while one
+works the other is stopped (SIGSTOP), so that what else the machine does falls on both. Start-up is
+left out: a rate is taken over the time that a side was not stopped, between the end of its first
+block and that of its last. The quieter the machine, the better.
 """
 
 import argparse
@@ -16,13 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+import psutil
 import torch
 from PIL import Image
 
@@ -36,6 +36,13 @@ FILES = 128
 SIZE = (1600, 1200)
 CHUNK = 1024
 """Photos that the plain process reads without a pause before it ranks them."""
+BLOCK = 64
+"""Photos that a worker reads, ranks and writes at a time."""
+ENOUGH = 100_000
+"""Photos: more than are done."""
+TURN = 20.0
+"""Seconds that a side works before it is the other's turn."""
+WORKER = "MapBatches(PhotoLocator)"
 VIT_B_32 = {
     "embed_dim": 512,
     "vision_cfg": {"image_size": 224, "layers": 12, "width": 768, "patch_size": 32},
@@ -44,7 +51,7 @@ VIT_B_32 = {
     },
 }  # fmt: skip
 Timeline = list[tuple[float, int]]
-"""Times (seconds) at which a number of photos was done in all."""
+"""Times (seconds since 1970) at which so many photos more were done."""
 
 
 def prepare(folder: Path) -> None:
@@ -63,104 +70,126 @@ def prepare(folder: Path) -> None:
     PlaceIndex(vectors.astype(np.float32), "random").save(folder / "places")
 
 
-def paths(folder: Path, count: int) -> list[str]:
-    """`count` photos, the same files over and over."""
-    return [str(folder / "photos" / f"{i % FILES:04}.jpg") for i in range(count)]
+def paths(folder: Path) -> list[str]:
+    """The same photos over and over."""
+    return [str(folder / "photos" / f"{i % FILES:04}.jpg") for i in range(ENOUGH)]
 
 
-def plain(folder: Path, workers: int, count: int) -> Timeline:
-    """A process of `workers` threads without Ray."""
+def plain(folder: Path, workers: int) -> None:
+    """A process of `workers` threads without Ray; notes what is done in a file."""
     keep_freed_memory()
     torch.set_num_threads(workers)
     index, world = PlaceIndex.read(folder / "places"), Gazetteer.default()
     locator = Locator(load_encoder(folder / "model"), index, world)
-    done: Timeline = []
-
-    def note(photos: int) -> None:
-        done.append((time.time(), (done[-1][1] if done else 0) + photos))
-
-    listed = paths(folder, count)
-    for start in range(0, count, CHUNK):
-        embeddings = locator.embed(listed[start : start + CHUNK], note)
-        locator.guesses(embeddings, classes=True)
-    return done
+    listed = paths(folder)
+    with (folder / f"plain{workers}.txt").open("w", buffering=1) as notes:
+        for start in range(0, ENOUGH, CHUNK):
+            chunk = listed[start : start + CHUNK]
+            found = locator.embed(chunk, lambda photos: print(time.time(), photos, file=notes))
+            locator.guesses(found, classes=True)
 
 
-def through_ray(folder: Path, workers: int, count: int) -> Timeline:
-    """`workers` actors on a cluster of two CPUs, one thread each."""
+def through_ray(folder: Path, workers: int) -> None:
+    """`workers` actors on a cluster of two CPUs, one thread each; writes parts of guesses."""
     from pipelines.cluster import ray_session
-    from pipelines.inputs import table_parts
     from pipelines.locate_photos import locate_into, locator_arguments
     from pipelines.photo_actors import Pool
-    from pipelines.photo_source import Photo
+    from pipelines.photo_source import Photo, sliced
 
-    listed = [Photo(f"{i:06}", path) for i, path in enumerate(paths(folder, count))]
-    model, places = str(folder / "model"), folder / "places"
-    with tempfile.TemporaryDirectory(dir=folder) as out, ray_session(cpus=2):
-        arguments = locator_arguments(model, places, None, None, 5)
-        parts = list(table_parts(listed, workers))
-        locate_into(f"{out}/guesses", parts, arguments, Pool(workers, threads=1))
-        files = sorted(Path(out, "guesses").glob("*.parquet"), key=lambda f: f.stat().st_mtime)
-        ranks = [(f.stat().st_mtime, pq.read_table(f, columns=["rank"])["rank"]) for f in files]
-    done: Timeline = []
-    for moment, rank in ranks:
-        photos = int((rank.to_numpy() == 1).sum())
-        done.append((moment, (done[-1][1] if done else 0) + photos))
-    return done
+    listed = [Photo(f"{i:06}", path) for i, path in enumerate(paths(folder))]
+    with ray_session(cpus=2):
+        model, out = str(folder / "model"), str(folder / f"ray{workers}")
+        arguments = locator_arguments(model, folder / "places", None, None, 5)
+        parts = list(sliced(listed, BLOCK))
+        locate_into(out, parts, arguments, Pool(workers, threads=1))
 
 
-def steady_rate(done: Timeline, workers: int) -> dict[str, float]:
-    """Photos a second between the first blocks and the last ones, which may have a core alone."""
-    (begun, before), (ended, after) = done[workers - 1], done[-workers]
-    seconds = ended - begun
-    return {"photos_a_second": round((after - before) / seconds, 2), "seconds": round(seconds, 1)}
+def done_by(side: str, folder: Path, workers: int) -> Timeline:
+    """What a side has done so far."""
+    if side == "plain":
+        notes = folder / f"plain{workers}.txt"
+        lines = notes.read_text().splitlines() if notes.is_file() else []
+        return [(float(line.split()[0]), int(line.split()[1])) for line in lines]
+    parts = sorted((f.stat().st_mtime, f) for f in (folder / f"ray{workers}").glob("*.parquet"))
+    return [(moment, BLOCK) for moment, _ in parts]
 
 
-SIDES: dict[str, Callable[[Path, int, int], Timeline]] = {"plain": plain, "ray": through_ray}
+def processes_of(side: str, process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """What has to stop for a side to stand still: itself, and its workers on the cluster."""
+    own = psutil.Process(process.pid)
+    if side == "plain":
+        return [own]
+    return [own, *(p for p in own.children(recursive=True) if WORKER in " ".join(p.cmdline()))]
 
 
-def measured(side: str, folder: Path, workers: int, count: int) -> dict[str, float]:
-    """A side in a process of its own."""
-    given = ["--side", side, "--folder", str(folder), "--workers", str(workers)]
-    command = [sys.executable, __file__, *given, "--count", str(count)]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(printed.splitlines()[-1])
+def steady(done: Timeline, turns: list[tuple[float, float]]) -> dict[str, float]:
+    """The rate between the ends of the first and the last block within a side's turns."""
+    clock, known = 0.0, []
+    for begun, ended in turns:
+        known += [(clock + at - begun, n) for at, n in done if begun <= at < ended]
+        clock += ended - begun
+    photos = sum(n for _, n in known[1:])
+    seconds = known[-1][0] - known[0][0]
+    rate = round(photos / seconds, 2)
+    return {"photos": photos, "seconds": round(seconds, 1), "photos_a_second": rate}
 
 
-def compare(folder: Path, workers: int, seconds: float, rounds: int) -> dict[str, Any]:
-    """Both sides, alternating, and the median of their ratios."""
-    trial = measured("plain", folder, workers, 256)["photos_a_second"]
-    count = int(1.3 * trial * seconds)
-    results: dict[str, Any] = {"photos": count, "plain": [], "ray": []}
-    for turn in range(rounds):
-        for side in ("plain", "ray") if turn % 2 == 0 else ("ray", "plain"):
-            results[side].append(measured(side, folder, workers, count))
-    rates = [[one["photos_a_second"] for one in results[side]] for side in ("ray", "plain")]
-    results["ratio"] = round(median(ray / alone for ray, alone in zip(*rates, strict=True)), 3)
-    return results
+def compare(folder: Path, workers: int, seconds: float) -> dict[str, Any]:
+    """Both sides in turns of `TURN` seconds until each has had `seconds`."""
+    sides: dict[str, subprocess.Popen[bytes]] = {}
+    turns: dict[str, list[tuple[float, float]]] = {"ray": [], "plain": []}
+    try:
+        for side in turns:
+            given = ["--side", side, "--folder", str(folder), "--workers", str(workers)]
+            sides[side] = subprocess.Popen([sys.executable, __file__, *given])
+            while len(done_by(side, folder, workers)) < 2 * workers:
+                time.sleep(0.2)
+            for process in processes_of(side, sides[side]):
+                process.suspend()
+        while sum(end - begin for begin, end in turns["plain"]) < seconds:
+            for side, process in sides.items():
+                for each in processes_of(side, process):
+                    each.resume()
+                begun = time.time()
+                time.sleep(TURN)
+                turns[side].append((begun, time.time()))
+                for each in processes_of(side, process):
+                    each.suspend()
+    finally:
+        for process in sides.values():
+            end(process)
+    results: dict[str, Any] = {
+        side: steady(done_by(side, folder, workers), turns[side]) for side in turns
+    }
+    rates = [results[side]["photos_a_second"] for side in ("ray", "plain")]
+    return results | {"ratio": round(rates[0] / rates[1], 3)}
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End a side and what it started, stopped or not."""
+    own = psutil.Process(process.pid)
+    for each in [own, *own.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.wait()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=130, help="of steady state for each side")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=130, help="of work for each side")
     parser.add_argument("--only", type=int, help="workers: one comparison instead of both")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=("plain", "ray"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--workers", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
-        timeline = SIDES[given.side](given.folder, given.workers, given.count)
-        print(json.dumps(steady_rate(timeline, given.workers)))
+        (plain if given.side == "plain" else through_ray)(given.folder, given.workers)
         return
     report: dict[str, Any] = {"cores": os.cpu_count()}
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name))
         for workers in [given.only] if given.only else (1, 2):
-            report[f"{workers} worker(s)"] = compare(
-                Path(name), workers, given.seconds, given.rounds
-            )
+            report[f"{workers} worker(s)"] = compare(Path(name), workers, given.seconds)
     print(json.dumps(report, indent=2))
 
 
