@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import ray
 
+from geoclip.known_models import check_model_name
 from pipelines.cluster import absolute_model, ray_session
 from pipelines.command_line import run
 from pipelines.inputs import photo_parts
@@ -77,6 +78,7 @@ def main() -> None:
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--gpus", type=float, default=0, help="GPUs an actor")
     given = parser.parse_args()
+    check_model_name(given.model)
     parts = photo_parts(given.photos, given.actors)
     pool = Pool(given.actors, given.gpus)
     with ray_session():

@@ -27,6 +27,7 @@ from geoclip.folder.table_stream import GuessWriter
 from geoclip.guesses import ENDINGS
 from geoclip.guesses_arrow import arrow_guesses, arrow_schema
 from geoclip.index import PlaceIndex
+from geoclip.known_models import check_model_name
 from geoclip.locator import CLASS_COLUMNS, Embeddings, Locator
 from geoclip.model_settings import ModelSettings
 from geoclip.ranking import RankingSettings
@@ -179,6 +180,7 @@ def main() -> None:
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--gpus", type=float, default=0, help="GPUs an actor")
     given = parser.parse_args()
+    check_model_name(given.model)
     parts = photo_parts(given.photos, given.actors)
     index = given.index or join(parent(absolute(given.out)), "places")
     with ray_session():

@@ -1,5 +1,6 @@
 """Guesses and embeddings by Ray, against the same photos without it."""
 
+import importlib
 import json
 from pathlib import Path
 
@@ -141,6 +142,19 @@ def test_embeddings(home: Path, locator: Locator, tmp_path: Path) -> None:
     assert len(read_rows(tmp_path / "out-ledger")) == 1
     with pytest.raises(GeoclipError, match="begun with another ranking, top_k, places"):
         Output(str(tmp_path / "out")).begin({"ranking": 1, "top_k": 2, "places": 3})
+
+
+@pytest.mark.parametrize("program", ["locate_photos", "embed_photos"])
+def test_bad_arguments_are_found_before_ray_starts(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module(f"pipelines.{program}")
+    monkeypatch.setattr(module, "ray_session", lambda: pytest.fail("Ray was started"))
+    for model, error in (("clip-b-23", "no model or folder"), ("clip-b-32", "holds no photo")):
+        given = ["--photos", str(tmp_path), "--model", model, "--out", str(tmp_path / "out")]
+        monkeypatch.setattr("sys.argv", [program, *given])
+        with pytest.raises(GeoclipError, match=error):
+            module.main()
 
 
 def test_files_of_an_unknown_run(tmp_path: Path) -> None:

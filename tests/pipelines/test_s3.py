@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.dataset
 import pytest
 from inference import write_model, write_photos, write_world
-from s3 import make_bucket, s3_server
+from loopback_s3 import make_bucket, s3_server
 
 from geoclip.encoders import load_encoder
 from geoclip.gazetteer import Gazetteer

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from loopback_s3 import make_bucket, s3_server
 from pyarrow import fs
-from s3 import make_bucket, s3_server
 
 from geoclip.errors import GeoclipError
 from pipelines import storage
