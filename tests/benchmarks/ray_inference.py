@@ -1,6 +1,6 @@
 """Photos a second through Ray beside a plain process: JSON with both sides of each comparison.
 
-    python tests/benchmarks/ray_inference.py --seconds 130
+    python tests/benchmarks/ray_inference.py --seconds 160
 
 One worker against a plain process of one thread, and two workers against a plain process of two:
 the same encoder (ViT-B/32 size, random weights), photos and places, the whole way from files to
@@ -141,7 +141,9 @@ def compare(folder: Path, workers: int, seconds: float) -> dict[str, Any]:
     try:
         for side in turns:
             given = ["--side", side, "--folder", str(folder), "--workers", str(workers)]
-            sides[side] = subprocess.Popen([sys.executable, __file__, *given])
+            sides[side] = subprocess.Popen(
+                [sys.executable, __file__, *given], stdout=subprocess.DEVNULL
+            )
             while len(done_by(side, folder, workers)) < 2 * workers:
                 time.sleep(0.2)
             for process in processes_of(side, sides[side]):
@@ -176,7 +178,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=130, help="of work for each side")
+    parser.add_argument("--seconds", type=float, default=160, help="of work for each side")
     parser.add_argument("--only", type=int, help="workers: one comparison instead of both")
     parser.add_argument("--side", choices=("plain", "ray"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
