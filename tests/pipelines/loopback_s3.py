@@ -1,0 +1,37 @@
+"""An S3-compatible server on this machine's loopback, for tests."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from pyarrow import fs
+
+
+@contextmanager
+def s3_server() -> Iterator[dict[str, str]]:
+    """Run moto's server on a free port; gives the environment in which `s3://` leads there."""
+    pytest.importorskip("moto.server", reason="moto[server] is not installed (extra `test`)")
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+    finally:
+        server.stop()
+
+
+def make_bucket(name: str) -> str:
+    """Make a bucket on the server that the environment leads to; gives its URI."""
+    system, path = fs.FileSystem.from_uri(f"s3://{name}?allow_bucket_creation=true")
+    system.create_dir(path)
+    return f"s3://{name}"

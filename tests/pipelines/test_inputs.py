@@ -1,0 +1,212 @@
+"""Folders, tables, Parquet and shards → rows of views, a location in each."""
+
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from inference import write_photos
+
+from geoclip.errors import GeoclipError
+from pipelines import parquet_photos, photo_source, storage
+from pipelines.inputs import photo_parts
+from pipelines.photo_source import SCHEMA, Photo, PhotoSource, read_blocks, sliced
+from pipelines.storage import write_bytes
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "FIRST_WAIT", 0)
+
+
+def rows_of(*inputs: Path | str) -> list[dict[str, Any]]:
+    """All rows, read as Ray reads them."""
+    tasks = PhotoSource(photo_parts(inputs, 2)).get_read_tasks(1)
+    tables = [table for task in tasks for table in task()]
+    assert all(table.schema == SCHEMA for table in tables)
+    return [row for table in tables for row in table.to_pylist()]
+
+
+def views_of(*inputs: Path | str) -> list[dict[str, Any]]:
+    rows = rows_of(*inputs)
+    assert [row["photo_id"] for row in rows] == [row["views"][0]["photo_id"] for row in rows]
+    return [view for row in rows for view in row["views"]]
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "a" / "b", 40)
+    (tmp_path / "a" / "notes.txt").write_text("no photo")
+    views = views_of(tmp_path / "a")
+    assert [view["path"] for view in views] == [str(photo) for photo in photos]
+    assert [view["photo_id"] for view in views] == [str(photo) for photo in photos]
+    assert {(view["content"], view["problem"]) for view in views} == {(None, None)}
+
+
+def test_a_table(tmp_path: Path) -> None:
+    (tmp_path / "photos.csv").write_text(
+        "path,location_id,lat\na.jpg,x,no number\ns3://bucket/b.jpg,y,\nc.jpg,x,\nd.jpg,,\n"
+    )
+    rows = rows_of(tmp_path / "photos.csv")
+    assert [row["location_id"] for row in rows] == ["x", "y", "d.jpg"]
+    assert [[view["photo_id"] for view in row["views"]] for row in rows] == [
+        ["a.jpg", "c.jpg"], ["s3://bucket/b.jpg"], ["d.jpg"]
+    ]  # fmt: skip
+    assert [view["path"] for row in rows for view in row["views"]] == [
+        str(tmp_path / "a.jpg"),
+        str(tmp_path / "c.jpg"),
+        "s3://bucket/b.jpg",
+        str(tmp_path / "d.jpg"),
+    ]
+
+
+def test_a_table_in_storage() -> None:
+    write_bytes("memory://tables/photos.csv", b"path\nin/a.jpg\n")
+    assert [view["path"] for view in views_of("memory://tables/photos.csv")] == [
+        "memory://tables/in/a.jpg"
+    ]
+    with pytest.raises(GeoclipError, match=r"none.csv cannot be read"):
+        photo_parts(["memory://tables/none.csv"], 1)
+
+
+def test_locations_are_never_cut() -> None:
+    photos = [Photo(f"{i}", f"{i}", location_id=f"{i % 7}") for i in range(100)]
+    parts = list(sliced(photos, 10))
+    assert len(parts) > 3
+    assert sorted(p.photo_id for part in parts for p in part.photos()) == sorted(
+        map(str, range(100))
+    )
+    places = [{photo.location_id for photo in part.photos()} for part in parts]
+    assert sum(map(len, places)) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("name\na.jpg\n", "path"),
+        ("path\n\n", "holds no photo"),
+        ("path,x\n,1\n", "path is empty"),
+        ("path\na.jpg\na.jpg\n", "stands in row 2 already"),
+    ],
+)
+def test_bad_tables(tmp_path: Path, text: str, error: str) -> None:
+    (tmp_path / "photos.csv").write_text(text)
+    with pytest.raises(GeoclipError, match=error):
+        photo_parts([tmp_path / "photos.csv"], 1)
+
+
+def test_two_photos_of_one_id(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "photos.csv").write_text("path\n1.jpg\n")
+    with pytest.raises(GeoclipError, match=r"'1.jpg' is named twice"):
+        photo_parts([tmp_path / "a" / "photos.csv", tmp_path / "b" / "photos.csv"], 1)
+
+
+def test_an_input_that_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no photo")
+    with pytest.raises(GeoclipError, match="holds no photo"):
+        photo_parts([tmp_path], 1)
+    with pytest.raises(GeoclipError, match="holds no photo"):
+        photo_parts(["memory://nothing/here"], 1)
+
+
+def test_parquet_with_bytes(tmp_path: Path) -> None:
+    content = [b"one", None, b"three"]
+    pq.write_table(pa.table({"image": content}), tmp_path / "plain.parquet", row_group_size=2)
+    structs = [{"bytes": b"one", "path": "1.jpg"}, {"bytes": None, "path": None}]
+    table = pa.table({"id": [7, 8], "image": structs, "path": [None, "8.jpg"]})
+    pq.write_table(table, tmp_path / "struct.parquet")
+    name = str(tmp_path / "plain.parquet")
+    views = views_of(tmp_path / "plain.parquet")
+    assert [view["content"] for view in views] == content
+    assert [view["photo_id"] for view in views] == [f"{name}#0-0", f"{name}#0-1", f"{name}#1-0"]
+    assert "neither bytes nor path" in views[1]["problem"]
+    first, second = views_of(tmp_path / "struct.parquet")
+    assert (first["photo_id"], first["content"], first["problem"]) == ("7", b"one", None)
+    assert (second["path"], second["content"]) == (str(tmp_path / "8.jpg"), None)
+
+
+def test_parquet_with_paths_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_photos, "PATHS_A_PART", 10)
+    monkeypatch.setattr(parquet_photos, "ROWS_AT_ONCE", 4)
+    paths = [f"{i}.jpg" for i in range(57)]
+    places = [str(i // 4) for i in range(57)]
+    table = pa.table({"path": paths, "location_id": places, "other": range(57)})
+    pq.write_table(table, tmp_path / "photos.parquet", row_group_size=40)
+    assert len(photo_parts([tmp_path / "photos.parquet"], 1)) == 6
+    rows = rows_of(tmp_path / "photos.parquet")
+    assert [view["photo_id"] for row in rows for view in row["views"]] == paths
+    assert [row["location_id"] for row in rows] == [str(i) for i in range(15)]
+    assert rows[2]["views"][0]["path"] == str(tmp_path / "8.jpg")
+
+
+def test_parquet_without_photos(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "x.parquet")
+    with pytest.raises(GeoclipError, match=r"x.parquet has the columns x: photos need one of"):
+        photo_parts([tmp_path], 1)
+
+
+@pytest.mark.parametrize("cut", [50, 3000])
+def test_a_damaged_parquet_file_is_a_problem_of_its_own(tmp_path: Path, cut: int) -> None:
+    content = [bytes([i]) * 1000 for i in range(8)]
+    options: dict[str, Any] = {"compression": "none", "use_dictionary": False}
+    pq.write_table(pa.table({"bytes": content}), tmp_path / "a.parquet", **options)
+    pq.write_table(pa.table({"bytes": content}), tmp_path / "b.parquet", **options)
+    data = bytearray((tmp_path / "b.parquet").read_bytes())
+    if cut == 50:
+        del data[-cut:]  # no footer
+    else:
+        data[10:cut] = bytes(cut - 10)  # pages that cannot be read
+    (tmp_path / "b.parquet").write_bytes(data)
+    views = views_of(tmp_path)
+    assert [view["content"] for view in views if view["content"]][:8] == content
+    assert "b.parquet': the file is cut off or damaged" in views[-1]["problem"]
+
+
+def tar_of(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_a_shard(tmp_path: Path) -> None:
+    members = {"a.jpg": b"one", "a.json": b"{}", "in/b.PNG": b"two", "c.mp4": b"three"}
+    (tmp_path / "00.tar").write_bytes(tar_of(members))
+    views = views_of(tmp_path / "00.tar")
+    name = f"{tmp_path}/00.tar"
+    assert [(view["photo_id"], view["content"]) for view in views] == [
+        (f"{name}/a.jpg", b"one"), (f"{name}/in/b.PNG", b"two"), (f"{name}/c.mp4", b"three")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", [700, 1800])
+def test_a_shard_that_is_cut_off(tmp_path: Path, cut: int) -> None:
+    data = tar_of({f"{i}.jpg": bytes([i]) * 600 for i in range(4)})
+    (tmp_path / "00.tar").write_bytes(data[:cut])
+    *whole, last = views_of(tmp_path)
+    assert [view["content"] for view in whole] == [bytes([i]) * 600 for i in range(cut // 1536)]
+    assert last["photo_id"] == f"{tmp_path}/00.tar"
+    assert "the shard is cut off or damaged" in last["problem"]
+
+
+def test_a_mixture_of_everything(tmp_path: Path) -> None:
+    write_photos(tmp_path, 3)
+    (tmp_path / "00.tar").write_bytes(tar_of({"a.jpg": b"one"}))
+    pq.write_table(pa.table({"bytes": [b"two"]}), tmp_path / "x.parquet")
+    assert len(views_of(tmp_path)) == 5
+
+
+def test_blocks_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photo_source, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(photo_source, "BLOCK_ROWS", 5)
+    light = photo_source.ListedPhotos([Photo(f"{i}", "x") for i in range(12)])
+    assert [len(table) for table in read_blocks(light)] == [5, 5, 2]
+    heavy = photo_source.ListedPhotos([Photo(f"{i}", "x", bytes(600)) for i in range(5)])
+    assert [len(table) for table in read_blocks(heavy)] == [2, 2, 1]

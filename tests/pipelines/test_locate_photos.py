@@ -1,0 +1,221 @@
+"""Guesses and embeddings by Ray, against the same photos without it."""
+
+import importlib
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import ray
+from inference import read_rows, write_model, write_photos, write_world
+from PIL import Image
+
+from geoclip.encoders import load_encoder
+from geoclip.errors import GeoclipError, PhotoError
+from geoclip.gazetteer import Gazetteer
+from geoclip.guesses import COLUMNS, read_guesses
+from geoclip.index import PlaceIndex
+from geoclip.locator import Locator
+from geoclip.reading import BATCH, read_pictures
+from pipelines.embed_photos import embed_photos
+from pipelines.embed_places import embed_places
+from pipelines.inputs import photo_parts
+from pipelines.locate_photos import (
+    EXTRA,
+    locate_into,
+    locate_photos,
+    locate_to_file,
+    locator_arguments,
+)
+from pipelines.outputs import Output
+from pipelines.photo_actors import LARGEST_BATCH, Pool, batch_for, cpus_an_actor, decode_apart
+
+COUNT = 20
+VIEWS = (1, 7, 12)
+"""The photos that are views of one place."""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, ray_on_two_cpus: None) -> Path:
+    """Photos of which three are views of one place and one is none; model, world and index."""
+    home = tmp_path_factory.mktemp("inference")
+    photos = write_photos(home / "photos", COUNT)
+    photos[4].write_text("no photo")
+    lines = [
+        f"photos/{photo.name},{'square' if i in VIEWS else ''}" for i, photo in enumerate(photos)
+    ]
+    (home / "photos.csv").write_text("\n".join(["path,location_id", *lines]) + "\n")
+    write_model(home / "model")
+    write_world(home / "world.csv")
+    embed_places(str(home / "model"), home / "places", home / "world.csv", actors=1)
+    return home
+
+
+@pytest.fixture(scope="module")
+def locator(home: Path) -> Locator:
+    world = Gazetteer.read(home / "world.csv")
+    return Locator(load_encoder(home / "model"), PlaceIndex.read(home / "places"), world)
+
+
+@pytest.fixture(scope="module")
+def wanted(home: Path, locator: Locator) -> pd.DataFrame:
+    photos = sorted((home / "photos").glob("*.jpg"))
+    groups = ["square" if i in VIEWS else None for i in range(COUNT)]
+    table = locator.guesses(locator.embed(photos), 3, groups, classes=True)
+    return table.assign(photo_id=[f"photos/{Path(path).name}" for path in table["path"]])
+
+
+def given(home: Path, top_k: int = 3) -> tuple:
+    return locator_arguments(str(home / "model"), home / "places", home / "world.csv", None, top_k)
+
+
+def assert_as_wanted(table: pd.DataFrame, wanted: pd.DataFrame) -> None:
+    columns = list(wanted.columns)
+    pd.testing.assert_frame_equal(table[columns], wanted, check_exact=False, rtol=1e-4)
+
+
+def test_a_folder_that_grows(home: Path, wanted: pd.DataFrame, tmp_path: Path) -> None:
+    lines = (home / "photos.csv").read_text().splitlines(keepends=True)
+    few = home / "few.csv"
+    few.write_text("".join(line for line in lines if "square" in line or "path" in line))
+    out = str(tmp_path / "out")
+    locate_into(out, photo_parts([few], 1), given(home), Pool(1))
+    assert set(read_rows(tmp_path / "out")["location_id"]) == {"square"}
+    assert not (tmp_path / "out-ledger").exists() or not list((tmp_path / "out-ledger").iterdir())
+    before = {path.name for path in (tmp_path / "out").iterdir()}
+
+    output = locate_into(out, photo_parts([home / "photos.csv"], 1), given(home), Pool(1))
+    table = read_rows(tmp_path / "out")
+    assert_as_wanted(table, wanted)
+    assert before < {path.name for path in (tmp_path / "out").iterdir()}
+    assert list(table.columns) == [*COLUMNS, *EXTRA, "geometry"]
+    points = gpd.read_parquet(tmp_path / "out")
+    assert str(points.crs) == "EPSG:4326" or points.crs.to_epsg() == 4326
+    ledger = read_rows(tmp_path / "out-ledger")
+    assert ledger[["photo_id", "status"]].values.tolist() == [["photos/0004.jpg", "not a photo"]]
+    assert "0004.jpg" in ledger["message"][0]
+    assert output.summary() == (f"{COUNT} photos in {out}; 1 could not be read ({out}-ledger).")
+    with pytest.raises(GeoclipError, match=r"was begun with another top_k: give what"):
+        locate_into(out, photo_parts([few], 1), given(home, top_k=2), Pool(1))
+
+
+def test_one_file(home: Path, wanted: pd.DataFrame, tmp_path: Path) -> None:
+    out = tmp_path / "guesses.csv"
+    parts = photo_parts([home / "photos.csv"], 1)
+    said = locate_to_file(out, parts, given(home), Pool(1))
+    assert said.startswith(f"{COUNT} photos in {out}; 1 could not be read")
+    pd.testing.assert_frame_equal(
+        read_guesses(out).reset_index(drop=True), wanted[list(COLUMNS)],
+        check_exact=False, rtol=1e-4,
+    )  # fmt: skip
+    assert pd.read_csv(out)["photo_id"].tolist() == wanted["photo_id"].tolist()
+    assert "not a photo" in (tmp_path / "guesses-ledger.csv").read_text()
+
+
+def test_a_table_in_memory(home: Path, wanted: pd.DataFrame) -> None:
+    names = [f"photos/{i:04}.jpg" for i in reversed(range(COUNT))]
+    square = [f"photos/{i:04}.jpg" for i in VIEWS]
+    photos = pd.DataFrame(
+        {
+            "photo_id": names,
+            "path": [str(home / name) for name in names],
+            "location_id": ["square" if name in square else name for name in names],
+        }
+    )
+    arguments = (str(home / "model"), home / "places", home / "world.csv")
+    table = locate_photos(photos, *arguments, top_k=3, actors=1)
+    assert list(dict.fromkeys(table["photo_id"])) == names
+    assert_as_wanted(table.sort_values(["photo_id", "rank"], ignore_index=True), wanted)
+
+
+def test_embeddings(home: Path, locator: Locator, tmp_path: Path) -> None:
+    parts = photo_parts([home / "photos.csv"], 1)
+    embed_photos(str(tmp_path / "out"), parts, str(home / "model"), Pool(1))
+    table = read_rows(tmp_path / "out")
+    assert len(table) == COUNT
+    assert table["embedding"].isna().tolist() == [i == 4 for i in range(COUNT)]
+    known = table[table["status"] == "ok"]
+    embedded = locator.embed(known["path"].tolist())
+    np.testing.assert_allclose(np.stack(known["embedding"].tolist()), embedded.values, atol=1e-5)
+    assert len(read_rows(tmp_path / "out-ledger")) == 1
+    with pytest.raises(GeoclipError, match="begun with another ranking, top_k, places"):
+        Output(str(tmp_path / "out")).begin({"ranking": 1, "top_k": 2, "places": 3})
+
+
+@pytest.mark.parametrize("program", ["locate_photos", "embed_photos"])
+def test_bad_arguments_are_found_before_ray_starts(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module(f"pipelines.{program}")
+    monkeypatch.setattr(module, "ray_session", lambda: pytest.fail("Ray was started"))
+    for model, error in (("clip-b-23", "no model or folder"), ("clip-b-32", "holds no photo")):
+        given = ["--photos", str(tmp_path), "--model", model, "--out", str(tmp_path / "out")]
+        monkeypatch.setattr("sys.argv", [program, *given])
+        with pytest.raises(GeoclipError, match=error):
+            module.main()
+
+
+def test_files_of_an_unknown_run(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x.parquet").touch()
+    with pytest.raises(GeoclipError, match="does not say of which run: name another --out"):
+        Output(str(tmp_path / "out")).begin({})
+
+
+def test_what_is_noted_of_a_run(tmp_path: Path) -> None:
+    output = Output(str(tmp_path / "out"))
+    output.begin({"temperatures": (1.0, 2.0)})
+    output.begin({"temperatures": (1.0, 2.0)})
+    noted = json.loads((tmp_path / "out-checkpoint" / "run.json").read_text())
+    assert noted == {"temperatures": [1.0, 2.0]}
+
+
+def test_decoding_apart(home: Path) -> None:
+    photo = home / "photos" / "0000.jpg"
+    (apart,) = decode_apart(photo, None, 4, 16)
+    (here,) = read_pictures(photo, None, 4, 16)
+    assert np.array_equal(np.asarray(apart), np.asarray(here))
+    for content, status in ((b"", "empty"), (b"text", "not a photo")):
+        with pytest.raises(PhotoError) as caught:
+            decode_apart("s3://bucket/a.jpg", content, 4, 16)
+        assert caught.value.status == status
+        assert "s3://bucket/a.jpg" in str(caught.value)
+
+
+def test_a_restarted_actor_decodes_apart(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines import photo_actors
+
+    apart = []
+
+    def noting(*arguments: object) -> list[Image.Image]:
+        apart.append(arguments)
+        return read_pictures(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(photo_actors, "decode_apart", noting)
+    path = str(home / "photos" / "0000.jpg")
+    view = {"photo_id": "a", "path": path, "content": None, "problem": None}
+    fresh = photo_actors.PhotoEmbedder(str(home / "model"), 1)
+    fresh.embed([view])
+    assert apart == []
+    monkeypatch.setattr(photo_actors, "_was_restarted", lambda: True)
+    embedder = photo_actors.PhotoEmbedder(str(home / "model"), 1)
+    for _ in range(photo_actors.CALLS_APART + 3):
+        embedder.embed([view])
+    assert len(apart) == photo_actors.CALLS_APART
+
+
+def test_room_beside_the_actors(ray_on_two_cpus: None) -> None:
+    assert ray.cluster_resources()["CPU"] == 2
+    for cpus, actors in ((2, 1), (2, 2), (3, 2), (4, 2), (16, 1), (1600, 200)):
+        assert cpus - actors * cpus_an_actor(cpus, actors) >= 1.5 - 1e-9
+    assert cpus_an_actor(1600, 100) == 8
+
+
+@pytest.mark.parametrize(
+    ("free", "each", "photos"),
+    [(0, 1e6, BATCH), (1e9, 1e6, 480), (8e10, 1e6, LARGEST_BATCH), (1e9, 0, LARGEST_BATCH)],
+)
+def test_batches_fit_the_memory(free: float, each: float, photos: int) -> None:
+    assert batch_for(free, each) == photos

@@ -1,0 +1,176 @@
+"""Names, file systems, retries, copies: local, in memory, and on a real S3-compatible server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+from loopback_s3 import make_bucket, s3_server
+from pyarrow import fs
+
+from geoclip.errors import GeoclipError
+from pipelines import storage
+from pipelines.storage import (
+    FsspecHandler,
+    absolute,
+    attempted,
+    exists,
+    filesystem,
+    join,
+    list_files,
+    local_copy,
+    parent,
+    read_bytes,
+    resumed,
+    store_folder,
+    write_bytes,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "FIRST_WAIT", 0)
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket as a URI."""
+    with s3_server() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        storage._remote.cache_clear()
+        yield make_bucket("photos")
+    storage._remote.cache_clear()
+
+
+def test_names() -> None:
+    assert absolute("s3://b/x") == "s3://b/x"
+    assert absolute("x") == str(Path.cwd() / "x")
+    assert join("s3://b/x/", "y.jpg") == "s3://b/x/y.jpg"
+    assert join("/a", "y.jpg") == "/a/y.jpg"
+    assert join("/a", "/c/y.jpg") == "/c/y.jpg"
+    assert join("s3://b", "gs://c/y.jpg") == "gs://c/y.jpg"
+    assert parent("s3://b/x/out/") == "s3://b/x"
+    assert parent("/a/b") == "/a"
+
+
+def test_an_unknown_scheme() -> None:
+    with pytest.raises(GeoclipError, match="nowhere:// cannot be read"):
+        filesystem("nowhere://bucket/x")
+
+
+def test_what_may_pass_is_tried_again() -> None:
+    failures = iter([OSError("reset"), OSError("reset")])
+
+    def call() -> str:
+        for failure in failures:
+            raise failure
+        return "content"
+
+    assert attempted(call) == "content"
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [(FileNotFoundError, 1), (PermissionError, 1), (OSError, storage.ATTEMPTS), (ValueError, 1)],
+)
+def test_what_does_not_pass_is_raised(error: type[Exception], calls: int) -> None:
+    made = []
+
+    def call() -> None:
+        made.append(1)
+        raise error
+
+    with pytest.raises(error):
+        attempted(call)
+    assert len(made) == calls
+
+
+def test_a_stream_goes_on_where_it_broke() -> None:
+    broken = iter([2, 5])
+
+    def start() -> Iterator[int]:
+        until = next(broken, 99)
+        for number in range(7):
+            if number == until:
+                raise OSError("reset")
+            yield number
+
+    assert list(resumed(start)) == list(range(7))
+
+
+def test_a_stream_that_stays_broken_is_an_error() -> None:
+    def start() -> Iterator[int]:
+        yield 1
+        raise OSError("reset")
+
+    items = []
+    with pytest.raises(OSError, match="reset"):
+        items += resumed(start)
+    with pytest.raises(FileNotFoundError):
+        list(resumed(lambda: (_ for _ in ()).throw(FileNotFoundError())))
+
+
+def test_memory() -> None:
+    write_bytes("memory://tests/a/b.txt", b"content")
+    assert read_bytes("memory://tests/a/b.txt") == b"content"
+    assert [Path(file.path).name for file in list_files("memory://tests")] == ["b.txt"]
+    assert list_files("memory://tests/none") == []
+    assert exists("memory://tests/a")
+    assert not exists("memory://tests/c")
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a.jpg").touch()
+    local = fsspec.filesystem("file", skip_instance_cache=True)
+    ls = local.ls
+
+    def failing(path: str, **options: object) -> object:
+        if path.endswith("inner"):
+            raise OSError("reset")
+        return ls(path, **options)
+
+    selector = fs.FileSelector(str(tmp_path), recursive=True)
+    whole = fs.PyFileSystem(FsspecHandler(local)).get_file_info(selector)
+    assert [info.base_name for info in whole] == ["inner", "a.jpg"]
+    monkeypatch.setattr(local, "ls", failing)
+    assert len(fs.PyFileSystem(fs.FSSpecHandler(local)).get_file_info(selector)) == 1
+    with pytest.raises(OSError, match="reset"):
+        fs.PyFileSystem(FsspecHandler(local)).get_file_info(selector)
+
+
+def test_s3(s3: str, tmp_path: Path) -> None:
+    write_bytes(f"{s3}/run/a.jpg", b"one")
+    write_bytes(f"{s3}/run/deep/b.jpg", b"two")
+    assert read_bytes(f"{s3}/run/deep/b.jpg") == b"two"
+    assert [file.path for file in list_files(f"{s3}/run")] == [
+        "photos/run/a.jpg",
+        "photos/run/deep/b.jpg",
+    ]
+    assert [file.path for file in list_files(f"{s3}/run/a.jpg")] == ["photos/run/a.jpg"]
+    with pytest.raises(FileNotFoundError):
+        read_bytes(f"{s3}/run/none.jpg")
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "x.npy").write_bytes(b"three")
+    store_folder(tmp_path / "index", f"{s3}/places")
+    assert read_bytes(f"{s3}/places/x.npy") == b"three"
+
+
+def test_a_copy_is_made_once_and_anew_after_a_change(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(GeoclipError, match="holds no file"):
+        local_copy(f"{s3}/model")
+    write_bytes(f"{s3}/model/inner/weights", b"one")
+    first = local_copy(f"{s3}/model")
+    made = (first / "inner" / "weights").stat()
+    assert local_copy(f"{s3}/model") == first
+    assert (first / "inner" / "weights").stat() == made
+    write_bytes(f"{s3}/model/inner/weights", b"other")
+    assert (local_copy(f"{s3}/model") / "inner" / "weights").read_bytes() == b"other"
+    assert len(list(next(tmp_path.glob("geoclip-*")).iterdir())) == 2
+    assert local_copy(tmp_path) == tmp_path
