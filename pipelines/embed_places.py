@@ -15,8 +15,9 @@ import ray
 from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.encoders import load_encoder
 from geoclip.index import PlaceIndex, embed_rows, index_key
+from geoclip.known_models import check_model_name
 from geoclip.memory import keep_freed_memory
-from pipelines.cluster import absolute_model, ray_session
+from pipelines.cluster import absolute_model, lasting, ray_session
 from pipelines.command_line import run
 from pipelines.write_captions import read_gazetteer
 
@@ -86,8 +87,11 @@ def main() -> None:
     parser.add_argument("--gazetteer", type=Path)
     parser.add_argument("--actors", type=int, default=2)
     arguments = parser.parse_args()
+    check_model_name(arguments.model)
+    read_gazetteer(arguments.gazetteer)
+    out = lasting(arguments.out)
     with ray_session():
-        embed_places(arguments.model, arguments.out, arguments.gazetteer, actors=arguments.actors)
+        embed_places(arguments.model, out, arguments.gazetteer, actors=arguments.actors)
 
 
 if __name__ == "__main__":

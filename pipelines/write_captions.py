@@ -18,7 +18,7 @@ from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.gazetteer import Gazetteer
 from geoclip.photo_table import read_photo_table
 from geoclip.training.labelled import label_photos, split_photos
-from pipelines.cluster import ray_session
+from pipelines.cluster import lasting, ray_session
 from pipelines.command_line import run
 
 BATCH = 4096
@@ -45,23 +45,26 @@ def read_gazetteer(path: Path | None) -> Gazetteer:
 
 
 def write_captions(
-    photo_tables: list[Path],
+    photos: pd.DataFrame,
     out: Path,
     gazetteer: Path | None = None,
     settings: CaptionSettings | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Write the captions of the photos to a Parquet file and return its table."""
+    """Write the captions of the photos of `read_photo_table` to Parquet and return their table."""
     gazetteer = gazetteer and gazetteer.absolute()
-    photos = ray.data.from_pandas(read_photo_table(photo_tables))
-    captioned = photos.map_batches(
-        Captioner,
-        fn_constructor_args=(gazetteer, settings or CaptionSettings(), seed),
-        compute=ray.data.ActorPoolStrategy(size=1),
-        batch_size=BATCH,
-        batch_format="pandas",
-        num_cpus=0.5,
-    ).to_pandas()
+    captioned = (
+        ray.data.from_pandas(photos)
+        .map_batches(
+            Captioner,
+            fn_constructor_args=(gazetteer, settings or CaptionSettings(), seed),
+            compute=ray.data.ActorPoolStrategy(size=1),
+            batch_size=BATCH,
+            batch_format="pandas",
+            num_cpus=0.5,
+        )
+        .to_pandas()
+    )
     table, missing = split_photos(captioned, seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     if len(missing):
@@ -79,8 +82,10 @@ def main() -> None:
     parser.add_argument("--gazetteer", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    photos, out = read_photo_table(arguments.photos), lasting(arguments.out)
+    read_gazetteer(arguments.gazetteer)
     with ray_session():
-        write_captions(arguments.photos, arguments.out, arguments.gazetteer, seed=arguments.seed)
+        write_captions(photos, out, arguments.gazetteer, seed=arguments.seed)
 
 
 if __name__ == "__main__":
