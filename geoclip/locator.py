@@ -19,7 +19,14 @@ from geoclip.index import PlaceIndex
 from geoclip.model_settings import ModelSettings
 from geoclip.paths import encode_path
 from geoclip.ranking import Ranking, RankingSettings, Scores, rank
-from geoclip.reading import BATCH, PhotoReader, Reading, in_batches, read_batches
+from geoclip.reading import (
+    BATCH,
+    PhotoReader,
+    Reading,
+    encode_readings,
+    in_batches,
+    read_batches,
+)
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -43,6 +50,10 @@ class Embeddings:
     def ok(self) -> np.ndarray:
         """Which photos were read, (N,) bool."""
         return np.array([status == "ok" for status in self.status], dtype=bool)
+
+    def part(self, rows: slice) -> "Embeddings":
+        """Those of some photos side by side."""
+        return Embeddings(self.paths[rows], self.values[rows], self.status[rows], self.messages)
 
 
 class Locator:
@@ -134,16 +145,7 @@ class Locator:
 
     def encode(self, readings: Sequence[Reading]) -> list[np.ndarray | None]:
         """Embeddings (d,) of what was read, a video's the mean of its frames; None without one."""
-        pixels = [reading.pixels for reading in readings if reading.pixels is not None]
-        if not pixels:
-            return [None] * len(readings)
-        with torch.inference_mode():
-            self.encoder.model.eval()
-            features = self.encoder.image_features(torch.cat(pixels).to(self.encoder.device))
-        values = features.float().cpu().numpy()
-        parts = np.split(values, np.cumsum([len(frames) for frames in pixels])[:-1])
-        means = iter(part[0] if len(part) == 1 else _unit_mean(part) for part in parts)
-        return [None if reading.pixels is None else next(means) for reading in readings]
+        return encode_readings(self.encoder, readings)
 
     def rank(self, values: np.ndarray, top_k: int = 5) -> Ranking:
         """Rank the cities for embeddings (N, d), a block of photos at a time."""
@@ -236,8 +238,3 @@ def group_mean(values: np.ndarray, groups: Sequence[object]) -> np.ndarray:
     np.add.at(sums, codes, values)
     means = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return means[codes]
-
-
-def _unit_mean(values: np.ndarray) -> np.ndarray:
-    mean = values.mean(axis=0)
-    return mean / np.linalg.norm(mean)

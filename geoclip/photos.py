@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from types import TracebackType
 from typing import BinaryIO, NoReturn
 
@@ -38,34 +39,40 @@ _UPRIGHT = {
 _ORIENTATION_TAG = 0x0112
 
 
-def read_photo(path: str | os.PathLike[str], short_side: int | None = None) -> Image.Image:
+def read_photo(
+    path: str | os.PathLike[str], short_side: int | None = None, content: bytes | None = None
+) -> Image.Image:
     """Read a photo as an upright RGB image; of several frames the first.
 
     With `short_side` (pixels) a JPEG may be decoded at a half, a quarter or an eighth of its size,
     the smallest of these whose short side is still at least `short_side`. Transparency is laid on
-    white and 16-bit values are scaled to 8. The file is opened for reading only.
+    white and 16-bit values are scaled to 8. The file is opened for reading only; with `content`
+    (the bytes of a photo kept elsewhere) `path` is only its name.
 
     Raises PhotoError; its `status` is one of `STATUSES` other than "ok".
     """
-    with open_photo(path) as image:
+    with open_photo(path, content) as image:
         return _decode(image, os.fspath(path), short_side)
 
 
 @contextmanager
-def open_photo(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+def open_photo(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
     """Open a photo for its header, size and EXIF: its pixels are not decoded yet.
 
     Raises PhotoError as `read_photo` does; the file is closed when the context ends.
     """
     name = os.fspath(path)
-    if check_file(name).st_size > MAX_BYTES:
+    size = check_file(name).st_size if content is None else len(content)
+    if size > MAX_BYTES:
         refuse(name, f"the file is larger than {MAX_BYTES // 10**9} GB; shrink it", "too large")
-    with open_file(name) as file, _QUIET_PILLOW, _read_header(file, name) as image:
+    with open_file(name, content) as file, _QUIET_PILLOW, _read_header(file, name) as image:
         yield image
 
 
-def open_file(name: str) -> BinaryIO:
-    """Open a file for reading; raises PhotoError where the system refuses."""
+def open_file(name: str, content: bytes | None = None) -> BinaryIO:
+    """Open a file, or its content, for reading; raises PhotoError where the system refuses."""
+    if content is not None:
+        return BytesIO(content) if content else _refuse_empty(name)
     try:
         return open(name, "rb")  # noqa: PTH123  (names may hold any bytes)
     except OSError as problem:
@@ -83,7 +90,7 @@ def check_file(name: str) -> os.stat_result:
     if not stat.S_ISREG(info.st_mode):
         refuse(name, "not a regular file; name a photo", "not a photo")
     if info.st_size == 0:
-        refuse(name, "the file is empty; copy it again from its source", "empty")
+        _refuse_empty(name)
     return info
 
 
@@ -91,6 +98,10 @@ def refuse(name: str, problem: str, status: str) -> NoReturn:
     """Raise PhotoError in the words that all unreadable files share."""
     printable = name.encode("utf-8", "backslashreplace").decode()
     raise PhotoError(f"{printable!r}: {problem}.", status)
+
+
+def _refuse_empty(name: str) -> NoReturn:
+    refuse(name, "the file is empty; copy it again from its source", "empty")
 
 
 def _refuse_os_error(name: str, problem: OSError | ValueError) -> NoReturn:

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -23,6 +25,7 @@ FRAMES = 4
 UNJUDGED = NoEvidence(0.0, "")
 
 PhotoPath = str | Path
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,23 @@ class Reading:
     finding: NoEvidence = UNJUDGED
 
 
+def read_pictures(
+    file: PhotoPath, content: bytes | None, frames: int, short_side: int
+) -> list[Image.Image]:
+    """The picture of a photo, or `frames` of a video; raises PhotoError.
+
+    `content` and `short_side` are as for `read_photo`.
+    """
+    if is_video(file):
+        return read_frames(file, frames, short_side, content)
+    return [read_photo(file, short_side, content)]
+
+
 class PhotoReader:
     """Reads one file: its pixels and, if wanted, its capture and whether it shows a place.
 
     With `trust_gps` a photo of trustworthy GPS is not decoded. `check` judges pictures by their
-    pixels. Safe to call from several threads.
+    pixels. `decode` stands in for `read_pictures`. Safe to call from several threads.
     """
 
     def __init__(
@@ -53,32 +68,31 @@ class PhotoReader:
         trust_gps: bool = False,
         check: EvidenceCheck | None = None,
         frames: int = FRAMES,
+        decode: Callable[[PhotoPath, bytes | None, int, int], list[Image.Image]] = read_pictures,
     ) -> None:
         self.encoder = encoder
         self.captures = captures
         self.trust_gps = trust_gps
         self.check = check
         self.frames = frames
+        self.decode = decode
 
-    def __call__(self, path: PhotoPath) -> Reading:
-        """Read a file; a file that cannot be read is a `Reading` with its problem."""
+    def __call__(self, path: PhotoPath, content: bytes | None = None) -> Reading:
+        """Read a file; a file that cannot be read is a `Reading` with its problem.
+
+        With `content` (its bytes) `path` is only a name, and there is no capture.
+        """
         # A text may come from a table, where a name that is not UTF-8 stands encoded.
-        file = decode_path(path) if isinstance(path, str) else path
-        capture = read_capture(file) if self.captures else NOTHING
+        file = decode_path(path) if isinstance(path, str) and content is None else path
+        capture = read_capture(file) if self.captures and content is None else NOTHING
         if self.trust_gps and capture.gps is not None and capture.gps.trustworthy:
             return Reading(None, None, capture)
         try:
-            pictures = self._pictures(file)
+            pictures = self.decode(file, content, self.frames, self.encoder.image_size)
             pixels = torch.stack([self.encoder.preprocess(picture) for picture in pictures])
         except PhotoError as problem:
             return Reading(None, problem, capture)
         return Reading(pixels, None, capture, self._finding(pictures))
-
-    def _pictures(self, file: Path) -> list[Image.Image]:
-        side = self.encoder.image_size
-        if is_video(file):
-            return read_frames(file, self.frames, short_side=side)
-        return [read_photo(file, short_side=side)]
 
     def _finding(self, pictures: list[Image.Image]) -> NoEvidence:
         """One frame that shows a place is enough."""
@@ -89,11 +103,11 @@ class PhotoReader:
 
 
 def read_batches(
-    batches: Iterable[Sequence[PhotoPath]],
-    read: Callable[[PhotoPath], Reading],
+    batches: Iterable[Sequence[Item]],
+    read: Callable[[Item], Reading],
     threads: int = 2,
 ) -> Iterator[list[Reading]]:
-    """Yield the readings of each batch of paths, in order.
+    """Yield the readings of each batch of paths, or of what else `read` takes, in order.
 
     The next batch is decoded by `threads` threads while the caller works on the last one.
     """
@@ -108,8 +122,27 @@ def read_batches(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def in_batches(paths: Iterable[PhotoPath], size: int = BATCH) -> Iterator[list[PhotoPath]]:
-    """Cut paths into batches of `size`; the last may be smaller."""
-    remaining = iter(paths)
+def in_batches(items: Iterable[Item], size: int = BATCH) -> Iterator[list[Item]]:
+    """Cut items into batches of `size`; the last may be smaller."""
+    remaining = iter(items)
     while batch := list(islice(remaining, size)):
         yield batch
+
+
+@torch.inference_mode()
+def encode_readings(encoder: Encoder, readings: Sequence[Reading]) -> list[np.ndarray | None]:
+    """Embeddings (d,) of what was read, a video's the mean of its frames; None without one."""
+    pixels = [reading.pixels for reading in readings if reading.pixels is not None]
+    if not pixels:
+        return [None] * len(readings)
+    encoder.model.eval()
+    features = encoder.image_features(torch.cat(pixels).to(encoder.device))
+    values = features.float().cpu().numpy()
+    parts = np.split(values, np.cumsum([len(frames) for frames in pixels])[:-1])
+    means = iter(part[0] if len(part) == 1 else _unit_mean(part) for part in parts)
+    return [None if reading.pixels is None else next(means) for reading in readings]
+
+
+def _unit_mean(values: np.ndarray) -> np.ndarray:
+    mean = values.mean(axis=0)
+    return mean / np.linalg.norm(mean)

@@ -41,19 +41,22 @@ def is_video(path: str | os.PathLike[str]) -> bool:
 
 
 def read_frames(
-    path: str | os.PathLike[str], count: int = 4, short_side: int | None = None
+    path: str | os.PathLike[str],
+    count: int = 4,
+    short_side: int | None = None,
+    content: bytes | None = None,
 ) -> list[Image.Image]:
     """Up to `count` upright RGB frames at even distances over a video, in order of time.
 
     Where it can, a frame is the key frame before its moment, which is cheap to reach. With
     `short_side` (pixels) larger frames are scaled down to it. A clip of fewer frames gives fewer;
-    damage in the middle costs only the frames there. Raises PhotoError with the statuses of
-    `read_photo`, and GeoclipError where `count` is below 1.
+    damage in the middle costs only the frames there. `content` is as for `read_photo`. Raises
+    PhotoError with the statuses of `read_photo`, and GeoclipError where `count` is below 1.
     """
     if count < 1:
         raise GeoclipError(f"{count} frames of a video were asked for; ask for 1 or more.")
     name = os.fspath(path)
-    with _open(name) as container:
+    with _open(name, content) as container:
         stream = _video_stream(container, name)
         frames = [_upright_rgb(frame, short_side) for frame in _sparse(container, stream, count)]
     if not frames:
@@ -70,14 +73,15 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _open(name: str) -> "Iterator[InputContainer]":
+def _open(name: str, content: bytes | None = None) -> "Iterator[InputContainer]":
     """Open a video without following anything it refers to; errors become PhotoError."""
     import av  # noqa: PLC0415
 
-    check_file(name)
+    if content is None:
+        check_file(name)
     rules = {"format_whitelist": _FORMATS, "protocol_whitelist": ""}
     recognised = True
-    with open_file(name) as file:
+    with open_file(name, content) as file:
         try:
             recognised = file.read(12)[4:8] == b"ftyp"
             file.seek(0)

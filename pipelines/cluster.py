@@ -13,6 +13,7 @@ from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
 from geoclip.errors import GeoclipError
 from geoclip.name_guard import check_checkout
+from pipelines.storage import is_uri
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCAL_OBJECT_STORE = 256 * 1024 * 1024
@@ -71,15 +72,13 @@ def _job_brought_code() -> bool:
     return bool(job.get("runtime_env", {}).get("working_dir"))
 
 
-def lasting(path: Path) -> Path:
-    """A path for results, absolute; GeoclipError where Ray would delete it with a job's files."""
-    path = path.absolute()
-    if _job_brought_code() and path.is_relative_to(ROOT):
+def check_lasting(out: str | Path) -> None:
+    """Raise GeoclipError where Ray would delete results together with a job's files."""
+    if _job_brought_code() and not is_uri(out) and Path(out).absolute().is_relative_to(ROOT):
         raise GeoclipError(
-            f"{path} lies in the job's copy of the checkout, which Ray deletes after the job; "
-            "give an absolute path on storage that all nodes share."
+            f"{out} lies in the job's copy of the checkout, which Ray deletes after the job; "
+            "give an absolute path or a URI of storage that all nodes share."
         )
-    return path
 
 
 def absolute_model(name: str) -> str:

@@ -7,18 +7,20 @@ the place index that `locate_photos` and `geoclip locate` read.
 """
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import ray
 
 from geoclip.captions import CaptionBook, CaptionSettings
-from geoclip.encoders import load_encoder
-from geoclip.index import PlaceIndex, embed_rows, index_key
+from geoclip.index import ABOUT_FILE, PlaceIndex, embed_rows, index_key
 from geoclip.known_models import check_model_name
 from geoclip.memory import keep_freed_memory
-from pipelines.cluster import absolute_model, lasting, ray_session
+from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import run
+from pipelines.photo_actors import load_model
+from pipelines.storage import absolute, exists, is_uri, join, local_copy, store_folder
 from pipelines.write_captions import read_gazetteer
 
 BATCH = 2048
@@ -29,7 +31,7 @@ class PlaceEmbedder:
 
     def __init__(self, model: str, gazetteer: Path | None, wording: CaptionSettings) -> None:
         keep_freed_memory()
-        self.encoder = load_encoder(model)
+        self.encoder = load_model(model)
         self.book = CaptionBook(read_gazetteer(gazetteer), wording)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -41,24 +43,30 @@ class PlaceEmbedder:
 @ray.remote(num_cpus=0.5, max_calls=1)  # its process, with the encoder in it, ends with the call
 def key_of_index(model: str, gazetteer: Path | None, wording: CaptionSettings) -> str:
     """Key of the place index that this encoder, gazetteer and wording make."""
-    return index_key(load_encoder(model), read_gazetteer(gazetteer), wording)
+    return index_key(load_model(model), read_gazetteer(gazetteer), wording)
 
 
 def embed_places(
     model: str,
-    out: Path,
+    out: Path | str,
     gazetteer: Path | None = None,
     wording: CaptionSettings | None = None,
     actors: int = 2,
 ) -> PlaceIndex:
-    """Write the place index of an encoder and return it; it is kept if it is there already."""
+    """Write the place index of an encoder and return it; it is kept if it is there already.
+
+    `out` is a folder or a URI.
+    """
+    folder = absolute(out)
     model, wording = absolute_model(model), wording or CaptionSettings()
     gazetteer = gazetteer and gazetteer.absolute()
     places = read_gazetteer(gazetteer)
     key = ray.get(key_of_index.remote(model, gazetteer, wording))
-    if (out / "index.json").is_file() and PlaceIndex.read(out).key == key:
-        print(f"Place index in {out} is up to date.")
-        return PlaceIndex.read(out)
+    if exists(join(folder, ABOUT_FILE)):
+        index = PlaceIndex.read(local_copy(folder))
+        if index.key == key:
+            print(f"Place index in {out} is up to date.")
+            return index
     blocks = max(1, len(places) // BATCH)
     embedded = (
         ray.data.range(len(places), override_num_blocks=blocks)
@@ -74,7 +82,10 @@ def embed_places(
     embeddings = np.empty((len(places), len(embedded[0]["embedding"])), np.float32)
     embeddings[[item["row"] for item in embedded]] = [item["embedding"] for item in embedded]
     index = PlaceIndex(embeddings, key)
-    index.save(out)
+    with tempfile.TemporaryDirectory() as draft:
+        index.save(Path(draft) if is_uri(folder) else Path(folder))
+        if is_uri(folder):
+            store_folder(Path(draft), folder)
     print(f"{len(index):,} places embedded in {out}.")
     return index
 
@@ -83,15 +94,15 @@ def main() -> None:
     """Embed places from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="a known name, a folder or hf:ID")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", required=True, help="a folder or URI")
     parser.add_argument("--gazetteer", type=Path)
     parser.add_argument("--actors", type=int, default=2)
     arguments = parser.parse_args()
     check_model_name(arguments.model)
     read_gazetteer(arguments.gazetteer)
-    out = lasting(arguments.out)
+    check_lasting(arguments.out)
     with ray_session():
-        embed_places(arguments.model, out, arguments.gazetteer, actors=arguments.actors)
+        embed_places(arguments.model, arguments.out, arguments.gazetteer, actors=arguments.actors)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from geoclip.photo_table import read_photo_table
 from geoclip.ranking import RankingSettings
 from geoclip.splits import TRAIN
 from geoclip.training.settings import TrainingSettings
-from pipelines.cluster import lasting, ray_session
+from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import add_settings, read_settings, run
 from pipelines.embed_places import embed_places
 from pipelines.evaluate_guesses import evaluate_guesses
@@ -72,7 +72,7 @@ def end_to_end(
     """Run the whole pipeline and return the report that is in `out`/report.json."""
     start = start or str(START)
     check_model_name(start)
-    out = lasting(out)
+    check_lasting(out)
     out.mkdir(parents=True, exist_ok=True)
     places, wording = read_gazetteer(gazetteer), CaptionSettings()
     seconds: dict[str, float] = {}

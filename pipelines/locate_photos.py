@@ -1,67 +1,95 @@
 """Locate photos on a Ray cluster: one actor pool that loads the model once.
 
-    python -m pipelines.locate_photos --photos photos.csv --model NAME --out predictions.parquet
+    python -m pipelines.locate_photos --photos INPUT --model NAME --out OUT
+
+INPUT is a folder, a CSV table, a Parquet file or a tar shard, as a path or URI, and may be repeated
+(see `pipelines.inputs`). OUT is a folder of Parquet parts, beside it a ledger of the photos that
+could not be read; the same command goes on where a run was stopped. With an OUT that ends in
+.parquet, .csv, .geojson or .gpkg the answer is one file, made in one go: for small jobs.
 
 Views that share a `location_id` are answered together. The output has the columns of
-`geoclip.guesses`, those of `geoclip.locator.CLASS_COLUMNS`, photo_id and location_id; a photo that
-cannot be read has one row with its status.
+`geoclip.guesses`, those of `geoclip.locator.CLASS_COLUMNS`, photo_id, location_id and message; a
+photo that cannot be read has one row with its status.
 """
 
 import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import ray
-import torch
 
-from geoclip.encoders import load_encoder
+from geoclip.folder.ledger import LedgerEntry, ledger_path, write_ledger
+from geoclip.folder.table_stream import GuessWriter
+from geoclip.guesses import ENDINGS
+from geoclip.guesses_arrow import arrow_guesses, arrow_schema
 from geoclip.index import PlaceIndex
-from geoclip.locator import Locator, default_device
-from geoclip.memory import keep_freed_memory
+from geoclip.locator import CLASS_COLUMNS, Embeddings, Locator
 from geoclip.model_settings import ModelSettings
-from geoclip.photo_table import read_photo_table
 from geoclip.ranking import RankingSettings
+from geoclip.reading import in_batches
 from pipelines.cluster import absolute_model, ray_session
 from pipelines.command_line import run
 from pipelines.embed_places import embed_places
+from pipelines.inputs import frame_photos, photo_parts, table_parts
+from pipelines.outputs import Output, data_context
+from pipelines.photo_actors import PhotoEmbedder, key_of_images, on_actors
+from pipelines.photo_source import Part
+from pipelines.storage import absolute, is_uri, join, local_copy, parent
 from pipelines.write_captions import read_gazetteer
 
+EXTRA = dict.fromkeys([*CLASS_COLUMNS, "photo_id", "location_id", "message"], "str")
+"""Columns behind those of the guesses, with their dtypes."""
 LOCATIONS = 64
-"""Locations in a batch."""
+"""Locations that are ranked at a time."""
 
 
 class PhotoLocator:
-    """Locates batches of locations, each with the paths of its views."""
+    """Locates blocks of locations, each with its views."""
 
     def __init__(
         self,
         model: str,
-        index: Path,
+        index: str,
         gazetteer: Path | None,
         settings: RankingSettings,
         top_k: int,
         threads: int,
     ) -> None:
-        keep_freed_memory()
-        torch.set_num_threads(threads)
-        encoder = load_encoder(model, default_device())
-        places = read_gazetteer(gazetteer)
-        self.locator = Locator(encoder, PlaceIndex.read(index), places, settings)
+        self.embedder = PhotoEmbedder(model, threads)
+        places, embeddings = read_gazetteer(gazetteer), PlaceIndex.read(local_copy(index))
+        self.locator = Locator(self.embedder.encoder, embeddings, places, settings)
         self.top_k = top_k
 
-    def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
-        """Locations with lists of paths → rows of guesses."""
-        photos = batch.explode(["path", "photo_id"], ignore_index=True)
-        embeddings = self.locator.embed(photos["path"].tolist())
-        groups = photos["location_id"].tolist()
-        guesses = self.locator.guesses(embeddings, self.top_k, groups, classes=True)
-        return guesses.merge(photos, on="path", how="left")
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Rows of `photo_source.SCHEMA` → rows of guesses, some locations at a time."""
+        rows = batch.to_pylist()
+        found = self.embedder.embed([view for row in rows for view in row["views"]])
+        start = 0
+        for some in in_batches(rows, LOCATIONS):
+            views = pd.DataFrame(
+                [(v["photo_id"], v["path"], r["location_id"]) for r in some for v in r["views"]],
+                columns=["photo_id", "path", "location_id"],
+            )
+            part = slice(start, start + len(views))
+            start = part.stop
+            yield self._answer(views, found.part(part))
+
+    def _answer(self, views: pd.DataFrame, found: Embeddings) -> pa.Table:
+        groups = views["location_id"].tolist()
+        guesses = self.locator.guesses(found, self.top_k, groups, classes=True)
+        messages = views["photo_id"].map(lambda photo: found.messages.get(photo, ""))
+        table = guesses.rename(columns={"path": "photo_id"})
+        return arrow_guesses(table.merge(views.assign(message=messages), on="photo_id"), EXTRA)
 
 
 def locate_photos(
     photos: pd.DataFrame,
     model: str,
-    index: Path,
+    index: Path | str,
     gazetteer: Path | None = None,
     settings: RankingSettings | None = None,
     *,
@@ -70,59 +98,101 @@ def locate_photos(
     gpus: float = 0,
 ) -> pd.DataFrame:
     """Locate the photos of a table (path, photo_id, location_id); rows in the table's order."""
-    model, index = absolute_model(model), index.absolute()
-    gazetteer = gazetteer and gazetteer.absolute()
-    threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // actors)
-    settings = settings or ModelSettings.read(Path(model)).ranking
-    views = photos.groupby("location_id", sort=False)[["path", "photo_id"]].agg(list).reset_index()
-    blocks = [views[i : i + LOCATIONS] for i in range(0, len(views), LOCATIONS)]
-    located = (
-        ray.data.from_pandas(blocks)
-        .map_batches(
-            PhotoLocator,
-            fn_constructor_args=(model, index, gazetteer, settings, top_k, threads),
-            compute=ray.data.ActorPoolStrategy(size=min(actors, len(blocks))),
-            batch_size=LOCATIONS,
-            batch_format="pandas",
-            num_cpus=0.5,
-            num_gpus=gpus,
-        )
-        .to_pandas()
-    )
-    order = {photo: i for i, photo in enumerate(photos["photo_id"])}
+    listed = frame_photos(photos)
+    parts = list(table_parts(listed, actors))
+    arguments = locator_arguments(model, index, gazetteer, settings, top_k)
+    located = in_memory(parts, arguments, actors, gpus)
+    order = {photo.photo_id: i for i, photo in enumerate(listed)}
     position = located["photo_id"].map(order)
     located = located.assign(position=position).sort_values(["position", "rank"])
     return located.drop(columns="position").reset_index(drop=True)
 
 
+def locate_into(
+    out: str, parts: Sequence[Part], arguments: tuple[Any, ...], actors: int, gpus: float
+) -> Output:
+    """Locate into a folder, going on where a run was stopped; `arguments` are PhotoLocator's."""
+    model, index, _, settings, top_k = arguments
+    output = Output(absolute(out))
+    output.begin(
+        {
+            "model": ray.get(key_of_images.remote(model)),
+            "places": PlaceIndex.read(local_copy(index)).key,
+            "ranking": asdict(settings),
+            "top_k": top_k,
+        }
+    )
+    with output.resuming():
+        located = on_actors(parts, PhotoLocator, arguments, actors, gpus)
+        output.write(located, arrow_schema(EXTRA))
+    output.write_ledger()
+    return output
+
+
+def locate_to_file(
+    out: Path, parts: Sequence[Part], arguments: tuple[Any, ...], actors: int, gpus: float
+) -> str:
+    """Locate into one file by its ending, with a ledger beside it; says what was done."""
+    located = in_memory(parts, arguments, actors, gpus).sort_values(["photo_id", "rank"])
+    with GuessWriter(out, out.with_name(f".{out.name}-draft"), EXTRA) as writer:
+        writer.write(located)
+    unread = located[located["status"] != "ok"]
+    columns = (unread[name] for name in ("path", "status", "message"))
+    entries = [LedgerEntry(*row) for row in zip(*columns, strict=True)]
+    ledger = ledger_path(out)
+    if entries or ledger.exists():
+        write_ledger(entries, ledger)
+    where = f" ({ledger})" if entries else ""
+    count = located["photo_id"].nunique()
+    return f"{count:,} photos in {out}; {len(entries):,} could not be read{where}."
+
+
+def in_memory(
+    parts: Sequence[Part], arguments: tuple[Any, ...], actors: int, gpus: float
+) -> pd.DataFrame:
+    """The answers of all parts as one table, in no order."""
+    with data_context():
+        located = on_actors(parts, PhotoLocator, arguments, actors, gpus).to_pandas()
+    return located.drop(columns="geometry")
+
+
+def locator_arguments(
+    model: str,
+    index: Path | str,
+    gazetteer: Path | None,
+    settings: RankingSettings | None,
+    top_k: int,
+) -> tuple[Any, ...]:
+    """What a PhotoLocator is made with, but for its threads; paths are absolute."""
+    model = absolute_model(model)
+    folder = local_copy(model) if is_uri(model) else Path(model)
+    settings = settings or ModelSettings.read(folder).ranking
+    return model, absolute(index), gazetteer and gazetteer.absolute(), settings, top_k
+
+
 def main() -> None:
     """Locate photos from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=Path, action="append", required=True)
-    parser.add_argument("--model", required=True, help="a known name, a folder or hf:ID")
-    parser.add_argument("--out", type=Path, required=True, help=".parquet")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photos", action="append", required=True, help="may be repeated")
+    parser.add_argument("--model", required=True, help="a known name, a folder, a URI or hf:ID")
+    parser.add_argument("--out", required=True, help="a folder or URI, or one file by its ending")
     parser.add_argument("--gazetteer", type=Path)
-    parser.add_argument("--index", type=Path, help="place index (default: beside OUT)")
+    parser.add_argument("--index", help="place index (default: `places` beside OUT)")
     parser.add_argument("--top-k", type=int, default=5)
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--gpus", type=float, default=0, help="GPUs an actor")
-    arguments = parser.parse_args()
-    photos = read_photo_table(arguments.photos)
-    index = arguments.index or arguments.out.parent / "places"
+    given = parser.parse_args()
+    parts = photo_parts(given.photos, given.actors)
+    index = given.index or join(parent(absolute(given.out)), "places")
     with ray_session():
-        embed_places(arguments.model, index, arguments.gazetteer, actors=arguments.actors)
-        located = locate_photos(
-            photos,
-            arguments.model,
-            index,
-            arguments.gazetteer,
-            top_k=arguments.top_k,
-            actors=arguments.actors,
-            gpus=arguments.gpus,
-        )
-    located.to_parquet(arguments.out, index=False)
-    unread = located.loc[located["status"] != "ok", "photo_id"].nunique()
-    print(f"{len(photos):,} photos in {arguments.out}; {unread} could not be read.")
+        embed_places(given.model, index, given.gazetteer, actors=given.actors)
+        arguments = locator_arguments(given.model, index, given.gazetteer, None, given.top_k)
+        if not is_uri(given.out) and given.out.lower().endswith(ENDINGS):
+            print(locate_to_file(Path(given.out), parts, arguments, given.actors, given.gpus))
+        else:
+            print(locate_into(given.out, parts, arguments, given.actors, given.gpus).summary())
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.gazetteer import Gazetteer
 from geoclip.photo_table import read_photo_table
 from geoclip.training.labelled import label_photos, split_photos
-from pipelines.cluster import lasting, ray_session
+from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import run
 
 BATCH = 4096
@@ -82,10 +82,11 @@ def main() -> None:
     parser.add_argument("--gazetteer", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    photos, out = read_photo_table(arguments.photos), lasting(arguments.out)
+    photos = read_photo_table(arguments.photos)
     read_gazetteer(arguments.gazetteer)
+    check_lasting(arguments.out)
     with ray_session():
-        write_captions(photos, out, arguments.gazetteer, seed=arguments.seed)
+        write_captions(photos, arguments.out, arguments.gazetteer, seed=arguments.seed)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,31 @@ def test_a_video_gives_several_frames(fake_encoder: FakeEncoder, tmp_path: Path)
     assert reading.pixels.shape == (3, 3, 8, 8)
 
 
+def test_content_that_is_kept_elsewhere(fake_encoder: FakeEncoder, photo: Path) -> None:
+    read, name = PhotoReader(fake_encoder, captures=True), "s3://bucket/photo.png"
+    reading, own = read(name, photo.read_bytes()), read(photo)
+    assert reading.pixels is not None and own.pixels is not None
+    assert reading.pixels.equal(own.pixels)
+    for content, status in ((b"", "empty"), (b"text", "not a photo"), (None, "missing")):
+        problem = read(name, content).problem
+        assert problem is not None and problem.status == status
+        assert (name in str(problem)) == (content is not None)  # else it is a relative path
+    clip = read("shard.tar/clip.mp4", b"text").problem
+    assert clip is not None and clip.status == "not a photo"
+
+
+def test_another_way_to_decode(fake_encoder: FakeEncoder) -> None:
+    asked = []
+
+    def decode(*arguments: object) -> list[Image.Image]:
+        asked.append(arguments)
+        return [Image.new("RGB", (8, 8))]
+
+    reading = PhotoReader(fake_encoder, frames=2, decode=decode)("a.jpg", b"bytes")
+    assert reading.pixels is not None
+    assert asked == [("a.jpg", b"bytes", 2, 8)]
+
+
 def test_batches_of_any_size_in_order(fake_encoder: FakeEncoder, photo: Path) -> None:
     names = [photo, photo.with_name("gone.png"), photo]
     batches = list(read_batches(iter([names, [], [photo]]), PhotoReader(fake_encoder)))

@@ -55,6 +55,12 @@ def status_of(path: Path) -> str:
     return caught.value.status
 
 
+def test_content_instead_of_a_file(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4")
+    kept = read_frames("s3://bucket/clip.mp4", content=path.read_bytes())
+    assert [moment(image) for image in kept] == [moment(image) for image in read_frames(path)]
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "avi", "3gp"])
 def test_frames_are_spread_over_the_clip(tmp_path: Path, suffix: str) -> None:
     if suffix == "3gp":

@@ -2,18 +2,17 @@
 
 import json
 import os
-from io import BytesIO
 from pathlib import Path
 from shutil import rmtree
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
-from geoclip.guesses import COLUMNS, ENDINGS, append_csv, guess_table, to_geodataframe
+from geoclip.guesses import COLUMNS, ENDINGS, append_csv
+from geoclip.guesses_arrow import arrow_guesses, arrow_schema, typed_guesses
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -41,7 +40,7 @@ class GuessWriter:
         rmtree(self.scratch, ignore_errors=True)
         try:
             self.scratch.mkdir(parents=True)
-            self._append(self._typed(pd.DataFrame(columns=list(COLUMNS))))
+            self._append(pd.DataFrame(columns=list(COLUMNS)))
         except (OSError, RuntimeError) as problem:  # pyogrio has its own family
             raise self._refusal(problem) from None
         return self
@@ -51,7 +50,7 @@ class GuessWriter:
         if not len(table):
             return
         try:
-            self._append(self._typed(table))
+            self._append(table)
         except (OSError, RuntimeError) as problem:  # pyogrio has its own family
             raise self._refusal(problem) from None
         self.rows += len(table)
@@ -75,48 +74,27 @@ class GuessWriter:
         finally:
             rmtree(self.scratch, ignore_errors=True)
 
-    def _typed(self, table: pd.DataFrame) -> "gpd.GeoDataFrame":
-        frame = to_geodataframe(guess_table(table))
-        for name, dtype in self.extra.items():
-            values = table[name] if name in table else pd.Series(dtype=dtype)
-            column = values.astype(dtype).set_axis(frame.index)
-            frame.insert(frame.columns.get_loc("geometry"), name, column)
-        return frame
+    def _append(self, table: pd.DataFrame) -> None:
+        if self.draft.suffix == ".parquet":
+            self._append_parquet(table)
+        else:
+            self._append_other(typed_guesses(table, self.extra))
 
-    def _append(self, frame: "gpd.GeoDataFrame") -> None:
-        ending = self.draft.suffix
+    def _append_other(self, frame: "gpd.GeoDataFrame") -> None:
         first = not self.draft.exists()
-        if ending == ".parquet":
-            self._append_parquet(frame)
-        elif ending == ".csv":
+        if self.draft.suffix == ".csv":
             append_csv(pd.DataFrame(frame.drop(columns="geometry")), self.draft, first)
-        elif ending == ".geojson":
+        elif self.draft.suffix == ".geojson":
             self._append_geojson(frame)
         else:
             options: dict[str, Any] = {"layer": self.path.stem, "geometry_type": "Point"}
             mode = "w" if first else "a"
             frame.to_file(self.draft, driver="GPKG", mode=mode, index=False, **options)
 
-    def _append_parquet(self, frame: "gpd.GeoDataFrame") -> None:
+    def _append_parquet(self, table: pd.DataFrame) -> None:
         if self._parquet is None:
-            self._parquet = pq.ParquetWriter(self.draft, self._schema())
-            return
-        buffer = BytesIO()
-        frame.to_parquet(buffer, index=False)
-        table = pq.read_table(buffer)
-        self._parquet.write_table(table.cast(self._parquet.schema))
-
-    def _schema(self) -> pa.Schema:
-        """That of one point: in a block without one, columns may have no type of their own."""
-        example = pd.DataFrame([{"path": "x", "lat": 0.0, "lon": 0.0}])
-        example = example.assign(**{n: pd.Series([None]).astype(t) for n, t in self.extra.items()})
-        buffer = BytesIO()
-        self._typed(example).to_parquet(buffer, index=False)
-        schema = pq.read_schema(buffer)
-        geo = json.loads(schema.metadata[b"geo"])
-        for column in geo["columns"].values():
-            column.pop("bbox", None)  # known when all is written, and optional
-        return schema.with_metadata({**schema.metadata, b"geo": json.dumps(geo).encode()})
+            self._parquet = pq.ParquetWriter(self.draft, arrow_schema(self.extra))
+        self._parquet.write_table(arrow_guesses(table, self.extra))
 
     def _append_geojson(self, frame: "gpd.GeoDataFrame") -> None:
         """Features as they come, one a line; the closing bracket is written over by the next."""

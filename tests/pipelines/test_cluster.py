@@ -7,7 +7,7 @@ import pytest
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
 from geoclip.errors import GeoclipError
-from pipelines.cluster import ROOT, lasting, worker_environment
+from pipelines.cluster import ROOT, check_lasting, worker_environment
 
 
 @pytest.fixture
@@ -40,10 +40,11 @@ def test_no_environment_installs_a_package(job: None) -> None:
 
 
 def test_results_of_a_job_must_outlive_it(job: None, tmp_path: Path) -> None:
-    assert lasting(tmp_path / "out") == tmp_path / "out"
+    check_lasting(tmp_path / "out")
+    check_lasting("s3://bucket/out")
     with pytest.raises(GeoclipError, match="that all nodes share"):
-        lasting(ROOT / "runs" / "demo")
+        check_lasting(ROOT / "runs" / "demo")
 
 
 def test_without_a_job_results_may_lie_in_the_checkout() -> None:
-    assert lasting(ROOT / "runs" / "demo") == ROOT / "runs" / "demo"
+    check_lasting(ROOT / "runs" / "demo")

@@ -1,0 +1,122 @@
+"""What a run may be given: folders, photos, CSV tables, Parquet files, tar shards (WebDataset).
+
+Each is a local path or a URI. A folder may hold any mixture. Photos in folders and CSV tables are
+listed when the run begins; what stands in Parquet files and shards is only ever streamed.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+
+from geoclip.errors import GeoclipError
+from geoclip.paths import encode_path, resolve_path
+from geoclip.photo_files import PHOTO_SUFFIXES, VIDEO_SUFFIXES, list_photos
+from geoclip.tables import read_text_table, refuse_duplicates, refuse_rows, require_columns
+from pipelines.parquet_photos import PARQUET, parquet_parts
+from pipelines.photo_source import Part, Photo, sliced
+from pipelines.storage import absolute, is_uri, join, list_files, parent, read_bytes
+from pipelines.tar_photos import TAR, TarShard
+
+SHARES = 16
+"""Parts a worker is to have at least, so that all end at about the same time."""
+FEWEST, MOST = 16, 4096
+"""Listed photos in a part."""
+FOOTERS_AT_ONCE = 32
+
+
+def photo_parts(inputs: Sequence[str | Path], workers: int) -> list[Part]:
+    """The photos of all inputs, in parts for `workers` workers.
+
+    Raises GeoclipError for an input that names no photo, a CSV table that cannot be read, a
+    Parquet file without the columns it needs, and where two listed photos have one id.
+    """
+    listed: list[Photo] = []
+    parquet: list[str] = []
+    shards: list[str] = []
+    for name in map(str, inputs):
+        if name.lower().endswith(".csv"):
+            listed += csv_photos(name)
+            continue
+        files = files_of(name)
+        if not files:
+            raise GeoclipError(f"{name} holds no photo, Parquet file or tar shard: name another.")
+        parquet += [file for file in files if file.lower().endswith(PARQUET)]
+        shards += [file for file in files if file.lower().endswith(TAR)]
+        photos = [file for file in files if not file.lower().endswith((PARQUET, TAR))]
+        listed += [Photo(file, file) for file in photos]
+    _refuse_shared_ids(listed)
+    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
+        groups = [part for parts in pool.map(parquet_parts, parquet) for part in parts]
+    return [*table_parts(listed, workers), *groups, *map(TarShard, shards)]
+
+
+def table_parts(listed: Sequence[Photo], workers: int) -> Iterator[Part]:
+    """Listed photos in parts: some for each worker, none too large."""
+    yield from sliced(listed, min(max(len(listed) // (SHARES * workers), FEWEST), MOST))
+
+
+def frame_photos(photos: pd.DataFrame) -> list[Photo]:
+    """The photos of a table with path, photo_id and location_id."""
+    columns = (photos[name].tolist() for name in ("photo_id", "path", "location_id"))
+    return [Photo(i, path, location_id=place) for i, path, place in zip(*columns, strict=True)]
+
+
+def files_of(name: str) -> list[str]:
+    """Photos, videos, Parquet files and shards below a folder, or the file named, in order."""
+    wanted = PHOTO_SUFFIXES | VIDEO_SUFFIXES | {PARQUET, TAR}
+    if not is_uri(name):
+        return [encode_path(path.absolute()) for path in list_photos([name], wanted)]
+    scheme = name.partition("://")[0]
+    files = [f"{scheme}://{file.path.lstrip('/')}" for file in list_files(name)]
+    return [file for file in files if os.path.splitext(file)[1].lower() in wanted]  # noqa: PTH122
+
+
+def csv_photos(name: str) -> list[Photo]:
+    """The photos of a CSV table: `path` (relative to the table, or a URI), perhaps `location_id`.
+
+    A photo's id is its path as it stands in the table. Other columns are not looked at.
+    """
+    if not is_uri(name):
+        return _table_photos(Path(name), parent(absolute(name)))
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / name.rsplit("/", 1)[1]
+        try:
+            copy.write_bytes(read_bytes(name))
+        except OSError as problem:
+            raise GeoclipError(f"{name} cannot be read ({problem}): check the address.") from None
+        return _table_photos(copy, parent(name))
+
+
+def _table_photos(file: Path, folder: str) -> list[Photo]:
+    frame = read_text_table(file)
+    require_columns(frame, ["path"], file)
+    refuse_rows(file, frame["path"] == "", "path is empty", "name the photo or drop the row")
+    ids = frame["path"].map(encode_path)
+    refuse_duplicates(file, ids, "photo")
+    places = frame["location_id"].str.strip() if "location_id" in frame else [""] * len(frame)
+    return [
+        Photo(text, _resolved(text, folder), location_id=place)
+        for text, place in zip(ids, places, strict=True)
+    ]
+
+
+def _resolved(text: str, folder: str) -> str:
+    if is_uri(folder) or is_uri(text):
+        return join(folder, text)
+    return resolve_path(text, Path(folder))
+
+
+def _refuse_shared_ids(photos: Sequence[Photo]) -> None:
+    """Ids are what a run goes on by: two photos of one id would be taken for one."""
+    seen: dict[str, str] = {}
+    for photo in photos:
+        if photo.photo_id in seen:
+            raise GeoclipError(
+                f"The photo {photo.photo_id!r} is named twice ({seen[photo.photo_id]} and "
+                f"{photo.path}): keep one, or give the tables paths that tell them apart."
+            )
+        seen[photo.photo_id] = photo.path

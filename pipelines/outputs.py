@@ -1,0 +1,130 @@
+"""A run's output: Parquet parts in a folder, a checkpoint to go on from, a ledger of failures.
+
+Beside the folder `OUT` stand `OUT-checkpoint`, where Ray Data notes the photo ids of every part
+that is whole, and `OUT-ledger`, Parquet again. The order of rows is not fixed: sort by photo_id
+(and rank).
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset
+import ray
+from ray.data import DataContext, Dataset, SaveMode
+from ray.data.checkpoint import CheckpointConfig
+from ray.data.expressions import col
+
+from geoclip.errors import GeoclipError
+from pipelines.storage import TRANSIENT, exists, filesystem, list_files, read_bytes, write_bytes
+
+ID = "photo_id"
+LEDGER = [ID, "path", "status", "message"]
+BLOCK_BYTES = 32 * 1024 * 1024
+"""Of a block between two steps: small, as a block is what is lost with a worker."""
+IO_CPUS = 0.1
+"""Of a task that reads or writes: it waits most of the time, and must find room beside actors."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """The output folder `name` (a local path or a URI) of one run."""
+
+    name: str
+
+    @property
+    def ledger(self) -> str:
+        """Where the failures are listed."""
+        return f"{self.name}-ledger"
+
+    @property
+    def checkpoint(self) -> str:
+        """Where it is noted what is done."""
+        return f"{self.name}-checkpoint"
+
+    def begin(self, about: dict[str, Any]) -> None:
+        """Note what makes the rows (`about`), so that a run only goes on with its own like.
+
+        Raises GeoclipError where the folder holds what something else made.
+        """
+        note = f"{self.checkpoint}/run.json"
+        if not exists(note):
+            if list_files(self.name):
+                raise GeoclipError(
+                    f"{self.name} holds files, but {self.checkpoint} does not say of which run: "
+                    "name another --out."
+                )
+            write_bytes(note, json.dumps(about, indent=2).encode())
+            return
+        before = json.loads(read_bytes(note))
+        changed = [key for key in about if before.get(key) != json.loads(json.dumps(about[key]))]
+        if changed:
+            raise GeoclipError(
+                f"{self.name} was begun with another {', '.join(changed)}: give what it was begun "
+                "with, or name another --out."
+            )
+
+    def write(self, rows: Dataset, schema: pa.Schema) -> None:
+        """Write what is not there yet; `rows` must have been made within `resuming`."""
+        system, path = filesystem(self.name)
+        rows.write_parquet(
+            path,
+            filesystem=system,
+            schema=schema,
+            ray_remote_args={"num_cpus": IO_CPUS},
+        )
+
+    @contextmanager
+    def resuming(self) -> Iterator[None]:
+        """Within it datasets leave out the photos that are done, and note those they write."""
+        system, path = filesystem(f"{self.checkpoint}/done")
+        config = CheckpointConfig(
+            ID, path, override_filesystem=system, delete_checkpoint_on_success=False
+        )
+        with data_context(config):
+            yield
+
+    def write_ledger(self) -> None:
+        """List the photos without an answer, anew from the rows that are there."""
+        if not list_files(self.name):
+            return
+        system, path = filesystem(self.name)
+        with data_context():
+            rows = ray.data.read_parquet(
+                path, filesystem=system, columns=LEDGER, ray_remote_args={"num_cpus": IO_CPUS}
+            )
+            system, path = filesystem(self.ledger)
+            rows.filter(expr=col("status") != "ok", num_cpus=IO_CPUS).write_parquet(
+                path,
+                filesystem=system,
+                mode=SaveMode.OVERWRITE,
+                ray_remote_args={"num_cpus": IO_CPUS},
+            )
+
+    def summary(self) -> str:
+        """How many photos there are, and how many in the ledger."""
+        done, failed = self._count(f"{self.checkpoint}/done"), self._count(self.ledger)
+        where = f" ({self.ledger})" if failed else ""
+        return f"{done:,} photos in {self.name}; {failed:,} could not be read{where}."
+
+    def _count(self, name: str) -> int:
+        if not list_files(name):
+            return 0
+        system, path = filesystem(name)
+        table = pyarrow.dataset.dataset(path, filesystem=system, format="parquet")
+        ids = (batch[ID] for batch in table.to_batches(columns=[ID]))
+        return sum(len(part.unique()) for part in ids)
+
+
+@contextmanager
+def data_context(checkpoint: CheckpointConfig | None = None) -> Iterator[None]:
+    """Ray Data's settings for datasets that are made within it."""
+    context = DataContext.get_current().copy()
+    context.target_max_block_size = BLOCK_BYTES
+    context.retried_io_errors = [*context.retried_io_errors, *TRANSIENT]
+    context.checkpoint_config = checkpoint
+    with DataContext.current(context):
+        yield

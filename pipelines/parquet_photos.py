@@ -1,0 +1,126 @@
+"""Photos in Parquet files: bytes, or paths and URIs, streamed a row group at a time.
+
+Columns are known by name: `bytes`, `content` or `image` (bytes, or a struct with bytes in it),
+`path` or `uri` (relative to the file); perhaps `photo_id` or `id`, unique over all inputs, and
+`location_id`, whose rows stand side by side in a row group.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from geoclip.errors import GeoclipError
+from pipelines.photo_source import ListedPhotos, Part, Photo
+from pipelines.storage import attempted, filesystem, join, parent, resumed
+
+PARQUET = ".parquet"
+NAMES = {
+    "content": ("bytes", "content", "image"),
+    "path": ("path", "uri"),
+    "photo_id": ("photo_id", "id"),
+    "location_id": ("location_id",),
+}
+PATHS_A_PART = 4096
+ROWS_AT_ONCE = 64
+DAMAGE = (OSError, pa.ArrowInvalid)
+
+
+@dataclass(frozen=True)
+class ParquetRows:
+    """The locations that begin in rows `start` to `stop` of a row group.
+
+    `columns` says which column holds what (a key of `NAMES`).
+    """
+
+    name: str
+    group: int
+    start: int
+    stop: int
+    columns: dict[str, str]
+
+    def photos(self) -> Iterator[Photo]:
+        """Read them; where the file is damaged the last one is a problem in its name."""
+        previous, inside = "", False
+        try:
+            for row, photo in enumerate(resumed(self._rows)):
+                if not photo.location_id or photo.location_id != previous:
+                    inside = self.start <= row < self.stop
+                previous = photo.location_id
+                if inside:
+                    yield photo
+                elif row >= self.stop:
+                    return
+        except DAMAGE as problem:
+            yield _damaged(self.name, f"{self.name}#{self.group}-{self.start}", problem)
+
+    def _rows(self) -> Iterator[Photo]:
+        system, path = filesystem(self.name)
+        with system.open_input_file(path) as stream:
+            batches = pq.ParquetFile(stream).iter_batches(
+                ROWS_AT_ONCE, [self.group], list(self.columns.values())
+            )
+            for number, batch in enumerate(batches):
+                for row, values in enumerate(batch.to_pylist(), number * ROWS_AT_ONCE):
+                    yield self._photo(row, {k: values[name] for k, name in self.columns.items()})
+
+    def _photo(self, row: int, values: dict[str, Any]) -> Photo:
+        content, path = values.get("content"), values.get("path")
+        if isinstance(content, dict):
+            content = content.get("bytes")
+        own = f"{self.name}#{self.group}-{row}"
+        photo_id = values.get("photo_id")
+        name = own if photo_id is None and content is not None else str(photo_id or path or own)
+        place = "" if values.get("location_id") is None else str(values["location_id"])
+        if content is None and not path:
+            return Photo(name, own, None, place, f"{own!r}: the row holds neither bytes nor path.")
+        where = join(parent(self.name), path) if path else own
+        return Photo(name, where, content, place)
+
+
+def parquet_parts(name: str) -> list[Part]:
+    """The parts of a file: row groups of bytes are whole, those of paths are cut.
+
+    A file that cannot be read is a part with its problem. Raises GeoclipError for a file without
+    bytes and paths.
+    """
+    try:
+        metadata, schema = attempted(lambda: _footer(name))
+    except DAMAGE as problem:
+        return [ListedPhotos([_damaged(name, name, problem)])]
+    columns = {
+        key: found for key, names in NAMES.items() if (found := _first(names, schema)) is not None
+    }
+    if not columns.keys() & {"content", "path"}:
+        raise GeoclipError(
+            f"{name} has the columns {', '.join(schema.names)}: photos need one of "
+            f"{', '.join([*NAMES['content'], *NAMES['path']])}."
+        )
+    parts: list[Part] = []
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group).num_rows
+        step = max(rows, 1) if "content" in columns else PATHS_A_PART
+        parts += [
+            ParquetRows(name, group, start, min(start + step, rows), columns)
+            for start in range(0, rows, step)
+        ]
+    return parts
+
+
+def _footer(name: str) -> tuple[pq.FileMetaData, pa.Schema]:
+    system, path = filesystem(name)
+    with system.open_input_file(path) as stream:
+        file = pq.ParquetFile(stream)
+        return file.metadata, file.schema_arrow
+
+
+def _first(names: tuple[str, ...], schema: pa.Schema) -> str | None:
+    return next((name for name in names if name in schema.names), None)
+
+
+def _damaged(name: str, photo_id: str, problem: Exception) -> Photo:
+    reason = " ".join(str(problem).split())
+    message = f"{name!r}: the file is cut off or damaged ({reason}); copy it again."
+    return Photo(photo_id, name, problem=message)

@@ -1,0 +1,199 @@
+"""What the actors of inference share: photos of storage → embeddings, whatever a photo does.
+
+A photo that kills its process takes the actor with it. Ray starts the actor anew and gives it the
+same photos again; it then decodes each of them in a process of its own, so that the culprit is
+known and everything else is done. In undisturbed runs no photo takes this way.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from PIL import Image
+from ray.data import Dataset
+from ray.exceptions import OutOfMemoryError, WorkerCrashedError
+
+from geoclip.encoders import Encoder, load_encoder
+from geoclip.errors import PhotoError
+from geoclip.folder.records import encoder_key
+from geoclip.locator import Embeddings, default_device
+from geoclip.memory import keep_freed_memory
+from geoclip.reading import (
+    BATCH,
+    PhotoPath,
+    PhotoReader,
+    Reading,
+    encode_readings,
+    in_batches,
+    read_batches,
+    read_pictures,
+)
+from pipelines.outputs import IO_CPUS
+from pipelines.photo_source import Part, PhotoSource
+from pipelines.storage import is_uri, local_copy, read_bytes
+
+IN_FLIGHT = 2
+"""Blocks an actor is given at a time: one more than it works on."""
+CALLS_APART = 2 * IN_FLIGHT
+"""Blocks that an actor decodes apart after it was started anew: all it may have died of."""
+RETRIES_APART = 2
+LARGEST_BATCH = 1024
+MEMORY_SHARE = 0.5
+"""Of the free memory of a GPU, for what the image tower keeps of a batch."""
+TRIAL = 4
+FETCHERS = 16
+"""Threads where photos come over the network: most of them wait."""
+
+
+def on_actors(
+    parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], actors: int, gpus: float
+) -> Dataset:
+    """The photos of `parts` through `actors` actors of a kind; see `outputs.data_context`.
+
+    An actor is made with `arguments` and the number of threads it may use, and is called with
+    blocks (tables of `photo_source.SCHEMA`).
+    """
+    cpus = float(ray.cluster_resources().get("CPU", 1))
+    photos = ray.data.read_datasource(
+        PhotoSource(parts),
+        override_num_blocks=len(parts),
+        ray_remote_args={"num_cpus": IO_CPUS},
+    )
+    pool = ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=IN_FLIGHT)
+    return photos.map_batches(
+        kind,
+        fn_constructor_args=(*arguments, max(1, int(cpus) // actors)),
+        compute=pool,
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=cpus_an_actor(cpus, actors),
+        num_gpus=gpus,
+    )
+
+
+def cpus_an_actor(cpus: float, actors: int) -> float:
+    """CPUs for each of `actors`, so that reading, writing and resuming find room beside them.
+
+    Of two CPUs, one and a half stay free: Ray Data's filter of what is done takes a whole one.
+    """
+    return max((cpus - max(1.5, cpus / 2)) / actors, 0.05)
+
+
+@ray.remote(num_cpus=IO_CPUS, max_calls=1)  # its process, with the encoder in it, ends too
+def key_of_images(model: str) -> str:
+    """Hash of what an encoder makes of images."""
+    return encoder_key(load_model(model))
+
+
+def load_model(name: str, device: str = "cpu") -> Encoder:
+    """`load_encoder`, also from a folder in storage, which is fetched once a machine."""
+    return load_encoder(str(local_copy(name)) if is_uri(name) else name, device)
+
+
+class PhotoEmbedder:
+    """Reads and encodes photos; made in an actor, of which it takes one device."""
+
+    def __init__(self, model: str, threads: int) -> None:
+        keep_freed_memory()
+        torch.set_num_threads(threads)
+        self.threads = threads
+        self.encoder = load_model(model, default_device())
+        self.batch = batch_size(self.encoder)
+        self.width = self.encoder.encode_images([]).shape[1]
+        self.calls_apart = CALLS_APART if _was_restarted() else 0
+
+    def embed(self, views: Sequence[dict[str, Any]]) -> Embeddings:
+        """Embeddings of views (rows of `photo_source.VIEW`); their names are the photo ids."""
+        decode = decode_apart if self.calls_apart > 0 else read_pictures
+        self.calls_apart -= 1
+        reader = ViewReader(PhotoReader(self.encoder, decode=decode))
+        fetched = any(view["content"] is None and is_uri(view["path"]) for view in views)
+        threads = FETCHERS if fetched else max(2, self.threads)
+        readings: list[Reading] = []
+        values = np.full((len(views), self.width), np.nan, np.float32)
+        for batch in read_batches(in_batches(views, self.batch), reader, threads):
+            for row, value in enumerate(encode_readings(self.encoder, batch), len(readings)):
+                if value is not None:
+                    values[row] = value
+            readings += [Reading(None, reading.problem) for reading in batch]
+        names = [view["photo_id"] for view in views]
+        problems = [reading.problem for reading in readings]
+        messages = {n: str(p) for n, p in zip(names, problems, strict=True) if p is not None}
+        return Embeddings(names, values, [p.status if p else "ok" for p in problems], messages)
+
+
+class ViewReader:
+    """Reads a view by its path, URI or content; safe to call from several threads."""
+
+    def __init__(self, read: PhotoReader) -> None:
+        self.read = read
+
+    def __call__(self, view: dict[str, Any]) -> Reading:
+        """Read it; what cannot be had is a `Reading` with its problem."""
+        path, content = view["path"], view["content"]
+        if view["problem"] is not None:
+            return Reading(None, PhotoError(view["problem"], "unreadable"))
+        if content is None and is_uri(path):
+            try:
+                content = read_bytes(path)
+            except OSError as problem:
+                return Reading(None, _out_of_reach(path, problem))
+        return self.read(path, content)
+
+
+def _out_of_reach(path: str, problem: OSError) -> PhotoError:
+    if isinstance(problem, FileNotFoundError):
+        return PhotoError(f"{path!r}: there is no such file; check the path.", "missing")
+    reason = " ".join(str(problem).split())
+    return PhotoError(f"{path!r}: it cannot be fetched ({reason}); try again.", "unreadable")
+
+
+def decode_apart(
+    file: PhotoPath, content: bytes | None, frames: int, short_side: int
+) -> list[Image.Image]:
+    """`read_pictures` in another process, so that a photo that kills it is only a PhotoError."""
+    try:
+        pictures = ray.get(_decode.remote(file, content, frames, short_side))
+    except (WorkerCrashedError, OutOfMemoryError):
+        raise PhotoError(
+            f"{str(file)!r}: reading it killed {RETRIES_APART + 1} processes; save it anew.",
+            "unreadable",
+        ) from None
+    if isinstance(pictures, tuple):
+        raise PhotoError(*pictures)
+    return pictures
+
+
+@ray.remote(num_cpus=0, max_retries=RETRIES_APART)
+def _decode(
+    file: PhotoPath, content: bytes | None, frames: int, short_side: int
+) -> list[Image.Image] | tuple[str, str]:
+    """The pictures, or message and status of the problem: that exception does not travel."""
+    try:
+        return read_pictures(file, content, frames, short_side)
+    except PhotoError as problem:
+        return str(problem), problem.status
+
+
+def _was_restarted() -> bool:
+    context = ray.get_runtime_context()
+    return bool(context.get_actor_id() and context.was_current_actor_reconstructed)
+
+
+def batch_size(encoder: Encoder) -> int:
+    """Photos to encode at a time: on a GPU as many as its free memory takes, by trial of a few."""
+    if encoder.device.type != "cuda":
+        return BATCH
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    encoder.encode_images([Image.new("RGB", (encoder.image_size, encoder.image_size))] * TRIAL)
+    each = (torch.cuda.max_memory_allocated() - before) / TRIAL
+    return batch_for(torch.cuda.mem_get_info()[0], each)
+
+
+def batch_for(free: float, each: float) -> int:
+    """Photos of `each` bytes that fill the share of `free` bytes, in whole `BATCH`es."""
+    fitting = int(MEMORY_SHARE * free / max(each, 1.0)) // BATCH * BATCH
+    return min(max(fitting, BATCH), LARGEST_BATCH)

@@ -1,0 +1,187 @@
+"""Storage by URI: local folders, S3 and its like, Google Cloud, and all else that fsspec knows.
+
+A name without `://` is a local path. `s3://` and `gs://` go through pyarrow (credentials and
+`AWS_ENDPOINT_URL` from the environment), other schemes through fsspec. Failures that pass are
+tried again; what is not there is reported at once.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from fsspec.core import url_to_fs
+from pyarrow import ArrowInvalid, fs
+from ray.data import DataContext
+from ray.data._internal.util import RetryingPyFileSystem
+
+from geoclip.errors import GeoclipError
+
+ATTEMPTS = 6
+FIRST_WAIT = 0.1
+"""Seconds before the second attempt; each wait is twice the last."""
+FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+TRANSIENT = ("[Tt]imed? ?out", "[Cc]onnection", "HTTP status (429|5\\d\\d)", "[Ss]low ?[Dd]own")
+"""Patterns of passing failures besides those that Ray Data knows by itself."""
+
+Result = TypeVar("Result")
+
+
+def is_uri(name: str | Path) -> bool:
+    """Whether a name is a URI and no local path."""
+    return "://" in str(name)
+
+
+def absolute(name: str | Path) -> str:
+    """A URI as it is, a local path made absolute: workers run in other folders."""
+    return str(name) if is_uri(name) else os.path.abspath(name)  # noqa: PTH100 (keeps links)
+
+
+def join(folder: str, name: str) -> str:
+    """A file or folder in a folder; a name that is absolute or a URI stands by itself."""
+    if is_uri(name):
+        return name
+    return f"{folder.rstrip('/')}/{name}" if is_uri(folder) else os.path.join(folder, name)  # noqa: PTH118
+
+
+def parent(name: str) -> str:
+    """The folder that a file or folder is in."""
+    return name.rstrip("/").rsplit("/", 1)[0] if is_uri(name) else str(Path(name).parent)
+
+
+def filesystem(name: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a URI or path, and the path in it; GeoclipError for an unknown scheme."""
+    if not is_uri(name):
+        return fs.LocalFileSystem(), absolute(name)
+    scheme, _, rest = name.partition("://")
+    return _remote(scheme, rest.split("/")[0]), rest.rstrip("/")
+
+
+@cache
+def _remote(scheme: str, bucket: str) -> fs.FileSystem:
+    """The file system of a bucket, which Ray wraps so that calls that fail in passing are retried.
+
+    Ray Data wraps all it writes to in the same way; its checkpoints it does not.
+    """
+    try:
+        system, _ = fs.FileSystem.from_uri(f"{scheme}://{bucket}")
+    except ArrowInvalid:
+        try:
+            system = fs.PyFileSystem(fs.FSSpecHandler(url_to_fs(f"{scheme}://{bucket}")[0]))
+        except (ValueError, ImportError) as problem:
+            raise GeoclipError(
+                f"{scheme}:// cannot be read ({problem}): use a scheme that pyarrow or an "
+                "installed fsspec package knows."
+            ) from None
+    patterns = [*DataContext.get_current().retried_io_errors, *TRANSIENT]
+    return RetryingPyFileSystem.wrap(system, patterns)
+
+
+def read_bytes(name: str) -> bytes:
+    """The content of a file; raises OSError where it is not there or stays out of reach."""
+    system, path = filesystem(name)
+
+    def read() -> bytes:
+        with system.open_input_stream(path) as stream:
+            return stream.read()
+
+    return attempted(read)
+
+
+def write_bytes(name: str, content: bytes) -> None:
+    """Write a file, its folder too; raises OSError where that is not possible."""
+    system, path = filesystem(name)
+
+    def write() -> None:
+        system.create_dir(parent(path), recursive=True)
+        with system.open_output_stream(path) as stream:
+            stream.write(content)
+
+    attempted(write)
+
+
+def attempted(call: Callable[[], Result]) -> Result:
+    """What `call` returns; an OSError that may pass has it called again, some seconds in all."""
+    for attempt in range(ATTEMPTS - 1):
+        try:
+            return call()
+        except FINAL:
+            raise
+        except OSError:
+            time.sleep(FIRST_WAIT * 2**attempt)
+    return call()
+
+
+def resumed(start: Callable[[], Iterator[Result]]) -> Iterator[Result]:
+    """What `start()` yields; after an OSError that may pass it goes on where it was."""
+    done, failures = 0, 0
+    while True:
+        try:
+            for item in islice(start(), done, None):
+                done += 1
+                yield item
+            return
+        except FINAL:
+            raise
+        except OSError:
+            failures += 1
+            if failures == ATTEMPTS:
+                raise
+            time.sleep(FIRST_WAIT * 2**failures)
+
+
+def exists(name: str) -> bool:
+    """Whether there is such a file or folder."""
+    system, path = filesystem(name)
+    return system.get_file_info(path).type != fs.FileType.NotFound
+
+
+def list_files(name: str) -> list[fs.FileInfo]:
+    """The files below a folder, or the file itself, in order of their names; [] if there is none.
+
+    Their `path` is one in the folder's file system.
+    """
+    system, path = filesystem(name)
+    own = system.get_file_info(path)
+    if own.type == fs.FileType.File:
+        return [own]
+    found = system.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    return sorted((f for f in found if f.type == fs.FileType.File), key=lambda f: f.path)
+
+
+def local_copy(name: str | Path) -> Path:
+    """A folder on this machine's disk: itself if it is local, else fetched once a machine.
+
+    It is fetched anew when a file in it has changed. Raises GeoclipError where there is none.
+    """
+    if not is_uri(name):
+        return Path(name)
+    system, path = filesystem(str(name))
+    files = list_files(str(name))
+    if not files:
+        raise GeoclipError(f"{name} holds no file: check the address.")
+    state = repr((str(name), [(f.path, f.size, f.mtime_ns) for f in files]))
+    home = Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}"
+    home.mkdir(mode=0o700, exist_ok=True)
+    kept = home / hashlib.sha256(state.encode()).hexdigest()[:20]
+    if not kept.is_dir():
+        draft = Path(tempfile.mkdtemp(dir=home))
+        fs.copy_files(path, str(draft), source_filesystem=system)
+        try:
+            draft.rename(kept)
+        except OSError:  # another worker was quicker
+            shutil.rmtree(draft)
+    return kept
+
+
+def store_folder(folder: Path, name: str) -> None:
+    """Copy a local folder to storage."""
+    system, path = filesystem(name)
+    system.create_dir(path, recursive=True)
+    fs.copy_files(str(folder), path, destination_filesystem=system)

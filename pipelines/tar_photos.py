@@ -1,0 +1,40 @@
+"""Photos in tar shards, as WebDataset packs them: read once from beginning to end."""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from geoclip.photo_files import PHOTO_SUFFIXES, VIDEO_SUFFIXES
+from pipelines.photo_source import Photo
+from pipelines.storage import filesystem, resumed
+
+TAR = ".tar"
+
+
+@dataclass(frozen=True)
+class TarShard:
+    """The photos and videos of a shard; ids are the shard's name and the member's."""
+
+    name: str
+
+    def photos(self) -> Iterator[Photo]:
+        """Read them; where the shard is damaged the last one is a problem in its name."""
+        try:
+            yield from resumed(self._members)
+        except (OSError, EOFError, tarfile.TarError) as problem:
+            reason = f"{self.name!r}: the shard is cut off or damaged ({problem}); copy it again."
+            yield Photo(self.name, self.name, problem=reason)
+
+    def _members(self) -> Iterator[Photo]:
+        system, path = filesystem(self.name)
+        wanted = PHOTO_SUFFIXES | VIDEO_SUFFIXES
+        with (
+            system.open_input_stream(path) as stream,
+            tarfile.open(fileobj=stream, mode="r|") as tar,
+        ):
+            for member in tar:
+                suffix = os.path.splitext(member.name)[1].lower()  # noqa: PTH122
+                if member.isfile() and suffix in wanted and (file := tar.extractfile(member)):
+                    name = f"{self.name}/{member.name}"
+                    yield Photo(name, name, file.read())
