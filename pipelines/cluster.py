@@ -81,6 +81,18 @@ def check_lasting(out: str | Path) -> None:
         )
 
 
+def cpus_for_each(workers: int, nodes: list[dict[str, Any]]) -> int:
+    """The most whole CPUs that each of some workers can have, each on one of `ray.nodes()`.
+
+    0 where not all of them find one.
+    """
+    free = [int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"]]
+    fitting = (
+        c for c in range(max(free, default=0), 0, -1) if sum(f // c for f in free) >= workers
+    )
+    return next(fitting, 0)
+
+
 def absolute_model(name: str) -> str:
     """A model folder's absolute path, since workers run elsewhere; other names stay."""
     return str(Path(name).absolute()) if Path(name).is_dir() else name

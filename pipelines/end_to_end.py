@@ -109,9 +109,9 @@ def end_to_end(
                 workers=workers,
                 use_gpu=use_gpu,
             )
-            ModelSettings(wording, RANKING).write(tuned)
+            ModelSettings(wording, RANKING).write(Path(tuned))
         with stage("Locate after fine-tuning", seconds):
-            after = predict(str(tuned))
+            after = predict(tuned)
     with stage("Evaluate", seconds):
         report = evaluate_guesses(table, {"before": before, "after": after}, places)
     report.update(_about(start, settings, table, seconds))

@@ -12,14 +12,18 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import ray
+from pyarrow import ArrowException
 
 from geoclip.captions import CaptionBook, CaptionSettings
+from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
 from geoclip.photo_table import read_photo_table
 from geoclip.training.labelled import label_photos, split_photos
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import run
+from pipelines.storage import filesystem
 
 BATCH = 4096
 
@@ -42,6 +46,22 @@ class Captioner:
 def read_gazetteer(path: Path | None) -> Gazetteer:
     """Read the gazetteer at `path`, the packaged one without it."""
     return Gazetteer.default() if path is None else Gazetteer.read(path)
+
+
+def read_captions(name: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """The table of `write_captions`, or some of its columns; `name` is a path or URI.
+
+    Raises GeoclipError where it cannot be read.
+    """
+    system, path = filesystem(str(name))
+    try:
+        return pq.read_table(path, columns=columns, filesystem=system).to_pandas()
+    except (OSError, ArrowException) as problem:
+        reason = str(problem).splitlines()[0].rstrip(".")
+        raise GeoclipError(
+            f"{name} is no readable table of captions ({reason}); make it with "
+            "pipelines.write_captions."
+        ) from problem
 
 
 def write_captions(
