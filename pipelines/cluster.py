@@ -36,6 +36,7 @@ def ray_session(cpus: int | None = None) -> Iterator[None]:
         ray.init(runtime_env=environment, log_to_driver=False)
     else:
         ray.init(
+            address="local",  # not a cluster that happens to run on this machine
             num_cpus=cpus or os.cpu_count(),
             object_store_memory=LOCAL_OBJECT_STORE,
             include_dashboard=False,

@@ -28,9 +28,9 @@ class EvaluationSettings:
     """When and on what a run is evaluated, and which figure says that a checkpoint is the best.
 
     Every `evaluate_every` steps (0: never) and at the end, on one photo each of at most
-    `evaluate_photos` places of every split but "train", drawn by the seed. `best_by` is SPLIT/FIGURE
-    with a figure of `FIGURES`, "mean" for the mean over the splits; more is better. What a choice
-    was made by is no longer a fair measure of it: keep another split for that.
+    `evaluate_photos` places of every split but "train", drawn by the seed. `best_by` is
+    SPLIT/FIGURE with a figure of `FIGURES`, "mean" for the mean over the splits; more is better.
+    What a choice was made by is no longer a fair measure of it: keep another split for that.
     """
 
     evaluate_every: int = 0
