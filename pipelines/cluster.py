@@ -1,14 +1,19 @@
 """Starting Ray the same way in every program, and finding this checkout on its workers."""
 
+import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ray
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
+from geoclip.errors import GeoclipError
 from geoclip.name_guard import check_checkout
+from pipelines.storage import is_uri
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCAL_OBJECT_STORE = 256 * 1024 * 1024
@@ -19,21 +24,19 @@ LOCAL_OBJECT_STORE = 256 * 1024 * 1024
 def ray_session(cpus: int | None = None) -> Iterator[None]:
     """Use the cluster this process belongs to, or start Ray on this machine and stop it after.
 
-    A cluster is used where `RAY_ADDRESS` names one (as for `ray job submit`). Workers import
-    `geoclip` and `pipelines` from this checkout.
+    A cluster is used where `RAY_ADDRESS` names one (as for `ray job submit`).
     """
     check_checkout(ROOT)
     if ray.is_initialized():
         yield
         return
-    quiet = {"RAY_DATA_DISABLE_PROGRESS_BARS": "1"} if not os.isatty(2) else {}
-    environment = {
-        "env_vars": {"PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false", **quiet}
-    }
-    if os.environ.get("RAY_ADDRESS"):
+    on_cluster = bool(os.environ.get("RAY_ADDRESS"))
+    environment = worker_environment(on_cluster)
+    if on_cluster:
         ray.init(runtime_env=environment, log_to_driver=False)
     else:
         ray.init(
+            address="local",  # not a cluster that happens to run on this machine
             num_cpus=cpus or os.cpu_count(),
             object_store_memory=LOCAL_OBJECT_STORE,
             include_dashboard=False,
@@ -47,6 +50,48 @@ def ray_session(cpus: int | None = None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def worker_environment(on_cluster: bool) -> dict[str, Any]:
+    """Runtime environment in which workers import `geoclip` and `pipelines` of this checkout.
+
+    Workers on this machine read the checkout itself, workers of a cluster get a copy of it (what
+    `.gitignore` names stays here). A job with `--working-dir` has brought that copy already.
+    """
+    variables = {"TOKENIZERS_PARALLELISM": "false"}
+    if not os.isatty(2):
+        variables["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
+    if not on_cluster:
+        return {"env_vars": variables | {"PYTHONPATH": str(ROOT)}}
+    code = {} if _job_brought_code() else {"working_dir": str(ROOT)}
+    return {"env_vars": variables, **code}
+
+
+def _job_brought_code() -> bool:
+    """Whether this program is the entry point of a job submitted with a working directory."""
+    job = json.loads(os.environ.get(RAY_JOB_CONFIG_JSON_ENV_VAR, "{}"))
+    return bool(job.get("runtime_env", {}).get("working_dir"))
+
+
+def check_lasting(out: str | Path) -> None:
+    """Raise GeoclipError where Ray would delete results together with a job's files."""
+    if _job_brought_code() and not is_uri(out) and Path(out).absolute().is_relative_to(ROOT):
+        raise GeoclipError(
+            f"{out} lies in the job's copy of the checkout, which Ray deletes after the job; "
+            "give an absolute path or a URI of storage that all nodes share."
+        )
+
+
+def cpus_for_each(workers: int, nodes: list[dict[str, Any]]) -> int:
+    """The most whole CPUs that each of some workers can have, each on one of `ray.nodes()`.
+
+    0 where not all of them find one.
+    """
+    free = [int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"]]
+    fitting = (
+        c for c in range(max(free, default=0), 0, -1) if sum(f // c for f in free) >= workers
+    )
+    return next(fitting, 0)
 
 
 def absolute_model(name: str) -> str:

@@ -15,8 +15,9 @@ import ray
 
 from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.index import ABOUT_FILE, PlaceIndex, embed_rows, index_key
+from geoclip.known_models import check_model_name
 from geoclip.memory import keep_freed_memory
-from pipelines.cluster import absolute_model, ray_session
+from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import run
 from pipelines.photo_actors import load_model
 from pipelines.storage import absolute, exists, is_uri, join, local_copy, store_folder
@@ -97,6 +98,9 @@ def main() -> None:
     parser.add_argument("--gazetteer", type=Path)
     parser.add_argument("--actors", type=int, default=2)
     arguments = parser.parse_args()
+    check_model_name(arguments.model)
+    read_gazetteer(arguments.gazetteer)
+    check_lasting(arguments.out)
     with ray_session():
         embed_places(arguments.model, arguments.out, arguments.gazetteer, actors=arguments.actors)
 

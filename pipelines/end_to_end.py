@@ -20,13 +20,14 @@ from rich.console import Console
 
 from geoclip.captions import CaptionSettings
 from geoclip.demo import Planet, PlanetSettings
-from geoclip.known_models import CHECKPOINTS
+from geoclip.known_models import CHECKPOINTS, check_model_name
 from geoclip.maps import write_map
 from geoclip.model_settings import ModelSettings
+from geoclip.photo_table import read_photo_table
 from geoclip.ranking import RankingSettings
 from geoclip.splits import TRAIN
 from geoclip.training.settings import TrainingSettings
-from pipelines.cluster import ray_session
+from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import add_settings, read_settings, run
 from pipelines.embed_places import embed_places
 from pipelines.evaluate_guesses import evaluate_guesses
@@ -69,18 +70,21 @@ def end_to_end(
     planet: PlanetSettings | None = None,
 ) -> dict[str, Any]:
     """Run the whole pipeline and return the report that is in `out`/report.json."""
-    out.mkdir(parents=True, exist_ok=True)
     start = start or str(START)
+    check_model_name(start)
+    check_lasting(out)
+    out.mkdir(parents=True, exist_ok=True)
     places, wording = read_gazetteer(gazetteer), CaptionSettings()
     seconds: dict[str, float] = {}
     if not photos:
         with stage("Draw the demonstration planet", seconds):
             world = Planet(places, planet or PlanetSettings(seed=settings.seed))
             photos = [world.write(out / "planet", jobs=workers)]
+    listed = read_photo_table(photos)
     with ray_session():
         with stage("Write captions", seconds):
             table = write_captions(
-                photos, out / "captions.parquet", gazetteer, wording, settings.seed
+                listed, out / "captions.parquet", gazetteer, wording, settings.seed
             )
         held_out = table[(table["split"] != TRAIN) & table["lat"].notna()]
         gpus = 1 if use_gpu else 0
@@ -105,9 +109,9 @@ def end_to_end(
                 workers=workers,
                 use_gpu=use_gpu,
             )
-            ModelSettings(wording, RANKING).write(tuned)
+            ModelSettings(wording, RANKING).write(Path(tuned))
         with stage("Locate after fine-tuning", seconds):
-            after = predict(str(tuned))
+            after = predict(tuned)
     with stage("Evaluate", seconds):
         report = evaluate_guesses(table, {"before": before, "after": after}, places)
     report.update(_about(start, settings, table, seconds))

@@ -3,99 +3,44 @@
     python -m pipelines.train_encoder --captions captions.parquet --start NAME --out DIR
 
 The contrast set is the global batch of all workers. Checkpoints hold weights, optimizer state and
-position; the same command continues a run that was stopped. The fine-tuned encoder is in
-DIR/encoder, the curve of losses in DIR/losses.csv.
+position; the same command continues a run that was stopped. DIR is a folder or a URI of storage
+that all nodes reach. The fine-tuned encoder is in DIR/encoder, the curve of losses in
+DIR/losses.csv, figures on held-out photos in DIR/evaluations.csv, both in DIR/tensorboard too.
 """
 
 import argparse
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import ray.train
 import ray.train.torch
-import torch
 
-from geoclip.captions import CaptionBook, CaptionSettings
-from geoclip.encoders import load_encoder
+from geoclip.captions import CaptionSettings
 from geoclip.errors import GeoclipError
-from geoclip.memory import keep_freed_memory
+from geoclip.known_models import check_model_name
 from geoclip.splits import TRAIN
-from geoclip.training.checkpoints import (
-    LOSSES_FILE,
-    export_encoder,
-    read_checkpoint,
-    write_checkpoint,
-)
-from geoclip.training.labelled import training_photos
+from geoclip.training.checkpoints import ENCODER, export_encoder
+from geoclip.training.held_out import EvaluationSettings, draw_held_out
 from geoclip.training.settings import TrainingSettings
-from geoclip.training.trainer import Trainer
-from pipelines.cluster import absolute_model, ray_session
+from pipelines.cluster import absolute_model, check_lasting, cpus_for_each, ray_session
 from pipelines.command_line import add_settings, read_settings, run
 from pipelines.progress import shown
-from pipelines.write_captions import read_gazetteer
+from pipelines.storage import absolute, filesystem, is_uri, join, store_folder
+from pipelines.training_metrics import mlflow_server
+from pipelines.training_worker import train_on_worker
+from pipelines.write_captions import read_captions, read_gazetteer
 
 RUN_NAME = "training"
 CHECKPOINTS_KEPT = 2
-
-
-def train_on_worker(config: dict[str, Any]) -> None:
-    """Train on one of the workers; all report, the first one writes checkpoints."""
-    keep_freed_memory()
-    torch.set_num_threads(config["threads"])
-    device = ray.train.torch.get_device()
-    encoder = load_encoder(config["start"], str(device))
-    book = CaptionBook(read_gazetteer(config["gazetteer"]), CaptionSettings(**config["wording"]))
-    captions = pd.read_parquet(config["captions"])
-    settings = TrainingSettings(**config["settings"])
-    trainer = Trainer(encoder, training_photos(captions, book.gazetteer), book, settings)
-    records: list[Any] = []
-    latest = ray.train.get_checkpoint()
-    if latest is not None:
-        with latest.as_directory() as folder:
-            records = read_checkpoint(trainer, Path(folder))
-    progress = Progress(trainer, records, first=ray.train.get_context().get_world_rank() == 0)
-    for record in trainer.run():
-        progress.records.append(record)
-        progress.show(config["counter"])
-        if trainer.step % config["checkpoint_every"] == 0 and not trainer.finished:
-            progress.report()
-    trainer.finish()
-    progress.report()
-
-
-@dataclass
-class Progress:
-    """The losses so far, and how they and the weights are reported to Ray Train."""
-
-    trainer: Trainer
-    records: list[dict[str, float]]
-    first: bool
-
-    def show(self, counter: Any) -> None:
-        """Tell the program that started the training how far it is; nobody waits for the answer."""
-        if self.first and counter is not None:
-            words = f"loss {self.records[-1]['loss']:.3f}"
-            counter.set.remote(self.trainer.step, self.trainer.batches.steps, words)
-
-    def report(self) -> None:
-        """Report the last step; the first worker adds a checkpoint. All workers must call this."""
-        metrics = self.records[-1] if self.records else {}
-        if not self.first:
-            ray.train.report(metrics)
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            write_checkpoint(self.trainer, self.records, Path(folder))
-            checkpoint = ray.train.Checkpoint.from_directory(folder)
-            ray.train.report(metrics, checkpoint=checkpoint)
+LAST, BEST = "last", "best"
+NO_EVALUATION = EvaluationSettings()
 
 
 def train_encoder(
-    captions: Path,
+    captions: Path | str,
     start: str,
-    out: Path,
+    out: Path | str,
     settings: TrainingSettings,
     *,
     gazetteer: Path | None = None,
@@ -103,81 +48,154 @@ def train_encoder(
     workers: int = 2,
     use_gpu: bool = False,
     checkpoint_every: int = 500,
-) -> Path:
-    """Fine-tune `start` and return the folder of the tuned encoder."""
-    check_photos(captions)
-    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)) // workers)
+    fsdp: bool = False,
+    evaluation: EvaluationSettings = NO_EVALUATION,
+    keep: str = LAST,
+) -> str:
+    """Fine-tune `start` and return the folder or URI of the tuned encoder.
+
+    With `fsdp` the workers share out weights and optimizer state (`geoclip.training.sharding`).
+    `keep` says which checkpoint becomes the tuned encoder, the "last" or the "best" evaluated.
+    """
+    check_training(captions, settings, evaluation, keep, fsdp)
+    out = absolute(out)
+    cpus = cpus_for_each(workers, ray.nodes())
+    if not cpus:
+        print(f"The cluster has no room for {workers} workers yet; waiting for it.")
     config = {
-        "captions": str(captions.absolute()),
+        "captions": absolute(captions),
         "start": absolute_model(start),
+        "out": out,
         "gazetteer": gazetteer and gazetteer.absolute(),
         "settings": asdict(settings),
         "wording": asdict(wording or CaptionSettings()),
-        "threads": cpus,
+        "evaluation": asdict(evaluation),
+        "threads": max(1, cpus),
         "checkpoint_every": checkpoint_every,
+        "fsdp": fsdp,
+        "mlflow": mlflow_server(),
     }
     with shown("fine-tuning") as counter:
         trainer = ray.train.torch.TorchTrainer(
             train_on_worker,
             train_loop_config={**config, "counter": counter},
             scaling_config=ray.train.ScalingConfig(
-                num_workers=workers, use_gpu=use_gpu, resources_per_worker={"CPU": 0.9 * cpus}
+                num_workers=workers,
+                use_gpu=use_gpu,
+                resources_per_worker={"CPU": 0.9 * max(1, cpus)},
             ),
-            run_config=ray.train.RunConfig(
-                name=RUN_NAME,
-                storage_path=str(out.absolute()),
-                checkpoint_config=ray.train.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-                failure_config=ray.train.FailureConfig(max_failures=3),
-            ),
+            run_config=run_config(out, evaluation),
         )
         result = trainer.fit()
-    return _collect(result, out, start)
+    return _collect(result, out, evaluation.best_by if keep == BEST else None)
 
 
-def check_photos(captions: Path) -> None:
-    """Refuse an empty training set before any worker is started."""
-    table = pd.read_parquet(captions, columns=["split"])
-    if not (table["split"] == TRAIN).any():
+def run_config(out: str, evaluation: EvaluationSettings) -> ray.train.RunConfig:
+    """Where checkpoints lie and which are kept: the last, and the best if there are evaluations.
+
+    The storage path and name are those of an earlier run of the same command, so that Ray Train
+    goes on from its last checkpoint.
+    """
+    system, path = filesystem(out)
+    return ray.train.RunConfig(
+        name=RUN_NAME,
+        storage_path=path,
+        storage_filesystem=system,
+        checkpoint_config=ray.train.CheckpointConfig(
+            num_to_keep=CHECKPOINTS_KEPT,
+            checkpoint_score_attribute=evaluation.best_by if evaluation.evaluate_every else None,
+        ),
+        failure_config=ray.train.FailureConfig(max_failures=3),
+    )
+
+
+def check_training(
+    captions: Path | str,
+    settings: TrainingSettings,
+    evaluation: EvaluationSettings = NO_EVALUATION,
+    keep: str = LAST,
+    fsdp: bool = False,
+) -> None:
+    """Refuse what cannot work before any worker is started."""
+    check_photos(captions)
+    if evaluation.evaluate_every:
+        columns = ["photo_id", "lat", "location_id", "split"]
+        draw_held_out(read_captions(captions, columns), evaluation)
+    elif keep == BEST:
+        raise GeoclipError(
+            "The best checkpoint is not known without evaluation; set evaluate_every."
+        )
+    if fsdp and settings.compile:
+        raise GeoclipError("compile and FSDP do not go together here; leave one of them out.")
+
+
+def check_photos(captions: Path | str) -> None:
+    """Refuse an empty training set."""
+    if not (read_captions(captions, ["split"])["split"] == TRAIN).any():
         raise GeoclipError(
             f"{captions} has no photo in split '{TRAIN}'; name the training photos so."
         )
 
 
-def _collect(result: ray.train.Result, out: Path, start: str) -> Path:
-    """Copy the last checkpoint's encoder and the losses of all its steps to `out`."""
+def _collect(result: ray.train.Result, out: str, best_by: str | None) -> str:
+    """Copy the last or the best checkpoint's encoder and what the last one reports to `out`."""
     if result.checkpoint is None:
-        raise GeoclipError(f"Training {start} wrote no checkpoint; see Ray's log in {out}.")
-    with result.checkpoint.as_directory() as checkpoint:
-        folder = export_encoder(Path(checkpoint), out)
-    losses = pd.read_csv(out / LOSSES_FILE)
-    print(
-        f"Fine-tuned encoder in {folder}, losses of {len(losses):,} steps in {out / LOSSES_FILE}."
-    )
-    return folder
+        raise GeoclipError(f"Training wrote no checkpoint; see Ray's log in {out}.")
+    chosen = result.checkpoint
+    if best_by is not None:
+        scored = [(m[best_by], c) for c, m in result.best_checkpoints or [] if best_by in m]
+        score, chosen = max(scored, key=lambda pair: pair[0])
+        print(f"The best checkpoint has {best_by} {score:.1f}.")
+    with tempfile.TemporaryDirectory() as draft:
+        target = Path(draft) if is_uri(out) else Path(out)
+        target.mkdir(parents=True, exist_ok=True)
+        with chosen.as_directory() as checkpoint, result.checkpoint.as_directory() as last:
+            export_encoder(Path(checkpoint), target, reports=Path(last))
+        if is_uri(out):
+            store_folder(target, out)
+    print(f"Fine-tuned encoder in {join(out, ENCODER)}, losses of all steps beside it.")
+    return join(out, ENCODER)
 
 
-def main() -> None:
-    """Fine-tune from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--captions", type=Path, required=True)
+def command_line() -> argparse.ArgumentParser:
+    """The options of this program."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--captions", required=True, help="of write_captions; a path or URI")
     parser.add_argument("--start", required=True, help="a known name, a folder or hf:ID")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", required=True, help="a folder or URI")
     parser.add_argument("--gazetteer", type=Path)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--gpu", action="store_true", help="one GPU a worker")
     parser.add_argument("--checkpoint-every", type=int, default=500, help="steps")
+    parser.add_argument("--fsdp", action="store_true", help="share weights out among workers")
+    parser.add_argument("--keep", choices=[LAST, BEST], default=LAST, help="which checkpoint")
+    add_settings(parser, EvaluationSettings)
     add_settings(parser, TrainingSettings)
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Fine-tune from the command line."""
+    arguments = command_line().parse_args()
+    settings = read_settings(arguments, TrainingSettings)
+    evaluation = read_settings(arguments, EvaluationSettings)
+    check_lasting(arguments.out)
+    check_model_name(arguments.start)
+    read_gazetteer(arguments.gazetteer)
+    check_training(arguments.captions, settings, evaluation, arguments.keep, arguments.fsdp)
     with ray_session():
         train_encoder(
             arguments.captions,
             arguments.start,
             arguments.out,
-            read_settings(arguments, TrainingSettings),
+            settings,
             gazetteer=arguments.gazetteer,
             workers=arguments.workers,
             use_gpu=arguments.gpu,
             checkpoint_every=arguments.checkpoint_every,
+            fsdp=arguments.fsdp,
+            evaluation=evaluation,
+            keep=arguments.keep,
         )
 
 

@@ -12,14 +12,18 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import ray
+from pyarrow import ArrowException
 
 from geoclip.captions import CaptionBook, CaptionSettings
+from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
 from geoclip.photo_table import read_photo_table
 from geoclip.training.labelled import label_photos, split_photos
-from pipelines.cluster import ray_session
+from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import run
+from pipelines.storage import filesystem
 
 BATCH = 4096
 
@@ -44,24 +48,43 @@ def read_gazetteer(path: Path | None) -> Gazetteer:
     return Gazetteer.default() if path is None else Gazetteer.read(path)
 
 
+def read_captions(name: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """The table of `write_captions`, or some of its columns; `name` is a path or URI.
+
+    Raises GeoclipError where it cannot be read.
+    """
+    system, path = filesystem(str(name))
+    try:
+        return pq.read_table(path, columns=columns, filesystem=system).to_pandas()
+    except (OSError, ArrowException) as problem:
+        reason = str(problem).splitlines()[0].rstrip(".")
+        raise GeoclipError(
+            f"{name} is no readable table of captions ({reason}); make it with "
+            "pipelines.write_captions."
+        ) from problem
+
+
 def write_captions(
-    photo_tables: list[Path],
+    photos: pd.DataFrame,
     out: Path,
     gazetteer: Path | None = None,
     settings: CaptionSettings | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Write the captions of the photos to a Parquet file and return its table."""
+    """Write the captions of the photos of `read_photo_table` to Parquet and return their table."""
     gazetteer = gazetteer and gazetteer.absolute()
-    photos = ray.data.from_pandas(read_photo_table(photo_tables))
-    captioned = photos.map_batches(
-        Captioner,
-        fn_constructor_args=(gazetteer, settings or CaptionSettings(), seed),
-        compute=ray.data.ActorPoolStrategy(size=1),
-        batch_size=BATCH,
-        batch_format="pandas",
-        num_cpus=0.5,
-    ).to_pandas()
+    captioned = (
+        ray.data.from_pandas(photos)
+        .map_batches(
+            Captioner,
+            fn_constructor_args=(gazetteer, settings or CaptionSettings(), seed),
+            compute=ray.data.ActorPoolStrategy(size=1),
+            batch_size=BATCH,
+            batch_format="pandas",
+            num_cpus=0.5,
+        )
+        .to_pandas()
+    )
     table, missing = split_photos(captioned, seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     if len(missing):
@@ -79,8 +102,11 @@ def main() -> None:
     parser.add_argument("--gazetteer", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    photos = read_photo_table(arguments.photos)
+    read_gazetteer(arguments.gazetteer)
+    check_lasting(arguments.out)
     with ray_session():
-        write_captions(arguments.photos, arguments.out, arguments.gazetteer, seed=arguments.seed)
+        write_captions(photos, arguments.out, arguments.gazetteer, seed=arguments.seed)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -13,30 +14,56 @@ from geoclip.training.trainer import STATE_FOLDER, Trainer
 
 ENCODER = "encoder"
 LOSSES_FILE = "losses.csv"
+EVALUATIONS_FILE = "evaluations.csv"
 CHECKPOINTS = "checkpoints"
 UNFINISHED = ".unfinished"
 
 Record = dict[str, float]
 
 
-def write_checkpoint(trainer: Trainer, records: list[Record], folder: Path) -> None:
-    """Write encoder, state and the losses of all steps so far."""
+@dataclass
+class History:
+    """What a run has reported so far: losses of every step, figures of every evaluation."""
+
+    losses: list[Record] = field(default_factory=list)
+    evaluations: list[Record] = field(default_factory=list)
+
+    def write(self, folder: Path) -> None:
+        """Write losses.csv, and evaluations.csv if there was an evaluation."""
+        pd.DataFrame(self.losses).to_csv(folder / LOSSES_FILE, index=False)
+        if self.evaluations:
+            pd.DataFrame(self.evaluations).to_csv(folder / EVALUATIONS_FILE, index=False)
+
+    @classmethod
+    def read(cls, folder: Path) -> "History":
+        """Read what `write` wrote."""
+        tables = [
+            pd.read_csv(folder / name).to_dict("records") if (folder / name).is_file() else []
+            for name in (LOSSES_FILE, EVALUATIONS_FILE)
+        ]
+        return cls(*tables)
+
+
+def write_checkpoint(trainer: Trainer, history: History, folder: Path | None) -> None:
+    """Write encoder, state and what was reported so far; None: help others to write."""
     trainer.save(folder)
-    pd.DataFrame(records).to_csv(folder / LOSSES_FILE, index=False)
+    if folder is not None:
+        history.write(folder)
 
 
-def read_checkpoint(trainer: Trainer, folder: Path) -> list[Record]:
-    """Go on from a checkpoint and return the losses so far."""
+def read_checkpoint(trainer: Trainer, folder: Path) -> History:
+    """Go on from a checkpoint and return what was reported so far."""
     trainer.resume(folder)
-    return pd.read_csv(folder / LOSSES_FILE).to_dict("records")
+    return History.read(folder)
 
 
-def export_encoder(checkpoint: Path, out: Path) -> Path:
-    """Copy a checkpoint's encoder to `out`/encoder and its losses to `out`/losses.csv."""
+def export_encoder(checkpoint: Path, out: Path, reports: Path | None = None) -> Path:
+    """Copy a checkpoint's encoder to `out`/encoder, and its or another one's reports to `out`."""
     folder, draft = out / ENCODER, out / (ENCODER + UNFINISHED)
     shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(checkpoint, draft, ignore=shutil.ignore_patterns(STATE_FOLDER, LOSSES_FILE))
-    shutil.copy(checkpoint / LOSSES_FILE, out / LOSSES_FILE)
+    aside = shutil.ignore_patterns(STATE_FOLDER, LOSSES_FILE, EVALUATIONS_FILE)
+    shutil.copytree(checkpoint, draft, ignore=aside)
+    History.read(reports or checkpoint).write(out)
     if folder.exists():
         shutil.rmtree(folder)
     return draft.rename(folder)
@@ -61,16 +88,16 @@ def train_here(
     Raises GeoclipError where the disk is full or `out` belongs to another run.
     """
     latest = latest_checkpoint(out)
-    records = [] if latest is None else read_checkpoint(trainer, latest)
+    history = History() if latest is None else read_checkpoint(trainer, latest)
     try:
         if latest is None or not trainer.finished:
             for record in trainer.run():
-                records.append(record)
+                history.losses.append(record)
                 if trainer.step % checkpoint_every == 0 and not trainer.finished:
-                    _keep(trainer, records, out)
+                    _keep(trainer, history, out)
                 report(record)
             trainer.finish()
-            latest = _keep(trainer, records, out)
+            latest = _keep(trainer, history, out)
         return export_encoder(latest, out)
     except (OSError, SafetensorError) as problem:
         raise GeoclipError(
@@ -78,14 +105,14 @@ def train_here(
         ) from problem
 
 
-def _keep(trainer: Trainer, records: list[Record], out: Path) -> Path:
+def _keep(trainer: Trainer, history: History, out: Path) -> Path:
     """Write a checkpoint beside the older ones, put it in place whole, then drop those."""
     folder = out / CHECKPOINTS / f"step-{trainer.step}"
     draft = folder.with_name("draft" + UNFINISHED)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        write_checkpoint(trainer, records, draft)
+        write_checkpoint(trainer, history, draft)
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
     finally:

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from geoclip.training.sharding import part_of
+
 
 @torch.no_grad()
 def interpolate_weights(tuned: nn.Module, start: nn.Module, alpha: float) -> None:
@@ -13,4 +15,4 @@ def interpolate_weights(tuned: nn.Module, start: nn.Module, alpha: float) -> Non
     old = start.state_dict()
     for name, value in tuned.state_dict().items():
         if value.is_floating_point():
-            value.copy_(alpha * value + (1 - alpha) * old[name])
+            value.copy_(alpha * value + (1 - alpha) * part_of(old[name], value))

@@ -16,7 +16,8 @@ class TrainingSettings:
     n of them in proportion to n^(1 - balance). `extra_captions` adds captions of places outside
     the batch to the GZSL loss. `alpha` is the share of the tuned weights in the final average
     with the starting ones (WiSE-FT, Wortsman et al. 2022). `distillation` weighs a term that
-    holds image embeddings near the starting encoder's.
+    holds image embeddings near the starting encoder's. `compile` lets PyTorch compile the towers,
+    which takes minutes once and pays in long runs.
     """
 
     epochs: int = 3
@@ -36,6 +37,7 @@ class TrainingSettings:
     balance: float = 0.0
     distillation: float = 0.0
     alpha: float = 1.0
+    compile: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

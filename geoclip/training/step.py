@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from geoclip.encoders import Encoder
 from geoclip.losses import gzsl_loss, siglip_loss, target_entropy, vision_loss
 from geoclip.training.settings import TrainingSettings
-from geoclip.training.workers import Workers
+from geoclip.training.workers import Workers, pad_rows
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,10 @@ def contrastive_gradients(
     """
     workers = workers or Workers()
     n_photos, n_captions = batch.truth.shape
+    rows = workers.largest_share(n_photos), workers.largest_share(n_captions)
     towers = (
-        _TowerPass(encoder.image_features, batch.pixels, settings),
-        _TowerPass(encoder.text_features, batch.tokens, settings),
+        _TowerPass(encoder.image_features, batch.pixels, rows[0], settings),
+        _TowerPass(encoder.text_features, batch.tokens, rows[1], settings),
     )
     images = workers.gather(towers[0].features, n_photos).requires_grad_()
     texts = workers.gather(towers[1].features, n_captions).requires_grad_()
@@ -69,7 +70,7 @@ def contrastive_gradients(
     loss = values["loss"]
     if teacher is not None and settings.distillation:
         with torch.no_grad():
-            own = _TowerPass(teacher.image_features, batch.pixels, settings).features
+            own = _TowerPass(teacher.image_features, batch.pixels, rows[0], settings).features
         old = workers.gather(own, n_photos)
         distances = (1 - (images * old).sum(dim=1))[readable]
         values["distillation"] = distances.sum() / max(len(distances), 1)
@@ -113,31 +114,33 @@ def _share_scalar_gradients(encoder: Encoder, workers: Workers) -> None:
 
 
 class _TowerPass:
-    """Embeddings of one tower's inputs and the way back from their gradients."""
+    """Embeddings of one tower's inputs and the way back from their gradients.
+
+    Zeros fill the inputs up to `rows`, which is alike on all workers, so that all run the tower
+    equally often (where its weights are shared out they must) and no share is empty.
+    """
 
     def __init__(
-        self, encode: Callable[[Tensor], Tensor], inputs: Tensor, settings: TrainingSettings
+        self,
+        encode: Callable[[Tensor], Tensor],
+        inputs: Tensor,
+        rows: int,
+        settings: TrainingSettings,
     ) -> None:
         self.encode = encode
         self.precision = settings.precision
-        self.chunks = inputs.split(settings.chunk_size) if settings.chunk_size else [inputs]
+        self.chunks = pad_rows(inputs, rows).split(settings.chunk_size or rows)
         self.random_states: list[list[Tensor]] = []
-        if not len(inputs):
-            self.features = self._no_features(inputs)
-        elif settings.chunk_size:
+        if settings.chunk_size:
             with torch.no_grad():
-                self.features = torch.cat([self._first_pass(chunk) for chunk in self.chunks])
+                self.filled = torch.cat([self._first_pass(chunk) for chunk in self.chunks])
         else:
-            self.features = self._encode(inputs)
+            self.filled = self._encode(self.chunks[0])
+        self.features = self.filled[: len(inputs)]
 
     def _encode(self, chunk: Tensor) -> Tensor:
         with _autocast(chunk.device, self.precision):
             return self.encode(chunk)
-
-    @torch.no_grad()
-    def _no_features(self, inputs: Tensor) -> Tensor:
-        """Features (0, d) of an empty share; towers refuse it, so a blank tells d."""
-        return self._encode(inputs.new_zeros((1, *inputs.shape[1:])))[:0]
 
     def _first_pass(self, chunk: Tensor) -> Tensor:
         self.random_states.append(_random_states(chunk.device))
@@ -145,10 +148,10 @@ class _TowerPass:
 
     def backward(self, gradient: Tensor) -> None:
         """Carry the gradient (n, d) of the embeddings into the tower's parameters."""
-        gradient = gradient.to(self.features.dtype)
+        gradient = pad_rows(gradient.to(self.filled.dtype), len(self.filled))
         if not self.random_states:
-            if self.features.requires_grad:
-                self.features.backward(gradient)
+            if self.filled.requires_grad:
+                self.filled.backward(gradient)
             return
         after = _random_states(gradient.device)
         pieces = gradient.split([len(chunk) for chunk in self.chunks])

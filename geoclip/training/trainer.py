@@ -11,14 +11,17 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from geoclip.captions import CaptionBook, seeded_uniforms
 from geoclip.encoders import Encoder
 from geoclip.encoders.loading import load_folder
 from geoclip.errors import GeoclipError
 from geoclip.training.batches import Batches, PhotoSet
+from geoclip.training.compiling import compile_towers
 from geoclip.training.interpolation import interpolate_weights
 from geoclip.training.settings import TrainingSettings
+from geoclip.training.sharding import clip_gradients, load_weights, part_of, shard_blocks, whole
 from geoclip.training.step import contrastive_gradients, freeze_batch_norm
 from geoclip.training.workers import Workers
 
@@ -35,6 +38,8 @@ class Trainer:
 
     A run that is stopped after any step and continued from its saved state takes the same steps
     as one that was not: order, captions, augmentation and dropout depend on seed and step alone.
+    With `sharded` each worker holds a part of the towers' blocks (see `geoclip.training.sharding`);
+    all workers must then call `whole_encoder` and `save` together.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class Trainer:
         book: CaptionBook,
         settings: TrainingSettings,
         workers: Workers | None = None,
+        sharded: bool = False,
     ) -> None:
         self.encoder = encoder
         self.settings = settings
@@ -55,6 +61,12 @@ class Trainer:
         self.start = deepcopy(encoder) if needs_start else None
         if self.start is not None:
             self.start.model.eval()
+        self.mould = deepcopy(encoder) if sharded else None
+        if self.mould is not None:
+            self.mould.model.cpu()
+            shard_blocks(encoder, self.workers)
+        if settings.compile:
+            compile_towers(encoder)
         self.optimizer = make_optimizer(encoder, settings)
 
     def run(self) -> Iterator[dict[str, float]]:
@@ -72,7 +84,7 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             values = contrastive_gradients(encoder, batch, settings, self.workers, self.start)
             if settings.gradient_clip:
-                nn.utils.clip_grad_norm_(encoder.model.parameters(), settings.gradient_clip)
+                clip_gradients(encoder.model.parameters(), settings.gradient_clip)
             self.optimizer.step()
             if settings.loss == "clip":  # SigLIP sets no bound and its weights lie beyond CLIP's
                 with torch.no_grad():
@@ -98,15 +110,27 @@ class Trainer:
             interpolate_weights(self.encoder.model, self.start.model, self.settings.alpha)
             self.averaged = True
 
-    def save(self, folder: Path) -> None:
-        """Write encoder, optimizer state and position; no pickle."""
-        self.encoder.save(folder)
-        (folder / STATE_FILE).parent.mkdir(exist_ok=True)
+    def whole_encoder(self, device: torch.device | str = "cpu") -> Encoder:
+        """The encoder in training, or on `device` a copy where its blocks are shared out."""
+        if self.mould is None:
+            return self.encoder
+        weights = {name: whole(value) for name, value in self.encoder.model.state_dict().items()}
+        self.mould.model.load_state_dict(weights)
+        self.mould.model.to(device)
+        return self.mould
+
+    def save(self, folder: Path | None) -> None:
+        """Write encoder, optimizer state and position; no pickle. None: help others to write."""
+        encoder = self.whole_encoder()
         tensors = {
-            f"{name}/{key}": value.detach().cpu().contiguous()
+            f"{name}/{key}": whole(value).detach().cpu().contiguous()
             for name, p in self.encoder.model.named_parameters()
             for key, value in self.optimizer.state.get(p, {}).items()
         }
+        if folder is None:
+            return
+        encoder.save(folder)
+        (folder / STATE_FILE).parent.mkdir(exist_ok=True)
         save_file(tensors, folder / STATE_FILE)
         position = {"step": self.step, "averaged": self.averaged, "run": self._run()}
         (folder / PROGRESS_FILE).write_text(json.dumps(position, indent=2) + "\n")
@@ -124,13 +148,13 @@ class Trainer:
                 f"{folder} holds no complete training state; name a folder that training wrote."
             ) from error
         self._check_run(folder, position["run"])
-        saved = load_folder(folder).model.state_dict()
-        self.encoder.model.load_state_dict(saved)
+        load_weights(self.encoder.model, load_folder(folder).model.state_dict())
         parameters = dict(self.encoder.model.named_parameters())
         for key, value in state.items():
             name, field = key.rsplit("/", 1)
-            place = "cpu" if field == "step" else parameters[name].device
-            self.optimizer.state[parameters[name]][field] = value.to(place)
+            parameter = parameters[name]
+            part = value if field == "step" else part_of(value, parameter)
+            self.optimizer.state[parameter][field] = part
         self.step, self.averaged = position["step"], position["averaged"]
 
     def _run(self) -> dict[str, object]:
@@ -167,17 +191,18 @@ def make_optimizer(encoder: Encoder, settings: TrainingSettings) -> torch.optim.
     text_rate = settings.text_learning_rate
     text_rate = settings.learning_rate if text_rate is None else text_rate
     texts = {id(p) for p in encoder.tower_parameters("text")}
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for parameter in encoder.model.parameters():
         rate = text_rate if id(parameter) in texts else settings.learning_rate
         decay = settings.weight_decay if parameter.ndim >= 2 else 0.0
         parameter.requires_grad_(rate > 0)
         if rate > 0:
-            groups.setdefault((rate, decay), []).append(parameter)
+            # A group is updated at once, which whole weights and parts of weights cannot be.
+            groups.setdefault((rate, decay, isinstance(parameter, DTensor)), []).append(parameter)
     return torch.optim.AdamW(
         [
             {"params": parameters, "lr": rate, "peak_lr": rate, "weight_decay": decay}
-            for (rate, decay), parameters in groups.items()
+            for (rate, decay, _), parameters in groups.items()
         ],
         betas=settings.betas,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.tensor import DTensor
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Workers:
         rank = self.rank if rank is None else rank
         return slice(count * rank // self.size, count * (rank + 1) // self.size)
 
+    def largest_share(self, count: int) -> int:
+        """Size of the largest share of `count` items, at least 1."""
+        return max(1, -(-count // self.size))
+
     def gather(self, own: Tensor, count: int) -> Tensor:
         """Put the workers' shares (n_r, ...) of `count` rows together, without gradient."""
         own = own.detach()
@@ -33,8 +38,7 @@ class Workers:
             return own
         sizes = [self.share(count, rank) for rank in range(self.size)]
         lengths = [part.stop - part.start for part in sizes]
-        padded = own.new_zeros((max(lengths), *own.shape[1:]))
-        padded[: len(own)] = own
+        padded = pad_rows(own, self.largest_share(count))
         parts = [torch.empty_like(padded) for _ in lengths]
         distributed.all_gather(parts, padded)
         return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)])
@@ -44,6 +48,10 @@ class Workers:
         if self.size == 1:
             return
         trained = [p for p in parameters if p.requires_grad]
+        for shared_out in (p for p in trained if isinstance(p, DTensor)):
+            if shared_out.grad is not None:
+                shared_out.grad *= self.size  # FSDP has made it the mean
+        trained = [p for p in trained if not isinstance(p, DTensor)]
         for parameter in trained:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -54,3 +62,10 @@ class Workers:
             gradients, flat.split([g.numel() for g in gradients]), strict=True
         ):
             gradient.copy_(summed.view_as(gradient))
+
+
+def pad_rows(rows: Tensor, count: int) -> Tensor:
+    """Put rows of zeros below (n, ...) until there are `count`."""
+    if len(rows) == count:
+        return rows
+    return torch.cat([rows, rows.new_zeros((count - len(rows), *rows.shape[1:]))])

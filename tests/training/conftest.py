@@ -40,12 +40,18 @@ CITIES = """place_id,name,ascii_name,region_id,country_code,lat,lon,population
 
 
 @pytest.fixture(scope="session")
-def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Gazetteer:
-    """Five countries, one of them without a city, and two cities of one name in France."""
+def tiny_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `tiny_world`."""
     folder = tmp_path_factory.mktemp("gazetteer")
     for name, text in (("countries", COUNTRIES), ("regions", REGIONS), ("cities", CITIES)):
         (folder / f"{name}.csv").write_text(text, encoding="utf-8")
-    return Gazetteer.read(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tiny_tables: Path) -> Gazetteer:
+    """Five countries, one of them without a city, and two cities of one name in France."""
+    return Gazetteer.read(tiny_tables)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,129 @@
+"""How well the encoder in training places photos that it is not trained on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from geoclip.captions import CaptionBook, seeded_uniforms
+from geoclip.encoders import Encoder
+from geoclip.errors import GeoclipError
+from geoclip.index import PlaceIndex, embed_rows
+from geoclip.locator import Embeddings, Locator
+from geoclip.paths import decode_path
+from geoclip.ranking import RankingSettings
+from geoclip.report import locations, split_figures
+from geoclip.splits import TRAIN
+from geoclip.training.workers import Workers
+
+FIGURES = ("within_25_km", "within_750_km", "country_top1", "country_top5", "geoscore")
+MEAN = "mean"
+"""Stands for the mean over the splits, each with the same weight."""
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """When and on what a run is evaluated, and which figure says that a checkpoint is the best.
+
+    Every `evaluate_every` steps (0: never) and at the end, on one photo each of at most
+    `evaluate_photos` places of every split but "train", drawn by the seed. `best_by` is
+    SPLIT/FIGURE with a figure of `FIGURES`, "mean" for the mean over the splits; more is better.
+    What a choice was made by is no longer a fair measure of it: keep another split for that.
+    """
+
+    evaluate_every: int = 0
+    evaluate_photos: int = 500
+    best_by: str = "mean/geoscore"
+
+    def __post_init__(self) -> None:
+        if self.evaluate_every < 0 or self.evaluate_photos < 1:
+            raise GeoclipError(
+                "evaluate_every must not be negative and evaluate_photos be at least 1."
+            )
+
+
+def draw_held_out(
+    captions: pd.DataFrame, settings: EvaluationSettings, seed: int = 0
+) -> pd.DataFrame:
+    """Draw the photos to evaluate from the table of `write_captions`, alike on all workers.
+
+    Raises GeoclipError where there is none, or none of the split of `best_by`.
+    """
+    held_out = locations(captions[captions["split"] != TRAIN])
+    if held_out.empty:
+        raise GeoclipError(
+            f"There is no located photo outside split '{TRAIN}' to evaluate on; hold some out, or "
+            "train without evaluation."
+        )
+    chance = [seeded_uniforms(1, "held out", seed, name)[0] for name in held_out["photo_id"]]
+    drawn = held_out.assign(chance=chance).sort_values("chance").groupby("split", sort=False)
+    table = drawn.head(settings.evaluate_photos).drop(columns="chance").sort_index()
+    known = [
+        f"{split}/{figure}" for split in (MEAN, *sorted(set(table["split"]))) for figure in FIGURES
+    ]
+    if settings.best_by not in known:
+        raise GeoclipError(f"best_by is {settings.best_by!r}; use one of {', '.join(known)}.")
+    return table
+
+
+class HeldOut:
+    """Evaluates an encoder on the photos of `draw_held_out`; the workers share the encoding."""
+
+    def __init__(
+        self,
+        photos: pd.DataFrame,
+        book: CaptionBook,
+        workers: Workers,
+        ranking: RankingSettings | None = None,
+    ) -> None:
+        rows = book.gazetteer.rows(photos["place_id"])
+        self.photos = photos.assign(place_row=rows)
+        self.book = book
+        self.workers = workers
+        self.ranking = ranking or RankingSettings()
+        self._index: PlaceIndex | None = None
+
+    def figures(self, encoder: Encoder) -> dict[str, float]:
+        """Figures of every split and their mean by `SPLIT/FIGURE`, percent or GeoScore points.
+
+        All workers must call this; they get the same.
+        """
+        locator = Locator(encoder, self._place_index(encoder), self.book.gazetteer, self.ranking)
+        paths = [decode_path(path) for path in self.photos["path"]]
+        own = locator.embed(paths[self.workers.share(len(paths))])
+        values = self._gather(own.values, len(paths), encoder)
+        status = np.where(np.isfinite(values).all(axis=1), "ok", "unreadable").tolist()
+        names = self.photos["path"].tolist()
+        guesses = locator.guesses(Embeddings(names, values, status, {}), classes=True)
+        answers = guesses[guesses["rank"] == 1].set_axis(self.photos.index)
+        answers = answers[answers["status"] == "ok"]
+        found: dict[str, float] = {}
+        for split, truth in self.photos.groupby("split"):
+            report = split_figures(answers, truth, self.book.gazetteer)
+            found.update({f"{split}/{name}": figure_of(report, name) for name in FIGURES})
+        for name in FIGURES:
+            every = [value for key, value in found.items() if key.endswith(f"/{name}")]
+            found[f"{MEAN}/{name}"] = float(np.mean(every))
+        return found
+
+    def _place_index(self, encoder: Encoder) -> PlaceIndex:
+        """The places' embeddings; kept while the text tower stays as it is."""
+        key = encoder.fingerprint()
+        if self._index is None or self._index.key != key:
+            count = len(self.book.gazetteer)
+            own = range(count)[self.workers.share(count)]
+            embeddings = self._gather(embed_rows(encoder, self.book, own), count, encoder)
+            self._index = PlaceIndex(embeddings, key)
+        return self._index
+
+    def _gather(self, own: np.ndarray, count: int, encoder: Encoder) -> np.ndarray:
+        rows = torch.from_numpy(np.ascontiguousarray(own, np.float32)).to(encoder.device)
+        return self.workers.gather(rows, count).cpu().numpy()
+
+
+def figure_of(report: dict[str, Any], name: str) -> float:
+    """One of `FIGURES` in a report of `split_figures`; 0 where it is not defined."""
+    value = report["within_km"][name.split("_")[1]] if name.startswith("within") else report[name]
+    return float(value or 0.0)

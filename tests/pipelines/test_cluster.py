@@ -1,0 +1,50 @@
+"""How workers find the checkout, and where a job's results may lie."""
+
+import json
+from pathlib import Path
+
+import pytest
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
+
+from geoclip.errors import GeoclipError
+from pipelines.cluster import ROOT, check_lasting, worker_environment
+
+
+@pytest.fixture
+def job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process as the entry point of `ray job submit --working-dir .`."""
+    config = {"runtime_env": {"working_dir": "gcs://_ray_pkg_1.zip"}, "metadata": {}}
+    monkeypatch.setenv(RAY_JOB_CONFIG_JSON_ENV_VAR, json.dumps(config))
+
+
+def test_workers_on_this_machine_import_the_checkout_itself() -> None:
+    environment = worker_environment(on_cluster=False)
+    assert environment["env_vars"]["PYTHONPATH"] == str(ROOT)
+    assert "working_dir" not in environment
+
+
+def test_workers_of_a_cluster_get_a_copy_of_the_checkout() -> None:
+    environment = worker_environment(on_cluster=True)
+    assert environment["working_dir"] == str(ROOT)
+    assert "PYTHONPATH" not in environment["env_vars"]
+
+
+def test_a_job_has_brought_its_copy(job: None) -> None:
+    environment = worker_environment(on_cluster=True)
+    assert "working_dir" not in environment and "PYTHONPATH" not in environment["env_vars"]
+
+
+def test_no_environment_installs_a_package(job: None) -> None:
+    for on_cluster in (False, True):
+        assert {"pip", "uv", "conda"}.isdisjoint(worker_environment(on_cluster))
+
+
+def test_results_of_a_job_must_outlive_it(job: None, tmp_path: Path) -> None:
+    check_lasting(tmp_path / "out")
+    check_lasting("s3://bucket/out")
+    with pytest.raises(GeoclipError, match="that all nodes share"):
+        check_lasting(ROOT / "runs" / "demo")
+
+
+def test_without_a_job_results_may_lie_in_the_checkout() -> None:
+    check_lasting(ROOT / "runs" / "demo")
