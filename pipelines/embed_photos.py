@@ -14,7 +14,7 @@ import pyarrow as pa
 import ray
 
 from geoclip.known_models import check_model_name
-from pipelines.cluster import absolute_model, ray_session
+from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import run
 from pipelines.inputs import photo_parts
 from pipelines.outputs import Output
@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--gpus", type=float, default=0, help="GPUs an actor")
     given = parser.parse_args()
     check_model_name(given.model)
+    check_lasting(given.out)
     parts = photo_parts(given.photos, given.actors)
     pool = Pool(given.actors, given.gpus)
     with ray_session():

@@ -32,7 +32,7 @@ from geoclip.locator import CLASS_COLUMNS, Embeddings, Locator
 from geoclip.model_settings import ModelSettings
 from geoclip.ranking import RankingSettings
 from geoclip.reading import in_batches
-from pipelines.cluster import absolute_model, ray_session
+from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import run
 from pipelines.embed_places import embed_places
 from pipelines.inputs import frame_photos, photo_parts, table_parts
@@ -181,6 +181,7 @@ def main() -> None:
     parser.add_argument("--gpus", type=float, default=0, help="GPUs an actor")
     given = parser.parse_args()
     check_model_name(given.model)
+    check_lasting(given.out)
     parts = photo_parts(given.photos, given.actors)
     index = given.index or join(parent(absolute(given.out)), "places")
     with ray_session():
