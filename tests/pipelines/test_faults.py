@@ -1,102 +1,19 @@
 """Things that go wrong on a cluster of several nodes: nothing is lost, nothing is there twice."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pandas as pd
 import pytest
 from inference import read_rows, write_model, write_photos, write_world
-from ray.cluster_utils import Cluster
+from several_nodes import Nodes, Run
 
-ROOT = Path(__file__).resolve().parents[2]
-HOOKS = Path(__file__).with_name("fault_hooks")
 PHOTOS = 240
 SLOW = "0.15"
-DRIVER = """
-import json, os, sys
-import ray
-ray.init(
-    os.environ["CLUSTER"],
-    runtime_env={"env_vars": json.loads(os.environ["WORKER_ENVIRONMENT"])},
-    log_to_driver=False,
-    logging_level="error",
-)
-from pipelines.locate_photos import main
-main()
-"""
-
 pytestmark = pytest.mark.slow
-
-
-class Nodes:
-    """A cluster on this machine: a head and two workers, of which one may be lost."""
-
-    def __init__(self) -> None:
-        self.cluster = Cluster(initialize_head=True, head_node_args=self._size(2))
-        self.workers = [self.cluster.add_node(**self._size(1)) for _ in range(2)]
-
-    @staticmethod
-    def _size(cpus: int) -> dict[str, Any]:
-        return {"num_cpus": cpus, "object_store_memory": 100 * 1024**2, "include_dashboard": False}
-
-    def lose_one(self) -> None:
-        self.cluster.remove_node(self.workers.pop(), allow_graceful=False)
-
-    def complete(self) -> None:
-        while len(self.workers) < 2:
-            self.workers.append(self.cluster.add_node(**self._size(1)))
-
-
-class Run:
-    """One run of the program as a process of its own, with marked workers on the cluster."""
-
-    def __init__(self, nodes: Nodes, arguments: list[str], **faults: str) -> None:
-        self.mark = uuid4().hex
-        workers = {"PYTHONPATH": f"{HOOKS}:{ROOT}", "RUN_MARK": self.mark, **faults}
-        environment = os.environ | {
-            "PYTHONPATH": f"{HOOKS}:{ROOT}",
-            "CLUSTER": nodes.cluster.address,
-            "WORKER_ENVIRONMENT": json.dumps(workers),
-        }
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, *arguments], env=environment, text=True, **pipes
-        )
-
-    def wait(self) -> str:
-        printed, _ = self.process.communicate(timeout=240)
-        assert self.process.returncode == 0, printed
-        return printed
-
-    def actors(self) -> list[int]:
-        """Process ids of the run's actors that locate photos."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                title = (folder / "cmdline").read_bytes()
-                environment = (folder / "environ").read_bytes()
-            except OSError:  # it has ended, or belongs to someone else
-                continue
-            if b"MapBatches(PhotoLocator)" in title and self.mark.encode() in environment:
-                found.append(int(folder.name))
-        return found
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    if not sys.platform.startswith("linux"):
-        pytest.skip("processes are found in /proc")
-    nodes = Nodes()
-    yield nodes
-    nodes.cluster.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +34,7 @@ def locate(nodes: Nodes, world: Path) -> Callable[..., Run]:
             *("--model", f"{at}{world / 'model'}", "--index", f"{at}{world / 'places'}"),
             *("--gazetteer", str(world / "world.csv")),
         ]
-        return Run(nodes, arguments, **faults)
+        return Run(nodes, "pipelines.locate_photos", arguments, **faults)
 
     return start
 
@@ -158,7 +75,7 @@ def test_an_actor_is_killed(
 ) -> None:
     run = locate(str(tmp_path / "out"), SLOW_READS=SLOW)
     wait_for_parts(tmp_path / "out", run)
-    before = run.actors()
+    before = run.actors("MapBatches(PhotoLocator)")
     os.kill(before[0], signal.SIGKILL)
     run.wait()
     assert len(before) == 2

@@ -1,0 +1,104 @@
+"""Training that is killed goes on from its last checkpoint and ends as if nothing had happened."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from inference import write_model, write_photos, write_world
+from several_nodes import Nodes, Run
+
+from geoclip.gazetteer import Gazetteer
+
+PHOTOS = 64
+STEPS = 16
+CHECKPOINT_EVERY = 2
+SLOW = "0.05"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("training-faults")
+    photos = write_photos(folder / "photos", PHOTOS)
+    write_model(folder / "model")
+    gazetteer = Gazetteer.read(write_world(folder / "world.csv"))
+    cities = np.resize(gazetteer.ids[gazetteer.level_rows("city")], PHOTOS)
+    pd.DataFrame(
+        {
+            "photo_id": [photo.name for photo in photos],
+            "path": [str(photo) for photo in photos],
+            "place_id": cities.astype(str),
+            "split": "train",
+        }
+    ).to_parquet(folder / "captions.parquet", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def train(nodes: Nodes, world: Path) -> Callable[..., Run]:
+    def start(out: Path, **faults: str) -> Run:
+        arguments = [
+            *("--captions", str(world / "captions.parquet"), "--start", str(world / "model")),
+            *("--gazetteer", str(world / "world.csv"), "--out", str(out)),
+            *("--workers", "2", "--epochs", "4", "--batch-size", "16", "--learning-rate", "1e-3"),
+            *("--checkpoint-every", str(CHECKPOINT_EVERY)),
+        ]
+        return Run(nodes, "pipelines.train_encoder", arguments, **faults)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def undisturbed(train: Callable[..., Run], world: Path) -> pd.DataFrame:
+    train(world / "undisturbed").wait()
+    losses = pd.read_csv(world / "undisturbed" / "losses.csv")
+    assert losses["step"].tolist() == list(range(1, STEPS + 1))
+    assert losses["loss"].nunique() == STEPS
+    return losses
+
+
+def wait_for_a_random_step(out: Path, run: Run) -> None:
+    """Until the second checkpoint is there, and then up to a second more."""
+    deadline = time.monotonic() + 120
+    while len(list((out / "training").glob("checkpoint_*"))) < 2:
+        assert run.process.poll() is None, run.process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(random.random())
+
+
+def assert_same_curve(out: Path, undisturbed: pd.DataFrame) -> None:
+    losses = pd.read_csv(out / "losses.csv")
+    assert losses["step"].tolist() == undisturbed["step"].tolist()
+    np.testing.assert_allclose(losses["loss"], undisturbed["loss"], atol=1e-4, rtol=0)
+
+
+def test_a_worker_is_killed(
+    train: Callable[..., Run], undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    run = train(tmp_path, SLOW_READS=SLOW)
+    wait_for_a_random_step(tmp_path, run)
+    workers = run.actors("RayTrainWorker")
+    os.kill(workers[0], signal.SIGKILL)
+    run.wait()
+    assert len(workers) == 2
+    assert_same_curve(tmp_path, undisturbed)
+
+
+def test_the_driver_is_killed_and_started_again(
+    train: Callable[..., Run], undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    run = train(tmp_path, SLOW_READS=SLOW)
+    wait_for_a_random_step(tmp_path, run)
+    run.process.kill()
+    run.process.communicate()
+    assert not (tmp_path / "losses.csv").exists()
+    train(tmp_path).wait()
+    assert_same_curve(tmp_path, undisturbed)
