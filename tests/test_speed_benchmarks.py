@@ -3,11 +3,12 @@
 import importlib
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
 
+ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["--model", "ViT-S-32", "--rounds", "1"]
 
 
