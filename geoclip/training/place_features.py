@@ -56,7 +56,9 @@ def place_features(
     centred = _unit(looks - looks[cities].mean(axis=0))
     shares = (1 - settings.looks_share, settings.looks_share)
     parts = (where, _with_means(centred, gazetteer, cities))
-    both = np.concatenate([np.sqrt(s) * part for s, part in zip(shares, parts, strict=True)], axis=1)
+    both = np.concatenate(
+        [np.sqrt(s) * part for s, part in zip(shares, parts, strict=True)], axis=1
+    )
     deviation = both[cities] - both[cities].mean(axis=0)
     _, axes = np.linalg.eigh(deviation.T @ deviation)
     return _unit(both @ axes[:, : -settings.reduced_dim - 1 : -1]).astype(np.float32)

@@ -1,9 +1,11 @@
-"""What places look like, by GeoCLIP's location encoder (Vivanco Cepeda et al. 2023, arXiv 2309.16020).
+"""What places look like, by GeoCLIP's location encoder.
+
+Vivanco Cepeda, Nayak, Shah 2023, arXiv 2309.16020.
 
 That encoder was trained to put a position near the CLIP embeddings of Flickr photos taken there,
-so positions that look alike have like vectors. Its weights are Apache- or MIT-licensed parts of the
-PyPI distribution `geoclip`, which must never be installed beside this project: unpack its wheel
-and convert `location_encoder_weights.pth` with `geoclip models convert`.
+so positions that look alike have like vectors. Its weights (MIT) are in the
+wheel of the PyPI distribution `geoclip`, which must never be installed beside this project:
+unpack the wheel and convert `location_encoder_weights.pth` with `geoclip models convert`.
 """
 
 from pathlib import Path
@@ -45,7 +47,6 @@ def equal_earth(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
     """Equal Earth projection (Šavrič, Patterson, Jenny 2019) in GeoCLIP's units, (P, 2)."""
     a1, a2, a3, a4 = 1.340264, -0.081106, 0.000893, 0.003796
     theta = np.arcsin(np.sqrt(3) / 2 * np.sin(np.radians(lat)))
-    # GeoCLIP's weights were trained with 3·A2·θ² in the slope and A2·θ³ in y, as the paper has it.
     slope = a1 + 3 * a2 * theta**2 + 7 * a3 * theta**6 + 9 * a4 * theta**8
     x = 2 * np.sqrt(3) * np.radians(lon) * np.cos(theta) / (3 * slope)
     y = a1 * theta + a2 * theta**3 + a3 * theta**7 + a4 * theta**9

@@ -5,13 +5,13 @@
 The tower learns to predict `place_features` from caption text over all places, templates and
 alternate names. A country of which no photo was ever seen then already lies between its
 neighbours, which is what lets photos of it be placed (generalized zero-shot). The image tower of
-the folder it writes stays random.
+the folder it writes stays random, or with `--image-weights` that of ImageNet.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,9 @@ from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.gazetteer import Gazetteer
 from geoclip.memory import keep_freed_memory
 from geoclip.sphere import great_circle_km
+from geoclip.training.imagenet import MEAN, STD, load_imagenet_weights
 from geoclip.training.place_features import PlaceFeatureSettings, place_features
+from geoclip.training.place_looks import place_looks
 from geoclip.training.trainer import schedule
 
 
@@ -53,10 +55,15 @@ class TeachingSettings:
     features: PlaceFeatureSettings = field(default_factory=PlaceFeatureSettings)
 
 
-def untaught_encoder(settings: TeachingSettings) -> OpenClipEncoder:
-    """Build the encoder with random weights."""
+def untaught_encoder(
+    settings: TeachingSettings,
+    embed_dim: int | None = None,
+    mean: Sequence[float] = (0.5,) * 3,
+    std: Sequence[float] = (0.25,) * 3,
+) -> OpenClipEncoder:
+    """Build the encoder with random weights; embeddings are as long as the features to learn."""
     config = {
-        "embed_dim": settings.features.dim,
+        "embed_dim": embed_dim or settings.features.dim,
         "vision_cfg": {
             "timm_model_name": settings.image_tower,
             "timm_model_pretrained": False,
@@ -74,7 +81,7 @@ def untaught_encoder(settings: TeachingSettings) -> OpenClipEncoder:
     }
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        encoder = OpenClipEncoder.from_config("taught", config, mean=(0.5,) * 3, std=(0.25,) * 3)
+        encoder = OpenClipEncoder.from_config("taught", config, mean=mean, std=std)
     with torch.no_grad():
         encoder.log_logit_scale.fill_(np.log(20.0))
     return encoder
@@ -120,10 +127,13 @@ class TeachingTexts:
 
 
 def teach(
-    encoder: Encoder, book: CaptionBook, settings: TeachingSettings
+    encoder: Encoder, book: CaptionBook, settings: TeachingSettings, features: np.ndarray
 ) -> Iterator[dict[str, float]]:
-    """Train the text tower in place; yields step and loss (1 - cosine to the target)."""
-    targets = torch.from_numpy(place_features(book.gazetteer, settings.features))
+    """Train the text tower in place; yields step and loss (1 - cosine to the target).
+
+    `features` (P, d) are the unit vectors to learn, by gazetteer row.
+    """
+    targets = torch.from_numpy(features)
     parameters = encoder.tower_parameters("text")
     decays = [[p for p in parameters if (p.ndim >= 2) == wide] for wide in (True, False)]
     optimizer = torch.optim.AdamW(
@@ -138,8 +148,8 @@ def teach(
     for step, (rows, texts) in enumerate(TeachingTexts(book, settings).batches()):
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * schedule(step, settings.steps, settings.warmup)
-        features = encoder.text_features(encoder.tokenize(texts))
-        loss = 1 - F.cosine_similarity(features, targets[rows]).mean()
+        predicted = encoder.text_features(encoder.tokenize(texts))
+        loss = 1 - F.cosine_similarity(predicted, targets[rows]).mean()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -165,17 +175,32 @@ def clear_unused_tokens(encoder: OpenClipEncoder, book: CaptionBook) -> int:
     return int(used.sum())
 
 
-def evaluate_teaching(encoder: Encoder, book: CaptionBook, count: int = 2000) -> dict[str, float]:
-    """How far the nearest taught place lies from the one a city's full caption names, in km."""
+def evaluate_teaching(
+    encoder: Encoder, book: CaptionBook, targets: np.ndarray, count: int = 2000
+) -> dict[str, float]:
+    """How far the nearest taught place lies from the one a city's full caption names, in km.
+
+    `targets` (P, d) are the features that were taught.
+    """
     gazetteer = book.gazetteer
     cities = gazetteer.level_rows("city")
     rows = np.random.default_rng(0).choice(cities, min(count, len(cities)), replace=False)
     features = encoder.encode_texts([book.text(int(row)) for row in rows])
-    targets = place_features(gazetteer, PlaceFeatureSettings(dim=features.shape[1]))
     nearest = cities[(features @ targets[cities].T).argmax(axis=1)]
     lat, lon = gazetteer.lat, gazetteer.lon
     km = great_circle_km(lat[rows], lon[rows], lat[nearest], lon[nearest])
     return {"median_km": float(np.median(km)), "within_200_km": float((km <= 200).mean() * 100)}
+
+
+def start_encoder(
+    settings: TeachingSettings, embed_dim: int, image_weights: Path | None
+) -> OpenClipEncoder:
+    """Build the encoder to teach, its image tower random or filled from ImageNet weights."""
+    if image_weights is None:
+        return untaught_encoder(settings, embed_dim)
+    encoder = untaught_encoder(settings, embed_dim, MEAN, STD)
+    load_imagenet_weights(encoder.model.visual.trunk, image_weights)  # type: ignore[union-attr,arg-type]
+    return encoder
 
 
 def main() -> None:
@@ -183,13 +208,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--steps", type=int, default=TeachingSettings.steps)
+    parser.add_argument("--looks", type=Path, help="GeoCLIP's location encoder as safetensors")
+    parser.add_argument("--image-tower", default=TeachingSettings.image_tower, help="of timm")
+    parser.add_argument("--image-size", type=int, default=TeachingSettings.image_size)
+    parser.add_argument("--image-weights", type=Path, help="EfficientNet-Lite as safetensors")
     arguments = parser.parse_args()
     keep_freed_memory()
-    settings = TeachingSettings(steps=arguments.steps)
+    settings = TeachingSettings(
+        steps=arguments.steps,
+        image_tower=arguments.image_tower,
+        image_size=arguments.image_size,
+    )
     book = CaptionBook(Gazetteer.default(), CaptionSettings())
-    encoder = untaught_encoder(settings)
+    places, looks = book.gazetteer, None
+    if arguments.looks:
+        looks = place_looks(arguments.looks, places.lat, places.lon)
+    features = place_features(places, settings.features, looks)
+    encoder = start_encoder(settings, features.shape[1], arguments.image_weights)
     began = time.monotonic()
-    for record in teach(encoder, book, settings):
+    for record in teach(encoder, book, settings, features):
         if record["step"] % 50 == 0:
             rate = record["step"] / (time.monotonic() - began)
             left = (settings.steps - record["step"]) / rate / 60
@@ -202,7 +239,7 @@ def main() -> None:
     encoder.model.half()
     encoder.save(arguments.out)
     encoder.model.float()
-    print(json.dumps({"tokens": used, **evaluate_teaching(encoder, book)}), flush=True)
+    print(json.dumps({"tokens": used, **evaluate_teaching(encoder, book, features)}), flush=True)
 
 
 if __name__ == "__main__":

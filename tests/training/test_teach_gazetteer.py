@@ -6,7 +6,7 @@ import torch
 
 from geoclip.captions import CaptionBook
 from geoclip.gazetteer import Gazetteer
-from geoclip.training.place_features import PlaceFeatureSettings
+from geoclip.training.place_features import PlaceFeatureSettings, place_features
 from geoclip.training.teach_gazetteer import (
     TeachingSettings,
     TeachingTexts,
@@ -31,9 +31,14 @@ SETTINGS = TeachingSettings(
 
 
 @pytest.fixture(scope="module")
-def taught(book):
+def features(book):
+    return place_features(book.gazetteer, SETTINGS.features)
+
+
+@pytest.fixture(scope="module")
+def taught(book, features):
     encoder = untaught_encoder(SETTINGS)
-    return encoder, list(teach(encoder, book, SETTINGS))
+    return encoder, list(teach(encoder, book, SETTINGS, features))
 
 
 def test_a_few_steps_lower_the_loss(taught):
@@ -44,13 +49,13 @@ def test_a_few_steps_lower_the_loss(taught):
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_it_is_the_same_again_and_leaves_the_random_state_alone(taught, book):
+def test_it_is_the_same_again_and_leaves_the_random_state_alone(taught, book, features):
     torch.manual_seed(5)
     expected = torch.rand(2)
     torch.manual_seed(5)
     encoder = untaught_encoder(SETTINGS)
     assert torch.equal(torch.rand(2), expected)
-    first = next(iter(teach(encoder, book, SETTINGS)))
+    first = next(iter(teach(encoder, book, SETTINGS, features)))
     assert first["loss"] == pytest.approx(taught[1][0]["loss"], rel=1e-6)
 
 
@@ -101,6 +106,6 @@ def test_unused_tokens_are_cleared_and_no_embedding_changes(taught, book):
     assert np.array_equal(encoder.encode_texts(texts), before)
 
 
-def test_the_report_measures_distances_to_taught_places(taught, book):
-    report = evaluate_teaching(taught[0], book)
+def test_the_report_measures_distances_to_taught_places(taught, book, features):
+    report = evaluate_teaching(taught[0], book, features)
     assert 0 <= report["median_km"] < 20100 and 0 <= report["within_200_km"] <= 100
