@@ -75,7 +75,7 @@ def run(
     return out
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
     """A head and two workers, shared by the tests of faults."""
     if not sys.platform.startswith("linux"):
