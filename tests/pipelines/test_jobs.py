@@ -17,6 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))
 STARTING = ("No available agent", "Failed to connect to Ray")
 
+ENVIRONMENT = os.environ | {
+    "PATH": f"{Path(RAY).parent}:{os.environ['PATH']}",
+    "RAY_AUTH_MODE": "disabled",  # on loopback, and no token is left in the home folder
+}
+
 pytestmark = pytest.mark.slow
 
 
@@ -29,6 +34,7 @@ def job_server() -> Iterator[str]:
     options = [f"--{name}={port}" for name, port in ports.items()]
     head = subprocess.Popen(
         [RAY, "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats", *options],
+        env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -59,7 +65,7 @@ def submit_once(server: str, *entry: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*command, "--", "python", "-m", *entry],
         cwd=ROOT,
-        env=os.environ | {"PATH": f"{Path(RAY).parent}:{os.environ['PATH']}"},
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=400,
