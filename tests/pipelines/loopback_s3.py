@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.request import Request, urlopen
 
 import pytest
 from pyarrow import fs
@@ -18,6 +19,8 @@ def s3_server() -> Iterator[dict[str, str]]:
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    # Its buckets belong to the process, not to the server: those of an earlier one are still there.
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
     try:
         yield {
             "AWS_ENDPOINT_URL": f"http://{host}:{port}",
