@@ -61,3 +61,16 @@ def read_settings(arguments: argparse.Namespace, settings: type[Settings]) -> Se
     """Make the settings dataclass from parsed options."""
     values = {field.name: getattr(arguments, field.name) for field in fields(settings)}  # type: ignore[arg-type]
     return settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def photo_parser(description: str | None, out_help: str) -> argparse.ArgumentParser:
+    """A parser with the options of every program that sends photos through an encoder."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photos", action="append", required=True, help="may be repeated")
+    parser.add_argument("--model", required=True, help="a known name, a folder, a URI or hf:ID")
+    parser.add_argument("--out", required=True, help=out_help)
+    parser.add_argument("--actors", type=int, default=2)
+    parser.add_argument("--gpus", type=float, default=0, help="GPUs an actor")
+    return parser

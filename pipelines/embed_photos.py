@@ -7,7 +7,6 @@ columns of `SCHEMA` (a photo that cannot be read has a status and no embedding),
 The same command goes on where a run was stopped.
 """
 
-import argparse
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -15,7 +14,7 @@ import ray
 
 from geoclip.known_models import check_model_name
 from pipelines.cluster import absolute_model, check_lasting, ray_session
-from pipelines.command_line import run
+from pipelines.command_line import photo_parser, run
 from pipelines.inputs import photo_parts
 from pipelines.outputs import Output
 from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, on_actors
@@ -69,14 +68,7 @@ def embed_photos(out: str, parts: Sequence[Part], model: str, pool: Pool) -> Out
 
 def main() -> None:
     """Embed photos from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--photos", action="append", required=True, help="may be repeated")
-    parser.add_argument("--model", required=True, help="a known name, a folder, a URI or hf:ID")
-    parser.add_argument("--out", required=True, help="a folder or URI")
-    parser.add_argument("--actors", type=int, default=2)
-    parser.add_argument("--gpus", type=float, default=0, help="GPUs an actor")
+    parser = photo_parser(__doc__, "a folder or URI")
     given = parser.parse_args()
     check_model_name(given.model)
     check_lasting(given.out)

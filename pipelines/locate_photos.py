@@ -12,7 +12,6 @@ Views that share a `location_id` are answered together. The output has the colum
 photo that cannot be read has one row with its status.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +32,7 @@ from geoclip.model_settings import ModelSettings
 from geoclip.ranking import RankingSettings
 from geoclip.reading import in_batches
 from pipelines.cluster import absolute_model, check_lasting, ray_session
-from pipelines.command_line import run
+from pipelines.command_line import photo_parser, run
 from pipelines.embed_places import embed_places
 from pipelines.inputs import frame_photos, photo_parts, table_parts
 from pipelines.outputs import Output, data_context
@@ -168,17 +167,10 @@ def locator_arguments(
 
 def main() -> None:
     """Locate photos from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--photos", action="append", required=True, help="may be repeated")
-    parser.add_argument("--model", required=True, help="a known name, a folder, a URI or hf:ID")
-    parser.add_argument("--out", required=True, help="a folder or URI, or one file by its ending")
+    parser = photo_parser(__doc__, "a folder or URI, or one file by its ending")
     parser.add_argument("--gazetteer", type=Path)
     parser.add_argument("--index", help="place index (default: `places` beside OUT)")
     parser.add_argument("--top-k", type=int, default=5)
-    parser.add_argument("--actors", type=int, default=2)
-    parser.add_argument("--gpus", type=float, default=0, help="GPUs an actor")
     given = parser.parse_args()
     check_model_name(given.model)
     check_lasting(given.out)
