@@ -16,9 +16,6 @@ def run(main: Callable[[], None]) -> None:
     """Run a program; an error a user can mend is one sentence and exit code 2."""
     try:
         main()
-    except GeoclipError as problem:
-        print(f"geoclip: {problem}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
     except Exception as problem:
         cause = _user_error(problem)
         if cause is None:
@@ -31,11 +28,12 @@ def _user_error(problem: BaseException | None) -> GeoclipError | None:
     """Find the GeoclipError that a Ray worker raised, however deeply it is wrapped."""
     seen: set[int] = set()
     while problem is not None and id(problem) not in seen:
-        if isinstance(problem, GeoclipError):
-            return problem
         seen.add(id(problem))
         inner = getattr(problem, "worker_failures", None)
         wrapped = next(iter(inner.values())) if inner else getattr(problem, "cause", None)
+        # Ray's own error is of the class of what it wraps, too, but reads as a traceback.
+        if wrapped is None and isinstance(problem, GeoclipError):
+            return problem
         problem = wrapped or problem.__cause__ or problem.__context__
     return None
 

@@ -84,3 +84,19 @@ def test_bad_photo_tables_end_in_one_sentence(tmp_path: Path, content: str, said
     assert "Traceback" not in out.stderr
     assert said in out.stderr
     assert "photos.csv" in out.stderr
+
+
+def test_a_workers_error_is_its_sentence_and_not_rays_traceback(capsys):
+    from ray.exceptions import RayTaskError
+
+    inner = GeoclipError("photos.csv has no column path; add it.")
+    wrapped = RayTaskError("f", "Traceback of the worker", inner).as_instanceof_cause()
+    assert isinstance(wrapped, GeoclipError) and str(wrapped) != str(inner)
+
+    def main() -> None:
+        raise wrapped
+
+    with pytest.raises(SystemExit) as stopped:
+        run(main)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == "geoclip: photos.csv has no column path; add it.\n"
