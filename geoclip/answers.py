@@ -14,6 +14,7 @@ from geoclip.hierarchy import Hierarchy
 from geoclip.place import CITY, COUNTRY, REGION
 from geoclip.ranking import Ranking
 
+NAMED_COUNTRIES = 5
 CLASS_COLUMNS = ["country_id", "region_id", "city_id", "country_ranking", "continent_ranking"]
 
 
@@ -98,8 +99,9 @@ def class_rows(gazetteer: Gazetteer, hierarchy: Hierarchy, ranking: Ranking) -> 
     g, h = gazetteer, hierarchy
     countries = h.countries[ranking.countries]
     region_ids = np.append(g.ids[h.regions], "")  # position -1: no region
-    codes = [" ".join(g.ids[row]) for row in countries]
-    continents = [" ".join(dict.fromkeys(g.continents[row])) for row in countries]
+    codes = [" ".join(g.ids[row[:NAMED_COUNTRIES]]) for row in countries]
+    of_row = zip(g.continents[countries], ranking.country_probabilities, strict=True)
+    continents = [" ".join(_by_probability(names, p)) for names, p in of_row]
     values = (
         g.ids[countries[:, 0]],
         region_ids[ranking.regions],
@@ -108,3 +110,11 @@ def class_rows(gazetteer: Gazetteer, hierarchy: Hierarchy, ranking: Ranking) -> 
         np.array(continents, object),
     )
     return pd.DataFrame(dict(zip(CLASS_COLUMNS, values, strict=True)))
+
+
+def _by_probability(names: np.ndarray, probabilities: np.ndarray) -> list[str]:
+    """Distinct names by the sum of their probabilities, largest first, ties by first mention."""
+    totals: dict[str, float] = dict.fromkeys(names, 0.0)
+    for name, p in zip(names, probabilities, strict=True):
+        totals[name] += p
+    return sorted(totals, key=lambda name: -totals[name])

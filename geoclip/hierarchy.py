@@ -1,12 +1,15 @@
 """A gazetteer's parents as arrays that a ranking can sum over."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
+from geoclip.metrics import geoscore
 from geoclip.place import COUNTRY, REGION
+from geoclip.sphere import chord_to_km, unit_vectors
 
 
 @dataclass(frozen=True)
@@ -86,3 +89,16 @@ class Hierarchy:
     def group_sizes(self) -> np.ndarray:
         """Count the cities of each group, (G,)."""
         return np.diff(np.r_[self.group_starts, len(self.cities)])
+
+    @cached_property
+    def group_scores(self) -> np.ndarray:
+        """GeoScore (G, G) float32 of one group's centre as the answer for another's.
+
+        A centre is the mean direction of the group's cities, weighted by the square root of their
+        population.
+        """
+        weights = np.sqrt(np.maximum(self.population, 1))[:, None]
+        xyz = np.add.reduceat(weights * unit_vectors(self.lat, self.lon), self.group_starts)
+        xyz /= np.maximum(np.linalg.norm(xyz, axis=1, keepdims=True), 1e-12)
+        squared = np.maximum(2 - 2 * (xyz @ xyz.T), 0).astype(np.float32)
+        return geoscore(chord_to_km(np.sqrt(squared))).astype(np.float32)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 EMBEDDINGS_FILE = "embeddings.npy"
 ABOUT_FILE = "index.json"
+SHIPPED_FOLDER = "places"
+"""Subfolder of a model folder that may hold the packaged gazetteer's index."""
 STORED = np.float16
 
 
@@ -96,15 +98,18 @@ class PlaceIndex:
     ) -> "PlaceIndex":
         """Read the index of this encoder, gazetteer and prompts, or build and keep it.
 
-        It is kept under `folder` (default: `places` in the user's cache folder). A cache that
-        cannot be written is no reason to fail.
+        One that comes with the encoder, in its folder's `places`, is used first. It is kept under
+        `folder` (default: `places` in the user's cache folder). A cache that cannot be written is
+        no reason to fail.
         """
         key = index_key(encoder, gazetteer, settings or CaptionSettings())
         home = (folder or cache_folder()) / key
-        with suppress(GeoclipError):
-            index = cls.read(home)
-            if index.key == key and len(index) == len(gazetteer):
-                return index
+        shipped = [] if encoder.folder is None else [encoder.folder / SHIPPED_FOLDER]
+        for kept in [*shipped, home]:
+            with suppress(GeoclipError):
+                index = cls.read(kept)
+                if index.key == key and len(index) == len(gazetteer):
+                    return index
         index = cls.build(encoder, gazetteer, settings)
         with suppress(OSError):
             index.save(home)

@@ -79,6 +79,17 @@ class Locator:
     def _levels(self) -> LevelEmbeddings:
         return LevelEmbeddings.of(self.index.embeddings, self.hierarchy)
 
+    @cached_property
+    def _city_prior(self) -> np.ndarray | None:
+        """What is added to the log posterior of the hierarchy's cities (Q,); None for nothing."""
+        cities, settings = self.hierarchy.cities, self.settings
+        prior = None if self.log_prior is None else self.log_prior[cities]
+        if settings.seen_penalty and settings.seen_countries:
+            seen = np.isin(self.gazetteer.country_codes[cities], settings.seen_countries)
+            penalty = np.where(seen, -settings.seen_penalty, 0.0)
+            prior = penalty if prior is None else prior + penalty
+        return prior
+
     def __repr__(self) -> str:
         return f"Locator({self.encoder!r}, {self.gazetteer!r}, {self.settings!r})"
 
@@ -153,7 +164,6 @@ class Locator:
         """Rank the cities for embeddings (N, d)."""
         with torch.no_grad():
             scale = float(self.encoder.log_logit_scale.exp())
-        prior = None if self.log_prior is None else self.log_prior[self.hierarchy.cities]
         return rank_embeddings(
             values,
             self._levels,
@@ -161,7 +171,7 @@ class Locator:
             scale,
             self.settings,
             top_k,
-            prior,
+            self._city_prior,
             torch.get_num_threads(),
         )
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from geoclip.errors import GeoclipError
+from geoclip.expected_score import expected_score_city, expected_score_region_city
 from geoclip.hierarchy import Hierarchy
-from geoclip.metrics import geoscore
 from geoclip.place import LEVELS
 from geoclip.posterior import (
     LevelEmbeddings,
@@ -20,7 +20,6 @@ from geoclip.posterior import (
     greedy_posterior,
     joint_posterior,
 )
-from geoclip.sphere import chord_to_km, unit_vectors
 
 __all__ = [
     "BLOCK",
@@ -30,6 +29,7 @@ __all__ = [
     "RankingSettings",
     "Scores",
     "expected_score_city",
+    "expected_score_region_city",
     "greedy_posterior",
     "joint_posterior",
     "rank",
@@ -38,8 +38,8 @@ __all__ = [
 ]
 
 METHODS = ("joint", "greedy")
-POINTS = ("city", "expected_score")
-RANKED_COUNTRIES = 5
+POINTS = ("city", "expected_score", "expected_score_regions")
+RANKED_COUNTRIES = 30
 BLOCK = 512
 """Photos scored at a time: bounds the (photos, places) array to some 70 MB."""
 CACHE_ROWS = 32
@@ -53,7 +53,10 @@ class RankingSettings:
     softmax of logits divided by its level's temperature; "greedy" takes the best country, then
     the best of its `greedy_cities` most populous cities (StreetCLIP's procedure). `point`: "city"
     reports the best city's coordinates; "expected_score" the city that maximises the expected
-    GeoScore over the `point_cities` most probable ones.
+    GeoScore over the `point_cities` most probable ones; "expected_score_regions" the best city of
+    the region that maximises it over the whole posterior. `seen_penalty` is taken from the log
+    posterior of `seen_countries`, ISO codes of those trained on, which a photo of another country
+    would be taken for (calibrated stacking, Chao et al. 2016, arXiv 1605.04253).
     """
 
     method: str = "joint"
@@ -61,6 +64,8 @@ class RankingSettings:
     temperatures: tuple[float, float, float] = (1.0, 1.0, 1.0)
     greedy_cities: int = 30
     point_cities: int = 100
+    seen_countries: tuple[str, ...] = ()
+    seen_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         if self.method not in METHODS or self.point not in POINTS:
@@ -75,6 +80,8 @@ class RankingSettings:
                 f"temperatures {self.temperatures} must be three numbers above 0: of country, "
                 "region and city."
             )
+        if not np.isfinite(self.seen_penalty):
+            raise GeoclipError(f"seen_penalty is {self.seen_penalty}; use a finite number.")
         if min(self.greedy_cities, self.point_cities) < 1:
             raise GeoclipError(
                 f"greedy_cities {self.greedy_cities} and point_cities {self.point_cities} must be "
@@ -114,27 +121,12 @@ def _kth_largest_at_least(values: np.ndarray, k: int) -> np.ndarray:
     return np.partition(maxima, -k, axis=1)[:, [-k]]
 
 
-def expected_score_city(
-    candidates: np.ndarray, probabilities: np.ndarray, hierarchy: Hierarchy
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of each photo's candidates with probability above 0, the one of largest expected GeoScore.
-
-    `candidates` and `probabilities` (N, m) come from `top_cities`. Returns the city positions
-    (N,) and the posterior mass (N,) that the m candidates cover.
-    """
-    xyz = unit_vectors(hierarchy.lat[candidates], hierarchy.lon[candidates])  # (N, m, 3)
-    squared = 2 - 2 * np.clip(xyz @ xyz.transpose(0, 2, 1), -1, 1)
-    gain = np.einsum("nij,nj->ni", geoscore(chord_to_km(np.sqrt(squared))), probabilities)
-    best = np.where(probabilities > 0, gain, -np.inf).argmax(axis=1)
-    return candidates[np.arange(len(candidates)), best], probabilities.sum(axis=1)
-
-
 @dataclass(frozen=True)
 class Ranking:
     """Ranked places of N photos, as positions in a Hierarchy's cities.
 
     `cities` (N, k) with `probabilities` (N, k), best first, 0 for an excluded city; `countries`
-    (N, 5), or fewer where there are fewer, are the most probable countries' positions with
+    (N, 30), or fewer where there are fewer, are the most probable countries' positions with
     `country_probabilities`, and `regions` (N,) the most probable region's (-1 where a group of
     cities without a region is more probable); `points` (N,) are the reported cities, `point_mass`
     (N,) the posterior mass behind them. A greedy ranking's country probabilities are the softmax
@@ -174,6 +166,8 @@ def rank(
     if by_score:
         m = settings.point_cities
         points, mass = expected_score_city(cities[:, :m], probabilities[:, :m], hierarchy)
+    elif settings.point == "expected_score_regions":
+        points, mass = expected_score_region_city(posterior, hierarchy)
     country_p = country_posterior(scores, hierarchy, settings.method, posterior.groups, log_prior)
     countries = np.argsort(-country_p, axis=1, kind="stable")[:, :RANKED_COUNTRIES]
     return Ranking(

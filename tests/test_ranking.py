@@ -18,13 +18,14 @@ from geoclip.ranking import (
     RankingSettings,
     Scores,
     expected_score_city,
+    expected_score_region_city,
     greedy_posterior,
     joint_posterior,
     rank,
     rank_embeddings,
     top_cities,
 )
-from geoclip.sphere import great_circle_km
+from geoclip.sphere import great_circle_km, spherical_mean
 
 GREEDY = RankingSettings(method="greedy", point="city")
 PLAIN = RankingSettings(point="city")
@@ -450,3 +451,46 @@ def test_top_cities_of_many_columns_with_ties(k):
         expected = sorted(range(len(row)), key=lambda i: (-row[i], i))[:k]
         assert found.tolist() == expected
         assert p == pytest.approx(np.exp(row[expected].astype(float)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(examples)
+def test_the_region_point_equals_nested_loops(case):
+    h = case.hierarchy
+    posterior = joint_posterior(case.scores, h, log_prior=case.city_prior)
+    points, mass = expected_score_region_city(posterior, h)
+    members = [np.flatnonzero(h.city_group == group) for group in range(len(h.group_starts))]
+    centres = [
+        spherical_mean(h.lat[rows], h.lon[rows], np.sqrt(np.maximum(h.population[rows], 1)))
+        for rows in members
+    ]
+    for photo, point in enumerate(points):
+        p = np.exp(posterior.log_cities[photo])
+        p_group = [p[rows].sum() for rows in members]
+        gains = [
+            sum(
+                q * 5000 * math.exp(-float(great_circle_km(*here, *there)) / 1492.7)
+                for q, there in zip(p_group, centres, strict=True)
+            )
+            if own > 0
+            else -1.0
+            for here, own in zip(centres, p_group, strict=True)
+        ]
+        chosen = h.city_group[point]
+        assert gains[chosen] == pytest.approx(max(gains), rel=1e-4)
+        assert p[point] == p[members[chosen]].max()
+        assert mass[photo] == pytest.approx(p_group[chosen])
+
+
+def test_the_region_point_sees_what_lies_beyond_the_best_cities():
+    """One city of 30 % far away against 70 % spread over a cluster of ten regions."""
+    regions = [("AX.0", "AX"), *((f"BX.{i}", "BX") for i in range(10))]
+    cities = [("far", "n", "AX.0", 0.0, 0.0, 10)]
+    cities += [(f"b{i}", "n", f"BX.{i}", 40.0 + i / 10, 100.0, 10) for i in range(10)]
+    countries = [("AX", "AX", "EU", "AX"), ("BX", "BX", "AS", "BX")]
+    h = Hierarchy.of(Gazetteer(place_table(countries, regions, cities)))
+    scores = Scores(np.log([[0.3, 0.7]]), np.zeros((1, 11)), np.zeros((1, 11)))
+    by_cities = rank(scores, h, RankingSettings(point="expected_score", point_cities=1))
+    by_regions = rank(scores, h, RankingSettings(point="expected_score_regions"))
+    assert h.lat[by_cities.points[0]] == 0
+    assert 40 <= h.lat[by_regions.points[0]] <= 41

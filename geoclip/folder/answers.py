@@ -167,7 +167,7 @@ class FolderAnswers:
         rows = start + guessed
         cities, probabilities = album.cities[rows], album.probabilities[rows]
         points, mass = cities[:, 0], probabilities[:, 0]
-        if self.run.locator.settings.point == "expected_score":
+        if self.run.locator.settings.point != "city":
             points, mass = expected_score_city(cities, probabilities, self.hierarchy)
         none = np.empty((len(rows), 0), np.int64)
         ranking = Ranking(cities, probabilities, none, none, none[:, :0], points, mass)

@@ -148,11 +148,16 @@ class Batches:
         rng = seeded_generator("augment", self.settings.seed, epoch, self.photos.ids[i])
         return to_pixels(augment(image, size, rng), self.encoder.normalization)
 
+    def _blank(self) -> Tensor:
+        """What stands in for a photo that could not be read."""
+        size = self.encoder.image_size
+        return torch.zeros(3, size, size)
+
     def _stack(
         self, pixels: list[Tensor | None], tokens: Tensor, truth: Tensor, extra: int
     ) -> Batch:
-        size, device = self.encoder.image_size, self.encoder.device
-        blank = torch.zeros(3, size, size)
+        device = self.encoder.device
+        blank = self._blank()
         filled = [blank if p is None else p for p in pixels]
         stacked = torch.stack(filled) if filled else blank[None][:0]
         readable = torch.tensor([p is not None for p in pixels], dtype=torch.bool)

@@ -203,6 +203,32 @@ def start_encoder(
     return encoder
 
 
+def teach_folder(
+    out: Path, settings: TeachingSettings, looks: Path | None, image_weights: Path | None
+) -> None:
+    """Teach an encoder the packaged gazetteer and write its folder, printing how it goes."""
+    book = CaptionBook(Gazetteer.default(), CaptionSettings())
+    places = book.gazetteer
+    known = None if looks is None else place_looks(looks, places.lat, places.lon)
+    features = place_features(places, settings.features, known)
+    encoder = start_encoder(settings, features.shape[1], image_weights)
+    began = time.monotonic()
+    for record in teach(encoder, book, settings, features):
+        if record["step"] % 50 == 0:
+            rate = record["step"] / (time.monotonic() - began)
+            left = (settings.steps - record["step"]) / rate / 60
+            print(
+                f"step {record['step']}/{settings.steps}  loss {record['loss']:.4f}  "
+                f"{left:.0f} min left",
+                flush=True,
+            )
+    used = clear_unused_tokens(encoder, book)
+    encoder.model.half()
+    encoder.save(out)
+    encoder.model.float()
+    print(json.dumps({"tokens": used, **evaluate_teaching(encoder, book, features)}), flush=True)
+
+
 def main() -> None:
     """Teach a small text tower the packaged gazetteer and write the encoder's folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -219,27 +245,7 @@ def main() -> None:
         image_tower=arguments.image_tower,
         image_size=arguments.image_size,
     )
-    book = CaptionBook(Gazetteer.default(), CaptionSettings())
-    places, looks = book.gazetteer, None
-    if arguments.looks:
-        looks = place_looks(arguments.looks, places.lat, places.lon)
-    features = place_features(places, settings.features, looks)
-    encoder = start_encoder(settings, features.shape[1], arguments.image_weights)
-    began = time.monotonic()
-    for record in teach(encoder, book, settings, features):
-        if record["step"] % 50 == 0:
-            rate = record["step"] / (time.monotonic() - began)
-            left = (settings.steps - record["step"]) / rate / 60
-            print(
-                f"step {record['step']}/{settings.steps}  loss {record['loss']:.4f}  "
-                f"{left:.0f} min left",
-                flush=True,
-            )
-    used = clear_unused_tokens(encoder, book)
-    encoder.model.half()
-    encoder.save(arguments.out)
-    encoder.model.float()
-    print(json.dumps({"tokens": used, **evaluate_teaching(encoder, book, features)}), flush=True)
+    teach_folder(arguments.out, settings, arguments.looks, arguments.image_weights)
 
 
 if __name__ == "__main__":

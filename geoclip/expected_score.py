@@ -1,0 +1,40 @@
+"""The point to report: the city of largest expected GeoScore under a posterior."""
+
+import numpy as np
+
+from geoclip.hierarchy import Hierarchy
+from geoclip.metrics import geoscore
+from geoclip.posterior import Posterior
+from geoclip.sphere import chord_to_km, unit_vectors
+
+
+def expected_score_city(
+    candidates: np.ndarray, probabilities: np.ndarray, hierarchy: Hierarchy
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each photo's candidates with probability above 0, the one of largest expected GeoScore.
+
+    `candidates` and `probabilities` (N, m) come from `top_cities`. Returns the city positions
+    (N,) and the posterior mass (N,) that the m candidates cover.
+    """
+    xyz = unit_vectors(hierarchy.lat[candidates], hierarchy.lon[candidates])  # (N, m, 3)
+    squared = 2 - 2 * np.clip(xyz @ xyz.transpose(0, 2, 1), -1, 1)
+    gain = np.einsum("nij,nj->ni", geoscore(chord_to_km(np.sqrt(squared))), probabilities)
+    best = np.where(probabilities > 0, gain, -np.inf).argmax(axis=1)
+    return candidates[np.arange(len(candidates)), best], probabilities.sum(axis=1)
+
+
+def expected_score_region_city(
+    posterior: Posterior, hierarchy: Hierarchy
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most probable city of the region of largest expected GeoScore over the whole posterior.
+
+    Where a posterior is spread over many countries, its hundred best cities lie in one or two of
+    them and say little of where most of it is; all regions do. Returns the city positions (N,)
+    and the posterior mass (N,) of the chosen region.
+    """
+    groups = posterior.groups
+    gain = groups @ hierarchy.group_scores.astype(groups.dtype)
+    best = np.where(groups > 0, gain, -np.inf).argmax(axis=1)
+    inside = hierarchy.city_group == best[:, None]
+    points = np.where(inside, posterior.log_cities, -np.inf).argmax(axis=1)
+    return points, groups[np.arange(len(groups)), best]

@@ -1,0 +1,131 @@
+"""Make the embedded model `street-tiny` from tables of geotagged street photos.
+
+    python -m pipelines.train_street_tiny --photos photos.csv --photos photos_country.csv \\
+        --looks location_encoder.safetensors --image-weights efficientnet-lite2.safetensors \\
+        --out street-tiny
+
+Four stages, each kept under `--work` and not done again when the program is started anew: a text
+tower is taught the gazetteer, the frozen image trunk looks at every training photo, the
+projection between them is trained by the project's loss, and the places are indexed. With
+`--seed`s of its own the last two take minutes. `--looks` and `--image-weights` are described in
+the model card; without them the class descriptions know coordinates alone and the trunk is random.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from geoclip.captions import CaptionBook, CaptionSettings
+from geoclip.encoders.loading import load_folder
+from geoclip.encoders.open_clip_encoder import OpenClipEncoder
+from geoclip.errors import GeoclipError
+from geoclip.gazetteer import Gazetteer
+from geoclip.index import SHIPPED_FOLDER, PlaceIndex
+from geoclip.memory import keep_freed_memory
+from geoclip.model_settings import ModelSettings
+from geoclip.photo_table import read_photo_table
+from geoclip.ranking import RankingSettings
+from geoclip.training import teach_gazetteer
+from geoclip.training.batches import PhotoSet
+from geoclip.training.kept_features import train_projection, trunk_features, with_mlp_projection
+from geoclip.training.labelled import label_photos, split_photos, training_photos
+from geoclip.training.settings import TrainingSettings
+from pipelines.command_line import run
+
+IMAGE_TOWER, IMAGE_SIZE = "tf_efficientnet_lite2", 256
+TEACHING_STEPS = 4500
+VIEWS = 3
+TRAINING = TrainingSettings(
+    epochs=12,
+    batch_size=256,
+    learning_rate=1e-3,
+    text_learning_rate=0.0,  # the tower knows places without a photo; photos would pull it to few
+    betas=(0.9, 0.999),
+    weight_decay=1e-2,
+    warmup=0.1,
+    balance=0.7,
+)
+# Chosen on folds of the training photos that leave whole countries and blocks out (model card).
+RANKING = RankingSettings(
+    point="expected_score_regions", temperatures=(1.8, 1.8, 1.8), seen_penalty=0.29
+)
+
+
+def start_encoder(
+    work: Path, looks: Path | None, image_weights: Path | None, steps: int
+) -> OpenClipEncoder:
+    """The encoder with a taught text tower, taught first where `work` does not hold it."""
+    folder = work / "taught"
+    if not folder.is_dir():
+        settings = teach_gazetteer.TeachingSettings(
+            steps=steps, image_tower=IMAGE_TOWER, image_size=IMAGE_SIZE
+        )
+        draft = work / "taught-unfinished"
+        shutil.rmtree(draft, ignore_errors=True)
+        teach_gazetteer.teach_folder(draft, settings, looks, image_weights)
+        draft.rename(folder)
+    encoder = load_folder(folder)
+    if not isinstance(encoder, OpenClipEncoder):
+        raise GeoclipError(f"{folder} holds no open_clip encoder; delete it and start again.")
+    return encoder
+
+
+def seen_countries(photos: PhotoSet, gazetteer: Gazetteer) -> tuple[str, ...]:
+    """ISO codes of the countries with a training photo."""
+    return tuple(sorted(set(gazetteer.country_codes[photos.rows].tolist())))
+
+
+def write_model(encoder: OpenClipEncoder, out: Path, ranking: RankingSettings) -> None:
+    """Write the model folder, half precision, with its settings and its place index."""
+    encoder.model.half()
+    encoder.save(out)
+    settings = ModelSettings(CaptionSettings(), ranking)
+    settings.write(out)
+    stored = load_folder(out)
+    index = PlaceIndex.build(stored, Gazetteer.default(), settings.captions)
+    index.save(out / SHIPPED_FOLDER)
+
+
+def main() -> None:
+    """Run the stages from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, action="append", required=True)
+    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
+    parser.add_argument("--work", type=Path, help="what is kept (default: OUT-work)")
+    parser.add_argument("--looks", type=Path, help="GeoCLIP's location encoder as safetensors")
+    parser.add_argument("--image-weights", type=Path, help="EfficientNet-Lite2 as safetensors")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=TEACHING_STEPS, help="of the teaching")
+    given = parser.parse_args()
+    keep_freed_memory()
+    work = given.work or given.out.with_name(f"{given.out.name}-work")
+    work.mkdir(parents=True, exist_ok=True)
+    gazetteer = Gazetteer.default()
+    table, missing = split_photos(label_photos(read_photo_table(given.photos), gazetteer))
+    photos = training_photos(table, gazetteer)
+    print(f"{len(photos)} training photos, {len(missing)} missing", flush=True)
+    start = start_encoder(work, given.looks, given.image_weights, given.steps)
+    torch.manual_seed(given.seed)
+    encoder = with_mlp_projection(start, given.seed)
+    features = trunk_features(encoder, photos, VIEWS, work / "features")
+    settings = TrainingSettings(**{**vars(TRAINING), "seed": given.seed})
+    book = CaptionBook(gazetteer, CaptionSettings())
+    losses = []
+    for values in train_projection(encoder, features, photos, book, settings):
+        losses.append(values["loss"])
+        if values["step"] % 20 == 0:
+            recent = float(np.mean(losses[-20:]))
+            print(json.dumps({"step": values["step"], "loss": round(recent, 4)}), flush=True)
+    ranking = RankingSettings(
+        **{**vars(RANKING), "seen_countries": seen_countries(photos, gazetteer)}
+    )
+    write_model(encoder, given.out, ranking)
+    print(f"wrote {given.out}", flush=True)
+
+
+if __name__ == "__main__":
+    run(main)
