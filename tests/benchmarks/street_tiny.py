@@ -1,0 +1,123 @@
+"""Accuracy of an embedded model on held-out street photos, as the model card states it.
+
+    python -m tests.benchmarks.street_tiny --photos ../shared/data/photos.csv \\
+        --photos ../shared/data/photos_country.csv [--model FOLDER …]
+
+Views of a location are averaged, one decision rule makes all figures, each stands beside the best
+constant answer and chance. Several models (seeds) are reported each and as their mean, with 90 %
+intervals of that mean from 1,000 draws of the countries. `--folder gsv_` chooses photos whose
+folder begins so. `--rule` (JSON of RankingSettings) replaces the model's own rule.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from geoclip.gazetteer import Gazetteer
+from geoclip.known_models import CHECKPOINTS
+from geoclip.locator import Embeddings, Locator
+from geoclip.paths import decode_path
+from geoclip.photo_table import read_photo_table
+from geoclip.report import baseline_figures, locations, split_figures
+from geoclip.training.labelled import label_photos
+
+DRAWS = 1000
+FIGURES = ("continent_top1", "country_top5", "within_200_km", "within_750_km", "within_2500_km")
+
+
+def held_out(tables: list[Path], folder: str, gazetteer: Gazetteer) -> pd.DataFrame:
+    """Located photos of the tables in folders whose names begin with `folder`."""
+    photos = label_photos(read_photo_table(tables), gazetteer)
+    inside = photos["path"].str.split("/").str[-2].str.startswith(folder)
+    return photos[inside & photos["lat"].notna()].reset_index(drop=True)
+
+
+def answers(locator: Locator, found: Embeddings, photos: pd.DataFrame) -> pd.DataFrame:
+    """The first answer of each location (index)."""
+    guesses = locator.guesses(found, 1, photos["location_id"].tolist(), classes=True)
+    guesses["location_id"] = photos["location_id"].to_numpy()
+    ok = guesses[guesses["status"] == "ok"]
+    return ok.drop_duplicates("location_id").set_index("location_id")
+
+
+def brief(report: dict[str, Any]) -> dict[str, float]:
+    """Means over continents or countries, percent."""
+    near = {f"within_{km}_km": report["within_km_by_country"][km] for km in ("200", "750", "2500")}
+    return {
+        "continent_top1": report["continent_top1"],
+        "country_top5": report["country_top5"],
+        **near,
+    }
+
+
+def intervals(
+    found: list[pd.DataFrame], truth: pd.DataFrame, gazetteer: Gazetteer
+) -> dict[str, list[float]]:
+    """90 % intervals of the mean over models, countries drawn with replacement."""
+    codes = gazetteer.country_codes[truth["place_row"].to_numpy()]
+    names = FIGURES[1:]
+    values = np.array(
+        [
+            [
+                [brief(split_figures(a, truth[codes == code], gazetteer))[name] for name in names]
+                for code in sorted(set(codes))
+            ]
+            for a in found
+        ]
+    ).mean(axis=0)
+    rng = np.random.default_rng(0)
+    drawn = values[rng.integers(len(values), size=(DRAWS, len(values)))].mean(axis=1)
+    low, high = np.percentile(drawn, [5, 95], axis=0)
+    return {n: [round(a, 1), round(b, 1)] for n, a, b in zip(names, low, high, strict=True)}
+
+
+def main() -> None:
+    """Print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, action="append", required=True)
+    parser.add_argument("--model", type=Path, action="append")
+    parser.add_argument("--folder", default="gsv_")
+    parser.add_argument("--splits", nargs="+", default=["dev_seen", "dev_unseen"])
+    parser.add_argument("--rule", type=json.loads, action="append")
+    given = parser.parse_args()
+    gazetteer = Gazetteer.default()
+    photos = held_out(given.photos, given.folder, gazetteer)
+    train = locations(photos[photos["split"] == "train"])
+    models = given.model or [CHECKPOINTS / "street-tiny"]
+    locators = [Locator.from_pretrained(model) for model in models]
+    report: dict[str, Any] = {}
+    for split in given.splits:
+        part = photos[photos["split"] == split].reset_index(drop=True)
+        truth = locations(part)
+        paths = [decode_path(path) for path in part["path"]]
+        embedded = [locator.embed(paths) for locator in locators]
+        base = baseline_figures(train, truth, gazetteer)
+        report[split] = {
+            "locations": len(truth),
+            "countries": int(truth["country"].nunique()) if "country" in truth else None,
+            **{name: brief(figures) for name, figures in base.items()},
+        }
+        for rule in given.rule or [{}]:
+            found = []
+            for locator, values in zip(locators, embedded, strict=True):
+                settings = {k: tuple(v) if isinstance(v, list) else v for k, v in rule.items()}
+                ruled = Locator(
+                    locator.encoder, locator.index, gazetteer, replace(locator.settings, **settings)
+                )
+                found.append(answers(ruled, values, part))
+            each = [brief(split_figures(a, truth, gazetteer)) for a in found]
+            report[split][json.dumps(rule)] = {
+                "each": each,
+                "mean": {name: float(np.mean([e[name] for e in each])) for name in FIGURES},
+                "interval_90": intervals(found, truth, gazetteer),
+            }
+    print(json.dumps(report, indent=1, default=float))
+
+
+if __name__ == "__main__":
+    main()
