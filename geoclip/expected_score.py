@@ -33,7 +33,7 @@ def expected_score_region_city(
     and the posterior mass (N,) of the chosen region.
     """
     groups = posterior.groups
-    gain = groups @ hierarchy.group_scores.astype(groups.dtype)
+    gain = groups @ hierarchy.group_scores
     best = np.where(groups > 0, gain, -np.inf).argmax(axis=1)
     inside = hierarchy.city_group == best[:, None]
     points = np.where(inside, posterior.log_cities, -np.inf).argmax(axis=1)

@@ -30,8 +30,8 @@ class ModelSettings:
             return cls()
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-            captions = replace(CaptionSettings(), **_tuples(stored.get("captions", {})))
-            return cls(captions, replace(RankingSettings(), **_tuples(stored.get("ranking", {}))))
+            captions = replace(CaptionSettings(), **as_tuples(stored.get("captions", {})))
+            return cls(captions, replace(RankingSettings(), **as_tuples(stored.get("ranking", {}))))
         except (OSError, ValueError, TypeError, AttributeError, GeoclipError) as error:
             reason = str(error).rstrip(".")
             raise GeoclipError(f"{path} is not readable ({reason}); delete or mend it.") from error
@@ -42,5 +42,6 @@ class ModelSettings:
         (folder / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+def as_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of JSON or options as settings hold them: tuples for lists."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

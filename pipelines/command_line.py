@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from geoclip.errors import GeoclipError
+from geoclip.model_settings import as_tuples
 
 BAD_INPUT = 2
 Settings = TypeVar("Settings")
@@ -58,7 +59,7 @@ def add_settings(parser: argparse.ArgumentParser, settings: type, defaults: Any 
 def read_settings(arguments: argparse.Namespace, settings: type[Settings]) -> Settings:
     """Make the settings dataclass from parsed options."""
     values = {field.name: getattr(arguments, field.name) for field in fields(settings)}  # type: ignore[arg-type]
-    return settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    return settings(**as_tuples(values))
 
 
 def photo_parser(description: str | None, out_help: str) -> argparse.ArgumentParser:

@@ -4,20 +4,21 @@
         --looks location_encoder.safetensors --image-weights efficientnet-lite2.safetensors \\
         --out street-tiny
 
-Four stages, each kept under `--work` and not done again when the program is started anew: a text
-tower is taught the gazetteer, the frozen image trunk looks at every training photo, the
-projection between them is trained by the project's loss, and the places are indexed. With
-`--seed`s of its own the last two take minutes. `--looks` and `--image-weights` are described in
-the model card; without them the class descriptions know coordinates alone and the trunk is random.
+A text tower is taught the gazetteer, the frozen image trunk looks at every training photo, the
+projection between them is trained by the project's loss, and the places are indexed. What the first
+two stages make is kept under `--work` and not made again when the program is started anew, for
+another `--seed` say; the last two take two minutes. `geoclip.training.place_looks` and `imagenet`
+say where `--looks` and `--image-weights` come from; without them the class descriptions know
+coordinates alone and the trunk is random.
 """
 
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.encoders.loading import load_folder
@@ -49,7 +50,7 @@ TRAINING = TrainingSettings(
     warmup=0.1,
     balance=0.7,
 )
-# Chosen on folds of the training photos that leave whole countries and blocks out (model card).
+# Chosen on folds of the training photos that leave whole countries and blocks out.
 RANKING = RankingSettings(
     point="expected_score_regions", temperatures=(1.8, 1.8, 1.8), seen_penalty=0.29
 )
@@ -109,10 +110,9 @@ def main() -> None:
     photos = training_photos(table, gazetteer)
     print(f"{len(photos)} training photos, {len(missing)} missing", flush=True)
     start = start_encoder(work, given.looks, given.image_weights, given.steps)
-    torch.manual_seed(given.seed)
     encoder = with_mlp_projection(start, given.seed)
     features = trunk_features(encoder, photos, VIEWS, work / "features")
-    settings = TrainingSettings(**{**vars(TRAINING), "seed": given.seed})
+    settings = replace(TRAINING, seed=given.seed)
     book = CaptionBook(gazetteer, CaptionSettings())
     losses = []
     for values in train_projection(encoder, features, photos, book, settings):
@@ -120,9 +120,7 @@ def main() -> None:
         if values["step"] % 20 == 0:
             recent = float(np.mean(losses[-20:]))
             print(json.dumps({"step": values["step"], "loss": round(recent, 4)}), flush=True)
-    ranking = RankingSettings(
-        **{**vars(RANKING), "seen_countries": seen_countries(photos, gazetteer)}
-    )
+    ranking = replace(RANKING, seen_countries=seen_countries(photos, gazetteer))
     write_model(encoder, given.out, ranking)
     print(f"wrote {given.out}", flush=True)
 

@@ -47,6 +47,18 @@ def seeded_generator(*key: object) -> np.random.Generator:
     return np.random.default_rng((seeded_uniforms(4, *key) * 2**53).astype(np.uint64))
 
 
+def photo_pixels(encoder: Encoder, path: str, rng: np.random.Generator | None) -> Tensor | None:
+    """Pixels (3, S, S) of a photo, augmented by `rng` if there is one; None if it is unreadable."""
+    size = encoder.image_size
+    try:
+        image = read_photo(decode_path(path), short_side=size)
+    except PhotoError:
+        return None
+    if rng is None:
+        return encoder.preprocess(image)
+    return to_pixels(augment(image, size, rng), encoder.normalization)
+
+
 def epoch_order(
     photos: PhotoSet, ancestors: np.ndarray, settings: TrainingSettings, epoch: int
 ) -> np.ndarray:
@@ -138,15 +150,10 @@ class Batches:
         return self._order[1][position * size : (position + 1) * size]
 
     def _pixels(self, i: int, epoch: int) -> Tensor | None:
-        size = self.encoder.image_size
-        try:
-            image = read_photo(decode_path(self.photos.paths[i]), short_side=size)
-        except PhotoError:
-            return None
-        if not self.settings.augment:
-            return self.encoder.preprocess(image)
-        rng = seeded_generator("augment", self.settings.seed, epoch, self.photos.ids[i])
-        return to_pixels(augment(image, size, rng), self.encoder.normalization)
+        photos, rng = self.photos, None
+        if self.settings.augment:
+            rng = seeded_generator("augment", self.settings.seed, epoch, photos.ids[i])
+        return photo_pixels(self.encoder, photos.paths[i], rng)
 
     def _blank(self) -> Tensor:
         """What stands in for a photo that could not be read."""

@@ -6,9 +6,9 @@ goes on where it was.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,9 @@ from torch import Tensor, nn
 
 from geoclip.captions import CaptionBook
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
-from geoclip.errors import GeoclipError, PhotoError
+from geoclip.errors import GeoclipError
 from geoclip.files import write_whole
-from geoclip.paths import decode_path
-from geoclip.photos import read_photo
-from geoclip.training.augment import augment, to_pixels
-from geoclip.training.batches import Batches, PhotoSet, seeded_generator
+from geoclip.training.batches import Batches, PhotoSet, photo_pixels, seeded_generator
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.trainer import Trainer
 from geoclip.training.workers import Workers
@@ -36,7 +33,7 @@ _BATCH = 32
 
 def with_mlp_projection(start: OpenClipEncoder, seed: int = 0) -> OpenClipEncoder:
     """The same towers, the image trunk followed by an untrained MLP (one hidden layer, GELU)."""
-    config = json.loads(json.dumps(start.model_config))
+    config = deepcopy(start.model_config)
     config["vision_cfg"].update(timm_proj="mlp", timm_proj_bias=True, timm_drop=DROPOUT)
     mean, std = start.normalization
     with torch.random.fork_rng():
@@ -93,15 +90,8 @@ def _outputs(
     encoder: OpenClipEncoder, photos: PhotoSet, part: range, view: int, seed: int
 ) -> np.ndarray:
     def pixels(i: int) -> Tensor | None:
-        size = encoder.image_size
-        try:
-            image = read_photo(decode_path(photos.paths[i]), short_side=size)
-        except PhotoError:
-            return None
-        if not view:
-            return encoder.preprocess(image)
-        rng = seeded_generator("view", seed, view, photos.ids[i])
-        return to_pixels(augment(image, size, rng), encoder.normalization)
+        rng = seeded_generator("view", seed, view, photos.ids[i]) if view else None
+        return photo_pixels(encoder, photos.paths[i], rng)
 
     blank = torch.zeros(3, encoder.image_size, encoder.image_size)
     rows = []

@@ -1,4 +1,4 @@
-"""Accuracy of an embedded model on held-out street photos, as the model card states it.
+"""Accuracy of embedded models on held-out street photos.
 
     python -m tests.benchmarks.street_tiny --photos ../shared/data/photos.csv \\
         --photos ../shared/data/photos_country.csv [--model FOLDER …]
@@ -21,13 +21,15 @@ import pandas as pd
 from geoclip.gazetteer import Gazetteer
 from geoclip.known_models import CHECKPOINTS
 from geoclip.locator import Embeddings, Locator
+from geoclip.model_settings import as_tuples
 from geoclip.paths import decode_path
 from geoclip.photo_table import read_photo_table
 from geoclip.report import baseline_figures, locations, split_figures
 from geoclip.training.labelled import label_photos
+from pipelines.evaluate_guesses import answers
 
 DRAWS = 1000
-FIGURES = ("continent_top1", "country_top5", "within_200_km", "within_750_km", "within_2500_km")
+KM = ("200", "750", "2500")
 
 
 def held_out(tables: list[Path], folder: str, gazetteer: Gazetteer) -> pd.DataFrame:
@@ -37,22 +39,16 @@ def held_out(tables: list[Path], folder: str, gazetteer: Gazetteer) -> pd.DataFr
     return photos[inside & photos["lat"].notna()].reset_index(drop=True)
 
 
-def answers(locator: Locator, found: Embeddings, photos: pd.DataFrame) -> pd.DataFrame:
+def located(locator: Locator, found: Embeddings, photos: pd.DataFrame) -> pd.DataFrame:
     """The first answer of each location (index)."""
-    guesses = locator.guesses(found, 1, photos["location_id"].tolist(), classes=True)
-    guesses["location_id"] = photos["location_id"].to_numpy()
-    ok = guesses[guesses["status"] == "ok"]
-    return ok.drop_duplicates("location_id").set_index("location_id")
+    names = photos["location_id"].tolist()
+    return answers(locator.guesses(found, 1, names, classes=True).assign(location_id=names))
 
 
 def brief(report: dict[str, Any]) -> dict[str, float]:
     """Means over continents or countries, percent."""
-    near = {f"within_{km}_km": report["within_km_by_country"][km] for km in ("200", "750", "2500")}
-    return {
-        "continent_top1": report["continent_top1"],
-        "country_top5": report["country_top5"],
-        **near,
-    }
+    near = {f"within_{km}_km": report["within_km_by_country"][km] for km in KM}
+    return {name: report[name] for name in ("continent_top1", "country_top5")} | near
 
 
 def intervals(
@@ -60,16 +56,11 @@ def intervals(
 ) -> dict[str, list[float]]:
     """90 % intervals of the mean over models, countries drawn with replacement."""
     codes = gazetteer.country_codes[truth["place_row"].to_numpy()]
-    names = FIGURES[1:]
-    values = np.array(
-        [
-            [
-                [brief(split_figures(a, truth[codes == code], gazetteer))[name] for name in names]
-                for code in sorted(set(codes))
-            ]
-            for a in found
-        ]
-    ).mean(axis=0)
+    parts = [truth[codes == code] for code in sorted(set(codes))]
+    figures = [[brief(split_figures(a, part, gazetteer)) for part in parts] for a in found]
+    names = list(figures[0][0])[1:]  # a country has but one continent
+    values = np.array([[[f[n] for n in names] for f in of_model] for of_model in figures])
+    values = values.mean(axis=0)
     rng = np.random.default_rng(0)
     drawn = values[rng.integers(len(values), size=(DRAWS, len(values)))].mean(axis=1)
     low, high = np.percentile(drawn, [5, 95], axis=0)
@@ -99,21 +90,19 @@ def main() -> None:
         base = baseline_figures(train, truth, gazetteer)
         report[split] = {
             "locations": len(truth),
-            "countries": int(truth["country"].nunique()) if "country" in truth else None,
+            "countries": len(set(gazetteer.country_codes[truth["place_row"].to_numpy()])),
             **{name: brief(figures) for name, figures in base.items()},
         }
         for rule in given.rule or [{}]:
             found = []
             for locator, values in zip(locators, embedded, strict=True):
-                settings = {k: tuple(v) if isinstance(v, list) else v for k, v in rule.items()}
-                ruled = Locator(
-                    locator.encoder, locator.index, gazetteer, replace(locator.settings, **settings)
-                )
-                found.append(answers(ruled, values, part))
+                settings = replace(locator.settings, **as_tuples(rule))
+                ruled = Locator(locator.encoder, locator.index, gazetteer, settings)
+                found.append(located(ruled, values, part))
             each = [brief(split_figures(a, truth, gazetteer)) for a in found]
             report[split][json.dumps(rule)] = {
                 "each": each,
-                "mean": {name: float(np.mean([e[name] for e in each])) for name in FIGURES},
+                "mean": {name: float(np.mean([e[name] for e in each])) for name in each[0]},
                 "interval_90": intervals(found, truth, gazetteer),
             }
     print(json.dumps(report, indent=1, default=float))
