@@ -14,6 +14,7 @@ from geoclip.gazetteer import Gazetteer
 from geoclip.index import (
     ABOUT_FILE,
     EMBEDDINGS_FILE,
+    SHIPPED_FOLDER,
     PlaceIndex,
     cache_folder,
     embed_rows,
@@ -207,3 +208,17 @@ def test_a_user_without_a_home_still_has_a_cache_folder(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("geoclip.index.Path.home", no_home)
     assert cache_folder().name == "places"
+
+
+def test_an_index_that_comes_with_the_model_is_used_while_it_fits(
+    fake_encoder, small_gazetteer, cache, tmp_path
+):
+    fake_encoder.folder = tmp_path / "model"
+    shipped = PlaceIndex.build(fake_encoder, small_gazetteer)
+    shipped.save(fake_encoder.folder / SHIPPED_FOLDER)
+    fake_encoder.encoded.clear()
+    index = PlaceIndex.cached(fake_encoder, small_gazetteer)
+    assert np.array_equal(index.embeddings, shipped.embeddings)
+    assert not fake_encoder.encoded and not cache.exists()
+    other = PlaceIndex.cached(fake_encoder, small_gazetteer, CaptionSettings(opening="A test"))
+    assert other.key != shipped.key and (cache / other.key).is_dir()

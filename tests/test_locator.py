@@ -339,3 +339,23 @@ def test_a_random_clip_end_to_end(model_folder, small_gazetteer, tmp_path, monke
     assert isinstance(other.index.embeddings, np.memmap)
     top = other.locate(paths, top_k=99)
     assert top.groupby("path")["probability"].sum().tolist() == pytest.approx([1, 1, 1], abs=1e-5)
+
+
+def test_countries_trained_on_can_be_held_back(small_gazetteer, fake_encoder, tmp_path):
+    index = PlaceIndex.build(fake_encoder, small_gazetteer)
+    values = np.random.default_rng(0).normal(size=(20, 16)).astype(np.float32)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    codes = small_gazetteer.country_codes
+
+    def share(settings: RankingSettings) -> np.ndarray:
+        locator = Locator(fake_encoder, index, small_gazetteer, settings)
+        ranking = locator.rank(values, len(small_gazetteer))
+        rows = locator.hierarchy.cities[ranking.cities]
+        return np.where(codes[rows] == "FR", ranking.probabilities, 0).sum(axis=1)
+
+    plain = share(RankingSettings())
+    held = share(RankingSettings(seen_countries=("FR",), seen_penalty=0.7))
+    factor = np.exp(-0.7)
+    assert held == pytest.approx(factor * plain / (factor * plain + 1 - plain), rel=1e-4)
+    with pytest.raises(GeoclipError, match="seen_penalty"):
+        RankingSettings(seen_penalty=np.inf)

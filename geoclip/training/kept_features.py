@@ -39,6 +39,7 @@ def with_mlp_projection(start: OpenClipEncoder, seed: int = 0) -> OpenClipEncode
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         encoder = OpenClipEncoder.from_config("with projection", config, mean=mean, std=std)
+    encoder.tokenizer = start.tokenizer
     head = "visual.head."
     weights = {k: v for k, v in start.model.state_dict().items() if not k.startswith(head)}
     missing, unknown = encoder.model.load_state_dict(weights, strict=False)
