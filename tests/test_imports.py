@@ -30,7 +30,8 @@ LAYERS = (
     },
     {
         *("index", "hierarchy", "ranking", "album", "losses", "guesses", "metrics", "photo_table"),
-        *("baselines", "splits", "report", "model_settings", "posterior", "answers", "reading"),
+        *("baselines", "splits", "report", "model_settings", "posterior", "expected_score"),
+        *("answers", "reading"),
     },
     {"locator", "folder", "training", "maps", "benchmarks", "evaluation", "demo", "sidecar"},
     {"commands"},

@@ -11,6 +11,7 @@ from geopandas.testing import assert_geodataframe_equal
 from PIL import Image
 from small_world import CITIES, COUNTRIES, REGIONS, FakeEncoder, place_table
 
+from geoclip.answers import class_rows
 from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.encoders.open_clip_encoder import random_tiny_clip
 from geoclip.errors import GeoclipError
@@ -359,3 +360,21 @@ def test_countries_trained_on_can_be_held_back(small_gazetteer, fake_encoder, tm
     assert held == pytest.approx(factor * plain / (factor * plain + 1 - plain), rel=1e-4)
     with pytest.raises(GeoclipError, match="seen_penalty"):
         RankingSettings(seen_penalty=np.inf)
+
+
+def test_the_continent_answer_sums_its_countries(small_gazetteer, fake_encoder):
+    locator = Locator(
+        fake_encoder, PlaceIndex.build(fake_encoder, small_gazetteer), small_gazetteer
+    )
+    values = np.random.default_rng(1).normal(size=(50, 16)).astype(np.float32)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    ranking = locator.rank(values)
+    answers = class_rows(small_gazetteer, locator.hierarchy, ranking)
+    names = small_gazetteer.continents[locator.hierarchy.countries[ranking.countries]]
+    for row, ranked in enumerate(answers["continent_ranking"].str.split()):
+        totals = [ranking.country_probabilities[row][names[row] == name].sum() for name in ranked]
+        assert totals == sorted(totals, reverse=True)
+        assert sum(totals) == pytest.approx(1)
+    first = [names[row][0] for row in range(len(names))]
+    assert (answers["continent_ranking"].str.split().str[0] != first).any()
+    assert all(len(codes.split()) <= 5 for codes in answers["country_ranking"])
