@@ -54,9 +54,10 @@ class RankingSettings:
     the best of its `greedy_cities` most populous cities (StreetCLIP's procedure). `point`: "city"
     reports the best city's coordinates; "expected_score" the city that maximises the expected
     GeoScore over the `point_cities` most probable ones; "expected_score_regions" the best city of
-    the region that maximises it over the whole posterior. `seen_penalty` is taken from the log
-    posterior of `seen_countries`, ISO codes of those trained on, which a photo of another country
-    would be taken for (calibrated stacking, Chao et al. 2016, arXiv 1605.04253).
+    the region that maximises it over the whole posterior, and names it first: a posterior spread
+    wide leaves most to countries that have one city, wherever they lie. `seen_penalty` is taken
+    from the log posterior of `seen_countries`, ISO codes of those trained on, which a photo of
+    another country would be taken for (calibrated stacking, Chao et al. 2016, arXiv 1605.04253).
     """
 
     method: str = "joint"
@@ -109,6 +110,19 @@ def top_cities(log_posterior: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarra
     return best[chosen], np.exp(values[chosen].astype(np.float64))
 
 
+def _with_first(
+    cities: np.ndarray, probabilities: np.ndarray, first: np.ndarray, first_p: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cities (N, k) with `first` (N, 1) moved to the front, or put there in place of the last."""
+    same, columns = cities == first, np.arange(cities.shape[1])
+    place = np.where(same.any(axis=1), same.argmax(axis=1), columns[-1])[:, None]
+    # Those before `place` move one to the right, those behind it stay.
+    source = np.where(columns <= place, np.maximum(columns - 1, 0), columns)
+    moved = [np.take_along_axis(values, source, axis=1) for values in (cities, probabilities)]
+    moved[0][:, :1], moved[1][:, :1] = first, first_p
+    return moved[0], moved[1]
+
+
 def _kth_largest_at_least(values: np.ndarray, k: int) -> np.ndarray:
     """A lower bound (N, 1) of each row's k-th largest value, close to it where k is small.
 
@@ -125,7 +139,8 @@ def _kth_largest_at_least(values: np.ndarray, k: int) -> np.ndarray:
 class Ranking:
     """Ranked places of N photos, as positions in a Hierarchy's cities.
 
-    `cities` (N, k) with `probabilities` (N, k), best first, 0 for an excluded city; `countries`
+    `cities` (N, k) with `probabilities` (N, k), best first, 0 for an excluded city, the reported
+    city before all others where it is chosen by region; `countries`
     (N, 30), or fewer where there are fewer, are the most probable countries' positions with
     `country_probabilities`, and `regions` (N,) the most probable region's (-1 where a group of
     cities without a region is more probable); `points` (N,) are the reported cities, `point_mass`
@@ -168,6 +183,8 @@ def rank(
         points, mass = expected_score_city(cities[:, :m], probabilities[:, :m], hierarchy)
     elif settings.point == "expected_score_regions":
         points, mass = expected_score_region_city(posterior, hierarchy)
+        of_points = np.exp(np.take_along_axis(posterior.log_cities, points[:, None], axis=1))
+        cities, probabilities = _with_first(cities, probabilities, points[:, None], of_points)
     country_p = country_posterior(scores, hierarchy, settings.method, posterior.groups, log_prior)
     countries = np.argsort(-country_p, axis=1, kind="stable")[:, :RANKED_COUNTRIES]
     return Ranking(

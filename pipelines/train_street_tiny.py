@@ -4,10 +4,10 @@
         --looks location_encoder.safetensors --image-weights efficientnet-lite2.safetensors \\
         --out street-tiny
 
-A text tower is taught the gazetteer, the frozen image trunk looks at every training photo, the
-projection between them is trained by the project's loss, and the places are indexed. What the first
-two stages make is kept under `--work` and not made again when the program is started anew, for
-another `--seed` say; the last two take two minutes. `geoclip.training.place_looks` and `imagenet`
+A text tower is taught the gazetteer; the first stages of the image tower look at every training
+photo; its projection, then its last stages are trained by the project's loss; the places are
+indexed. What the first two steps make is kept under `--work` and not made again when the program is
+started anew, for another `--seed` say. `geoclip.training.place_looks` and `imagenet`
 say where `--looks` and `--image-weights` come from; without them the class descriptions know
 coordinates alone and the trunk is random.
 """
@@ -32,15 +32,21 @@ from geoclip.photo_table import read_photo_table
 from geoclip.ranking import RankingSettings
 from geoclip.training import teach_gazetteer
 from geoclip.training.batches import PhotoSet
-from geoclip.training.kept_features import train_projection, trunk_features, with_mlp_projection
+from geoclip.training.kept_features import (
+    split_trunk,
+    stage_outputs,
+    train_last_stages,
+    with_mlp_projection,
+)
 from geoclip.training.labelled import label_photos, split_photos, training_photos
 from geoclip.training.settings import TrainingSettings
 from pipelines.command_line import run
 
-IMAGE_TOWER, IMAGE_SIZE = "tf_efficientnet_lite2", 256
+IMAGE_TOWER, IMAGE_SIZE, FROZEN_STAGES = "tf_efficientnet_lite2", 256, 5
 TEACHING_STEPS = 4500
 VIEWS = 3
-TRAINING = TrainingSettings(
+OTHER_WEIGHT = 0.3  # of photos that are no street views: unlike those that the model is made for
+PROBING = TrainingSettings(
     epochs=12,
     batch_size=256,
     learning_rate=1e-3,
@@ -49,6 +55,14 @@ TRAINING = TrainingSettings(
     weight_decay=1e-2,
     warmup=0.1,
     balance=0.7,
+)
+TUNING = replace(
+    PROBING,
+    epochs=4,
+    batch_size=96,
+    learning_rate=2e-4,
+    weight_decay=2e-2,
+    precision="bf16",
 )
 # Chosen on folds of the training photos that leave whole countries and blocks out.
 RANKING = RankingSettings(
@@ -75,6 +89,12 @@ def start_encoder(
     return encoder
 
 
+def drawn_by_kind(photos: PhotoSet, street: str) -> PhotoSet:
+    """The same photos, those outside folders whose names begin with `street` drawn more seldom."""
+    is_street = [Path(path).parent.name.startswith(street) for path in photos.paths]
+    return replace(photos, weights=np.where(is_street, 1.0, OTHER_WEIGHT))
+
+
 def seen_countries(photos: PhotoSet, gazetteer: Gazetteer) -> tuple[str, ...]:
     """ISO codes of the countries with a training photo."""
     return tuple(sorted(set(gazetteer.country_codes[photos.rows].tolist())))
@@ -99,6 +119,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="what is kept (default: OUT-work)")
     parser.add_argument("--looks", type=Path, help="GeoCLIP's location encoder as safetensors")
     parser.add_argument("--image-weights", type=Path, help="EfficientNet-Lite2 as safetensors")
+    parser.add_argument("--street", default="gsv_", help="how folders of street views begin")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=TEACHING_STEPS, help="of the teaching")
     given = parser.parse_args()
@@ -107,15 +128,16 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     gazetteer = Gazetteer.default()
     table, missing = split_photos(label_photos(read_photo_table(given.photos), gazetteer))
-    photos = training_photos(table, gazetteer)
+    photos = drawn_by_kind(training_photos(table, gazetteer), given.street)
     print(f"{len(photos)} training photos, {len(missing)} missing", flush=True)
     start = start_encoder(work, given.looks, given.image_weights, given.steps)
     encoder = with_mlp_projection(start, given.seed)
-    features = trunk_features(encoder, photos, VIEWS, work / "features")
-    settings = replace(TRAINING, seed=given.seed)
+    first, last = split_trunk(encoder, FROZEN_STAGES)
+    outputs = stage_outputs(encoder, first, photos, VIEWS, work / "stages")
     book = CaptionBook(gazetteer, CaptionSettings())
+    settings = replace(PROBING, seed=given.seed), replace(TUNING, seed=given.seed)
     losses = []
-    for values in train_projection(encoder, features, photos, book, settings):
+    for values in train_last_stages(encoder, last, outputs, photos, book, *settings):
         losses.append(values["loss"])
         if values["step"] % 20 == 0:
             recent = float(np.mean(losses[-20:]))

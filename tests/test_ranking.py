@@ -494,3 +494,20 @@ def test_the_region_point_sees_what_lies_beyond_the_best_cities():
     by_regions = rank(scores, h, RankingSettings(point="expected_score_regions"))
     assert h.lat[by_cities.points[0]] == 0
     assert 40 <= h.lat[by_regions.points[0]] <= 41
+
+
+@settings(max_examples=60, deadline=None)
+@given(examples, st.integers(1, 6))
+def test_the_region_point_is_named_first_and_the_others_by_probability(case, top_k):
+    h = case.hierarchy
+    ranking = rank(
+        case.scores, h, RankingSettings(point="expected_score_regions"), top_k, case.city_prior
+    )
+    posterior = joint_posterior(case.scores, h, log_prior=case.city_prior)
+    by_probability, _ = top_cities(posterior.log_cities, top_k)
+    for photo, cities in enumerate(ranking.cities):
+        point = ranking.points[photo]
+        others = [city for city in by_probability[photo] if city != point]
+        assert list(cities) == [point, *others[: len(cities) - 1]]
+        expected = np.exp(posterior.log_cities[photo, cities])
+        np.testing.assert_allclose(ranking.probabilities[photo], expected, rtol=1e-5, atol=1e-12)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -122,7 +123,7 @@ def locate(
         )
     box = None if bbox is None else _numbers(bbox, "--bbox", "WEST,SOUTH,EAST,NORTH")
     circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
-    model = _chosen_model(model)
+    default, model = model is None, _chosen_model(model)
     paths = _with_list_on_stdin(paths)
     photos, groups = _photos(paths, group_by, limit)
     locator = _load(model, gazetteer, device)
@@ -147,7 +148,7 @@ def locate(
     tally = Tally(GpsSummary() if gps is Gps.compare else None)
     with open_journal(run, out, keep_embeddings, keep_journal) as journal:
         read_photos(run, journal)
-        _print_notices(locator)
+        _print_notices([*locator.notices, *([_larger_models()] if default else [])])
         guesses = answer(run, journal, out, tally)
         if map_file is not None or sidecar:
             write_map_and_sidecars(guesses, out, map_file, model if sidecar else None, dry_run)
@@ -188,8 +189,8 @@ def _chosen_model(model: str | None) -> str:
     if DEFAULT_MODEL in KNOWN_MODELS:
         return DEFAULT_MODEL
     raise GeoclipError(
-        "No model comes with this version: name one with --model, a folder or a name from "
-        "`geoclip models`."
+        f"{DEFAULT_MODEL} is missing from this installation: name a model with --model, a folder "
+        "or a name from `geoclip models`, or install geoclip again."
     )
 
 
@@ -226,6 +227,17 @@ def _load(model: str, gazetteer: Path | None, device: str | None) -> "Locator":
     return Locator.from_pretrained(model, gazetteer=places, device=device)
 
 
-def _print_notices(locator: "Locator") -> None:
-    for notice in dict.fromkeys(locator.notices):
+def _larger_models() -> str:
+    larger = ", ".join(
+        f"--model {m.name} ({m.size_mb:,} MB, {m.licence})"
+        for m in (KNOWN_MODELS["streetclip"], KNOWN_MODELS["clip-b-32"])
+    )
+    return (
+        f"These guesses are {DEFAULT_MODEL}'s, a small model for demonstration. A larger one is "
+        f"downloaded once when asked for: {larger}; `geoclip models` lists more."
+    )
+
+
+def _print_notices(notices: Sequence[str]) -> None:
+    for notice in dict.fromkeys(notices):
         typer.echo(f"geoclip: {printable(notice)}", err=True)

@@ -23,16 +23,25 @@ from geoclip.training.workers import Workers
 class PhotoSet:
     """Labelled training photos: ids (N,), paths (N,) and the gazetteer rows (N,) of their places.
 
-    A photo of which no more than the country is known has the country's row.
+    A photo of which no more than the country is known has the country's row. `weights` (N,), if
+    given, are relative chances of being drawn, above 0: photos unlike those to be located can
+    weigh less.
     """
 
     ids: Sequence[str]
     paths: Sequence[str]
     rows: np.ndarray
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not len(self.ids):
             raise GeoclipError("There is no photo to train on; check the split column.")
+        if self.weights is not None and not (
+            self.weights.shape == (len(self.ids),)
+            and np.isfinite(self.weights).all()
+            and self.weights.min() > 0
+        ):
+            raise GeoclipError("Weights of photos must be finite numbers above 0, one each.")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -64,16 +73,18 @@ def epoch_order(
 ) -> np.ndarray:
     """Order in which photos are seen in an epoch: indices (N,), alike on all workers.
 
-    A permutation, or with `settings.balance` a draw with replacement that favours photos of
-    countries with few of them.
+    A permutation, or with `settings.balance` or weights of the photos a draw with replacement:
+    the first favours photos of countries with few of them.
     """
     rng = seeded_generator("order", settings.seed, epoch)
-    if not settings.balance:
+    if not settings.balance and photos.weights is None:
         return rng.permutation(len(photos))
     _, codes, counts = np.unique(
         photos.countries(ancestors), return_inverse=True, return_counts=True
     )
     weights = counts[codes] ** -float(settings.balance)
+    if photos.weights is not None:
+        weights = weights * photos.weights
     return rng.choice(len(photos), size=len(photos), p=weights / weights.sum())
 
 

@@ -1,8 +1,10 @@
-"""Train the projection of an image tower alone, over what its trunk makes of each photo, kept.
+"""Train the last stages of an image tower over what its first stages make of each photo, kept.
 
-The trunk (timm) is frozen, so its outputs are computed once for a few views of every photo and
-the projection then trains in minutes on a processor. A run that is cut off while computing them
-goes on where it was.
+The first stages (timm's EfficientNet) are frozen, so their outputs are computed once for a few
+views of every photo. First the projection is trained alone, over the frozen trunk, then the last
+stages with it (linear probing, then fine-tuning; Kumar et al. 2022, arXiv 2202.10054): a photo of a
+country without training photos loses less so than where all start at once. A run that is cut off
+while photos are read goes on where it was.
 """
 
 import hashlib
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 
 from geoclip.captions import CaptionBook
@@ -48,18 +51,32 @@ def with_mlp_projection(start: OpenClipEncoder, seed: int = 0) -> OpenClipEncode
     return encoder
 
 
-def trunk_features(
-    encoder: OpenClipEncoder, photos: PhotoSet, views: int, folder: Path, seed: int = 0
+def split_trunk(encoder: OpenClipEncoder, stages: int) -> tuple[nn.Module, nn.Module]:
+    """The image trunk's stem with its first `stages` stages, and the rest up to its pooling.
+
+    Both share their weights with the encoder. Raises GeoclipError for a trunk of another kind.
+    """
+    trunk = _visual(encoder).trunk
+    if not isinstance(trunk, EfficientNet) or not 0 < stages < len(trunk.blocks):
+        raise GeoclipError(
+            f"{encoder.name} has no EfficientNet of more than {stages} stages; name another tower."
+        )
+    first = nn.Sequential(trunk.conv_stem, trunk.bn1, *trunk.blocks[:stages])
+    last = nn.Sequential(*trunk.blocks[stages:], trunk.conv_head, trunk.bn2, trunk.global_pool)
+    return first, last
+
+
+def stage_outputs(
+    encoder: OpenClipEncoder, stages: nn.Module, photos: PhotoSet, views: int, folder: Path
 ) -> np.ndarray:
-    """Outputs (V, N, w) float16 of the image trunk for V views of N photos, kept in `folder`.
+    """What the first stages make of V views of N photos, (V, N, C, H, W) float16, kept in `folder`.
 
     View 0 is the photo as it is encoded for prediction, the others are augmented. A photo that
     cannot be read has NaN. Raises GeoclipError where `folder` keeps those of other photos or of
     another trunk.
     """
-    trunk = _visual(encoder).trunk
-    digest = hashlib.sha256("\n".join([*photos.ids, str(seed)]).encode(errors="surrogateescape"))
-    for value in trunk.state_dict().values():
+    digest = hashlib.sha256("\n".join(photos.ids).encode(errors="surrogateescape"))
+    for value in stages.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     key = digest.hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,29 +86,32 @@ def trunk_features(
     write_whole(about, lambda file: file.write(key.encode()))
     encoder.model.eval()
     return np.stack(
-        [np.concatenate(list(_view(encoder, photos, view, folder, seed))) for view in range(views)]
+        [
+            np.concatenate(list(_view(encoder, stages, photos, view, folder)))
+            for view in range(views)
+        ]
     )
 
 
 def _view(
-    encoder: OpenClipEncoder, photos: PhotoSet, view: int, folder: Path, seed: int
+    encoder: OpenClipEncoder, stages: nn.Module, photos: PhotoSet, view: int, folder: Path
 ) -> Iterator[np.ndarray]:
     for start in range(0, len(photos), _PHOTOS):
         file = folder / f"view{view}-{start:07d}.npy"
         if not file.exists():
             part = range(start, min(start + _PHOTOS, len(photos)))
-            values = _outputs(encoder, photos, part, view, seed).astype(np.float16)
+            values = _of_photos(encoder, stages, photos, part, view).astype(np.float16)
             write_whole(file, partial(np.save, arr=values))
             print(f"view {view}: {part.stop} of {len(photos)} photos", flush=True)
         yield np.load(file)
 
 
 @torch.inference_mode()
-def _outputs(
-    encoder: OpenClipEncoder, photos: PhotoSet, part: range, view: int, seed: int
+def _of_photos(
+    encoder: OpenClipEncoder, stages: nn.Module, photos: PhotoSet, part: range, view: int
 ) -> np.ndarray:
     def pixels(i: int) -> Tensor | None:
-        rng = seeded_generator("view", seed, view, photos.ids[i]) if view else None
+        rng = seeded_generator("view", view, photos.ids[i]) if view else None
         return photo_pixels(encoder, photos.paths[i], rng)
 
     blank = torch.zeros(3, encoder.image_size, encoder.image_size)
@@ -99,55 +119,104 @@ def _outputs(
     with ThreadPoolExecutor(torch.get_num_threads()) as readers:
         for start in range(part.start, part.stop, _BATCH):
             read = list(readers.map(pixels, range(start, min(start + _BATCH, part.stop))))
-            stacked = torch.stack([blank if p is None else p for p in read]).to(encoder.device)
-            stacked = stacked.contiguous(memory_format=encoder.memory_format)
-            with torch.autocast(encoder.device.type, torch.bfloat16):
-                found = _visual(encoder).trunk(stacked).float().cpu().numpy()
+            stacked = torch.stack([blank if p is None else p for p in read])
+            found = _passed(encoder, stages, stacked)
             found[[p is None for p in read]] = np.nan
             rows.append(found)
     return np.concatenate(rows)
 
 
-class FeatureBatches(Batches):
-    """Batches whose `pixels` (n, w) are features of a random view of each photo, drawn by epoch."""
+@torch.inference_mode()
+def _passed(encoder: OpenClipEncoder, stages: nn.Module, inputs: Tensor) -> np.ndarray:
+    """Outputs float32 of part of the trunk, computed in bfloat16."""
+    inputs = inputs.to(encoder.device).contiguous(memory_format=encoder.memory_format)
+    with torch.autocast(encoder.device.type, torch.bfloat16):
+        return stages(inputs).float().cpu().numpy()
 
-    def __init__(self, features: np.ndarray, *arguments: Any) -> None:
+
+def pooled_features(encoder: OpenClipEncoder, stages: nn.Module, outputs: np.ndarray) -> np.ndarray:
+    """The trunk's features (V, N, w) float16: its last stages over the first ones' outputs."""
+    encoder.model.eval()
+    return np.stack(
+        [
+            np.concatenate(
+                [
+                    _passed(encoder, stages, torch.from_numpy(view[i : i + _BATCH].astype("f4")))
+                    for i in range(0, len(view), _BATCH)
+                ]
+            ).astype(np.float16)
+            for view in outputs
+        ]
+    )
+
+
+class FeatureBatches(Batches):
+    """Batches whose `pixels` (n, …) are kept values of a random view of each photo, by epoch."""
+
+    def __init__(self, kept: np.ndarray, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.features = features
+        self.kept = kept
 
     def _pixels(self, i: int, epoch: int) -> Tensor | None:
         rng = seeded_generator("view", self.settings.seed, epoch, self.photos.ids[i])
-        row = self.features[rng.integers(len(self.features)), i]
-        return None if np.isnan(row[0]) else torch.from_numpy(row.astype(np.float32))
+        value = self.kept[rng.integers(len(self.kept)), i]
+        return None if np.isnan(value.flat[0]) else torch.from_numpy(value.astype(np.float32))
 
     def _blank(self) -> Tensor:
-        return torch.zeros(self.features.shape[2])
+        return torch.zeros(self.kept.shape[2:])
 
 
-def train_projection(
+class _Standard(nn.Module):
+    """Features minus `mean`, over `std` (w,)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: np.ndarray, std: np.ndarray) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.from_numpy(mean))
+        self.register_buffer("std", torch.from_numpy(std))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return (features - self.mean) / self.std
+
+
+def train_last_stages(
     encoder: OpenClipEncoder,
-    features: np.ndarray,
+    stages: nn.Module,
+    outputs: np.ndarray,
     photos: PhotoSet,
     book: CaptionBook,
-    settings: TrainingSettings,
+    probing: TrainingSettings,
+    tuning: TrainingSettings | None = None,
 ) -> Iterator[dict[str, float]]:
-    """Train the MLP behind the trunk in place, by the project's loss; yields each step's figures.
+    """Train the MLP behind the trunk, then with it the last `stages`, in place.
 
-    `features` (V, N, w) come from `trunk_features`. Inside, they are standardised, which the
+    `outputs` (V, N, C, H, W) come from `stage_outputs`; `tuning=None` leaves the trunk as it is.
+    Yields each step's figures of the project's loss. Inside, features are standardised, which the
     MLP's first layer takes in at the end: the encoder then reads photos again.
     """
     visual, memory_format = _visual(encoder), encoder.memory_format
+    features = pooled_features(encoder, stages, outputs)
     plain = features[0].astype(np.float32)
     mean, std = np.nanmean(plain, axis=0), np.nanstd(plain, axis=0) + 1e-6
     standard = ((features.astype(np.float32) - mean) / std).astype(np.float16)
-    trunk = visual.trunk
-    # What comes in are its outputs; an encoder of photos asks for channels last, vectors have none.
-    visual.trunk, encoder.memory_format = nn.Dropout(DROPOUT), torch.contiguous_format
-    try:
+    trunk, dropout = visual.trunk, nn.Dropout(DROPOUT)
+
+    def run(kept: np.ndarray, settings: TrainingSettings) -> Iterator[dict[str, float]]:
         trainer = Trainer(encoder, photos, book, settings, Workers())
-        trainer.batches = FeatureBatches(standard, encoder, book, photos, settings, trainer.workers)
+        trainer.batches = FeatureBatches(kept, encoder, book, photos, settings, trainer.workers)
         yield from trainer.run()
         trainer.finish()
+
+    try:
+        # An encoder of photos asks for channels last; features have none.
+        visual.trunk, encoder.memory_format = dropout, torch.contiguous_format
+        yield from run(standard, probing)
+        if tuning is not None:
+            visual.trunk = nn.Sequential(stages, _Standard(mean, std), dropout).to(encoder.device)
+            encoder.memory_format = memory_format
+            yield from run(outputs, tuning)
     finally:
         visual.trunk, encoder.memory_format = trunk, memory_format
     first = visual.head.mlp.fc1

@@ -162,6 +162,8 @@ class Trainer:
         photos = self.batches.photos
         digest = hashlib.sha256("\n".join(photos.ids).encode(errors="surrogateescape"))
         digest.update(photos.rows.astype("<i8").tobytes())
+        if photos.weights is not None:
+            digest.update(photos.weights.astype("<f8").tobytes())
         return {
             "steps": self.batches.steps,
             "batch_size": self.settings.batch_size,

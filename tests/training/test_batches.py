@@ -108,6 +108,21 @@ def test_balance_favours_countries_with_few_photos(book, photos):
     assert share(0.0, "NA") < share(0.5, "NA") < share(1.0, "NA")
 
 
+def test_weights_of_photos_are_relative_chances(book, photos):
+    ancestors = book.gazetteer.ancestors
+    weights = np.where(np.arange(12) == 7, 0.25, 1.0)
+    weighted = replace(photos, weights=weights)
+    orders = [epoch_order(weighted, ancestors, SETTINGS, epoch) for epoch in range(600)]
+    share = np.mean(np.concatenate(orders) == 7)
+    assert share == pytest.approx(0.25 / 11.25, abs=0.006)
+
+
+@pytest.mark.parametrize("bad", [np.ones(3), np.r_[np.ones(11), 0.0], np.r_[np.ones(11), np.nan]])
+def test_weights_that_mean_nothing_are_refused(photos, bad):
+    with pytest.raises(GeoclipError, match="finite numbers above 0, one each"):
+        replace(photos, weights=bad)
+
+
 def test_a_photo_that_cannot_be_read_is_marked(book, photos, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no image")
     paths = list(photos.paths)

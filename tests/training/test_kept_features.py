@@ -1,5 +1,6 @@
 """Features of the trunk kept on disk, and the projection that is trained over them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,18 @@ from tiny_encoders import timm_encoder
 
 from geoclip.errors import GeoclipError
 from geoclip.training.batches import PhotoSet
-from geoclip.training.kept_features import train_projection, trunk_features, with_mlp_projection
+from geoclip.training.kept_features import (
+    split_trunk,
+    stage_outputs,
+    train_last_stages,
+    with_mlp_projection,
+)
 from geoclip.training.settings import TrainingSettings
 
-SETTINGS = TrainingSettings(
+PROBING = TrainingSettings(
     epochs=20, batch_size=8, learning_rate=1e-2, text_learning_rate=0.0, warmup=0.1
 )
+TUNING = replace(PROBING, epochs=5, learning_rate=1e-3)
 
 
 @pytest.fixture
@@ -33,48 +40,75 @@ def test_the_towers_stay_and_the_projection_is_new():
     assert "visual.head.mlp.fc2.weight" in new
 
 
-def test_features_are_kept_and_a_cut_run_goes_on(start, photos, tmp_path, capsys):
-    whole = trunk_features(start, photos, 2, tmp_path)
+def kept(encoder, photos, folder, views=1):
+    first, last = split_trunk(encoder, 2)
+    return last, stage_outputs(encoder, first, photos, views, folder)
+
+
+def test_both_parts_make_the_trunk(start):
+    first, last = split_trunk(start, 2)
+    pixels = torch.rand(2, 3, 32, 32)
+    start.model.eval()
+    with torch.no_grad():
+        assert torch.allclose(last(first(pixels)), start.model.visual.trunk(pixels), atol=1e-6)
+
+
+@pytest.mark.parametrize("stages", [0, 99])
+def test_a_trunk_that_cannot_be_split_is_refused(start, stages):
+    with pytest.raises(GeoclipError, match="name another tower"):
+        split_trunk(start, stages)
+    with pytest.raises(GeoclipError, match="name another tower"):
+        split_trunk(timm_encoder("test_convnext"), 1)
+
+
+def test_outputs_are_kept_and_a_cut_run_goes_on(start, photos, tmp_path, capsys):
+    _, whole = kept(start, photos, tmp_path, views=2)
     assert whole.shape[:2] == (2, len(photos)) and np.isfinite(whole).all()
     assert not np.array_equal(whole[0], whole[1])
     (tmp_path / "view1-0000000.npy").unlink()
     capsys.readouterr()
-    assert np.array_equal(trunk_features(start, photos, 2, tmp_path), whole)
+    assert np.array_equal(kept(start, photos, tmp_path, views=2)[1], whole)
     assert capsys.readouterr().out.splitlines() == [
         f"view 1: {len(photos)} of {len(photos)} photos"
     ]
 
 
-def test_features_of_other_photos_are_refused(start, photos, tmp_path):
-    trunk_features(start, photos, 1, tmp_path)
+def test_outputs_of_other_photos_are_refused(start, photos, tmp_path):
+    kept(start, photos, tmp_path)
     others = PhotoSet(photos.ids[:-1], photos.paths[:-1], photos.rows[:-1])
     with pytest.raises(GeoclipError, match="other photos or weights"):
-        trunk_features(start, others, 1, tmp_path)
+        kept(start, others, tmp_path)
 
 
 def test_an_unreadable_photo_is_left_out_of_training(start, photos, book, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"not a photo")
     some = PhotoSet(photos.ids, [str(broken), *photos.paths[1:]], photos.rows)
-    features = trunk_features(start, some, 1, tmp_path / "kept")
-    assert np.isnan(features[0, 0]).all() and np.isfinite(features[0, 1:]).all()
-    losses = [v["loss"] for v in train_projection(start, features, some, book, SETTINGS)]
-    assert np.isfinite(losses).all()
+    last, outputs = kept(start, some, tmp_path / "kept")
+    assert np.isnan(outputs[0, 0]).all() and np.isfinite(outputs[0, 1:]).all()
+    steps = train_last_stages(start, last, outputs, some, book, PROBING, TUNING)
+    assert np.isfinite([v["loss"] for v in steps]).all()
 
 
-def test_training_lowers_the_loss_and_the_encoder_then_reads_photos(start, photos, book, tmp_path):
+@pytest.mark.parametrize("tuning", [None, TUNING])
+def test_training_lowers_the_loss_and_the_encoder_then_reads_photos(
+    start, photos, book, tmp_path, tuning
+):
     texts = [p.detach().clone() for p in start.tower_parameters("text")]
-    features = trunk_features(start, photos, 1, tmp_path)
-    losses = [v["loss"] for v in train_projection(start, features, photos, book, SETTINGS)]
+    last, outputs = kept(start, photos, tmp_path)
+    stem = start.model.visual.trunk.conv_stem.weight.detach().clone()
+    end = start.model.visual.trunk.conv_head.weight.detach().clone()
+    steps = train_last_stages(start, last, outputs, photos, book, PROBING, tuning)
+    losses = [v["loss"] for v in steps]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
     assert all(map(torch.equal, texts, start.tower_parameters("text")))
+    trunk = start.model.visual.trunk
+    assert torch.equal(trunk.conv_stem.weight, stem)
+    assert torch.equal(trunk.conv_head.weight, end) == (tuning is None)
     # What was standardised in training is taken in by the first layer: photos pass unchanged.
     start.model.eval()
     image = Image.open(Path(photos.paths[0])).convert("RGB")
     with torch.no_grad():
-        trunk = start.model.visual.trunk(start.preprocess(image)[None])
-        expected = start.model.visual.head(trunk)
-        plain = torch.from_numpy(features[0, :1].astype(np.float32))
-        assert trunk.numpy() == pytest.approx(plain.numpy(), abs=0.05)
+        expected = start.model.visual(start.preprocess(image)[None])
     unit = (expected / expected.norm()).numpy()
     assert start.encode_images([image]) == pytest.approx(unit, abs=1e-4)

@@ -1,0 +1,112 @@
+"""The embedded model: plain open_clip reads it alike, its index is its own, photos are placed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from geoclip import Gazetteer, Locator
+from geoclip.captions import CaptionBook, CaptionSettings
+from geoclip.commands.app import app
+from geoclip.encoders import load_encoder
+from geoclip.index import SHIPPED_FOLDER, PlaceIndex, embed_rows
+from geoclip.known_models import CHECKPOINTS, KNOWN_MODELS
+from geoclip.photo_table import read_photo_table
+from geoclip.report import locations, split_figures
+from geoclip.training.labelled import label_photos
+from pipelines.evaluate_guesses import answers
+
+FOLDER = CHECKPOINTS / "street-tiny"
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+PINNED_LOCATIONS = 60
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_encoder("street-tiny")
+
+
+def photo_of_noise(path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((800, 600)).save(path)
+    return path
+
+
+def test_it_is_small_and_says_what_it_is():
+    files = [file for file in FOLDER.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) <= 40e6
+    assert {file.suffix for file in files} <= {".json", ".safetensors", ".npy", ".md", ""}
+    card = (FOLDER / "README.md").read_text()
+    assert all(word in card for word in ("dev_seen", "dev_unseen", "must not be used"))
+    assert "research" in (FOLDER / "LICENSE").read_text()
+
+
+def test_plain_open_clip_gives_the_same_embeddings(encoder, tmp_path):
+    model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{FOLDER}")
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{FOLDER}")
+    image = Image.open(photo_of_noise(tmp_path / "a.png")).convert("RGB")
+    texts = ["a street in Lyon, France", "Gaborone, Botswana"]
+    with torch.no_grad():
+        theirs = model.eval().encode_image(preprocess(image)[None], normalize=True).numpy()
+        their_texts = model.encode_text(tokenizer(texts), normalize=True).numpy()
+    ours = encoder.encode_images(encoder.preprocess(image)[None])
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode_texts(texts), their_texts, atol=1e-5)
+
+
+def test_the_index_that_ships_is_the_one_it_would_build(encoder, monkeypatch, tmp_path):
+    monkeypatch.setenv("GEOCLIP_CACHE", str(tmp_path))
+    gazetteer = Gazetteer.default()
+    shipped = PlaceIndex.cached(encoder, gazetteer, CaptionSettings())
+    assert list(tmp_path.iterdir()) == []
+    assert shipped.key == PlaceIndex.read(FOLDER / SHIPPED_FOLDER).key
+    rows = np.random.default_rng(0).choice(len(gazetteer), 50, replace=False)
+    anew = embed_rows(encoder, CaptionBook(gazetteer, CaptionSettings()), rows.tolist())
+    np.testing.assert_allclose(np.asarray(shipped.embeddings[rows], np.float32), anew, atol=2e-3)
+
+
+def test_it_answers_without_being_named_and_says_once_what_is_larger(tmp_path):
+    photos = [photo_of_noise(tmp_path / f"{name}.jpg") for name in "ab"]
+    result = CliRunner().invoke(app, ["locate", *map(str, photos), "--gps", "ignore"])
+    assert result.exit_code == 0
+    size = KNOWN_MODELS["streetclip"].size_mb
+    assert result.stderr.count(f"--model streetclip ({size:,} MB") == 1
+    named = CliRunner().invoke(app, ["locate", str(photos[0]), "--model", "street-tiny"])
+    assert named.exit_code == 0 and "--model streetclip" not in named.stderr
+
+
+def test_the_named_city_is_where_the_point_lies(tmp_path):
+    table = Locator.from_pretrained("street-tiny").locate([photo_of_noise(tmp_path / "a.jpg")])
+    best = table.iloc[0]
+    assert (best["lat"], best["lon"]) == (best["place_lat"], best["place_lon"])
+
+
+def test_its_countries_are_those_of_its_settings():
+    ranking = json.loads((FOLDER / "geoclip.json").read_text())["ranking"]
+    assert {"US", "AU", "HR", "ZA"} <= set(ranking["seen_countries"])
+    assert not {"MY", "PT", "NZ", "AR"} & set(ranking["seen_countries"])
+
+
+@pytest.mark.skipif(
+    not (DATA / "photos.csv").is_file(),
+    reason="needs the photos of ../shared/data, which are not part of the repository",
+)
+def test_accuracy_on_real_photos_is_what_the_card_says():
+    gazetteer = Gazetteer.default()
+    photos = label_photos(read_photo_table([DATA / "photos.csv"]), gazetteer)
+    street = photos["path"].str.split("/").str[-2].str.startswith("gsv_")
+    held = photos[street & photos["split"].str.startswith("dev_")]
+    few = held["location_id"].drop_duplicates().sort_values().iloc[:: len(held) // 600 or 1]
+    part = held[held["location_id"].isin(few.iloc[:PINNED_LOCATIONS])].reset_index(drop=True)
+    names = part["location_id"].tolist()
+    locator = Locator.from_pretrained("street-tiny")
+    table = locator.guesses(locator.embed(part["path"].tolist()), 1, names, classes=True)
+    found = answers(pd.DataFrame(table).assign(location_id=names))
+    figures = split_figures(found, locations(part), gazetteer)
+    assert figures["median_km"] < 0, figures
