@@ -44,7 +44,7 @@ from pipelines.command_line import run
 
 IMAGE_TOWER, IMAGE_SIZE, FROZEN_STAGES = "tf_efficientnet_lite2", 256, 5
 TEACHING_STEPS = 4500
-VIEWS = 3
+VIEWS = 5
 OTHER_WEIGHT = 0.3  # of photos that are no street views: unlike those that the model is made for
 PROBING = TrainingSettings(
     epochs=12,
@@ -60,7 +60,7 @@ TUNING = replace(
     PROBING,
     epochs=4,
     batch_size=96,
-    learning_rate=2e-4,
+    learning_rate=5e-4,
     weight_decay=2e-2,
     precision="bf16",
 )

@@ -189,6 +189,7 @@ def train_last_stages(
     book: CaptionBook,
     probing: TrainingSettings,
     tuning: TrainingSettings | None = None,
+    batches: type[FeatureBatches] = FeatureBatches,
 ) -> Iterator[dict[str, float]]:
     """Train the MLP behind the trunk, then with it the last `stages`, in place.
 
@@ -205,7 +206,7 @@ def train_last_stages(
 
     def run(kept: np.ndarray, settings: TrainingSettings) -> Iterator[dict[str, float]]:
         trainer = Trainer(encoder, photos, book, settings, Workers())
-        trainer.batches = FeatureBatches(kept, encoder, book, photos, settings, trainer.workers)
+        trainer.batches = batches(kept, encoder, book, photos, settings, trainer.workers)
         yield from trainer.run()
         trainer.finish()
 

@@ -1,0 +1,176 @@
+"""What each part of the embedded model's recipe is worth, on held-out street photos.
+
+    python -m tests.benchmarks.street_tiny_ablation --photos photos.csv \\
+        --photos photos_country.csv --work street-tiny-work
+
+Needs the folder that `pipelines.train_street_tiny` keeps. Each variant differs from the recipe with
+a frozen trunk in one thing: the text tower untaught (and trained with photos instead), the plain
+CLIP loss (a photo's own caption is the only true one), further captions from places seen or unseen
+in training; the rules of ranking are compared on one model. Seeds are averaged.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from geoclip.captions import COUNTRY, FALSE, TRUE, CaptionBook, CaptionSettings, distinct
+from geoclip.encoders.loading import load_folder
+from geoclip.encoders.open_clip_encoder import OpenClipEncoder
+from geoclip.gazetteer import Gazetteer
+from geoclip.locator import Locator
+from geoclip.model_settings import ModelSettings
+from geoclip.paths import decode_path
+from geoclip.photo_table import read_photo_table
+from geoclip.report import locations, split_figures
+from geoclip.training.kept_features import (
+    FeatureBatches,
+    split_trunk,
+    stage_outputs,
+    train_last_stages,
+    with_mlp_projection,
+)
+from geoclip.training.labelled import label_photos, split_photos, training_photos
+from geoclip.training.step import Batch
+from pipelines.train_street_tiny import (
+    FROZEN_STAGES,
+    PROBING,
+    RANKING,
+    VIEWS,
+    drawn_by_kind,
+    seen_countries,
+    write_model,
+)
+from tests.benchmarks.street_tiny import brief, held_out, located
+
+EXTRA = 256
+RULES = {
+    "point by region over the whole posterior (the recipe)": {},
+    "expected-score point of 100 cities": {"point": "expected_score"},
+    "best city of the joint posterior": {"point": "city"},
+    "greedy": {"method": "greedy", "point": "city"},
+    "temperatures of 1": {"temperatures": [1.0, 1.0, 1.0]},
+    "no penalty of seen countries": {"seen_penalty": 0.0},
+}
+
+
+class OwnCaption(FeatureBatches):
+    """Batches in which no caption but the one drawn for it is true of a photo (plain CLIP)."""
+
+    def batch(self, step: int, *arguments: Any) -> Batch:
+        made = super().batch(step, *arguments)
+        chosen, epoch = self._chosen(step), step // self.steps_per_epoch
+        ids, rows, seed = self.photos.ids, self.photos.rows, self.settings.seed
+        drawn = [self.book.draw(rows[i], seed, epoch, ids[i]) for i in chosen]
+        column = {caption.text: j for j, caption in enumerate(distinct(drawn))}
+        truth = torch.full_like(made.truth, FALSE)
+        truth[np.arange(len(drawn)), [column[caption.text] for caption in drawn]] = TRUE
+        return replace(made, truth=truth)
+
+
+class UnseenPlaces(FeatureBatches):
+    """Batches whose further captions are of places in countries without a training photo."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        ancestors = self.book.gazetteer.ancestors
+        seen = np.isin(ancestors[:, COUNTRY], np.unique(self.photos.countries(ancestors)))
+        self.seen_rows = np.flatnonzero(~seen)
+
+
+def untaught(encoder: OpenClipEncoder, seed: int) -> OpenClipEncoder:
+    """The same encoder with a text tower that knows nothing."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        mean, std = encoder.normalization
+        fresh = OpenClipEncoder.from_config("untaught", encoder.model_config, mean=mean, std=std)
+    weights = {k: v for k, v in encoder.model.state_dict().items() if k.startswith("visual.")}
+    fresh.model.load_state_dict(weights, strict=False)
+    fresh.tokenizer = encoder.tokenizer
+    return fresh
+
+
+VARIANTS: dict[str, tuple[dict[str, Any], type[FeatureBatches]]] = {
+    "frozen trunk": ({}, FeatureBatches),
+    "text tower not taught": ({"text_learning_rate": 1e-3}, FeatureBatches),
+    "plain CLIP loss": ({}, OwnCaption),
+    f"{EXTRA} further captions of seen places": ({"extra_captions": EXTRA}, FeatureBatches),
+    f"{EXTRA} further captions of unseen places": ({"extra_captions": EXTRA}, UnseenPlaces),
+}
+
+
+def main() -> None:
+    """Print the figures as JSON, one line a variant."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, action="append", required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--rules-of", type=Path, help="model whose ranking rules are compared")
+    given = parser.parse_args()
+    gazetteer = Gazetteer.default()
+    table, _ = split_photos(label_photos(read_photo_table(given.photos), gazetteer))
+    photos = drawn_by_kind(training_photos(table, gazetteer), "gsv_")
+    held = held_out(given.photos, "gsv_", gazetteer)
+    book = CaptionBook(gazetteer, CaptionSettings())
+
+    def trained(name: str, seed: int) -> OpenClipEncoder:
+        changes, batches = VARIANTS[name]
+        encoder = with_mlp_projection(load_folder(given.work / "taught"), seed)  # type: ignore[arg-type]
+        if name == "text tower not taught":
+            encoder = untaught(encoder, seed)
+        first, last = split_trunk(encoder, FROZEN_STAGES)
+        outputs = stage_outputs(encoder, first, photos, VIEWS, given.work / "stages")
+        settings = replace(PROBING, seed=seed, **changes)
+        for _ in train_last_stages(encoder, last, outputs, photos, book, settings, None, batches):
+            pass
+        return encoder
+
+    def figures(locator: Locator, rules: dict[str, dict[str, Any]]) -> Iterator[tuple[str, Any]]:
+        of_split = {}
+        for split in ("dev_seen", "dev_unseen"):
+            part = held[held["split"] == split].reset_index(drop=True)
+            found = locator.embed([decode_path(path) for path in part["path"]])
+            of_split[split] = part, found, locations(part)
+        for name, rule in rules.items():
+            tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in rule.items()}
+            settings = replace(locator.settings, **tuples)
+            ruled = Locator(locator.encoder, locator.index, gazetteer, settings)
+            yield (
+                name,
+                {
+                    split: brief(split_figures(located(ruled, found, part), truth, gazetteer))
+                    for split, (part, found, truth) in of_split.items()
+                },
+            )
+
+    ranking = replace(RANKING, seen_countries=seen_countries(photos, gazetteer))
+    for name in VARIANTS:
+        each = []
+        for seed in given.seeds:
+            with TemporaryDirectory() as folder:
+                out = Path(folder) / "model"
+                write_model(trained(name, seed), out, ranking)
+                each.append(dict(figures(Locator.from_pretrained(out), {name: {}}))[name])
+        mean = {
+            split: {
+                k: round(float(np.mean([e[split][k] for e in each])), 1) for k in each[0][split]
+            }
+            for split in each[0]
+        }
+        print(json.dumps({name: mean}), flush=True)
+    if given.rules_of:
+        locator = Locator.from_pretrained(given.rules_of)
+        stored = ModelSettings.read(given.rules_of).ranking
+        locator.settings = stored
+        for name, values in figures(locator, RULES):
+            print(json.dumps({name: values}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
