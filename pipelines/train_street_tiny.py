@@ -33,6 +33,7 @@ from geoclip.ranking import RankingSettings
 from geoclip.training import teach_gazetteer
 from geoclip.training.batches import PhotoSet
 from geoclip.training.kept_features import (
+    pooled_features,
     split_trunk,
     stage_outputs,
     train_last_stages,
@@ -137,7 +138,8 @@ def main() -> None:
     book = CaptionBook(gazetteer, CaptionSettings())
     settings = replace(PROBING, seed=given.seed), replace(TUNING, seed=given.seed)
     losses = []
-    for values in train_last_stages(encoder, last, outputs, photos, book, *settings):
+    features = pooled_features(encoder, last, outputs)
+    for values in train_last_stages(encoder, last, outputs, features, photos, book, *settings):
         losses.append(values["loss"])
         if values["step"] % 20 == 0:
             recent = float(np.mean(losses[-20:]))

@@ -37,6 +37,12 @@ def check_sides(sides: dict, names: set[str]) -> None:
         assert side["wall_s"] > 0 and side["cpu_s"] >= 0 and len(side["runs_wall_s"]) == 1
 
 
+def test_first_answer(run):
+    said = run("first_answer", "--threads", "1", "--rounds", "1")
+    check_sides(said["sides"], {"locate", "import_and_load"})
+    assert said["more_s"] < said["sides"]["locate"]["wall_s"]
+
+
 def test_ranking(run):
     figures = run("ranking", "--photos", "3", "--width", "8", "--rounds", "1")
     check_sides(figures["sides"], {"product", "city", "expected score"})

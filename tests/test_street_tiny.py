@@ -55,7 +55,7 @@ def test_plain_open_clip_gives_the_same_embeddings(encoder, tmp_path):
     with torch.no_grad():
         theirs = model.eval().encode_image(preprocess(image)[None], normalize=True).numpy()
         their_texts = model.encode_text(tokenizer(texts), normalize=True).numpy()
-    ours = encoder.encode_images(encoder.preprocess(image)[None])
+    ours = encoder.encode_images([image])
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     np.testing.assert_allclose(encoder.encode_texts(texts), their_texts, atol=1e-5)
 
@@ -102,11 +102,17 @@ def test_accuracy_on_real_photos_is_what_the_card_says():
     photos = label_photos(read_photo_table([DATA / "photos.csv"]), gazetteer)
     street = photos["path"].str.split("/").str[-2].str.startswith("gsv_")
     held = photos[street & photos["split"].str.startswith("dev_")]
-    few = held["location_id"].drop_duplicates().sort_values().iloc[:: len(held) // 600 or 1]
-    part = held[held["location_id"].isin(few.iloc[:PINNED_LOCATIONS])].reset_index(drop=True)
+    names = held["location_id"].drop_duplicates().sort_values()
+    few = names.iloc[:: len(names) // PINNED_LOCATIONS]
+    part = held[held["location_id"].isin(few)].reset_index(drop=True)
     names = part["location_id"].tolist()
     locator = Locator.from_pretrained("street-tiny")
     table = locator.guesses(locator.embed(part["path"].tolist()), 1, names, classes=True)
     found = answers(pd.DataFrame(table).assign(location_id=names))
     figures = split_figures(found, locations(part), gazetteer)
-    assert figures["median_km"] < 0, figures
+    # Seen once with the checkpoint that ships; other processors round a photo or two elsewhere.
+    assert figures["n"] == 74
+    assert figures["median_km"] == pytest.approx(2128, rel=0.1)
+    assert figures["within_km"]["750"] == pytest.approx(27.0, abs=3)
+    assert figures["continent_top1"] == pytest.approx(40.8, abs=3)
+    assert figures["country_top5"] == pytest.approx(35.8, abs=3)

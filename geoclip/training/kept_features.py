@@ -185,6 +185,7 @@ def train_last_stages(
     encoder: OpenClipEncoder,
     stages: nn.Module,
     outputs: np.ndarray,
+    features: np.ndarray,
     photos: PhotoSet,
     book: CaptionBook,
     probing: TrainingSettings,
@@ -193,12 +194,12 @@ def train_last_stages(
 ) -> Iterator[dict[str, float]]:
     """Train the MLP behind the trunk, then with it the last `stages`, in place.
 
-    `outputs` (V, N, C, H, W) come from `stage_outputs`; `tuning=None` leaves the trunk as it is.
+    `outputs` (V, N, C, H, W) come from `stage_outputs`, `features` (V, N, w) from
+    `pooled_features`; `tuning=None` leaves the trunk as it is.
     Yields each step's figures of the project's loss. Inside, features are standardised, which the
     MLP's first layer takes in at the end: the encoder then reads photos again.
     """
     visual, memory_format = _visual(encoder), encoder.memory_format
-    features = pooled_features(encoder, stages, outputs)
     plain = features[0].astype(np.float32)
     mean, std = np.nanmean(plain, axis=0), np.nanstd(plain, axis=0) + 1e-6
     standard = ((features.astype(np.float32) - mean) / std).astype(np.float16)

@@ -31,6 +31,7 @@ from geoclip.photo_table import read_photo_table
 from geoclip.report import locations, split_figures
 from geoclip.training.kept_features import (
     FeatureBatches,
+    pooled_features,
     split_trunk,
     stage_outputs,
     train_last_stages,
@@ -119,15 +120,19 @@ def main() -> None:
     held = held_out(given.photos, "gsv_", gazetteer)
     book = CaptionBook(gazetteer, CaptionSettings())
 
+    start = with_mlp_projection(load_folder(given.work / "taught"))  # type: ignore[arg-type]
+    first, last = split_trunk(start, FROZEN_STAGES)
+    outputs = stage_outputs(start, first, photos, VIEWS, given.work / "stages")
+    features = pooled_features(start, last, outputs)
+
     def trained(name: str, seed: int) -> OpenClipEncoder:
         changes, batches = VARIANTS[name]
         encoder = with_mlp_projection(load_folder(given.work / "taught"), seed)  # type: ignore[arg-type]
         if name == "text tower not taught":
             encoder = untaught(encoder, seed)
-        first, last = split_trunk(encoder, FROZEN_STAGES)
-        outputs = stage_outputs(encoder, first, photos, VIEWS, given.work / "stages")
         settings = replace(PROBING, seed=seed, **changes)
-        for _ in train_last_stages(encoder, last, outputs, photos, book, settings, None, batches):
+        kept = (last, outputs, features)
+        for _ in train_last_stages(encoder, *kept, photos, book, settings, None, batches):
             pass
         return encoder
 

@@ -12,6 +12,7 @@ from tiny_encoders import timm_encoder
 from geoclip.errors import GeoclipError
 from geoclip.training.batches import PhotoSet
 from geoclip.training.kept_features import (
+    pooled_features,
     split_trunk,
     stage_outputs,
     train_last_stages,
@@ -42,7 +43,13 @@ def test_the_towers_stay_and_the_projection_is_new():
 
 def kept(encoder, photos, folder, views=1):
     first, last = split_trunk(encoder, 2)
-    return last, stage_outputs(encoder, first, photos, views, folder)
+    outputs = stage_outputs(encoder, first, photos, views, folder)
+    return last, outputs
+
+
+def steps(encoder, last, outputs, *arguments):
+    features = pooled_features(encoder, last, outputs)
+    return list(train_last_stages(encoder, last, outputs, features, *arguments))
 
 
 def test_both_parts_make_the_trunk(start):
@@ -86,8 +93,8 @@ def test_an_unreadable_photo_is_left_out_of_training(start, photos, book, tmp_pa
     some = PhotoSet(photos.ids, [str(broken), *photos.paths[1:]], photos.rows)
     last, outputs = kept(start, some, tmp_path / "kept")
     assert np.isnan(outputs[0, 0]).all() and np.isfinite(outputs[0, 1:]).all()
-    steps = train_last_stages(start, last, outputs, some, book, PROBING, TUNING)
-    assert np.isfinite([v["loss"] for v in steps]).all()
+    taken = steps(start, last, outputs, some, book, PROBING, TUNING)
+    assert np.isfinite([v["loss"] for v in taken]).all()
 
 
 @pytest.mark.parametrize("tuning", [None, TUNING])
@@ -98,8 +105,7 @@ def test_training_lowers_the_loss_and_the_encoder_then_reads_photos(
     last, outputs = kept(start, photos, tmp_path)
     stem = start.model.visual.trunk.conv_stem.weight.detach().clone()
     end = start.model.visual.trunk.conv_head.weight.detach().clone()
-    steps = train_last_stages(start, last, outputs, photos, book, PROBING, tuning)
-    losses = [v["loss"] for v in steps]
+    losses = [v["loss"] for v in steps(start, last, outputs, photos, book, PROBING, tuning)]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
     assert all(map(torch.equal, texts, start.tower_parameters("text")))
     trunk = start.model.visual.trunk

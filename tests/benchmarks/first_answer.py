@@ -1,0 +1,61 @@
+"""Time until `geoclip locate one.jpg` has answered, beside import and bare load of its model.
+
+    python -m tests.benchmarks.first_answer [--model FOLDER]
+
+Both are new processes, in turn; the first always finds an empty cache, as on a new machine.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from geoclip.known_models import CHECKPOINTS
+from tests.benchmarks.inputs import make_photos
+from tests.benchmarks.timing import ROUNDS, interleaved, report, use_threads
+
+LOAD = """
+import sys
+import open_clip
+open_clip.create_model_from_pretrained("local-dir:" + sys.argv[1])
+"""
+LOCATE = "from geoclip.launcher import run_command; run_command()"
+
+
+def main() -> None:
+    """Print both medians and their difference in seconds of wall time."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, default=CHECKPOINTS / "street-tiny")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    given = parser.parse_args()
+    model = str(given.model)
+    use_threads(given.threads)  # the new processes inherit it
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        photo = str(make_photos(home / "photos", 12, 1)[0])
+
+        def run(program: str, *arguments: str) -> None:
+            cache = tempfile.mkdtemp(dir=home)
+            subprocess.run(
+                [sys.executable, "-c", program, *arguments],
+                env=os.environ | {"GEOCLIP_CACHE": cache},
+                check=True,
+                capture_output=True,
+            )
+
+        sides = interleaved(
+            {
+                "locate": lambda: run(LOCATE, "locate", photo, "--model", model),
+                "import_and_load": lambda: run(LOAD, model),
+            },
+            given.rounds,
+        )
+    more = sides["locate"]["wall_s"] - sides["import_and_load"]["wall_s"]
+    report("first_answer", given.threads, sides=sides, more_s=round(more, 2))
+
+
+if __name__ == "__main__":
+    main()
