@@ -1,6 +1,7 @@
 """The encoders that have a short name, and whether their weights are on this machine.
 
-Nothing here loads a model or uses the network. Sizes are those of the weights in 32-bit floats.
+Nothing here loads a model or uses the network. Sizes are those of the weights in 32-bit floats, of
+the embedded model as it is stored.
 """
 
 import difflib
@@ -113,9 +114,9 @@ _STREET_TINY = KnownModel(
     "street-tiny",
     "embedded",
     "",
-    0,
+    25,
     "research and demonstration only, see its LICENSE",
-    "comes with geoclip, needs no download",
+    "comes with geoclip, needs no download; used when no model is named",
 )
 
 

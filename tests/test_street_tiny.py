@@ -23,7 +23,6 @@ from geoclip.training.labelled import label_photos
 from pipelines.evaluate_guesses import answers
 
 FOLDER = CHECKPOINTS / "street-tiny"
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PINNED_LOCATIONS = 60
 
 
@@ -93,13 +92,9 @@ def test_its_countries_are_those_of_its_settings():
     assert not {"MY", "PT", "NZ", "AR"} & set(ranking["seen_countries"])
 
 
-@pytest.mark.skipif(
-    not (DATA / "photos.csv").is_file(),
-    reason="needs the photos of ../shared/data, which are not part of the repository",
-)
-def test_accuracy_on_real_photos_is_what_the_card_says():
+def test_accuracy_on_real_photos_is_what_it_was(shared_data):
     gazetteer = Gazetteer.default()
-    photos = label_photos(read_photo_table([DATA / "photos.csv"]), gazetteer)
+    photos = label_photos(read_photo_table([shared_data / "photos.csv"]), gazetteer)
     street = photos["path"].str.split("/").str[-2].str.startswith("gsv_")
     held = photos[street & photos["split"].str.startswith("dev_")]
     names = held["location_id"].drop_duplicates().sort_values()

@@ -56,6 +56,9 @@ def test_wheel_is_small_and_carries_its_data(our_wheel: Path) -> None:
         "geoclip/_gazetteers/cities.csv",
         "geoclip/_gazetteers/outlines.parquet",
         "geoclip/checkpoints/planet-start/open_clip_model.safetensors",
+        "geoclip/checkpoints/street-tiny/open_clip_model.safetensors",
+        "geoclip/checkpoints/street-tiny/places/embeddings.npy",
+        "geoclip/checkpoints/street-tiny/LICENSE",
         "geoclip/demo/country_facts.csv",
         "geoclip_launcher.py",
     ):

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 
 from geoclip.captions import CaptionBook
@@ -56,8 +55,9 @@ def split_trunk(encoder: OpenClipEncoder, stages: int) -> tuple[nn.Module, nn.Mo
 
     Both share their weights with the encoder. Raises GeoclipError for a trunk of another kind.
     """
-    trunk = _visual(encoder).trunk
-    if not isinstance(trunk, EfficientNet) or not 0 < stages < len(trunk.blocks):
+    trunk = getattr(_visual(encoder), "trunk", None)
+    parts = ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "global_pool")
+    if not all(hasattr(trunk, part) for part in parts) or not 0 < stages < len(trunk.blocks):
         raise GeoclipError(
             f"{encoder.name} has no EfficientNet of more than {stages} stages; name another tower."
         )
