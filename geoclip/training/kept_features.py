@@ -55,7 +55,7 @@ def split_trunk(encoder: OpenClipEncoder, stages: int) -> tuple[nn.Module, nn.Mo
 
     Both share their weights with the encoder. Raises GeoclipError for a trunk of another kind.
     """
-    trunk = getattr(_visual(encoder), "trunk", None)
+    trunk: Any = getattr(_visual(encoder), "trunk", None)
     parts = ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "global_pool")
     if not all(hasattr(trunk, part) for part in parts) or not 0 < stages < len(trunk.blocks):
         raise GeoclipError(
