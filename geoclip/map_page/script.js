@@ -51,7 +51,11 @@
     const mixed = STOPS[low].map((v, i) => Math.round(v + (t - low) * (STOPS[low + 1][i] - v)));
     return `rgb(${mixed.join(",")})`;
   };
-  const percent = (p) => (p === null ? "" : p >= 0.0995 ? `${Math.round(p * 100)} %` : `${(p * 100).toFixed(1)} %`);
+  const percent = (p) => {
+    if (p === null) return "";
+    if (p > 0 && p < 0.0005) return "< 0.1 %";
+    return p >= 0.0995 ? `${Math.round(p * 100)} %` : `${(p * 100).toFixed(1)} %`;
+  };
   const kilometres = (km) => (km < 10 ? `${km.toFixed(1)} km` : `${Math.round(km).toLocaleString("en")} km`);
   const element = (tag, className, text) => {
     const made = document.createElement(tag);
