@@ -17,16 +17,6 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what starts clusters in one process of `pytest -n 2 --dist loadgroup`.
-
-    Two at a time would join each other's Ray, and take turns on the cores.
-    """
-    for item in items:
-        if item.path.parent.name == "pipelines" or item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real photos; the tests that need it skip where it is absent."""
