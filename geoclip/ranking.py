@@ -140,12 +140,11 @@ class Ranking:
     """Ranked places of N photos, as positions in a Hierarchy's cities.
 
     `cities` (N, k) with `probabilities` (N, k), best first, 0 for an excluded city, the reported
-    city before all others where it is chosen by region; `countries`
-    (N, 30), or fewer where there are fewer, are the most probable countries' positions with
-    `country_probabilities`, and `regions` (N,) the most probable region's (-1 where a group of
-    cities without a region is more probable); `points` (N,) are the reported cities, `point_mass`
-    (N,) the posterior mass behind them. A greedy ranking's country probabilities are the softmax
-    of the country logits.
+    city before all others where it is chosen by region; `countries` (N, 30), or fewer where there
+    are fewer, are the most probable countries' positions with `country_probabilities`, and
+    `regions` (N,) the most probable region's (-1 where a group of cities without a region is more
+    probable); `points` (N,) are the reported cities, `point_mass` (N,) the posterior mass behind
+    them. A greedy ranking's country probabilities are the softmax of the country logits.
     """
 
     cities: np.ndarray

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import open_clip
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -17,10 +16,8 @@ from geoclip.commands.app import app
 from geoclip.encoders import load_encoder
 from geoclip.index import SHIPPED_FOLDER, PlaceIndex, embed_rows
 from geoclip.known_models import CHECKPOINTS, KNOWN_MODELS
-from geoclip.photo_table import read_photo_table
 from geoclip.report import locations, split_figures
-from geoclip.training.labelled import label_photos
-from pipelines.evaluate_guesses import answers
+from tests.benchmarks.street_tiny import held_out, located
 
 FOLDER = CHECKPOINTS / "street-tiny"
 PINNED_LOCATIONS = 60
@@ -94,16 +91,13 @@ def test_its_countries_are_those_of_its_settings():
 
 def test_accuracy_on_real_photos_is_what_it_was(shared_data):
     gazetteer = Gazetteer.default()
-    photos = label_photos(read_photo_table([shared_data / "photos.csv"]), gazetteer)
-    street = photos["path"].str.split("/").str[-2].str.startswith("gsv_")
-    held = photos[street & photos["split"].str.startswith("dev_")]
+    photos = held_out([shared_data / "photos.csv"], "gsv_", gazetteer)
+    held = photos[photos["split"].str.startswith("dev_")]
     names = held["location_id"].drop_duplicates().sort_values()
     few = names.iloc[:: len(names) // PINNED_LOCATIONS]
     part = held[held["location_id"].isin(few)].reset_index(drop=True)
-    names = part["location_id"].tolist()
     locator = Locator.from_pretrained("street-tiny")
-    table = locator.guesses(locator.embed(part["path"].tolist()), 1, names, classes=True)
-    found = answers(pd.DataFrame(table).assign(location_id=names))
+    found = located(locator, locator.embed(part["path"].tolist()), part)
     figures = split_figures(found, locations(part), gazetteer)
     # Seen once with the checkpoint that ships; other processors round a photo or two elsewhere.
     assert figures["n"] == 74

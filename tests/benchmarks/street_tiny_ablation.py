@@ -25,7 +25,6 @@ from geoclip.encoders.loading import load_folder
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.gazetteer import Gazetteer
 from geoclip.locator import Locator
-from geoclip.model_settings import ModelSettings
 from geoclip.paths import decode_path
 from geoclip.photo_table import read_photo_table
 from geoclip.report import locations, split_figures
@@ -56,7 +55,7 @@ RULES = {
     "expected-score point of 100 cities": {"point": "expected_score"},
     "best city of the joint posterior": {"point": "city"},
     "greedy": {"method": "greedy", "point": "city"},
-    "temperatures of 1": {"temperatures": [1.0, 1.0, 1.0]},
+    "temperatures of 1": {"temperatures": (1.0, 1.0, 1.0)},
     "no penalty of seen countries": {"seen_penalty": 0.0},
 }
 
@@ -143,8 +142,7 @@ def main() -> None:
             found = locator.embed([decode_path(path) for path in part["path"]])
             of_split[split] = part, found, locations(part)
         for name, rule in rules.items():
-            tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in rule.items()}
-            settings = replace(locator.settings, **tuples)
+            settings = replace(locator.settings, **rule)
             ruled = Locator(locator.encoder, locator.index, gazetteer, settings)
             yield (
                 name,
@@ -171,8 +169,6 @@ def main() -> None:
         print(json.dumps({name: mean}), flush=True)
     if given.rules_of:
         locator = Locator.from_pretrained(given.rules_of)
-        stored = ModelSettings.read(given.rules_of).ranking
-        locator.settings = stored
         for name, values in figures(locator, RULES):
             print(json.dumps({name: values}), flush=True)
 
