@@ -104,16 +104,26 @@ class PlaceIndex:
         """
         key = index_key(encoder, gazetteer, settings or CaptionSettings())
         home = (folder or cache_folder()) / key
-        shipped = [] if encoder.folder is None else [encoder.folder / SHIPPED_FOLDER]
-        for kept in [*shipped, home]:
-            with suppress(GeoclipError):
-                index = cls.read(kept)
-                if index.key == key and len(index) == len(gazetteer):
-                    return index
+        index = cls.shipped(encoder.folder, key) or cls._kept(home, key)
+        if index is not None:
+            return index
         index = cls.build(encoder, gazetteer, settings)
         with suppress(OSError):
             index.save(home)
         return index
+
+    @classmethod
+    def shipped(cls, model: Path | None, key: str) -> "PlaceIndex | None":
+        """The index that comes with a model folder, if it has one of this key."""
+        return None if model is None else cls._kept(model / SHIPPED_FOLDER, key)
+
+    @classmethod
+    def _kept(cls, folder: Path, key: str) -> "PlaceIndex | None":
+        with suppress(GeoclipError):
+            index = cls.read(folder)
+            if index.key == key:
+                return index
+        return None
 
 
 def embed_rows(encoder: "Encoder", book: CaptionBook, rows: Iterable[int]) -> np.ndarray:

@@ -10,8 +10,8 @@ import numpy as np
 from geoclip.errors import GeoclipError
 from geoclip.hierarchy import Hierarchy
 
-_SAFE_RANGE = 80.0
-"""Logits this far below others still have an exponential in float32."""
+_SAFE_SUM = 1e-34
+"""A sum of exponentials above this has all of float32's digits."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +73,20 @@ def joint_posterior(
     city. Raises GeoclipError for a prior that excludes all of them.
     """
     _allowed(hierarchy, log_prior)
-    cities = scores.city / temperatures[2]
+    warm = temperatures[2] != 1  # a division by 1 is a pass over all cities for nothing
+    cities = scores.city / temperatures[2] if warm else scores.city
     totals = _segment_logsumexp(cities, hierarchy.group_starts)
     groups = _group_log_posterior(scores, hierarchy, temperatures)
     if log_prior is not None:
         groups -= totals
-        cities += log_prior
+        cities = cities + log_prior
         totals = _segment_logsumexp(cities, hierarchy.group_starts)
         groups = _log_softmax(groups + totals)
     # All cities of a group take the same step: one pass over them instead of one for each term.
     totals[np.isneginf(totals)] = 0  # of excluded cities alone, which stay at -inf
-    cities += np.repeat(groups - totals, hierarchy.group_sizes(), axis=1)
-    return Posterior(cities, np.exp(groups))
+    log_cities = np.repeat(groups - totals, hierarchy.group_sizes(), axis=1)
+    log_cities += cities
+    return Posterior(log_cities, np.exp(groups))
 
 
 def _group_log_posterior(
@@ -179,16 +181,20 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 def _segment_logsumexp(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Log of the summed exponentials of slices of columns, (N, segments); -inf for none but -inf.
 
-    A row is shifted by its own maximum where no exponential can vanish for that, which saves the
+    A row is shifted by its own maximum where no segment's sum vanishes for that, which saves the
     slow search for each segment's.
     """
     top = values.max(axis=1, keepdims=True)
-    shift = top
-    if not (values.min(axis=1, keepdims=True) > top - _SAFE_RANGE).all():
+    sums = np.add.reduceat(_exp(values, top), starts, axis=1)
+    if not (sums > _SAFE_SUM).all():
         top = np.maximum.reduceat(values, starts, axis=1)
         top[np.isneginf(top)] = 0
         shift = np.repeat(top, np.diff(np.r_[starts, values.shape[1]]), axis=1)
-    weights = values - shift
-    np.exp(weights, out=weights)
+        sums = np.add.reduceat(_exp(values, shift), starts, axis=1)
     with np.errstate(divide="ignore"):
-        return top + np.log(np.add.reduceat(weights, starts, axis=1))
+        return top + np.log(sums)
+
+
+def _exp(values: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    weights = values - shift
+    return np.exp(weights, out=weights)

@@ -17,9 +17,10 @@ from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.index import ABOUT_FILE, PlaceIndex, embed_rows, index_key
 from geoclip.known_models import check_model_name
 from geoclip.memory import keep_freed_memory
+from geoclip.model_settings import ModelSettings
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import run
-from pipelines.photo_actors import load_model
+from pipelines.photo_actors import load_model, model_folder
 from pipelines.storage import absolute, exists, is_uri, join, local_copy, store_folder
 from pipelines.write_captions import read_gazetteer
 
@@ -55,10 +56,12 @@ def embed_places(
 ) -> PlaceIndex:
     """Write the place index of an encoder and return it; it is kept if it is there already.
 
-    `out` is a folder or a URI.
+    `out` is a folder or a URI; the wording is the model's own unless given. An index that comes
+    with the model is copied instead of made.
     """
     folder = absolute(out)
-    model, wording = absolute_model(model), wording or CaptionSettings()
+    model, home = absolute_model(model), model_folder(model)
+    wording = wording or ModelSettings.read(home).captions
     gazetteer = gazetteer and gazetteer.absolute()
     places = read_gazetteer(gazetteer)
     key = ray.get(key_of_index.remote(model, gazetteer, wording))
@@ -67,9 +70,24 @@ def embed_places(
         if index.key == key:
             print(f"Place index in {out} is up to date.")
             return index
-    blocks = max(1, len(places) // BATCH)
+    index = PlaceIndex.shipped(home, key)
+    if index is None:
+        index = PlaceIndex(_embedded(model, gazetteer, wording, len(places), actors), key)
+    with tempfile.TemporaryDirectory() as draft:
+        index.save(Path(draft) if is_uri(folder) else Path(folder))
+        if is_uri(folder):
+            store_folder(Path(draft), folder)
+    print(f"{len(index):,} places embedded in {out}.")
+    return index
+
+
+def _embedded(
+    model: str, gazetteer: Path | None, wording: CaptionSettings, places: int, actors: int
+) -> np.ndarray:
+    """Embeddings (P, d) float32 of the gazetteer's P `places`, made on a pool of actors."""
+    blocks = max(1, places // BATCH)
     embedded = (
-        ray.data.range(len(places), override_num_blocks=blocks)
+        ray.data.range(places, override_num_blocks=blocks)
         .map_batches(
             PlaceEmbedder,
             fn_constructor_args=(model, gazetteer, wording),
@@ -79,15 +97,9 @@ def embed_places(
         )
         .take_all()
     )
-    embeddings = np.empty((len(places), len(embedded[0]["embedding"])), np.float32)
+    embeddings = np.empty((places, len(embedded[0]["embedding"])), np.float32)
     embeddings[[item["row"] for item in embedded]] = [item["embedding"] for item in embedded]
-    index = PlaceIndex(embeddings, key)
-    with tempfile.TemporaryDirectory() as draft:
-        index.save(Path(draft) if is_uri(folder) else Path(folder))
-        if is_uri(folder):
-            store_folder(Path(draft), folder)
-    print(f"{len(index):,} places embedded in {out}.")
-    return index
+    return embeddings
 
 
 def main() -> None:

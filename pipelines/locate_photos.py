@@ -36,7 +36,7 @@ from pipelines.command_line import photo_parser, run
 from pipelines.embed_places import embed_places
 from pipelines.inputs import frame_photos, photo_parts, table_parts
 from pipelines.outputs import Output, data_context
-from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, on_actors
+from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, model_folder, on_actors
 from pipelines.photo_source import Part
 from pipelines.storage import absolute, is_uri, join, local_copy, parent
 from pipelines.write_captions import read_gazetteer
@@ -160,8 +160,7 @@ def locator_arguments(
 ) -> tuple[Any, ...]:
     """What a PhotoLocator is made with, but for its threads; paths are absolute."""
     model = absolute_model(model)
-    folder = local_copy(model) if is_uri(model) else Path(model)
-    settings = settings or ModelSettings.read(folder).ranking
+    settings = settings or ModelSettings.read(model_folder(model)).ranking
     return model, absolute(index), gazetteer and gazetteer.absolute(), settings, top_k
 
 

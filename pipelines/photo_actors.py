@@ -7,6 +7,7 @@ known and everything else is done. In undisturbed runs no photo takes this way.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 from geoclip.encoders import Encoder, load_encoder
 from geoclip.errors import PhotoError
 from geoclip.folder.records import encoder_key
+from geoclip.known_models import KNOWN_MODELS
 from geoclip.locator import Embeddings, default_device
 from geoclip.memory import keep_freed_memory
 from geoclip.reading import (
@@ -96,6 +98,12 @@ def key_of_images(model: str) -> str:
 def load_model(name: str, device: str = "cpu") -> Encoder:
     """`load_encoder`, also from a folder in storage, which is fetched once a machine."""
     return load_encoder(str(local_copy(name)) if is_uri(name) else name, device)
+
+
+def model_folder(name: str) -> Path:
+    """Where a model's `geoclip.json` and index are if it has them: folder, URI or embedded one."""
+    known = KNOWN_MODELS.get(name)
+    return local_copy(name) if is_uri(name) else Path(known.reference if known else name)
 
 
 class PhotoEmbedder:

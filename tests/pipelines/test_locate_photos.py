@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 from pathlib import Path
 
 import geopandas as gpd
@@ -12,12 +13,16 @@ import ray
 from inference import read_rows, write_model, write_photos, write_world
 from PIL import Image
 
+from geoclip.captions import CaptionSettings
 from geoclip.encoders import load_encoder
 from geoclip.errors import GeoclipError, PhotoError
 from geoclip.gazetteer import Gazetteer
 from geoclip.guesses import COLUMNS, read_guesses
-from geoclip.index import PlaceIndex
+from geoclip.index import SHIPPED_FOLDER, PlaceIndex, index_key
+from geoclip.known_models import CHECKPOINTS
 from geoclip.locator import Locator
+from geoclip.model_settings import ModelSettings
+from geoclip.ranking import RankingSettings
 from geoclip.reading import BATCH, read_pictures
 from pipelines.embed_photos import embed_photos
 from pipelines.embed_places import embed_places
@@ -112,6 +117,30 @@ def test_one_file(home: Path, wanted: pd.DataFrame, tmp_path: Path) -> None:
     )  # fmt: skip
     assert pd.read_csv(out)["photo_id"].tolist() == wanted["photo_id"].tolist()
     assert "not a photo" in (tmp_path / "guesses-ledger.csv").read_text()
+
+
+def test_an_embedded_model_is_used_as_its_folder_says(
+    tmp_path: Path, ray_on_two_cpus: None
+) -> None:
+    folder = CHECKPOINTS / "street-tiny"
+    settings = locator_arguments("street-tiny", tmp_path, None, None, 5)[3]
+    assert settings == ModelSettings.read(folder).ranking != RankingSettings()
+    index = embed_places("street-tiny", tmp_path / "places", actors=1)
+    shipped = PlaceIndex.read(folder / SHIPPED_FOLDER)
+    assert index.key == shipped.key == PlaceIndex.read(tmp_path / "places").key
+    np.testing.assert_array_equal(index.embeddings, shipped.embeddings)
+
+
+def test_a_model_folder_words_its_own_prompts(
+    home: Path, tmp_path: Path, ray_on_two_cpus: None
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(home / "model", folder)
+    ModelSettings(CaptionSettings(opening="A postcard")).write(folder)
+    there = embed_places(str(folder), tmp_path / "places", home / "world.csv", actors=1)
+    world = Gazetteer.read(home / "world.csv")
+    assert there.key == index_key(load_encoder(folder), world, CaptionSettings("A postcard"))
+    assert there.key != PlaceIndex.read(home / "places").key
 
 
 def test_a_table_in_memory(home: Path, wanted: pd.DataFrame) -> None:
