@@ -6,6 +6,7 @@ from geoclip.hierarchy import Hierarchy
 from geoclip.metrics import geoscore
 from geoclip.posterior import Posterior
 from geoclip.sphere import chord_to_km, unit_vectors
+from geoclip.top_cities import cities_of_groups
 
 
 def expected_score_city(
@@ -24,17 +25,17 @@ def expected_score_city(
 
 
 def expected_score_region_city(
-    posterior: Posterior, hierarchy: Hierarchy
-) -> tuple[np.ndarray, np.ndarray]:
+    posterior: Posterior,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The most probable city of the region of largest expected GeoScore over the whole posterior.
 
     Where a posterior is spread over many countries, its hundred best cities lie in one or two of
-    them and say little of where most of it is; all regions do. Returns the city positions (N,)
-    and the posterior mass (N,) of the chosen region.
+    them and say little of where most of it is; all regions do. Returns the city positions (N,),
+    their probabilities and the posterior mass (N,) of the chosen regions.
     """
-    groups = posterior.groups
-    gain = groups @ hierarchy.group_scores
+    groups, photos = posterior.groups, np.arange(len(posterior.groups))
+    gain = groups @ posterior.hierarchy.group_scores
     best = np.where(groups > 0, gain, -np.inf).argmax(axis=1)
-    inside = hierarchy.city_group == best[:, None]
-    points = np.where(inside, posterior.log_cities, -np.inf).argmax(axis=1)
-    return points, groups[np.arange(len(groups)), best]
+    cities, log_p = cities_of_groups(posterior, photos, best)
+    first = log_p.argmax(axis=1)
+    return cities[photos, first], np.exp(log_p[photos, first]), groups[photos, best]

@@ -4,6 +4,7 @@ Everything works on arrays of a block of photos; nothing loops over photos.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -53,10 +54,33 @@ class LevelEmbeddings:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Log probabilities `log_cities` (N, Q) and probabilities `groups` (N, G) of their groups."""
+    """Probabilities of a hierarchy's cities: a city has its share of what its group has.
 
-    log_cities: np.ndarray
-    groups: np.ndarray
+    `log_groups` (N, G) are log probabilities; a share is the softmax of a group's part of `logits`
+    (N, Q), of which -inf excludes a city.
+    """
+
+    log_groups: np.ndarray
+    logits: np.ndarray
+    hierarchy: Hierarchy
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """Probabilities of the groups, (N, G)."""
+        return np.exp(self.log_groups)
+
+    @cached_property
+    def log_cities(self) -> np.ndarray:
+        """Log probabilities of all cities, (N, Q)."""
+        totals = segment_logsumexp(self.logits, self.hierarchy.group_starts)
+        totals[np.isneginf(totals)] = 0  # of excluded cities alone, which stay at -inf
+        steps = np.repeat(self.log_groups - totals, self.hierarchy.group_sizes(), axis=1)
+        steps += self.logits
+        return steps
+
+    def rows(self, some: np.ndarray) -> "Posterior":
+        """Those of some of the photos."""
+        return Posterior(self.log_groups[some], self.logits[some], self.hierarchy)
 
 
 def joint_posterior(
@@ -75,18 +99,13 @@ def joint_posterior(
     _allowed(hierarchy, log_prior)
     warm = temperatures[2] != 1  # a division by 1 is a pass over all cities for nothing
     cities = scores.city / temperatures[2] if warm else scores.city
-    totals = _segment_logsumexp(cities, hierarchy.group_starts)
     groups = _group_log_posterior(scores, hierarchy, temperatures)
     if log_prior is not None:
-        groups -= totals
+        before = segment_logsumexp(cities, hierarchy.group_starts)
         cities = cities + log_prior
-        totals = _segment_logsumexp(cities, hierarchy.group_starts)
-        groups = _log_softmax(groups + totals)
-    # All cities of a group take the same step: one pass over them instead of one for each term.
-    totals[np.isneginf(totals)] = 0  # of excluded cities alone, which stay at -inf
-    log_cities = np.repeat(groups - totals, hierarchy.group_sizes(), axis=1)
-    log_cities += cities
-    return Posterior(log_cities, np.exp(groups))
+        groups += segment_logsumexp(cities, hierarchy.group_starts) - before
+        groups = _log_softmax(groups)
+    return Posterior(groups, cities, hierarchy)
 
 
 def _group_log_posterior(
@@ -99,7 +118,7 @@ def _group_log_posterior(
     if not len(hierarchy.regions):
         return groups
     regions = scores.region / temperatures[1]
-    totals = _segment_logsumexp(regions, hierarchy.region_starts)
+    totals = segment_logsumexp(regions, hierarchy.region_starts)
     sizes = np.diff(np.r_[hierarchy.region_starts, regions.shape[1]])
     regions -= np.repeat(totals, sizes, axis=1)
     none = np.zeros((len(regions), 1), regions.dtype)  # a group without a region is at -1
@@ -122,8 +141,9 @@ def greedy_posterior(
     best = _open_countries(scores, hierarchy, allowed).argmax(axis=1)
     allowed &= _population_rank(hierarchy, allowed) < greedy_cities
     inside = (city_country == best[:, None]) & allowed
-    log_p = _log_softmax(np.where(inside, scores.city, -np.inf))
-    return Posterior(log_p, np.add.reduceat(np.exp(log_p), hierarchy.group_starts, axis=1))
+    logits = np.where(inside, scores.city, -np.inf)
+    groups = _log_softmax(segment_logsumexp(logits, hierarchy.group_starts))
+    return Posterior(groups, logits, hierarchy)
 
 
 def country_posterior(
@@ -178,7 +198,7 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def _segment_logsumexp(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def segment_logsumexp(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Log of the summed exponentials of slices of columns, (N, segments); -inf for none but -inf.
 
     A row is shifted by its own maximum where no segment's sum vanishes for that, which saves the

@@ -20,6 +20,7 @@ from geoclip.posterior import (
     greedy_posterior,
     joint_posterior,
 )
+from geoclip.top_cities import top_cities, top_columns
 
 __all__ = [
     "BLOCK",
@@ -35,14 +36,15 @@ __all__ = [
     "rank",
     "rank_embeddings",
     "top_cities",
+    "top_columns",
 ]
 
 METHODS = ("joint", "greedy")
 POINTS = ("city", "expected_score", "expected_score_regions")
 RANKED_COUNTRIES = 30
-BLOCK = 512
-"""Photos scored at a time: bounds the (photos, places) array to some 70 MB."""
-CACHE_ROWS = 32
+BLOCK = 1024
+"""Photos scored at a time: bounds the (photos, places) array to some 140 MB."""
+CACHE_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -90,26 +92,6 @@ class RankingSettings:
             )
 
 
-def top_cities(log_posterior: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (N, k) of the k most probable cities, best first, and their probabilities.
-
-    Of equally probable cities the first goes first. A probability of 0 marks an excluded city.
-    """
-    n, columns = log_posterior.shape
-    k = min(k, columns)
-    floor = _kth_largest_at_least(log_posterior, k)
-    candidate = log_posterior >= np.maximum(floor, np.finfo(log_posterior.dtype).min)
-    candidate[:, :k] = True  # where fewer than k are allowed, excluded ones fill up by position
-    rows, best = np.divmod(np.flatnonzero(candidate), columns)
-    values = log_posterior[rows, best]
-    # Candidates come by row and position, and the sort is stable: so ties go by position.
-    order = np.lexsort((-values, rows))
-    first = np.searchsorted(rows, np.arange(n))
-    chosen = order[first[:, None] + np.arange(k)]
-    # In float32 a far-off but allowed city would come to 0 as well.
-    return best[chosen], np.exp(values[chosen].astype(np.float64))
-
-
 def _with_first(
     cities: np.ndarray, probabilities: np.ndarray, first: np.ndarray, first_p: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -121,18 +103,6 @@ def _with_first(
     moved = [np.take_along_axis(values, source, axis=1) for values in (cities, probabilities)]
     moved[0][:, :1], moved[1][:, :1] = first, first_p
     return moved[0], moved[1]
-
-
-def _kth_largest_at_least(values: np.ndarray, k: int) -> np.ndarray:
-    """A lower bound (N, 1) of each row's k-th largest value, close to it where k is small.
-
-    The k-th largest of the maxima of k or more disjoint sets of columns; that takes one pass,
-    where a partition of all columns takes dozens.
-    """
-    sets = min(values.shape[1], max(8 * k, 1024))
-    size = values.shape[1] // sets
-    maxima = values[:, : sets * size].reshape(len(values), size, sets).max(axis=1)
-    return np.partition(maxima, -k, axis=1)[:, [-k]]
 
 
 @dataclass(frozen=True)
@@ -175,15 +145,16 @@ def rank(
         posterior = joint_posterior(scores, hierarchy, settings.temperatures, log_prior)
     by_score = settings.point == "expected_score"
     wanted = max(top_k, settings.point_cities if by_score else 1)
-    cities, probabilities = top_cities(posterior.log_cities, wanted)
+    cities, probabilities = top_cities(posterior, wanted)
     points, mass = cities[:, 0], probabilities[:, 0]
     if by_score:
         m = settings.point_cities
         points, mass = expected_score_city(cities[:, :m], probabilities[:, :m], hierarchy)
     elif settings.point == "expected_score_regions":
-        points, mass = expected_score_region_city(posterior, hierarchy)
-        of_points = np.exp(np.take_along_axis(posterior.log_cities, points[:, None], axis=1))
-        cities, probabilities = _with_first(cities, probabilities, points[:, None], of_points)
+        points, of_points, mass = expected_score_region_city(posterior)
+        cities, probabilities = _with_first(
+            cities, probabilities, points[:, None], of_points[:, None]
+        )
     country_p = country_posterior(scores, hierarchy, settings.method, posterior.groups, log_prior)
     countries = np.argsort(-country_p, axis=1, kind="stable")[:, :RANKED_COUNTRIES]
     return Ranking(

@@ -66,10 +66,10 @@ def embed_places(
     places = read_gazetteer(gazetteer)
     key = ray.get(key_of_index.remote(model, gazetteer, wording))
     if exists(join(folder, ABOUT_FILE)):
-        index = PlaceIndex.read(local_copy(folder))
-        if index.key == key:
+        there = PlaceIndex.read(local_copy(folder))
+        if there.key == key:
             print(f"Place index in {out} is up to date.")
-            return index
+            return there
     index = PlaceIndex.shipped(home, key)
     if index is None:
         index = PlaceIndex(_embedded(model, gazetteer, wording, len(places), actors), key)

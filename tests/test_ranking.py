@@ -24,6 +24,7 @@ from geoclip.ranking import (
     rank,
     rank_embeddings,
     top_cities,
+    top_columns,
 )
 from geoclip.sphere import great_circle_km, spherical_mean
 
@@ -224,7 +225,7 @@ def slow_greedy(case: Example, photo: int, most: int) -> str:
 def test_greedy_equals_the_procedure(case, most):
     h = case.hierarchy
     log_p = greedy_posterior(case.scores, h, most, case.city_prior).log_cities
-    best, probabilities = top_cities(log_p, 1)
+    best, probabilities = top_columns(log_p, 1)
     expected = [slow_greedy(case, photo, most) for photo in range(len(log_p))]
     assert case.gazetteer.ids[h.cities[best[:, 0]]].tolist() == expected
     assert np.exp(log_p).sum(axis=1) == pytest.approx(1)
@@ -247,7 +248,7 @@ def test_greedy_ranks_the_countries_by_their_own_logits():
 def test_expected_score_equals_brute_force(case, m):
     h = case.hierarchy
     log_p = joint_posterior(case.scores, h, log_prior=case.city_prior).log_cities
-    candidates, probabilities = top_cities(log_p, m)
+    candidates, probabilities = top_columns(log_p, m)
     points, mass = expected_score_city(candidates, probabilities, h)
     assert mass == pytest.approx(probabilities.sum(axis=1))
     for i, (chosen, cities, p) in enumerate(zip(points, candidates, probabilities, strict=True)):
@@ -282,9 +283,9 @@ def test_the_point_lies_within_the_narrowed_world():
     st.lists(st.sampled_from([-1.0, -2.0, -3.0, -np.inf]), min_size=1, max_size=12),
     st.integers(1, 12),
 )
-def test_top_cities_break_ties_by_position(values, k):
+def test_top_columns_break_ties_by_position(values, k):
     table = np.array([values, values[::-1]])
-    best, probabilities = top_cities(table, k)
+    best, probabilities = top_columns(table, k)
     for row, found, p in zip(table, best, probabilities, strict=True):
         expected = sorted(range(len(row)), key=lambda i: (-row[i], i))[:k]
         assert found.tolist() == expected
@@ -373,7 +374,7 @@ def test_float32_is_stable_at_a_logit_scale_of_100(world):
     assert np.isfinite(narrow).all()
     assert abs(narrow - wide).max() < 2e-3
     assert np.exp(narrow.astype(float)).sum(axis=1) == pytest.approx(1, abs=1e-4)
-    assert np.array_equal(top_cities(narrow, 5)[0], top_cities(wide, 5)[0])
+    assert np.array_equal(top_columns(narrow, 5)[0], top_columns(wide, 5)[0])
 
 
 def test_scores_are_scaled_dot_products(small_gazetteer):
@@ -442,15 +443,39 @@ def test_groups_far_below_the_best_keep_their_order_in_float32(world, scale):
 
 
 @pytest.mark.parametrize("k", [1, 7, 100, 5000])
-def test_top_cities_of_many_columns_with_ties(k):
+def test_top_columns_of_many_columns_with_ties(k):
     table = np.random.default_rng(k).integers(-900, 0, (5, 5003)).astype(np.float32)
     table[3] = 0
     table[4, 10:] = -np.inf
-    best, probabilities = top_cities(table, k)
+    best, probabilities = top_columns(table, k)
     for row, found, p in zip(table, best, probabilities, strict=True):
         expected = sorted(range(len(row)), key=lambda i: (-row[i], i))[:k]
         assert found.tolist() == expected
         assert p == pytest.approx(np.exp(row[expected].astype(float)))
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.1, 1.0, 10.0, 100.0])
+@pytest.mark.parametrize("k", [1, 5, 100])
+@pytest.mark.parametrize("prior", ["none", "soft", "few"])
+def test_the_top_cities_are_those_of_the_whole_posterior(world, scale, k, prior):
+    """Peaked posteriors are answered from some groups, flat ones are not; both are exact."""
+    h, rng = Hierarchy.of(world), np.random.default_rng(k)
+    sizes = (len(h.countries), len(h.regions), len(h.cities))
+    scores = Scores(*((scale * rng.normal(size=(9, n))).astype(np.float32) for n in sizes))
+    log_prior = None
+    if prior != "none":
+        log_prior = rng.normal(size=len(h.cities)).astype(np.float32)
+    if prior == "few":
+        log_prior[rng.permutation(len(h.cities))[3:]] = -np.inf
+    posterior = joint_posterior(scores, h, log_prior=log_prior)
+    best, probabilities = top_cities(posterior, k)
+    expected, expected_p = top_columns(posterior.log_cities, k)
+    np.testing.assert_allclose(probabilities, expected_p, rtol=1e-4)
+    p = np.exp(posterior.log_cities.astype(float))
+    np.testing.assert_allclose(np.take_along_axis(p, best, axis=1), expected_p, rtol=1e-4)
+    assert all(len(set(row)) == min(k, len(h.cities)) for row in best.tolist())
+    if scale == 0:
+        assert best.tolist() == expected.tolist()
 
 
 @settings(max_examples=60, deadline=None)
@@ -458,7 +483,7 @@ def test_top_cities_of_many_columns_with_ties(k):
 def test_the_region_point_equals_nested_loops(case):
     h = case.hierarchy
     posterior = joint_posterior(case.scores, h, log_prior=case.city_prior)
-    points, mass = expected_score_region_city(posterior, h)
+    points, of_points, mass = expected_score_region_city(posterior)
     members = [np.flatnonzero(h.city_group == group) for group in range(len(h.group_starts))]
     centres = [
         spherical_mean(h.lat[rows], h.lon[rows], np.sqrt(np.maximum(h.population[rows], 1)))
@@ -479,6 +504,7 @@ def test_the_region_point_equals_nested_loops(case):
         chosen = h.city_group[point]
         assert gains[chosen] == pytest.approx(max(gains), rel=1e-4)
         assert p[point] == p[members[chosen]].max()
+        assert of_points[photo] == pytest.approx(p[point])
         assert mass[photo] == pytest.approx(p_group[chosen])
 
 
@@ -504,7 +530,7 @@ def test_the_region_point_is_named_first_and_the_others_by_probability(case, top
         case.scores, h, RankingSettings(point="expected_score_regions"), top_k, case.city_prior
     )
     posterior = joint_posterior(case.scores, h, log_prior=case.city_prior)
-    by_probability, _ = top_cities(posterior.log_cities, top_k)
+    by_probability, _ = top_columns(posterior.log_cities, top_k)
     for photo, cities in enumerate(ranking.cities):
         point = ranking.points[photo]
         others = [city for city in by_probability[photo] if city != point]
