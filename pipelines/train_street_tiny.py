@@ -40,6 +40,7 @@ from geoclip.training.kept_features import (
     with_mlp_projection,
 )
 from geoclip.training.labelled import label_photos, split_photos, training_photos
+from geoclip.training.neighbourhoods import Neighbourhoods
 from geoclip.training.settings import TrainingSettings
 from pipelines.command_line import run
 
@@ -139,7 +140,10 @@ def main() -> None:
     settings = replace(PROBING, seed=given.seed), replace(TUNING, seed=given.seed)
     losses = []
     features = pooled_features(encoder, last, outputs)
-    for values in train_last_stages(encoder, last, outputs, features, photos, book, *settings):
+    near = Neighbourhoods.of(encoder, book)
+    for values in train_last_stages(
+        encoder, last, outputs, features, photos, book, *settings, neighbourhoods=near
+    ):
         losses.append(values["loss"])
         if values["step"] % 20 == 0:
             recent = float(np.mean(losses[-20:]))

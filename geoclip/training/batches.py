@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from geoclip.errors import GeoclipError, PhotoError
 from geoclip.paths import decode_path
 from geoclip.photos import read_photo
 from geoclip.training.augment import augment, to_pixels
+from geoclip.training.neighbourhoods import Neighbourhoods
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.step import Batch
 from geoclip.training.workers import Workers
@@ -98,12 +99,14 @@ class Batches:
         photos: PhotoSet,
         settings: TrainingSettings,
         workers: Workers,
+        neighbourhoods: Neighbourhoods | None = None,
     ) -> None:
         self.encoder = encoder
         self.book = book
         self.photos = photos
         self.settings = settings
         self.workers = workers
+        self.neighbourhoods = neighbourhoods
         self.seen_rows = np.unique(photos.rows)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
@@ -150,7 +153,10 @@ class Batches:
         own = chosen[self.workers.share(len(chosen))]
         load = map if readers is None else readers.map
         pixels = list(load(lambda i: self._pixels(int(i), epoch), own))
-        return self._stack(pixels, tokens, truth, len(captions) - own_captions)
+        made = self._stack(pixels, tokens, truth, len(captions) - own_captions)
+        if self.neighbourhoods is None:
+            return made
+        return replace(made, near=self.neighbourhoods.classes(rows, self.encoder.device))
 
     def _chosen(self, step: int) -> np.ndarray:
         epoch, position = divmod(step, self.steps_per_epoch)

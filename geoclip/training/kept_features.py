@@ -24,6 +24,7 @@ from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.errors import GeoclipError
 from geoclip.files import write_whole
 from geoclip.training.batches import Batches, PhotoSet, photo_pixels, seeded_generator
+from geoclip.training.neighbourhoods import Neighbourhoods
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.trainer import Trainer
 from geoclip.training.workers import Workers
@@ -190,12 +191,14 @@ def train_last_stages(
     book: CaptionBook,
     probing: TrainingSettings,
     tuning: TrainingSettings | None = None,
+    neighbourhoods: Neighbourhoods | None = None,
     batches: type[FeatureBatches] = FeatureBatches,
 ) -> Iterator[dict[str, float]]:
     """Train the MLP behind the trunk, then with it the last `stages`, in place.
 
     `outputs` (V, N, C, H, W) come from `stage_outputs`, `features` (V, N, w) from
-    `pooled_features`; `tuning=None` leaves the trunk as it is.
+    `pooled_features`; `tuning=None` leaves the trunk as it is. With `neighbourhoods` their
+    classes' loss is added to the project's.
     Yields each step's figures of the project's loss. Inside, features are standardised, which the
     MLP's first layer takes in at the end: the encoder then reads photos again.
     """
@@ -207,7 +210,9 @@ def train_last_stages(
 
     def run(kept: np.ndarray, settings: TrainingSettings) -> Iterator[dict[str, float]]:
         trainer = Trainer(encoder, photos, book, settings, Workers())
-        trainer.batches = batches(kept, encoder, book, photos, settings, trainer.workers)
+        trainer.batches = batches(
+            kept, encoder, book, photos, settings, trainer.workers, neighbourhoods
+        )
         yield from trainer.run()
         trainer.finish()
 

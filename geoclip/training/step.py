@@ -9,7 +9,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from geoclip.encoders import Encoder
-from geoclip.losses import gzsl_loss, siglip_loss, target_entropy, vision_loss
+from geoclip.losses import (
+    gzsl_loss,
+    siglip_loss,
+    soft_class_loss,
+    target_entropy,
+    vision_loss,
+)
+from geoclip.training.neighbourhoods import SoftClasses
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.workers import Workers, pad_rows
 
@@ -21,6 +28,7 @@ class Batch:
     `pixels` (n, 3, S, S) are its photos and `tokens` (c, L) its captions, both the
     `Workers.share` of the global order; `truth` (N, C + K) is global, its last `extra` = K
     columns are captions of no photo; `readable` (n,) is False where a photo could not be read.
+    `near`, if given, is global: classes that are more or less true of the photos.
     """
 
     pixels: Tensor
@@ -28,6 +36,7 @@ class Batch:
     truth: Tensor
     readable: Tensor
     extra: int = 0
+    near: SoftClasses | None = None
 
 
 def freeze_batch_norm(model: nn.Module) -> None:
@@ -68,6 +77,11 @@ def contrastive_gradients(
     readable = workers.gather(batch.readable, n_photos)
     values = _losses(encoder, images[readable], texts, batch.truth[readable], batch.extra, settings)
     loss = values["loss"]
+    if batch.near is not None:
+        scale = encoder.log_logit_scale.exp()
+        truth = batch.near.truth[readable]
+        values["near"] = soft_class_loss(images[readable], batch.near.embeddings, scale, truth)
+        loss = loss + batch.near.weight * values["near"]
     if teacher is not None and settings.distillation:
         with torch.no_grad():
             own = _TowerPass(teacher.image_features, batch.pixels, rows[0], settings).features

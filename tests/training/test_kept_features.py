@@ -18,6 +18,7 @@ from geoclip.training.kept_features import (
     train_last_stages,
     with_mlp_projection,
 )
+from geoclip.training.neighbourhoods import Neighbourhoods
 from geoclip.training.settings import TrainingSettings
 
 PROBING = TrainingSettings(
@@ -85,6 +86,14 @@ def test_outputs_of_other_photos_are_refused(start, photos, tmp_path):
     others = PhotoSet(photos.ids[:-1], photos.paths[:-1], photos.rows[:-1])
     with pytest.raises(GeoclipError, match="other photos or weights"):
         kept(start, others, tmp_path)
+
+
+def test_neighbourhoods_are_learnt_beside_captions(start, photos, book, tmp_path):
+    near = Neighbourhoods.of(start, book)
+    last, outputs = kept(start, photos, tmp_path)
+    taken = steps(start, last, outputs, photos, book, PROBING, None, near)
+    losses = [v["near"] for v in taken]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
 
 
 def test_an_unreadable_photo_is_left_out_of_training(start, photos, book, tmp_path):

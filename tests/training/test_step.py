@@ -18,7 +18,14 @@ from torch import distributed, multiprocessing
 
 from geoclip.captions import distinct, truth_matrix
 from geoclip.encoders import Encoder
-from geoclip.losses import gzsl_loss, siglip_loss, target_entropy, vision_loss
+from geoclip.losses import (
+    gzsl_loss,
+    siglip_loss,
+    soft_class_loss,
+    target_entropy,
+    vision_loss,
+)
+from geoclip.training.neighbourhoods import SoftClasses
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.step import Batch, contrastive_gradients, freeze_batch_norm
 from geoclip.training.workers import Workers
@@ -427,3 +434,42 @@ def test_the_loss_is_finite_for_the_largest_logit_scale():
     values, ours = step(encoder, batch, TrainingSettings(precision="bf16"))
     assert math.isfinite(values["loss"])
     assert all(torch.isfinite(g).all() for g in ours.values())
+
+
+@pytest.mark.parametrize("chunk_size", [None, 2])
+def test_soft_classes_add_their_loss(chunk_size):
+    encoder = training(clip_encoder())
+    truth = torch.eye(5, dtype=torch.int8)
+    generator = torch.Generator().manual_seed(0)
+    width = encoder.model_config["embed_dim"]
+    classes = torch.randn(7, width, generator=generator, dtype=torch.float64)
+    classes /= classes.norm(dim=1, keepdim=True)
+    shares = torch.rand(5, 7, generator=generator, dtype=torch.float64)
+    shares /= shares.sum(dim=1, keepdim=True)
+    near = SoftClasses(classes, shares, 0.5)
+    batch = replace(global_batch(encoder, truth), near=near)
+    settings = replace(PLAIN, chunk_size=chunk_size)
+    values, ours = step(encoder, batch, settings)
+
+    def whole(i, t, s):
+        return half_sum(truth)(i, t, s) + 0.5 * soft_class_loss(i, classes, s, shares)
+
+    value, theirs = plain_step(encoder, batch, whole, chunk_size)
+    assert values["loss"] + 0.5 * values["near"] == pytest.approx(value)
+    assert_same(ours, theirs)
+
+
+def test_an_unreadable_photo_has_no_soft_class():
+    encoder = training(clip_encoder())
+    batch = global_batch(encoder, torch.eye(3, dtype=torch.int8))
+    classes = torch.eye(encoder.model_config["embed_dim"], dtype=torch.float64)[:4]
+    shares = torch.full((3, 4), 0.25, dtype=torch.float64)
+    readable = torch.tensor([True, False, True])
+    near = SoftClasses(classes, shares, 1.0)
+    values, _ = step(encoder, replace(batch, readable=readable, near=near))
+    others = replace(near, truth=shares[[0, 2]])
+    kept = replace(
+        batch, pixels=batch.pixels[[0, 2]], truth=batch.truth[[0, 2]],
+        readable=readable[[0, 2]], near=others,
+    )  # fmt: skip
+    assert values["near"] == pytest.approx(step(encoder, kept)[0]["near"])
