@@ -78,9 +78,9 @@ def contrastive_gradients(
     values = _losses(encoder, images[readable], texts, batch.truth[readable], batch.extra, settings)
     loss = values["loss"]
     if batch.near is not None:
-        scale = encoder.log_logit_scale.exp()
-        truth = batch.near.truth[readable]
-        values["near"] = soft_class_loss(images[readable], batch.near.embeddings, scale, truth)
+        scale, truth = encoder.log_logit_scale.exp(), batch.near.truth[readable]
+        photos = _at_least_float32(images[readable])
+        values["near"] = soft_class_loss(photos, batch.near.embeddings, scale, truth)
         loss = loss + batch.near.weight * values["near"]
     if teacher is not None and settings.distillation:
         with torch.no_grad():
@@ -107,8 +107,7 @@ def _losses(
     settings: TrainingSettings,
 ) -> dict[str, Tensor]:
     scale = encoder.log_logit_scale.exp()
-    # At least float32: bf16 logits would round away most of what tells captions apart.
-    images, texts = (f.to(torch.promote_types(f.dtype, torch.float32)) for f in (images, texts))
+    images, texts = _at_least_float32(images), _at_least_float32(texts)
     if settings.loss == "siglip":
         bias = encoder.logit_bias
         return {"loss": siglip_loss(images, texts, scale, 0.0 if bias is None else bias, truth)}
@@ -118,6 +117,11 @@ def _losses(
     floor = (target_entropy(truth) + target_entropy(truth[:, :own].T)) / 2
     loss = (gzsl + vision) / 2
     return {"loss": loss, "gzsl": gzsl, "vision": vision, "excess": loss - floor}
+
+
+def _at_least_float32(features: Tensor) -> Tensor:
+    """Logits in bf16 would round away most of what tells captions apart."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def _share_scalar_gradients(encoder: Encoder, workers: Workers) -> None:

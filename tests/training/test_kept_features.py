@@ -91,7 +91,8 @@ def test_outputs_of_other_photos_are_refused(start, photos, tmp_path):
 def test_neighbourhoods_are_learnt_beside_captions(start, photos, book, tmp_path):
     near = Neighbourhoods.of(start, book)
     last, outputs = kept(start, photos, tmp_path)
-    taken = steps(start, last, outputs, photos, book, PROBING, None, near)
+    tuning = replace(TUNING, precision="bf16")
+    taken = steps(start, last, outputs, photos, book, PROBING, tuning, near)
     losses = [v["near"] for v in taken]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
 
