@@ -123,6 +123,9 @@ def main() -> None:
     parser.add_argument("--image-weights", type=Path, help="EfficientNet-Lite2 as safetensors")
     parser.add_argument("--street", default="gsv_", help="how folders of street views begin")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--near", type=float, default=0.0, help="weight of labels smoothed by distance"
+    )
     parser.add_argument("--steps", type=int, default=TEACHING_STEPS, help="of the teaching")
     given = parser.parse_args()
     keep_freed_memory()
@@ -140,7 +143,7 @@ def main() -> None:
     settings = replace(PROBING, seed=given.seed), replace(TUNING, seed=given.seed)
     losses = []
     features = pooled_features(encoder, last, outputs)
-    near = Neighbourhoods.of(encoder, book)
+    near = Neighbourhoods.of(encoder, book, weight=given.near) if given.near else None
     for values in train_last_stages(
         encoder, last, outputs, features, photos, book, *settings, neighbourhoods=near
     ):
