@@ -131,7 +131,7 @@ def main() -> None:
             encoder = untaught(encoder, seed)
         settings = replace(PROBING, seed=seed, **changes)
         kept = (last, outputs, features)
-        for _ in train_last_stages(encoder, *kept, photos, book, settings, None, batches):
+        for _ in train_last_stages(encoder, *kept, photos, book, settings, batches=batches):
             pass
         return encoder
 
