@@ -5,11 +5,11 @@
         --out street-tiny
 
 A text tower is taught the gazetteer; the first stages of the image tower look at every training
-photo; its projection, then its last stages are trained by the project's loss; the places are
-indexed. What the first two steps make is kept under `--work` and not made again when the program is
-started anew, for another `--seed` say. `geoclip.training.place_looks` and `imagenet`
-say where `--looks` and `--image-weights` come from; without them the class descriptions know
-coordinates alone and the trunk is random.
+photo; its projection, then its last stages are trained by the project's loss and one whose labels
+are smoothed by distance; the places are indexed. What the first two steps make is kept under
+`--work` and not made again when the program is started anew, for another `--seed` say.
+`geoclip.training.place_looks` and `imagenet` say where `--looks` and `--image-weights` come from;
+without them the class descriptions know coordinates alone and the trunk is random.
 """
 
 import argparse
@@ -123,9 +123,6 @@ def main() -> None:
     parser.add_argument("--image-weights", type=Path, help="EfficientNet-Lite2 as safetensors")
     parser.add_argument("--street", default="gsv_", help="how folders of street views begin")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--near", type=float, default=0.0, help="weight of labels smoothed by distance"
-    )
     parser.add_argument("--steps", type=int, default=TEACHING_STEPS, help="of the teaching")
     given = parser.parse_args()
     keep_freed_memory()
@@ -143,7 +140,7 @@ def main() -> None:
     settings = replace(PROBING, seed=given.seed), replace(TUNING, seed=given.seed)
     losses = []
     features = pooled_features(encoder, last, outputs)
-    near = Neighbourhoods.of(encoder, book, weight=given.near) if given.near else None
+    near = Neighbourhoods.of(encoder, book)
     for values in train_last_stages(
         encoder, last, outputs, features, photos, book, *settings, neighbourhoods=near
     ):

@@ -52,7 +52,7 @@ class Neighbourhoods:
 
     @classmethod
     def of(
-        cls, encoder: Encoder, book: CaptionBook, km: float = 1000.0, weight: float = 1.0
+        cls, encoder: Encoder, book: CaptionBook, km: float = 700.0, weight: float = 1.0
     ) -> "Neighbourhoods":
         """Embed the classes' prompts with the encoder as it is now."""
         rows = class_rows(book.gazetteer)

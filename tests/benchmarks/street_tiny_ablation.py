@@ -4,9 +4,10 @@
         --photos photos_country.csv --work street-tiny-work
 
 Needs the folder that `pipelines.train_street_tiny` keeps. Each variant differs from the recipe with
-a frozen trunk in one thing: the text tower untaught (and trained with photos instead), the plain
-CLIP loss (a photo's own caption is the only true one), further captions from places seen or unseen
-in training; the rules of ranking are compared on one model. Seeds are averaged.
+a frozen trunk in one thing: no labels smoothed by distance; further captions from places seen or
+unseen in training; or, besides without those labels, the text tower untaught (and trained with
+photos instead) or the plain CLIP loss (a photo's own caption is the only true one). The rules of
+ranking are compared on one model. Seeds are averaged.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from geoclip.training.kept_features import (
     with_mlp_projection,
 )
 from geoclip.training.labelled import label_photos, split_photos, training_photos
+from geoclip.training.neighbourhoods import Neighbourhoods
 from geoclip.training.step import Batch
 from pipelines.train_street_tiny import (
     FROZEN_STAGES,
@@ -96,13 +98,15 @@ def untaught(encoder: OpenClipEncoder, seed: int) -> OpenClipEncoder:
     return fresh
 
 
-VARIANTS: dict[str, tuple[dict[str, Any], type[FeatureBatches]]] = {
-    "frozen trunk": ({}, FeatureBatches),
-    "text tower not taught": ({"text_learning_rate": 1e-3}, FeatureBatches),
-    "plain CLIP loss": ({}, OwnCaption),
-    f"{EXTRA} further captions of seen places": ({"extra_captions": EXTRA}, FeatureBatches),
-    f"{EXTRA} further captions of unseen places": ({"extra_captions": EXTRA}, UnseenPlaces),
+VARIANTS: dict[str, tuple[dict[str, Any], type[FeatureBatches], bool]] = {
+    "frozen trunk": ({}, FeatureBatches, True),
+    "labels not smoothed": ({}, FeatureBatches, False),
+    "text tower not taught": ({"text_learning_rate": 1e-3}, FeatureBatches, False),
+    "plain CLIP loss": ({}, OwnCaption, False),
+    f"{EXTRA} further captions of seen places": ({"extra_captions": EXTRA}, FeatureBatches, True),
+    f"{EXTRA} further captions of unseen places": ({"extra_captions": EXTRA}, UnseenPlaces, True),
 }
+"""Changes of the settings, kind of batches, and whether smoothed labels are learnt too."""
 
 
 def main() -> None:
@@ -125,13 +129,16 @@ def main() -> None:
     features = pooled_features(start, last, outputs)
 
     def trained(name: str, seed: int) -> OpenClipEncoder:
-        changes, batches = VARIANTS[name]
+        changes, batches, smoothed = VARIANTS[name]
         encoder = with_mlp_projection(load_folder(given.work / "taught"), seed)  # type: ignore[arg-type]
         if name == "text tower not taught":
             encoder = untaught(encoder, seed)
         settings = replace(PROBING, seed=seed, **changes)
-        kept = (last, outputs, features)
-        for _ in train_last_stages(encoder, *kept, photos, book, settings, batches=batches):
+        near = Neighbourhoods.of(encoder, book) if smoothed else None
+        taken = train_last_stages(
+            encoder, last, outputs, features, photos, book, settings, None, near, batches
+        )
+        for _ in taken:
             pass
         return encoder
 
