@@ -104,7 +104,8 @@ class PlaceIndex:
         """
         key = index_key(encoder, gazetteer, settings or CaptionSettings())
         home = (folder or cache_folder()) / key
-        index = cls.shipped(encoder.folder, key) or cls._kept(home, key)
+        count = len(gazetteer)
+        index = cls.shipped(encoder.folder, key, count) or cls._kept(home, key, count)
         if index is not None:
             return index
         index = cls.build(encoder, gazetteer, settings)
@@ -113,15 +114,15 @@ class PlaceIndex:
         return index
 
     @classmethod
-    def shipped(cls, model: Path | None, key: str) -> "PlaceIndex | None":
-        """The index that comes with a model folder, if it has one of this key."""
-        return None if model is None else cls._kept(model / SHIPPED_FOLDER, key)
+    def shipped(cls, model: Path | None, key: str, places: int) -> "PlaceIndex | None":
+        """The index of so many places that comes with a model folder, if it has one of this key."""
+        return None if model is None else cls._kept(model / SHIPPED_FOLDER, key, places)
 
     @classmethod
-    def _kept(cls, folder: Path, key: str) -> "PlaceIndex | None":
+    def _kept(cls, folder: Path, key: str, places: int) -> "PlaceIndex | None":
         with suppress(GeoclipError):
             index = cls.read(folder)
-            if index.key == key:
+            if index.key == key and len(index) == places:
                 return index
         return None
 

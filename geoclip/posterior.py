@@ -72,11 +72,7 @@ class Posterior:
     @cached_property
     def log_cities(self) -> np.ndarray:
         """Log probabilities of all cities, (N, Q)."""
-        totals = segment_logsumexp(self.logits, self.hierarchy.group_starts)
-        totals[np.isneginf(totals)] = 0  # of excluded cities alone, which stay at -inf
-        steps = np.repeat(self.log_groups - totals, self.hierarchy.group_sizes(), axis=1)
-        steps += self.logits
-        return steps
+        return shared_out(self.log_groups, self.logits, self.hierarchy.group_starts)
 
     def rows(self, some: np.ndarray) -> "Posterior":
         """Those of some of the photos."""
@@ -101,9 +97,9 @@ def joint_posterior(
     cities = scores.city / temperatures[2] if warm else scores.city
     groups = _group_log_posterior(scores, hierarchy, temperatures)
     if log_prior is not None:
-        before = segment_logsumexp(cities, hierarchy.group_starts)
+        before = _segment_logsumexp(cities, hierarchy.group_starts)
         cities = cities + log_prior
-        groups += segment_logsumexp(cities, hierarchy.group_starts) - before
+        groups += _segment_logsumexp(cities, hierarchy.group_starts) - before
         groups = _log_softmax(groups)
     return Posterior(groups, cities, hierarchy)
 
@@ -117,10 +113,7 @@ def _group_log_posterior(
     groups = np.take(countries, hierarchy.group_country, axis=1) + share
     if not len(hierarchy.regions):
         return groups
-    regions = scores.region / temperatures[1]
-    totals = segment_logsumexp(regions, hierarchy.region_starts)
-    sizes = np.diff(np.r_[hierarchy.region_starts, regions.shape[1]])
-    regions -= np.repeat(totals, sizes, axis=1)
+    regions = shared_out(0.0, scores.region / temperatures[1], hierarchy.region_starts)
     none = np.zeros((len(regions), 1), regions.dtype)  # a group without a region is at -1
     return groups + np.take(np.hstack([regions, none]), hierarchy.group_region, axis=1)
 
@@ -142,7 +135,7 @@ def greedy_posterior(
     allowed &= _population_rank(hierarchy, allowed) < greedy_cities
     inside = (city_country == best[:, None]) & allowed
     logits = np.where(inside, scores.city, -np.inf)
-    groups = _log_softmax(segment_logsumexp(logits, hierarchy.group_starts))
+    groups = _log_softmax(_segment_logsumexp(logits, hierarchy.group_starts))
     return Posterior(groups, logits, hierarchy)
 
 
@@ -198,15 +191,35 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def segment_logsumexp(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def shared_out(
+    log_groups: np.ndarray | float, logits: np.ndarray, starts: np.ndarray
+) -> np.ndarray:
+    """Log probabilities (N, M) of members: their groups' (N, G), by the softmax inside a group.
+
+    `starts` (G,) cuts the columns of `logits` (N, M) by group; -inf excludes a member.
+    """
+    totals = _segment_logsumexp(logits, starts)
+    totals[np.isneginf(totals)] = 0  # of excluded members alone, which stay at -inf
+    # All members of a group take the same step: one pass over them instead of one for each term.
+    steps = np.repeat(log_groups - totals, np.diff(np.r_[starts, logits.shape[1]]), axis=1)
+    steps += logits
+    return steps
+
+
+def _segment_logsumexp(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Log of the summed exponentials of slices of columns, (N, segments); -inf for none but -inf.
 
     A row is shifted by its own maximum where no segment's sum vanishes for that, which saves the
-    slow search for each segment's.
+    slow search for each segment's; the sum of a segment excluded in all rows is meant to vanish.
     """
     top = values.max(axis=1, keepdims=True)
+    top[np.isneginf(top)] = 0
     sums = np.add.reduceat(_exp(values, top), starts, axis=1)
-    if not (sums > _SAFE_SUM).all():
+    vanished = ~(sums > _SAFE_SUM)
+    if vanished.any():
+        open_somewhere = np.logical_or.reduceat(values.max(axis=0) > -np.inf, starts)
+        vanished &= open_somewhere
+    if vanished.any():
         top = np.maximum.reduceat(values, starts, axis=1)
         top[np.isneginf(top)] = 0
         shift = np.repeat(top, np.diff(np.r_[starts, values.shape[1]]), axis=1)

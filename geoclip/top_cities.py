@@ -7,7 +7,7 @@ among the k best, and the answer is exact.
 
 import numpy as np
 
-from geoclip.posterior import Posterior, segment_logsumexp
+from geoclip.posterior import Posterior, shared_out
 
 _FEWEST_GROUPS = 24
 _ROUNDING = 1e-4
@@ -52,16 +52,14 @@ def cities_of_groups(
     each = np.arange(sizes.sum())
     city = each + np.repeat(hierarchy.group_starts[groups] - starts, sizes)
     photo = np.repeat(photos, sizes)
-    logits = posterior.logits[photo, city]
+    values = posterior.logits[photo, city]
     if len(each):
-        totals = segment_logsumexp(logits[None], starts)[0]
-        totals[np.isneginf(totals)] = 0  # of excluded cities alone, which stay at -inf
-        logits += np.repeat(posterior.log_groups[photos, groups] - totals, sizes)
+        values = shared_out(posterior.log_groups[photos, groups][None], values[None], starts)[0]
     counts = np.bincount(photo, minlength=len(posterior.logits))
     column = each - np.repeat(np.cumsum(counts) - counts, counts)
     shape = len(counts), max(counts.max(initial=0), 1)
-    cities, log_p = np.zeros(shape, np.int64), np.full(shape, -np.inf, logits.dtype)
-    cities[photo, column], log_p[photo, column] = city, logits
+    cities, log_p = np.zeros(shape, np.int64), np.full(shape, -np.inf, values.dtype)
+    cities[photo, column], log_p[photo, column] = city, values
     return cities, log_p
 
 

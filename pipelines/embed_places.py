@@ -70,7 +70,7 @@ def embed_places(
         if there.key == key:
             print(f"Place index in {out} is up to date.")
             return there
-    index = PlaceIndex.shipped(home, key)
+    index = PlaceIndex.shipped(home, key, len(places))
     if index is None:
         index = PlaceIndex(_embedded(model, gazetteer, wording, len(places), actors), key)
     with tempfile.TemporaryDirectory() as draft:

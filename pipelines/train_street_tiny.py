@@ -140,7 +140,7 @@ def main() -> None:
     settings = replace(PROBING, seed=given.seed), replace(TUNING, seed=given.seed)
     losses = []
     features = pooled_features(encoder, last, outputs)
-    near = Neighbourhoods.of(encoder, book)
+    near = Neighbourhoods(encoder, book)
     for values in train_last_stages(
         encoder, last, outputs, features, photos, book, *settings, neighbourhoods=near
     ):

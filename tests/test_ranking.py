@@ -13,6 +13,7 @@ from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
 from geoclip.hierarchy import Hierarchy
 from geoclip.metrics import geoscore
+from geoclip.posterior import shared_out
 from geoclip.ranking import (
     LevelEmbeddings,
     RankingSettings,
@@ -440,6 +441,17 @@ def test_groups_far_below_the_best_keep_their_order_in_float32(world, scale):
     log_p, exact = (joint_posterior(s, h).log_cities for s in (narrow, wide))
     assert log_p.dtype == np.float32
     assert log_p == pytest.approx(exact, rel=1e-5, abs=2e-3)
+
+
+def test_shares_of_groups_far_below_and_of_excluded_ones_in_float32():
+    low, none = -200.0, -np.inf
+    logits = np.array(
+        [[0, low, low, none, none], [0, none, none, none, none], [none] * 5], np.float32
+    )
+    found = shared_out(np.zeros((3, 3), np.float32), logits, np.array([0, 1, 3]))
+    half = math.log(0.5)
+    expected = [[0, half, half, none, none], [0, none, none, none, none], [none] * 5]
+    assert found == pytest.approx(np.array(expected), abs=1e-5)
 
 
 @pytest.mark.parametrize("k", [1, 7, 100, 5000])

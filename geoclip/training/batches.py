@@ -156,7 +156,7 @@ class Batches:
         made = self._stack(pixels, tokens, truth, len(captions) - own_captions)
         if self.neighbourhoods is None:
             return made
-        return replace(made, near=self.neighbourhoods.classes(rows, self.encoder.device))
+        return replace(made, near=self.neighbourhoods.classes(rows))
 
     def _chosen(self, step: int) -> np.ndarray:
         epoch, position = divmod(step, self.steps_per_epoch)

@@ -38,33 +38,28 @@ class SoftClasses:
 class Neighbourhoods:
     """Targets that fall to 1/e over `km`, over the regions and the countries that have none.
 
-    `embeddings` (R, d) are those of `rows` (R,); they stay as they are, so the text tower must not
-    be trained meanwhile.
+    `embeddings` (R, d) are those of the prompts of `rows` (R,) by the encoder as it is now, on its
+    device; they stay as they are, so its text tower must not be trained meanwhile.
     """
 
-    def __init__(self, gazetteer: Gazetteer, embeddings: np.ndarray, km: float, weight: float):
-        self.gazetteer = gazetteer
-        self.rows = class_rows(gazetteer)
-        self.embeddings = torch.from_numpy(np.ascontiguousarray(embeddings, np.float32))
+    def __init__(
+        self, encoder: Encoder, book: CaptionBook, km: float = 700.0, weight: float = 1.0
+    ) -> None:
+        self.gazetteer = book.gazetteer
+        self.rows = class_rows(book.gazetteer)
+        embeddings = embed_rows(encoder, book, self.rows)
+        self.embeddings = torch.from_numpy(embeddings).to(encoder.device)
         self.km = km
         self.weight = weight
         self._known: dict[int, np.ndarray] = {}
 
-    @classmethod
-    def of(
-        cls, encoder: Encoder, book: CaptionBook, km: float = 700.0, weight: float = 1.0
-    ) -> "Neighbourhoods":
-        """Embed the classes' prompts with the encoder as it is now."""
-        rows = class_rows(book.gazetteer)
-        return cls(book.gazetteer, embed_rows(encoder, book, rows), km, weight)
-
-    def classes(self, rows: np.ndarray, device: torch.device | None = None) -> SoftClasses:
+    def classes(self, rows: np.ndarray) -> SoftClasses:
         """The classes for photos of the places in gazetteer rows (N,).
 
         Of a photo whose country alone is known the nearest of its country's classes counts.
         """
         truth = torch.from_numpy(np.stack([self._truth(int(row)) for row in rows]))
-        return SoftClasses(self.embeddings.to(device), truth.to(device), self.weight)
+        return SoftClasses(self.embeddings, truth.to(self.embeddings.device), self.weight)
 
     def _truth(self, row: int) -> np.ndarray:
         if row not in self._known:

@@ -134,7 +134,7 @@ def main() -> None:
         if name == "text tower not taught":
             encoder = untaught(encoder, seed)
         settings = replace(PROBING, seed=seed, **changes)
-        near = Neighbourhoods.of(encoder, book) if smoothed else None
+        near = Neighbourhoods(encoder, book) if smoothed else None
         taken = train_last_stages(
             encoder, last, outputs, features, photos, book, settings, None, near, batches
         )

@@ -89,7 +89,7 @@ def test_outputs_of_other_photos_are_refused(start, photos, tmp_path):
 
 
 def test_neighbourhoods_are_learnt_beside_captions(start, photos, book, tmp_path):
-    near = Neighbourhoods.of(start, book)
+    near = Neighbourhoods(start, book)
     last, outputs = kept(start, photos, tmp_path)
     tuning = replace(TUNING, precision="bf16")
     taken = steps(start, last, outputs, photos, book, PROBING, tuning, near)

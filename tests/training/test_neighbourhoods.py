@@ -17,7 +17,7 @@ KM = 800.0
 
 @pytest.fixture
 def near(fake_encoder: FakeEncoder, small_gazetteer) -> Neighbourhoods:
-    return Neighbourhoods.of(fake_encoder, CaptionBook(small_gazetteer), KM, 0.7)
+    return Neighbourhoods(fake_encoder, CaptionBook(small_gazetteer), KM, 0.7)
 
 
 def test_classes_are_regions_and_countries_without_one(small_gazetteer):
@@ -46,7 +46,7 @@ def test_targets_equal_slow_loops(near, small_gazetteer):
 
 
 def test_the_own_region_is_truest_and_the_farthest_least(book):
-    near = Neighbourhoods.of(clip_encoder(), book, KM)
+    near = Neighbourhoods(clip_encoder(), book, KM)
     g = book.gazetteer
     truth = near.classes(g.rows(["6"])).truth[0].numpy()
     assert g.ids[near.rows[truth.argmax()]] == "BE.BRU"
