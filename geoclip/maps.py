@@ -107,7 +107,7 @@ def _guess(row: dict[Any, Any]) -> dict[str, Any]:
         "place": ", ".join(name for name in names if name) or _text(row.get("place_id")),
         "lat": _number(row["lat"]),
         "lon": _number(row["lon"]),
-        "probability": _number(row.get("probability")),
+        "probability": _number(row.get("probability"), ".3g"),
         "radius": _number(row.get("radius_km")),
     }
 
@@ -116,11 +116,11 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _number(value: Any) -> float | None:
-    """A finite number, or None; five decimals are a metre."""
+def _number(value: Any, form: str = ".5f") -> float | None:
+    """A finite number rounded as by `format`, or None; five decimals of a degree are a metre."""
     if value is None or value is pd.NA or not math.isfinite(value):
         return None
-    return round(float(value), 5)
+    return float(format(float(value), form))
 
 
 def _rings(outlines: "Outlines | None") -> Iterator[list[list[int]]]:

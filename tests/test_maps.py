@@ -149,3 +149,10 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(GeoclipError, match="cannot be written"):
         written(tmp_path / "absent", [guess("a.jpg")])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_small_probability_is_not_rounded_to_none_at_all(tmp_path):
+    _, data = written(tmp_path, [guess("a.jpg", probability=1.4916e-6, lat=45.7512345)])
+    best = data["photos"][0]["guesses"][0]
+    assert best["probability"] == 1.49e-6
+    assert best["lat"] == 45.75123
