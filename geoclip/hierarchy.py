@@ -86,6 +86,11 @@ class Hierarchy:
         share = np.where(bare, 1, regions) / (regions + 1)
         return np.log(np.where(mixed, share, 1.0))
 
+    @cached_property
+    def city_country(self) -> np.ndarray:
+        """Positions (Q,) in `countries` of the cities' countries."""
+        return self.group_country[self.city_group]
+
     def group_sizes(self) -> np.ndarray:
         """Count the cities of each group, (G,)."""
         return np.diff(np.r_[self.group_starts, len(self.cities)])

@@ -98,7 +98,7 @@ def joint_posterior(
     groups = _group_log_posterior(scores, hierarchy, temperatures)
     if log_prior is not None:
         before = _segment_logsumexp(cities, hierarchy.group_starts)
-        cities = cities + log_prior
+        cities = cities + log_prior.astype(cities.dtype)
         groups += _segment_logsumexp(cities, hierarchy.group_starts) - before
         groups = _log_softmax(groups)
     return Posterior(groups, cities, hierarchy)
@@ -130,10 +130,9 @@ def greedy_posterior(
     and a country all of whose cities are excluded. Raises GeoclipError where all are.
     """
     allowed = _allowed(hierarchy, log_prior)
-    city_country = hierarchy.group_country[hierarchy.city_group]
     best = _open_countries(scores, hierarchy, allowed).argmax(axis=1)
     allowed &= _population_rank(hierarchy, allowed) < greedy_cities
-    inside = (city_country == best[:, None]) & allowed
+    inside = (hierarchy.city_country == best[:, None]) & allowed
     logits = np.where(inside, scores.city, -np.inf)
     groups = _log_softmax(_segment_logsumexp(logits, hierarchy.group_starts))
     return Posterior(groups, logits, hierarchy)
@@ -170,14 +169,13 @@ def _allowed(hierarchy: Hierarchy, log_prior: np.ndarray | None) -> np.ndarray:
 
 def _open_countries(scores: Scores, hierarchy: Hierarchy, allowed: np.ndarray) -> np.ndarray:
     """Country logits (N, K), -inf for a country without an allowed city."""
-    city_country = hierarchy.group_country[hierarchy.city_group]
-    is_open = np.isin(np.arange(len(hierarchy.countries)), city_country[allowed])
+    is_open = np.isin(np.arange(len(hierarchy.countries)), hierarchy.city_country[allowed])
     return np.where(is_open, scores.country, -np.inf)
 
 
 def _population_rank(hierarchy: Hierarchy, allowed: np.ndarray) -> np.ndarray:
     """Rank (0 = largest) of each city within its country, excluded cities last."""
-    country = hierarchy.group_country[hierarchy.city_group]
+    country = hierarchy.city_country
     order = np.lexsort((-hierarchy.population, ~allowed, country))
     starts = np.flatnonzero(np.r_[True, np.diff(country[order]) > 0])
     rank = np.empty(len(order), dtype=np.int64)

@@ -60,6 +60,8 @@ class RankingSettings:
     wide leaves most to countries that have one city, wherever they lie. `seen_penalty` is taken
     from the log posterior of `seen_countries`, ISO codes of those trained on, which a photo of
     another country would be taken for (calibrated stacking, Chao et al. 2016, arXiv 1605.04253).
+    Countries weigh by the power `size_power` of their number of cities, relative to the mean of
+    their continent; 0 weighs a territory of one city like a country of thousands.
     """
 
     method: str = "joint"
@@ -69,6 +71,7 @@ class RankingSettings:
     point_cities: int = 100
     seen_countries: tuple[str, ...] = ()
     seen_penalty: float = 0.0
+    size_power: float = 0.0
 
     def __post_init__(self) -> None:
         if self.method not in METHODS or self.point not in POINTS:
@@ -83,8 +86,9 @@ class RankingSettings:
                 f"temperatures {self.temperatures} must be three numbers above 0: of country, "
                 "region and city."
             )
-        if not np.isfinite(self.seen_penalty):
-            raise GeoclipError(f"seen_penalty is {self.seen_penalty}; use a finite number.")
+        for name in ("seen_penalty", "size_power"):
+            if not np.isfinite(getattr(self, name)):
+                raise GeoclipError(f"{name} is {getattr(self, name)}; use a finite number.")
         if min(self.greedy_cities, self.point_cities) < 1:
             raise GeoclipError(
                 f"greedy_cities {self.greedy_cities} and point_cities {self.point_cities} must be "

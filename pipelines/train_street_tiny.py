@@ -44,7 +44,7 @@ from geoclip.training.neighbourhoods import Neighbourhoods
 from geoclip.training.settings import TrainingSettings
 from pipelines.command_line import run
 
-IMAGE_TOWER, IMAGE_SIZE, FROZEN_STAGES = "tf_efficientnet_lite2", 256, 5
+IMAGE_TOWER, IMAGE_SIZE, FROZEN_STAGES = "tf_efficientnet_lite2", 256, 4
 TEACHING_STEPS = 4500
 VIEWS = 5
 OTHER_WEIGHT = 0.3  # of photos that are no street views: unlike those that the model is made for
@@ -64,11 +64,13 @@ TUNING = replace(
     batch_size=96,
     learning_rate=5e-4,
     weight_decay=2e-2,
-    precision="bf16",
 )
 # Chosen on folds of the training photos that leave whole countries and blocks out.
 RANKING = RankingSettings(
-    point="expected_score_regions", temperatures=(2.4, 2.4, 2.4), seen_penalty=0.15
+    point="expected_score_regions",
+    temperatures=(2.1, 2.1, 2.1),
+    seen_penalty=0.15,
+    size_power=0.15,
 )
 
 

@@ -13,14 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geoclip.captions import COUNTRY, CaptionBook
+from geoclip.captions import CaptionBook
 from geoclip.encoders import Encoder
 from geoclip.gazetteer import Gazetteer
 from geoclip.index import embed_rows
+from geoclip.place import COUNTRY, REGION
 from geoclip.sphere import great_circle_km
 
 CROWDING_KM = 300.0
 """Small regions side by side share what one large region would have."""
+
+SIZE_POWER = 0.25
+"""Of a region's number of cities: an island of one is less often photographed than a coast."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Neighbourhoods:
             spots = np.array([row])
             if row == ancestors[row, COUNTRY]:
                 spots = self.rows[ancestors[self.rows, COUNTRY] == row]
-            near = np.exp(-self._km_from(spots).min(axis=0) / self.km) / self._crowding
+            near = np.exp(-self._km_from(spots).min(axis=0) / self.km) * self._weights
             self._known[row] = (near / near.sum()).astype(np.float32)
         return self._known[row]
 
@@ -77,8 +81,16 @@ class Neighbourhoods:
         return great_circle_km(lat[here], lon[here], lat[there], lon[there])
 
     @cached_property
-    def _crowding(self) -> np.ndarray:
-        return np.exp(-self._km_from(self.rows) / CROWDING_KM).sum(axis=0)
+    def _weights(self) -> np.ndarray:
+        crowding = np.exp(-self._km_from(self.rows) / CROWDING_KM).sum(axis=0)
+        sizes = np.maximum(cities_below(self.gazetteer, self.rows), 1)
+        return sizes**SIZE_POWER / crowding
+
+
+def cities_below(gazetteer: Gazetteer, rows: np.ndarray) -> np.ndarray:
+    """Count the cities (R,) of the regions or countries in gazetteer rows (R,)."""
+    above = gazetteer.ancestors[gazetteer.level_rows("city")][:, [COUNTRY, REGION]]
+    return np.bincount(above[above >= 0], minlength=len(gazetteer))[rows]
 
 
 def class_rows(gazetteer: Gazetteer) -> np.ndarray:

@@ -59,6 +59,7 @@ RULES = {
     "greedy": {"method": "greedy", "point": "city"},
     "temperatures of 1": {"temperatures": (1.0, 1.0, 1.0)},
     "no penalty of seen countries": {"seen_penalty": 0.0},
+    "countries weigh alike": {"size_power": 0.0},
 }
 
 

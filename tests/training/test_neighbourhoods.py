@@ -10,7 +10,13 @@ from tiny_encoders import clip_encoder
 
 from geoclip.captions import CaptionBook
 from geoclip.sphere import great_circle_km
-from geoclip.training.neighbourhoods import CROWDING_KM, Neighbourhoods, class_rows
+from geoclip.training.neighbourhoods import (
+    CROWDING_KM,
+    SIZE_POWER,
+    Neighbourhoods,
+    cities_below,
+    class_rows,
+)
 
 KM = 800.0
 
@@ -25,6 +31,13 @@ def test_classes_are_regions_and_countries_without_one(small_gazetteer):
     assert names == {"FR.84", "FR.11", "CN.22", "NL.07", "RE.RE", "HK", "BV"}
 
 
+def test_cities_are_counted_by_region_and_country(small_gazetteer):
+    rows = small_gazetteer.rows(["FR", "FR.11", "HK", "BV"])
+    cities = small_gazetteer.ancestors[small_gazetteer.level_rows("city")]
+    assert cities_below(small_gazetteer, rows).tolist() == [(cities == r).sum() for r in rows]
+    assert cities_below(small_gazetteer, rows)[-1] == 0
+
+
 def test_targets_equal_slow_loops(near, small_gazetteer):
     g = small_gazetteer
     rows = g.rows(["paris", "kowloon", "FR.84", "FR"])
@@ -35,13 +48,17 @@ def test_targets_equal_slow_loops(near, small_gazetteer):
     def km(a: int, b: int) -> float:
         return float(great_circle_km(g.lat[a], g.lon[a], g.lat[b], g.lon[b]))
 
+    cities = {
+        row: sum(row in g.ancestors[city] for city in g.level_rows("city")) for row in near.rows
+    }
     french = [row for row in near.rows if g.country_codes[row] == "FR"]
     for row, truth in zip(rows, found.truth.numpy(), strict=True):
         spots = french if row == g.rows(["FR"])[0] else [row]
         weights = []
         for other in near.rows:
             crowding = sum(math.exp(-km(other, third) / CROWDING_KM) for third in near.rows)
-            weights.append(math.exp(-min(km(spot, other) for spot in spots) / KM) / crowding)
+            share = max(cities[other], 1) ** SIZE_POWER / crowding
+            weights.append(math.exp(-min(km(spot, other) for spot in spots) / KM) * share)
         assert truth == pytest.approx(np.array(weights) / sum(weights), rel=1e-5)
 
 
