@@ -20,7 +20,7 @@ from geoclip.posterior import (
     greedy_posterior,
     joint_posterior,
 )
-from geoclip.top_cities import top_cities, top_columns
+from geoclip.top_cities import country_cities, top_cities, top_columns
 
 __all__ = [
     "BLOCK",
@@ -56,8 +56,9 @@ class RankingSettings:
     the best of its `greedy_cities` most populous cities (StreetCLIP's procedure). `point`: "city"
     reports the best city's coordinates; "expected_score" the city that maximises the expected
     GeoScore over the `point_cities` most probable ones; "expected_score_regions" the best city of
-    the region that maximises it over the whole posterior, and names it first: a posterior spread
-    wide leaves most to countries that have one city, wherever they lie. `seen_penalty` is taken
+    the region that maximises it over the whole posterior, names it first and then one city of each
+    further country, the likeliest first: of a posterior spread wide the most probable cities are
+    those of countries that have one city, wherever they lie. `seen_penalty` is taken
     from the log posterior of `seen_countries`, ISO codes of those trained on, which a photo of
     another country would be taken for (calibrated stacking, Chao et al. 2016, arXiv 1605.04253).
     Countries weigh by the power `size_power` of their number of cities, relative to the mean of
@@ -96,29 +97,29 @@ class RankingSettings:
             )
 
 
-def _with_first(
-    cities: np.ndarray, probabilities: np.ndarray, first: np.ndarray, first_p: np.ndarray
+def _distinct(
+    cities: np.ndarray, probabilities: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cities (N, k) with `first` (N, 1) moved to the front, or put there in place of the last."""
-    same, columns = cities == first, np.arange(cities.shape[1])
-    place = np.where(same.any(axis=1), same.argmax(axis=1), columns[-1])[:, None]
-    # Those before `place` move one to the right, those behind it stay.
-    source = np.where(columns <= place, np.maximum(columns - 1, 0), columns)
-    moved = [np.take_along_axis(values, source, axis=1) for values in (cities, probabilities)]
-    moved[0][:, :1], moved[1][:, :1] = first, first_p
-    return moved[0], moved[1]
+    """The first k different cities of each row (N, m), those of probability 0 behind all others."""
+    by_city = np.argsort(cities, axis=1, kind="stable")
+    in_order = np.take_along_axis(cities, by_city, axis=1)
+    again = np.zeros(cities.shape, dtype=bool)
+    np.put_along_axis(again, by_city[:, 1:], in_order[:, 1:] == in_order[:, :-1], axis=1)
+    place = np.argsort(np.where(again, 2, probabilities == 0), axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(cities, place, axis=1), np.take_along_axis(probabilities, place, 1)
 
 
 @dataclass(frozen=True)
 class Ranking:
     """Ranked places of N photos, as positions in a Hierarchy's cities.
 
-    `cities` (N, k) with `probabilities` (N, k), best first, 0 for an excluded city, the reported
-    city before all others where it is chosen by region; `countries` (N, 30), or fewer where there
-    are fewer, are the most probable countries' positions with `country_probabilities`, and
-    `regions` (N,) the most probable region's (-1 where a group of cities without a region is more
-    probable); `points` (N,) are the reported cities, `point_mass` (N,) the posterior mass behind
-    them. A greedy ranking's country probabilities are the softmax of the country logits.
+    `cities` (N, k) with `probabilities` (N, k), best first, 0 for an excluded city; where the point
+    is chosen by region the reported city, one of each further country, then others; `countries`
+    (N, 30), or fewer where there are fewer, are the most probable countries' positions with
+    `country_probabilities`, and `regions` (N,) the most probable region's (-1 where a group of
+    cities without a region is more probable); `points` (N,) are the reported cities, `point_mass`
+    (N,) the posterior mass behind them. A greedy ranking's country probabilities are the softmax of
+    the country logits.
     """
 
     cities: np.ndarray
@@ -147,6 +148,8 @@ def rank(
         posterior = greedy_posterior(scores, hierarchy, settings.greedy_cities, log_prior)
     else:
         posterior = joint_posterior(scores, hierarchy, settings.temperatures, log_prior)
+    country_p = country_posterior(scores, hierarchy, settings.method, posterior.groups, log_prior)
+    countries = np.argsort(-country_p, axis=1, kind="stable")[:, :RANKED_COUNTRIES]
     by_score = settings.point == "expected_score"
     wanted = max(top_k, settings.point_cities if by_score else 1)
     cities, probabilities = top_cities(posterior, wanted)
@@ -156,11 +159,16 @@ def rank(
         points, mass = expected_score_city(cities[:, :m], probabilities[:, :m], hierarchy)
     elif settings.point == "expected_score_regions":
         points, of_points, mass = expected_score_region_city(posterior)
-        cities, probabilities = _with_first(
-            cities, probabilities, points[:, None], of_points[:, None]
+        listed = countries[:, :top_k]
+        others, of_others = country_cities(posterior, listed)
+        others = np.where(
+            listed == hierarchy.city_country[points][:, None], points[:, None], others
         )
-    country_p = country_posterior(scores, hierarchy, settings.method, posterior.groups, log_prior)
-    countries = np.argsort(-country_p, axis=1, kind="stable")[:, :RANKED_COUNTRIES]
+        cities, probabilities = _distinct(
+            np.hstack([points[:, None], others, cities]),
+            np.hstack([of_points[:, None], of_others, probabilities]),
+            top_k,
+        )
     return Ranking(
         cities=cities[:, :top_k],
         probabilities=probabilities[:, :top_k],

@@ -46,21 +46,58 @@ def cities_of_groups(
     `photos` and `groups` (M,) are pairs in order of photo, then group. Rows are filled up with
     city 0 and -inf.
     """
+    city, values, sizes = _members(posterior, photos, groups)
+    photo = np.repeat(photos, sizes)
+    counts = np.bincount(photo, minlength=len(posterior.logits))
+    column = np.arange(len(city)) - np.repeat(np.cumsum(counts) - counts, counts)
+    shape = len(counts), max(counts.max(initial=0), 1)
+    cities, log_p = np.zeros(shape, np.int64), np.full(shape, -np.inf, values.dtype)
+    cities[photo, column], log_p[photo, column] = city, values
+    return cities, log_p
+
+
+def _members(
+    posterior: Posterior, photos: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cities of pairs (M,) of photo and group, side by side, log probabilities and sizes (M,)."""
     hierarchy = posterior.hierarchy
     sizes = hierarchy.group_sizes()[groups]
     starts = np.cumsum(sizes) - sizes
     each = np.arange(sizes.sum())
     city = each + np.repeat(hierarchy.group_starts[groups] - starts, sizes)
-    photo = np.repeat(photos, sizes)
-    values = posterior.logits[photo, city]
+    values = posterior.logits[np.repeat(photos, sizes), city]
     if len(each):
         values = shared_out(posterior.log_groups[photos, groups][None], values[None], starts)[0]
-    counts = np.bincount(photo, minlength=len(posterior.logits))
-    column = each - np.repeat(np.cumsum(counts) - counts, counts)
-    shape = len(counts), max(counts.max(initial=0), 1)
-    cities, log_p = np.zeros(shape, np.int64), np.full(shape, -np.inf, values.dtype)
-    cities[photo, column], log_p[photo, column] = city, values
-    return cities, log_p
+    return city, values, sizes
+
+
+def country_cities(posterior: Posterior, countries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best city (N, k) of the likeliest region of some countries (N, k), and probabilities.
+
+    `countries` are positions in the hierarchy.
+    """
+    n, k = countries.shape
+    firsts = np.searchsorted(posterior.hierarchy.group_country, countries)
+    lasts = np.searchsorted(posterior.hierarchy.group_country, countries, side="right")
+    photos = np.repeat(np.arange(n), k)
+    first, size = firsts.reshape(-1), (lasts - firsts).reshape(-1)
+    group = _largest(posterior.log_groups, photos, first, size)
+    city, log_p, sizes = _members(posterior, photos, group)
+    starts = np.cumsum(sizes) - sizes
+    best = _largest(log_p[None], np.zeros_like(photos), starts, sizes)
+    probabilities = np.exp(log_p[best].astype(np.float64))
+    return city[best].reshape(n, k), probabilities.reshape(n, k)
+
+
+def _largest(
+    values: np.ndarray, rows: np.ndarray, starts: np.ndarray, sizes: np.ndarray
+) -> np.ndarray:
+    """Columns (M,) of the largest of `values[rows, starts : starts + sizes]`, ties to the first."""
+    before = np.cumsum(sizes) - sizes
+    column = np.arange(sizes.sum()) + np.repeat(starts - before, sizes)
+    segment = np.repeat(np.arange(len(sizes)), sizes)
+    order = np.lexsort((-values[np.repeat(rows, sizes), column], segment))
+    return column[order[before]]
 
 
 def top_columns(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
