@@ -26,6 +26,7 @@ class Hierarchy:
     countries: np.ndarray
     regions: np.ndarray
     cities: np.ndarray
+    country_continent: np.ndarray  # (K,) number of the continent
     region_country: np.ndarray  # (R,) position in `countries`
     region_starts: np.ndarray  # start of each country's regions, for the countries that have any
     group_region: np.ndarray  # (G,) position in `regions`, -1 for cities without one
@@ -61,6 +62,7 @@ class Hierarchy:
             countries=countries,
             regions=regions,
             cities=cities,
+            country_continent=np.unique(gazetteer.continents[countries], return_inverse=True)[1],
             region_country=region_country,
             region_starts=np.flatnonzero(np.r_[True, np.diff(region_country) > 0][: len(regions)]),
             group_region=group_region,

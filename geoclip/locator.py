@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 
 from geoclip.answers import CLASS_COLUMNS, answer_rows, class_rows, silent_rows
-from geoclip.country_prior import country_log_prior
 from geoclip.encoders import Encoder, load_encoder
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
@@ -83,11 +82,13 @@ class Locator:
     @cached_property
     def _city_prior(self) -> np.ndarray | None:
         """What is added to the log posterior of the hierarchy's cities (Q,); None for nothing."""
-        known = country_log_prior(self.hierarchy, self.gazetteer, self.settings)
-        given = None if self.log_prior is None else self.log_prior[self.hierarchy.cities]
-        if known is None or given is None:
-            return given if known is None else known
-        return given + known
+        cities, settings = self.hierarchy.cities, self.settings
+        prior = None if self.log_prior is None else self.log_prior[cities]
+        if settings.seen_penalty and settings.seen_countries:
+            seen = np.isin(self.gazetteer.country_codes[cities], settings.seen_countries)
+            penalty = np.where(seen, -settings.seen_penalty, 0.0)
+            prior = penalty if prior is None else prior + penalty
+        return prior
 
     def __repr__(self) -> str:
         return f"Locator({self.encoder!r}, {self.gazetteer!r}, {self.settings!r})"

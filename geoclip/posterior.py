@@ -84,18 +84,20 @@ def joint_posterior(
     hierarchy: Hierarchy,
     temperatures: tuple[float, float, float] = (1.0, 1.0, 1.0),
     log_prior: np.ndarray | None = None,
+    size_power: float = 0.0,
 ) -> Posterior:
     """Log p(country) + log p(region | country) + log p(city | region).
 
     In a country without regions p(region | country) is 1; cities without a region in a country
     that has some are one more region, of mean probability (`Hierarchy.group_log_share`).
+    p(country) is weighed by the country's number of cities to `size_power` inside its continent.
     `log_prior` (Q,) is added before the posterior is normalised over all cities; -inf excludes a
     city. Raises GeoclipError for a prior that excludes all of them.
     """
     _allowed(hierarchy, log_prior)
     warm = temperatures[2] != 1  # a division by 1 is a pass over all cities for nothing
     cities = scores.city / temperatures[2] if warm else scores.city
-    groups = _group_log_posterior(scores, hierarchy, temperatures)
+    groups = _group_log_posterior(scores, hierarchy, temperatures, size_power)
     if log_prior is not None:
         before = _segment_logsumexp(cities, hierarchy.group_starts)
         cities = cities + log_prior.astype(cities.dtype)
@@ -105,10 +107,15 @@ def joint_posterior(
 
 
 def _group_log_posterior(
-    scores: Scores, hierarchy: Hierarchy, temperatures: tuple[float, float, float]
+    scores: Scores,
+    hierarchy: Hierarchy,
+    temperatures: tuple[float, float, float],
+    size_power: float,
 ) -> np.ndarray:
     """Log p(country) + log p(region | country) of each group of cities, (N, G)."""
     countries = _log_softmax(scores.country / temperatures[0])
+    if size_power:
+        countries = _weighed_by_size(countries, hierarchy, size_power)
     share = hierarchy.group_log_share().astype(countries.dtype)
     groups = np.take(countries, hierarchy.group_country, axis=1) + share
     if not len(hierarchy.regions):
@@ -116,6 +123,21 @@ def _group_log_posterior(
     regions = shared_out(0.0, scores.region / temperatures[1], hierarchy.region_starts)
     none = np.zeros((len(regions), 1), regions.dtype)  # a group without a region is at -1
     return groups + np.take(np.hstack([regions, none]), hierarchy.group_region, axis=1)
+
+
+def _weighed_by_size(log_p: np.ndarray, hierarchy: Hierarchy, power: float) -> np.ndarray:
+    """Log p (N, K) of the countries times their number of cities to a power, by continent.
+
+    A continent's probability stays what it was: a photo tells continents apart, while most
+    territories of one city are islands of which there are few photos.
+    """
+    sizes = np.bincount(hierarchy.city_country).astype(log_p.dtype)
+    weighed = log_p + power * np.log(sizes)
+    for continent in range(hierarchy.country_continent.max(initial=-1) + 1):
+        inside = hierarchy.country_continent == continent
+        part = weighed[:, inside]
+        weighed[:, inside] = part + (_logsumexp(log_p[:, inside]) - _logsumexp(part))
+    return weighed
 
 
 def greedy_posterior(
@@ -185,8 +207,12 @@ def _population_rank(hierarchy: Hierarchy, allowed: np.ndarray) -> np.ndarray:
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return logits - _logsumexp(logits)
+
+
+def _logsumexp(values: np.ndarray) -> np.ndarray:
+    top = values.max(axis=1, keepdims=True)
+    return top + np.log(np.exp(values - top).sum(axis=1, keepdims=True))
 
 
 def shared_out(

@@ -61,7 +61,7 @@ class RankingSettings:
     those of countries that have one city, wherever they lie. `seen_penalty` is taken
     from the log posterior of `seen_countries`, ISO codes of those trained on, which a photo of
     another country would be taken for (calibrated stacking, Chao et al. 2016, arXiv 1605.04253).
-    Countries weigh by the power `size_power` of their number of cities, relative to the mean of
+    In a joint ranking countries weigh by their number of cities to the power `size_power`, inside
     their continent; 0 weighs a territory of one city like a country of thousands.
     """
 
@@ -147,7 +147,9 @@ def rank(
     if settings.method == "greedy":
         posterior = greedy_posterior(scores, hierarchy, settings.greedy_cities, log_prior)
     else:
-        posterior = joint_posterior(scores, hierarchy, settings.temperatures, log_prior)
+        posterior = joint_posterior(
+            scores, hierarchy, settings.temperatures, log_prior, settings.size_power
+        )
     country_p = country_posterior(scores, hierarchy, settings.method, posterior.groups, log_prior)
     countries = np.argsort(-country_p, axis=1, kind="stable")[:, :RANKED_COUNTRIES]
     by_score = settings.point == "expected_score"

@@ -70,7 +70,7 @@ RANKING = RankingSettings(
     point="expected_score_regions",
     temperatures=(2.1, 2.1, 2.1),
     seen_penalty=0.15,
-    size_power=0.15,
+    size_power=0.1,
 )
 
 

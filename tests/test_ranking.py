@@ -556,3 +556,29 @@ def test_the_region_point_is_named_first_then_a_city_of_each_country(case, top_k
         possible = [city for city in expected if p[city] > 0][: len(cities)]
         assert list(cities[: len(possible)]) == possible
         np.testing.assert_allclose(ranking.probabilities[photo], p[cities], rtol=1e-5, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(examples, st.floats(-0.5, 1.5))
+def test_countries_weigh_by_their_size_inside_their_continent(case, power):
+    h = case.hierarchy
+    starts = np.flatnonzero(np.r_[True, np.diff(h.group_country) > 0])
+
+    def by_country(size_power: float) -> np.ndarray:
+        posterior = joint_posterior(case.scores, h, size_power=size_power)
+        return np.add.reduceat(np.exp(posterior.log_groups.astype(np.float64)), starts, axis=1)
+
+    plain, found = by_country(0.0), by_country(power)
+    continents = case.gazetteer.continents[h.countries]
+    sizes = [np.count_nonzero(h.city_country == country) for country in range(len(h.countries))]
+    for photo in range(len(plain)):
+        for continent in set(continents):
+            inside = np.flatnonzero(continents == continent)
+            weights = np.array([plain[photo, c] * sizes[c] ** power for c in inside])
+            share = weights / weights.sum() * plain[photo, inside].sum()
+            np.testing.assert_allclose(found[photo, inside], share, rtol=1e-3, atol=1e-6)
+
+
+def test_a_size_power_is_finite():
+    with pytest.raises(GeoclipError, match="size_power"):
+        RankingSettings(size_power=np.nan)
