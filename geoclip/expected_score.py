@@ -6,7 +6,7 @@ from geoclip.hierarchy import Hierarchy
 from geoclip.metrics import geoscore
 from geoclip.posterior import Posterior
 from geoclip.sphere import chord_to_km, unit_vectors
-from geoclip.top_cities import cities_of_groups
+from geoclip.top_cities import group_cities
 
 
 def expected_score_city(
@@ -36,6 +36,4 @@ def expected_score_region_city(
     groups, photos = posterior.groups, np.arange(len(posterior.groups))
     gain = groups @ posterior.hierarchy.group_scores
     best = np.where(groups > 0, gain, -np.inf).argmax(axis=1)
-    cities, log_p = cities_of_groups(posterior, photos, best)
-    first = log_p.argmax(axis=1)
-    return cities[photos, first], np.exp(log_p[photos, first]), groups[photos, best]
+    return *group_cities(posterior, photos, best), groups[photos, best]

@@ -131,12 +131,13 @@ def _weighed_by_size(log_p: np.ndarray, hierarchy: Hierarchy, power: float) -> n
     A continent's probability stays what it was: a photo tells continents apart, while most
     territories of one city are islands of which there are few photos.
     """
-    sizes = np.bincount(hierarchy.city_country).astype(log_p.dtype)
-    weighed = log_p + power * np.log(sizes)
-    for continent in range(hierarchy.country_continent.max(initial=-1) + 1):
-        inside = hierarchy.country_continent == continent
-        part = weighed[:, inside]
-        weighed[:, inside] = part + (_logsumexp(log_p[:, inside]) - _logsumexp(part))
+    order = np.argsort(hierarchy.country_continent, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(hierarchy.country_continent[order]) > 0])
+    log_sizes = np.log(np.bincount(hierarchy.city_country)[order]).astype(log_p.dtype)
+    before = log_p[:, order]
+    continents = _segment_logsumexp(before, starts)
+    weighed = np.empty_like(log_p)
+    weighed[:, order] = shared_out(continents, before + power * log_sizes, starts)
     return weighed
 
 
@@ -207,12 +208,8 @@ def _population_rank(hierarchy: Hierarchy, allowed: np.ndarray) -> np.ndarray:
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    return logits - _logsumexp(logits)
-
-
-def _logsumexp(values: np.ndarray) -> np.ndarray:
-    top = values.max(axis=1, keepdims=True)
-    return top + np.log(np.exp(values - top).sum(axis=1, keepdims=True))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
 def shared_out(

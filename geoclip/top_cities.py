@@ -82,11 +82,18 @@ def country_cities(posterior: Posterior, countries: np.ndarray) -> tuple[np.ndar
     photos = np.repeat(np.arange(n), k)
     first, size = firsts.reshape(-1), (lasts - firsts).reshape(-1)
     group = _largest(posterior.log_groups, photos, first, size)
-    city, log_p, sizes = _members(posterior, photos, group)
+    cities, probabilities = group_cities(posterior, photos, group)
+    return cities.reshape(n, k), probabilities.reshape(n, k)
+
+
+def group_cities(
+    posterior: Posterior, photos: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The best city (M,) of the group in each pair (M,) of photo and group, and probabilities."""
+    city, log_p, sizes = _members(posterior, photos, groups)
     starts = np.cumsum(sizes) - sizes
     best = _largest(log_p[None], np.zeros_like(photos), starts, sizes)
-    probabilities = np.exp(log_p[best].astype(np.float64))
-    return city[best].reshape(n, k), probabilities.reshape(n, k)
+    return city[best], np.exp(log_p[best].astype(np.float64))
 
 
 def _largest(
