@@ -60,11 +60,12 @@ PROBING = TrainingSettings(
 )
 TUNING = replace(
     PROBING,
-    epochs=4,
+    epochs=6,
     batch_size=96,
-    learning_rate=5e-4,
+    learning_rate=7e-4,
     weight_decay=2e-2,
 )
+TUNINGS = 2
 # Chosen on folds of the training photos that leave whole countries and blocks out.
 RANKING = RankingSettings(
     point="expected_score_regions",
@@ -144,7 +145,7 @@ def main() -> None:
     features = pooled_features(encoder, last, outputs)
     near = Neighbourhoods(encoder, book)
     for values in train_last_stages(
-        encoder, last, outputs, features, photos, book, *settings, neighbourhoods=near
+        encoder, last, outputs, features, photos, book, *settings, near, tunings=TUNINGS
     ):
         losses.append(values["loss"])
         if values["step"] % 20 == 0:

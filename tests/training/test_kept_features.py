@@ -12,6 +12,8 @@ from tiny_encoders import timm_encoder
 from geoclip.errors import GeoclipError
 from geoclip.training.batches import PhotoSet
 from geoclip.training.kept_features import (
+    AVERAGING,
+    FeatureBatches,
     pooled_features,
     split_trunk,
     stage_outputs,
@@ -20,6 +22,7 @@ from geoclip.training.kept_features import (
 )
 from geoclip.training.neighbourhoods import Neighbourhoods
 from geoclip.training.settings import TrainingSettings
+from geoclip.training.workers import Workers
 
 PROBING = TrainingSettings(
     epochs=20, batch_size=8, learning_rate=1e-2, text_learning_rate=0.0, warmup=0.1
@@ -95,6 +98,39 @@ def test_neighbourhoods_are_learnt_beside_captions(start, photos, book, tmp_path
     taken = steps(start, last, outputs, photos, book, PROBING, tuning, near)
     losses = [v["near"] for v in taken]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+@pytest.mark.parametrize("sides", [(), (4, 7)])
+def test_a_random_part_of_a_random_view_is_seen(start, photos, book, sides):
+    shape = (2, len(photos), 3, *sides)
+    maps = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    batches = FeatureBatches(maps, start, book, photos, PROBING, Workers())
+    size = (3, 3, 6) if sides else (3,)
+    windows = [
+        maps[view, 1, :, y : y + 3, x : x + 6] if sides else maps[view, 1]
+        for view in range(2)
+        for y in range(2 if sides else 1)
+        for x in range(2 if sides else 1)
+    ]
+    seen = [batches._pixels(1, epoch).numpy() for epoch in range(100)]
+    assert batches._blank().shape == size
+    found = [[np.array_equal(part, window) for window in windows] for part in seen]
+    assert np.sum(found, axis=1).tolist() == [1] * 100
+    assert np.any(found, axis=0).all()
+
+
+def test_tuning_ends_with_the_running_mean_of_its_weights(start, photos, book, tmp_path):
+    last, outputs = kept(start, photos, tmp_path)
+    features = pooled_features(start, last, outputs)
+    weight = start.model.visual.trunk.conv_head.weight
+    before = weight.detach().clone()
+    mean = None
+    for _ in train_last_stages(start, last, outputs, features, photos, book, PROBING, TUNING):
+        now = weight.detach().clone()
+        if not torch.equal(now, before):
+            mean = now if mean is None else AVERAGING * mean + (1 - AVERAGING) * now
+    assert not torch.equal(weight, now)
+    assert torch.allclose(weight, mean, atol=1e-6)
 
 
 def test_an_unreadable_photo_is_left_out_of_training(start, photos, book, tmp_path):
