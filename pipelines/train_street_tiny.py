@@ -36,10 +36,10 @@ from geoclip.training.kept_features import (
     pooled_features,
     split_trunk,
     stage_outputs,
-    train_last_stages,
     with_mlp_projection,
 )
 from geoclip.training.labelled import label_photos, split_photos, training_photos
+from geoclip.training.last_stages import train_last_stages
 from geoclip.training.neighbourhoods import Neighbourhoods
 from geoclip.training.settings import TrainingSettings
 from pipelines.command_line import run
@@ -141,11 +141,12 @@ def main() -> None:
     outputs = stage_outputs(encoder, first, photos, VIEWS, work / "stages")
     book = CaptionBook(gazetteer, CaptionSettings())
     settings = replace(PROBING, seed=given.seed), replace(TUNING, seed=given.seed)
+    keep = work / f"seed{given.seed}"
     losses = []
     features = pooled_features(encoder, last, outputs)
     near = Neighbourhoods(encoder, book)
     for values in train_last_stages(
-        encoder, last, outputs, features, photos, book, *settings, near, tunings=TUNINGS
+        encoder, last, outputs, features, photos, book, *settings, near, tunings=TUNINGS, keep=keep
     ):
         losses.append(values["loss"])
         if values["step"] % 20 == 0:

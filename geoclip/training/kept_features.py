@@ -1,45 +1,27 @@
-"""Train the last stages of an image tower over what its first stages make of each photo, kept.
+"""What the first stages of an image tower make of each photo, computed once and kept.
 
-The first stages (timm's EfficientNet) are frozen, so their outputs are computed once for a few
-views of every photo. First the projection is trained alone, over the frozen trunk, then the last
-stages with it (linear probing, then fine-tuning; Kumar et al. 2022, arXiv 2202.10054): a photo of a
-country without training photos loses less so than where all start at once. While the stages are
-tuned they see another part of a kept map each time, as a random crop of the photo would show. What
-comes out is the mean of the weights of several such tunings, each itself a running mean (model
-soups; Wortsman et al. 2022, arXiv 2203.05482). A run that is cut off while photos are read goes on
-where it was.
+They are frozen while the last stages are trained (`geoclip.training.last_stages`), so a few views
+of every photo pass them once. A run that is cut off goes on after the last photos read.
 """
 
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import replace
 from functools import partial
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from geoclip.captions import CaptionBook
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.errors import GeoclipError
 from geoclip.files import write_whole
-from geoclip.training.batches import Batches, PhotoSet, photo_pixels, seeded_generator
-from geoclip.training.neighbourhoods import Neighbourhoods
-from geoclip.training.settings import TrainingSettings
-from geoclip.training.trainer import Trainer
-from geoclip.training.workers import Workers
+from geoclip.training.batches import PhotoSet, photo_pixels, seeded_generator
 
 DROPOUT = 0.3
-CROP_SIDE = 0.75
-"""Of a kept map's height and width: what a step of tuning sees, at half the work."""
-AVERAGING = 0.98
-"""What the running mean of the tuned weights keeps of itself at each step."""
 _PHOTOS = 256
 _BATCH = 32
 
@@ -89,12 +71,7 @@ def stage_outputs(
     digest = hashlib.sha256("\n".join(photos.ids).encode(errors="surrogateescape"))
     for value in stages.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    key = digest.hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    about = folder / "key.txt"
-    if about.exists() and about.read_text() != key:
-        raise GeoclipError(f"{folder} keeps features of other photos or weights; name another one.")
-    write_whole(about, lambda file: file.write(key.encode()))
+    claim_folder(folder, digest.hexdigest(), "features of other photos or weights")
     encoder.model.eval()
     return np.stack(
         [
@@ -102,6 +79,15 @@ def stage_outputs(
             for view in range(views)
         ]
     )
+
+
+def claim_folder(folder: Path, key: str, others: str) -> None:
+    """Make `folder` keep what belongs to `key`; raise GeoclipError where it keeps `others`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about = folder / "key.txt"
+    if about.exists() and about.read_text() != key:
+        raise GeoclipError(f"{folder} keeps {others}; name another one.")
+    write_whole(about, lambda file: file.write(key.encode()))
 
 
 def _view(
@@ -159,111 +145,6 @@ def pooled_features(encoder: OpenClipEncoder, stages: nn.Module, outputs: np.nda
             for view in outputs
         ]
     )
-
-
-class FeatureBatches(Batches):
-    """Batches whose `pixels` are kept values of a random view of each photo, by epoch.
-
-    Of features (V, N, w) the whole (n, w); of maps (V, N, C, H, W) random parts (n, C, h, w), whose
-    sides are CROP_SIDE of theirs.
-    """
-
-    def __init__(self, kept: np.ndarray, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.kept = kept
-
-    def _pixels(self, i: int, epoch: int) -> Tensor | None:
-        rng = seeded_generator("view", self.settings.seed, epoch, self.photos.ids[i])
-        value = self.kept[rng.integers(len(self.kept)), i]
-        for axis, size in enumerate(self._shape()[1:], start=1):
-            first = rng.integers(value.shape[axis] - size + 1)
-            value = value.take(range(first, first + size), axis)
-        return None if np.isnan(value.flat[0]) else torch.from_numpy(value.astype(np.float32))
-
-    def _blank(self) -> Tensor:
-        return torch.zeros(self._shape())
-
-    def _shape(self) -> tuple[int, ...]:
-        width, *sides = self.kept.shape[2:]
-        return width, *(ceil(CROP_SIDE * side) for side in sides)
-
-
-class _Standard(nn.Module):
-    """Features minus `mean`, over `std` (w,)."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: np.ndarray, std: np.ndarray) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.from_numpy(mean))
-        self.register_buffer("std", torch.from_numpy(std))
-
-    def forward(self, features: Tensor) -> Tensor:
-        return (features - self.mean) / self.std
-
-
-def train_last_stages(
-    encoder: OpenClipEncoder,
-    stages: nn.Module,
-    outputs: np.ndarray,
-    features: np.ndarray,
-    photos: PhotoSet,
-    book: CaptionBook,
-    probing: TrainingSettings,
-    tuning: TrainingSettings | None = None,
-    neighbourhoods: Neighbourhoods | None = None,
-    batches: type[FeatureBatches] = FeatureBatches,
-    tunings: int = 1,
-) -> Iterator[dict[str, float]]:
-    """Train the MLP behind the trunk, then with it the last `stages`, in place.
-
-    `outputs` (V, N, C, H, W) come from `stage_outputs`, `features` (V, N, w) from
-    `pooled_features`; `tuning=None` leaves the trunk as it is, else it is done `tunings` times, each
-    from the same projection with a seed of its own. With `neighbourhoods` their classes' loss is
-    added to the project's.
-    Yields each step's figures of the project's loss. Inside, features are standardised, which the
-    MLP's first layer takes in at the end: the encoder then reads photos again.
-    """
-    visual, memory_format = _visual(encoder), encoder.memory_format
-    plain = features[0].astype(np.float32)
-    mean, std = np.nanmean(plain, axis=0), np.nanstd(plain, axis=0) + 1e-6
-    standard = ((features.astype(np.float32) - mean) / std).astype(np.float16)
-    trunk, dropout = visual.trunk, nn.Dropout(DROPOUT)
-
-    def run(kept: np.ndarray, settings: TrainingSettings) -> Iterator[dict[str, float]]:
-        trainer = Trainer(encoder, photos, book, settings, Workers())
-        trainer.batches = batches(
-            kept, encoder, book, photos, settings, trainer.workers, neighbourhoods
-        )
-        yield from trainer.run()
-        trainer.finish()
-
-    try:
-        # An encoder of photos asks for channels last; features have none.
-        visual.trunk, encoder.memory_format = dropout, torch.contiguous_format
-        yield from run(standard, probing)
-        if tuning is not None:
-            visual.trunk = nn.Sequential(stages, _Standard(mean, std), dropout).to(encoder.device)
-            encoder.memory_format = memory_format
-            probed, soup = deepcopy(encoder.model.state_dict()), AveragedModel(encoder.model)
-            for member in range(tunings):
-                encoder.model.load_state_dict(probed)
-                mean_model = AveragedModel(
-                    encoder.model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING)
-                )
-                for values in run(outputs, replace(tuning, seed=tuning.seed * tunings + member)):
-                    mean_model.update_parameters(encoder.model)
-                    yield values
-                soup.update_parameters(mean_model.module)
-            encoder.model.load_state_dict(soup.module.state_dict())
-    finally:
-        visual.trunk, encoder.memory_format = trunk, memory_format
-    first = visual.head.mlp.fc1
-    with torch.no_grad():
-        first.weight /= torch.from_numpy(std)
-        first.bias -= first.weight @ torch.from_numpy(mean)
-    encoder.model.requires_grad_(True)
 
 
 def _visual(encoder: OpenClipEncoder) -> Any:

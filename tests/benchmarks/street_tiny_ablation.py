@@ -30,14 +30,13 @@ from geoclip.paths import decode_path
 from geoclip.photo_table import read_photo_table
 from geoclip.report import locations, split_figures
 from geoclip.training.kept_features import (
-    FeatureBatches,
     pooled_features,
     split_trunk,
     stage_outputs,
-    train_last_stages,
     with_mlp_projection,
 )
 from geoclip.training.labelled import label_photos, split_photos, training_photos
+from geoclip.training.last_stages import FeatureBatches, train_last_stages
 from geoclip.training.neighbourhoods import Neighbourhoods
 from geoclip.training.step import Batch
 from pipelines.train_street_tiny import (

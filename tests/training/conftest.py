@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_encoders import clip_encoder
+from tiny_encoders import clip_encoder, timm_encoder
 
 from geoclip.captions import CaptionBook
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.gazetteer import Gazetteer
 from geoclip.training.batches import PhotoSet
+from geoclip.training.kept_features import with_mlp_projection
 
 COUNTRIES = """place_id,name,iso3,continent,sovereign,lat,lon,population
 FR,France,FRA,EU,FR,45.7,4.8,67000000
@@ -62,6 +63,12 @@ def book(tiny_world: Gazetteer) -> CaptionBook:
 @pytest.fixture
 def encoder() -> OpenClipEncoder:
     return clip_encoder()
+
+
+@pytest.fixture
+def start() -> OpenClipEncoder:
+    """An encoder of a timm trunk whose projection is untrained."""
+    return with_mlp_projection(timm_encoder())
 
 
 @pytest.fixture(scope="session")
