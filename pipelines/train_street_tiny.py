@@ -60,12 +60,12 @@ PROBING = TrainingSettings(
 )
 TUNING = replace(
     PROBING,
-    epochs=6,
+    epochs=4,
     batch_size=96,
-    learning_rate=7e-4,
+    learning_rate=5e-4,
     weight_decay=2e-2,
 )
-TUNINGS = 2
+TUNINGS = 3
 # Chosen on folds of the training photos that leave whole countries and blocks out.
 RANKING = RankingSettings(
     point="expected_score_regions",

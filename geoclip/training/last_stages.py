@@ -2,17 +2,15 @@
 
 First the projection is trained alone, over the frozen trunk, then the last stages with it (linear
 probing, then fine-tuning; Kumar et al. 2022, arXiv 2202.10054): a photo of a country without
-training photos loses less so than where all start at once. While the stages are tuned they see
-another part of a kept map each time, as a random crop of the photo would show. What comes out is
-the mean of the weights of several such tunings, each itself a running mean (model soups; Wortsman
-et al. 2022, arXiv 2203.05482). A run that is cut off goes on after the last tuning done.
+training photos loses less so than where all start at once. They can be tuned several times from one
+projection; the mean of the weights errs less than each (model soups; Wortsman et al. 2022, arXiv
+2203.05482). A run that is cut off goes on after the last tuning done.
 """
 
 import hashlib
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from geoclip.captions import CaptionBook
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
@@ -32,20 +30,14 @@ from geoclip.training.settings import TrainingSettings
 from geoclip.training.trainer import Trainer
 from geoclip.training.workers import Workers
 
-CROP_SIDE = 0.75
-"""Of a kept map's height and width: what a step of tuning sees, at half the work."""
-AVERAGING = 0.98
-"""What the running mean of the tuned weights keeps of itself at each step."""
+SEEDS_APART = 1000
+"""Between the tunings of one run, so that runs of seeds next to each other share none."""
 Steps = Iterator[dict[str, float]]
 """Each step's figures of the loss."""
 
 
 class FeatureBatches(Batches):
-    """Batches whose `pixels` are kept values of a random view of each photo, by epoch.
-
-    Of features (V, N, w) the whole (n, w); of maps (V, N, C, H, W) random parts (n, C, h, w), whose
-    sides are CROP_SIDE of theirs.
-    """
+    """Batches whose `pixels` (n, …) are kept values of a random view of each photo, by epoch."""
 
     def __init__(self, kept: np.ndarray, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -54,17 +46,10 @@ class FeatureBatches(Batches):
     def _pixels(self, i: int, epoch: int) -> Tensor | None:
         rng = seeded_generator("view", self.settings.seed, epoch, self.photos.ids[i])
         value = self.kept[rng.integers(len(self.kept)), i]
-        for axis, size in enumerate(self._shape()[1:], start=1):
-            first = rng.integers(value.shape[axis] - size + 1)
-            value = value.take(range(first, first + size), axis)
         return None if np.isnan(value.flat[0]) else torch.from_numpy(value.astype(np.float32))
 
     def _blank(self) -> Tensor:
-        return torch.zeros(self._shape())
-
-    def _shape(self) -> tuple[int, ...]:
-        width, *sides = self.kept.shape[2:]
-        return width, *(ceil(CROP_SIDE * side) for side in sides)
+        return torch.zeros(self.kept.shape[2:])
 
 
 class _Standard(nn.Module):
@@ -109,10 +94,9 @@ def train_last_stages(
     model, memory_format = encoder.model, encoder.memory_format
     visual: Any = model.visual
     if keep is not None:
-        run_key = repr((photos.ids, photos.rows.tolist(), probing, tuning, tunings)).encode()
-        claim_folder(
-            keep, hashlib.sha256(run_key).hexdigest(), "weights of other photos or settings"
-        )
+        key = hashlib.sha256(repr((photos.ids, photos.rows.tolist(), probing, tuning)).encode())
+        key.update(features.tobytes())
+        claim_folder(keep, key.hexdigest(), "weights of other photos or settings")
     plain = features[0].astype(np.float32)
     mean, std = np.nanmean(plain, axis=0), np.nanstd(plain, axis=0) + 1e-6
     standard = ((features.astype(np.float32) - mean) / std).astype(np.float16)
@@ -136,8 +120,8 @@ def train_last_stages(
             probed, soup = deepcopy(model.state_dict()), AveragedModel(model)
             for member in range(tunings):
                 model.load_state_dict(probed)
-                settings = replace(tuning, seed=tuning.seed * tunings + member)
-                yield from _kept(model, _averaged(model, run(outputs, settings)), keep, member)
+                settings = replace(tuning, seed=tuning.seed + SEEDS_APART * member)
+                yield from _kept(model, run(outputs, settings), keep, f"tuning{member}")
                 soup.update_parameters(model)
             model.load_state_dict(soup.module.state_dict())
     finally:
@@ -149,16 +133,7 @@ def train_last_stages(
     encoder.model.requires_grad_(True)
 
 
-def _averaged(model: nn.Module, steps: Steps) -> Steps:
-    """Take `steps`; the model ends with the running mean of its weights after each."""
-    mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING))
-    for values in steps:
-        mean.update_parameters(model)
-        yield values
-    model.load_state_dict(mean.module.state_dict())
-
-
-def _kept(model: nn.Module, steps: Steps, folder: Path | None, name: object) -> Steps:
+def _kept(model: nn.Module, steps: Steps, folder: Path | None, name: str) -> Steps:
     """Take `steps` and keep the weights they end with, or load those that are kept."""
     file = folder / f"{name}.safetensors" if folder else None
     if file is not None and file.exists():
