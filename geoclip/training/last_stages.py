@@ -3,7 +3,7 @@
 First the projection is trained alone, over the frozen trunk, then the last stages with it (linear
 probing, then fine-tuning; Kumar et al. 2022, arXiv 2202.10054): a photo of a country without
 training photos loses less so than where all start at once. They can be tuned several times from one
-projection; the mean of the weights errs less than each (model soups; Wortsman et al. 2022, arXiv
+projection; the mean of their weights depends less on the seed (model soups; Wortsman et al. 2022, arXiv
 2203.05482). A run that is cut off goes on after the last tuning done.
 """
 
@@ -94,7 +94,9 @@ def train_last_stages(
     model, memory_format = encoder.model, encoder.memory_format
     visual: Any = model.visual
     if keep is not None:
-        key = hashlib.sha256(repr((photos.ids, photos.rows.tolist(), probing, tuning)).encode())
+        weights = None if photos.weights is None else photos.weights.tolist()
+        run_of = photos.ids, photos.rows.tolist(), weights, probing, tuning
+        key = hashlib.sha256(repr(run_of).encode())
         key.update(features.tobytes())
         claim_folder(keep, key.hexdigest(), "weights of other photos or settings")
     plain = features[0].astype(np.float32)
