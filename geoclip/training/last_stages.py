@@ -3,8 +3,8 @@
 First the projection is trained alone, over the frozen trunk, then the last stages with it (linear
 probing, then fine-tuning; Kumar et al. 2022, arXiv 2202.10054): a photo of a country without
 training photos loses less so than where all start at once. They can be tuned several times from one
-projection; the mean of their weights depends less on the seed (model soups; Wortsman et al. 2022, arXiv
-2203.05482). A run that is cut off goes on after the last tuning done.
+projection; the mean of the weights depends less on the seed (model soups; Wortsman et al. 2022,
+arXiv 2203.05482). A run that is cut off goes on after the last tuning done.
 """
 
 import hashlib
