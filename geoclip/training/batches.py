@@ -1,5 +1,6 @@
 """Training photos, their seeded order, and the batches made of them."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -46,6 +47,14 @@ class PhotoSet:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def digest(self) -> str:
+        """SHA-256 of ids, places and weights; it does not matter where the files lie."""
+        found = hashlib.sha256("\n".join(self.ids).encode(errors="surrogateescape"))
+        found.update(self.rows.astype("<i8").tobytes())
+        if self.weights is not None:
+            found.update(self.weights.astype("<f8").tobytes())
+        return found.hexdigest()
 
     def countries(self, ancestors: np.ndarray) -> np.ndarray:
         """Gazetteer rows (N,) of the photos' countries."""

@@ -94,9 +94,7 @@ def train_last_stages(
     model, memory_format = encoder.model, encoder.memory_format
     visual: Any = model.visual
     if keep is not None:
-        weights = None if photos.weights is None else photos.weights.tolist()
-        run_of = photos.ids, photos.rows.tolist(), weights, probing, tuning
-        key = hashlib.sha256(repr(run_of).encode())
+        key = hashlib.sha256(repr((photos.digest(), probing, tuning)).encode())
         key.update(features.tobytes())
         claim_folder(keep, key.hexdigest(), "weights of other photos or settings")
     plain = features[0].astype(np.float32)
