@@ -125,6 +125,7 @@ def data_context(checkpoint: CheckpointConfig | None = None) -> Iterator[None]:
     """Ray Data's settings for datasets that are made within it."""
     context = DataContext.get_current().copy()
     context.target_max_block_size = BLOCK_BYTES
+    context.use_datasource_v2 = False  # which starts 32 actors for every Parquet folder it reads
     context.retried_io_errors = [*context.retried_io_errors, *TRANSIENT]
     context.checkpoint_config = checkpoint
     with DataContext.current(context):

@@ -106,7 +106,7 @@ def chromium(profile: Path) -> Iterator[Browser]:
     finally:
         os.close(commands)  # Chromium ends when its pipe does
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")

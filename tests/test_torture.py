@@ -108,10 +108,10 @@ def test_making_it_again_and_reading_it_change_nothing(
 def test_as_a_command(tmp_path: Path) -> None:
     program = Path(__file__).with_name("torture.py")
     command = [sys.executable, str(program), str(tmp_path / "made")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) > 90
     unlock(tmp_path / "made")
-    usage = subprocess.run(command[:2], capture_output=True, text=True, check=False, timeout=60)
+    usage = subprocess.run(command[:2], capture_output=True, text=True, check=False, timeout=300)
     assert usage.returncode == 1
     assert "usage" in usage.stderr

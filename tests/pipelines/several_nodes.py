@@ -61,7 +61,7 @@ class Run:
         )
 
     def wait(self) -> str:
-        printed, _ = self.process.communicate(timeout=240)
+        printed, _ = self.process.communicate(timeout=900)  # it takes one to two minutes
         assert self.process.returncode == 0, printed
         return printed
 

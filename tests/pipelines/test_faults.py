@@ -63,7 +63,7 @@ def parts_of(out: Path) -> int:
 
 
 def wait_for_parts(out: Path, run: Run, count: int = 2) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while parts_of(out) < count:
         assert run.process.poll() is None, run.process.communicate()
         assert time.monotonic() < deadline

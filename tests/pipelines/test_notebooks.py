@@ -15,7 +15,7 @@ def test_notebook_runs(name: str, run: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("GEOCLIP_RUN", str(run))
     notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells), "commit it without outputs"
-    client = NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(ROOT)}})
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(ROOT)}})
     client.execute()
     drawn = [o for c in notebook.cells for o in c.get("outputs", []) if "image/png" in str(o)]
     assert drawn

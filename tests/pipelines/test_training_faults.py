@@ -66,7 +66,7 @@ def undisturbed(train: Callable[..., Run], world: Path) -> pd.DataFrame:
 
 def wait_for_a_random_step(out: Path, run: Run) -> None:
     """Until the second checkpoint is there, and then up to a second more."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while len(list((out / "training").glob("checkpoint_*"))) < 2:
         assert run.process.poll() is None, run.process.communicate()
         assert time.monotonic() < deadline
