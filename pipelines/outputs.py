@@ -25,8 +25,11 @@ ID = "photo_id"
 LEDGER = [ID, "path", "status", "message"]
 BLOCK_BYTES = 32 * 1024 * 1024
 """Of a block between two steps: small, as a block is what is lost with a worker."""
-IO_CPUS = 0.1
-"""Of a task that reads or writes: it waits most of the time, and must find room beside actors."""
+IO_CPUS = 0.25
+"""Of a task that reads or writes: it waits most of the time, and must find room beside actors.
+
+Not less: Ray starts a process for each task at a time, and starting one takes seconds.
+"""
 
 
 @dataclass(frozen=True)
