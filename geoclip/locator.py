@@ -107,7 +107,7 @@ class Locator:
         prompts are the same. A folder's own `geoclip.json` gives the ranking settings it was
         calibrated with; `settings` overrides them. Raises GeoclipError as `load_encoder` does.
         """
-        encoder = load_encoder(name, device or default_device())
+        encoder = load_encoder(name, device or default_device()).for_photos()
         gazetteer = gazetteer or Gazetteer.default()
         stored = ModelSettings.read(encoder.folder)
         index = PlaceIndex.cached(encoder, gazetteer, stored.captions)

@@ -113,7 +113,7 @@ class PhotoEmbedder:
         keep_freed_memory()
         torch.set_num_threads(threads)
         self.threads = threads
-        self.encoder = load_model(model, default_device())
+        self.encoder = load_model(model, default_device()).for_photos()
         self.batch = batch_size(self.encoder)
         self.width = self.encoder.encode_images([]).shape[1]
         self.calls_apart = CALLS_APART if _was_restarted() else 0

@@ -55,7 +55,7 @@ def test_text_index(run):
     for name in ("full captions", "short prompts"):
         check_sides(figures[name]["sides"], {"open_clip", "geoclip"})
         assert figures[name]["texts"] == figures[name]["distinct"] == 8
-        assert 0 < figures[name]["largest_difference"] < 1e-5
+        assert figures[name]["largest_difference"] < 1e-5  # often it is none at all
 
 
 def test_training_step(run):

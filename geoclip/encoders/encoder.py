@@ -50,6 +50,10 @@ class Encoder(ABC):
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Turn texts into tokens (C, L), L as short as is exact for this text tower."""
 
+    def for_photos(self) -> "Encoder":
+        """Be as fast as can be with photos; the image tower must not be trained from now on."""
+        return self
+
     @abstractmethod
     def raw_image_features(self, pixels: Tensor) -> Tensor:
         """Image tower: pixels (N, 3, S, S) → features (N, d) of any length."""

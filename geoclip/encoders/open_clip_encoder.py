@@ -45,6 +45,7 @@ class OpenClipEncoder(Encoder):
         convolves = "timm_model_name" in model_config.get("vision_cfg", {})
         self.memory_format = torch.channels_last if convolves else torch.contiguous_format
         model.visual.to(memory_format=self.memory_format)
+        self._photo_tower: nn.Module | None = None
 
     @classmethod
     def from_folder(cls, folder: Path, name: str | None = None) -> "OpenClipEncoder":
@@ -131,9 +132,18 @@ class OpenClipEncoder(Encoder):
         used = torch.nonzero((tokens != 0).any(dim=0))
         return tokens[:, : int(used.max()) + 1]
 
+    def for_photos(self) -> "OpenClipEncoder":
+        """Fold batch normalisations for photos; the image tower must not be trained from now on."""
+        from geoclip.encoders.folding import folded  # noqa: PLC0415
+
+        self._photo_tower = folded(self.model.visual)  # type: ignore[arg-type]
+        return self
+
     def raw_image_features(self, pixels: Tensor) -> Tensor:
         """Image tower: pixels (N, 3, S, S) → features (N, d)."""
         pixels = pixels.contiguous(memory_format=self.memory_format)
+        if self._photo_tower is not None:
+            return self._photo_tower(pixels)
         return self.model.encode_image(pixels)  # type: ignore[operator]
 
     def raw_text_features(self, tokens: Tensor) -> Tensor:

@@ -1,0 +1,64 @@
+"""An image tower without its batch normalisations says the same."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import nn
+
+from geoclip.encoders.folding import folded
+from geoclip.encoders.open_clip_encoder import OpenClipEncoder, random_tiny_clip
+
+CONFIG = {
+    "embed_dim": 16,
+    "vision_cfg": {"timm_model_name": "tf_efficientnet_lite0", "image_size": 64},
+    "text_cfg": {"context_length": 16, "width": 16, "heads": 2, "layers": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def encoder() -> OpenClipEncoder:
+    """Running statistics and weights of all normalisations are no trivial ones."""
+    torch.manual_seed(0)
+    encoder = OpenClipEncoder.from_config("convolves", deepcopy(CONFIG))
+    for module in encoder.model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight.data, module.running_var):
+                tensor.uniform_(0.5, 2.0)
+            for tensor in (module.bias.data, module.running_mean):
+                tensor.normal_(std=0.3)
+    encoder.model.eval()
+    return encoder
+
+
+@torch.inference_mode()
+def test_features_are_the_same_and_no_normalisation_is_left(encoder):
+    tower = encoder.model.visual
+    copy = folded(tower)
+    pixels = torch.randn(4, 3, 64, 64)
+    features = tower(pixels)
+    assert features.std() > 1e-3
+    torch.testing.assert_close(copy(pixels), features, rtol=1e-4, atol=1e-5 * features.abs().max())
+    assert not [m for m in copy.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert [m for m in tower.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+@torch.inference_mode()
+def test_an_encoder_for_photos_keeps_its_weights_and_uses_the_copy(encoder):
+    before = {name: value.clone() for name, value in encoder.model.state_dict().items()}
+    pixels = torch.randn(2, 3, 64, 64)
+    plain = encoder.raw_image_features(pixels)
+    ready = deepcopy(encoder).for_photos()
+    after = ready.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    torch.testing.assert_close(
+        ready.raw_image_features(pixels), plain, rtol=1e-4, atol=1e-5 * plain.abs().max()
+    )
+    nn.init.zeros_(ready.model.visual.trunk.conv_stem.weight)  # not what photos go through
+    assert ready.raw_image_features(pixels).std() > 1e-3
+
+
+def test_other_towers_are_left_alone():
+    tower = random_tiny_clip().model.visual
+    assert folded(tower) is tower
