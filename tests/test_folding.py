@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 
+import open_clip
 import pytest
 import torch
 from torch import nn
@@ -60,5 +61,17 @@ def test_an_encoder_for_photos_keeps_its_weights_and_uses_the_copy(encoder):
 
 
 def test_other_towers_are_left_alone():
-    tower = random_tiny_clip().model.visual
-    assert folded(tower) is tower
+    assert folded(random_tiny_clip().model.visual) is None
+
+
+@torch.inference_mode()
+def test_a_tower_that_says_more_than_features_is_asked_through_its_model():
+    sizes = {"context_length": 16, "width": 16, "heads": 2, "layers": 1}
+    vision = {"image_size": 32, "layers": 1, "width": 64, "patch_size": 8, "output_tokens": True}
+    text = sizes | {"embed_cls": True, "output_tokens": True}
+    model = open_clip.CoCa(16, multimodal_cfg=sizes, text_cfg=text, vision_cfg=vision).eval()
+    encoder = OpenClipEncoder("captions too", model, None, {"vision_cfg": vision})
+    pixels = torch.randn(2, 3, 32, 32)
+    assert isinstance(model.visual(pixels), tuple)
+    plain = encoder.raw_image_features(pixels)
+    torch.testing.assert_close(encoder.for_photos().raw_image_features(pixels), plain)

@@ -6,15 +6,15 @@ from timm.models.efficientnet import EfficientNet
 from torch import nn
 
 
-def folded(tower: nn.Module) -> nn.Module:
+def folded(tower: nn.Module) -> nn.Module | None:
     """A copy of an image tower whose trunk is an EfficientNet, its batch normalisations folded.
 
     In evaluation a batch normalisation is linear: scale and offset go into the weights of the
     convolution before it (Jacob et al. 2018, arXiv 1712.05877, section 3.2). Features are the same
-    up to rounding. The copy cannot be trained. Other towers are returned as they are.
+    up to rounding. The copy cannot be trained. None for other towers.
     """
     if not isinstance(getattr(tower, "trunk", None), EfficientNet):
-        return tower
+        return None
     copy = deepcopy(tower).eval().requires_grad_(False)
     _fold(copy.get_submodule("trunk"))
     return copy

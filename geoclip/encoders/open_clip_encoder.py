@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from geoclip.encoders.causal_text import encode_causal_text
 from geoclip.encoders.encoder import Encoder
+from geoclip.encoders.folding import folded
 from geoclip.errors import GeoclipError
 
 CONFIG_FILE = "open_clip_config.json"
@@ -134,8 +135,6 @@ class OpenClipEncoder(Encoder):
 
     def for_photos(self) -> "OpenClipEncoder":
         """Fold batch normalisations for photos; the image tower must not be trained from now on."""
-        from geoclip.encoders.folding import folded  # noqa: PLC0415
-
         self._photo_tower = folded(self.model.visual)  # type: ignore[arg-type]
         return self
 
