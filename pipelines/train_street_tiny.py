@@ -65,7 +65,8 @@ TUNING = replace(
     learning_rate=5e-4,
     weight_decay=2e-2,
 )
-TUNINGS = 3
+SMOOTHED = ((700.0, 1.0), (1000.0, 3.0))  # km and weight of the smoothed labels, by turns
+TUNINGS = 4
 # Chosen on folds of the training photos that leave whole countries and blocks out.
 RANKING = RankingSettings(
     point="expected_score_regions",
@@ -144,7 +145,7 @@ def main() -> None:
     keep = work / f"seed{given.seed}"
     losses = []
     features = pooled_features(encoder, last, outputs)
-    near = Neighbourhoods(encoder, book)
+    near = [Neighbourhoods(encoder, book, *smoothed) for smoothed in SMOOTHED]
     for values in train_last_stages(
         encoder, last, outputs, features, photos, book, *settings, near, tunings=TUNINGS, keep=keep
     ):

@@ -8,7 +8,7 @@ arXiv 2203.05482). A run that is cut off goes on after the last tuning done.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -76,7 +76,7 @@ def train_last_stages(
     book: CaptionBook,
     probing: TrainingSettings,
     tuning: TrainingSettings | None = None,
-    neighbourhoods: Neighbourhoods | None = None,
+    neighbourhoods: Sequence[Neighbourhoods] = (),
     batches: type[FeatureBatches] = FeatureBatches,
     tunings: int = 1,
     keep: Path | None = None,
@@ -85,16 +85,18 @@ def train_last_stages(
 
     `outputs` (V, N, C, H, W) come from `stage_outputs`, `features` (V, N, w) from
     `pooled_features`; `tuning=None` leaves the trunk as it is, else it is done `tunings` times,
-    each from the same projection with a seed of its own. With `neighbourhoods` their classes' loss
-    is added to the project's. What the projection's training and each tuning end with is kept in
-    the folder `keep` and not made again. Yields each step's figures of the project's loss.
+    each from the same projection with a seed of its own. The loss of the classes of
+    `neighbourhoods` is added to the project's: of the first while the projection is trained, then
+    of one after the other by tuning. What the projection's training and each tuning end with is
+    kept in the folder `keep` and not made again. Yields each step's figures of the project's loss.
     Raises GeoclipError where `keep` is another run's. Inside, features are standardised, which the
     MLP's first layer takes in at the end: the encoder then reads photos again.
     """
     model, memory_format = encoder.model, encoder.memory_format
     visual: Any = model.visual
     if keep is not None:
-        key = hashlib.sha256(repr((photos.digest(), probing, tuning)).encode())
+        labels = [(near.km, near.weight) for near in neighbourhoods]
+        key = hashlib.sha256(repr((photos.digest(), probing, tuning, labels)).encode())
         key.update(features.tobytes())
         claim_folder(keep, key.hexdigest(), "weights of other photos or settings")
     plain = features[0].astype(np.float32)
@@ -102,11 +104,10 @@ def train_last_stages(
     standard = ((features.astype(np.float32) - mean) / std).astype(np.float16)
     trunk, dropout = visual.trunk, nn.Dropout(DROPOUT)
 
-    def run(kept: np.ndarray, settings: TrainingSettings) -> Steps:
+    def run(kept: np.ndarray, settings: TrainingSettings, turn: int = 0) -> Steps:
         trainer = Trainer(encoder, photos, book, settings, Workers())
-        trainer.batches = batches(
-            kept, encoder, book, photos, settings, trainer.workers, neighbourhoods
-        )
+        near = neighbourhoods[turn % len(neighbourhoods)] if neighbourhoods else None
+        trainer.batches = batches(kept, encoder, book, photos, settings, trainer.workers, near)
         yield from trainer.run()
         trainer.finish()
 
@@ -121,7 +122,7 @@ def train_last_stages(
             for member in range(tunings):
                 model.load_state_dict(probed)
                 settings = replace(tuning, seed=tuning.seed + SEEDS_APART * member)
-                yield from _kept(model, run(outputs, settings), keep, f"tuning{member}")
+                yield from _kept(model, run(outputs, settings, member), keep, f"tuning{member}")
                 soup.update_parameters(model)
             model.load_state_dict(soup.module.state_dict())
     finally:

@@ -43,6 +43,7 @@ from pipelines.train_street_tiny import (
     FROZEN_STAGES,
     PROBING,
     RANKING,
+    SMOOTHED,
     VIEWS,
     drawn_by_kind,
     seen_countries,
@@ -134,7 +135,7 @@ def main() -> None:
         if name == "text tower not taught":
             encoder = untaught(encoder, seed)
         settings = replace(PROBING, seed=seed, **changes)
-        near = Neighbourhoods(encoder, book) if smoothed else None
+        near = [Neighbourhoods(encoder, book, *SMOOTHED[0])] if smoothed else []
         taken = train_last_stages(
             encoder, last, outputs, features, photos, book, settings, None, near, batches
         )

@@ -14,7 +14,7 @@ from PIL import Image
 from geoclip.errors import GeoclipError
 from geoclip.training.batches import PhotoSet
 from geoclip.training.kept_features import pooled_features
-from geoclip.training.last_stages import train_last_stages
+from geoclip.training.last_stages import FeatureBatches, train_last_stages
 from geoclip.training.neighbourhoods import Neighbourhoods
 from geoclip.training.settings import TrainingSettings
 
@@ -33,9 +33,24 @@ def test_neighbourhoods_are_learnt_beside_captions(start, photos, book, tmp_path
     near = Neighbourhoods(start, book)
     last, outputs = kept_outputs(start, photos, tmp_path)
     tuning = replace(TUNING, precision="bf16")
-    taken = list(steps(start, last, outputs, photos, book, PROBING, tuning, near))
+    taken = list(steps(start, last, outputs, photos, book, PROBING, tuning, [near]))
     losses = [v["near"] for v in taken]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_tunings_take_the_neighbourhoods_by_turns(start, photos, book, tmp_path):
+    near, wide = Neighbourhoods(start, book), Neighbourhoods(start, book, km=2000.0, weight=3.0)
+    taken = []
+
+    class Noted(FeatureBatches):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            taken.append(self.neighbourhoods)
+
+    last, outputs = kept_outputs(start, photos, tmp_path)
+    short = replace(PROBING, epochs=1)
+    list(steps(start, last, outputs, photos, book, short, short, [near, wide], Noted, tunings=3))
+    assert taken == [near, near, wide, near]  # the projection comes first
 
 
 def test_tuning_ends_with_the_mean_of_its_tunings_weights(start, photos, book, tmp_path):
@@ -66,6 +81,8 @@ def test_a_cut_run_goes_on_after_the_last_tuning(start, photos, book, tmp_path):
     start.model.load_state_dict(untouched)
     with pytest.raises(GeoclipError, match="weights of other photos or settings"):
         list(run(replace(TUNING, epochs=6)))
+    with pytest.raises(GeoclipError, match="weights of other photos or settings"):
+        list(run(TUNING, [Neighbourhoods(start, book)]))
 
 
 def test_an_unreadable_photo_is_left_out_of_training(start, photos, book, tmp_path):
