@@ -96,7 +96,8 @@ def train_last_stages(
     visual: Any = model.visual
     if keep is not None:
         labels = [(near.km, near.weight) for near in neighbourhoods]
-        key = hashlib.sha256(repr((photos.digest(), probing, tuning, labels)).encode())
+        learnt = photos.digest(), encoder.fingerprint(), probing, tuning, labels
+        key = hashlib.sha256(repr(learnt).encode())
         key.update(features.tobytes())
         claim_folder(keep, key.hexdigest(), "weights of other photos or settings")
     plain = features[0].astype(np.float32)

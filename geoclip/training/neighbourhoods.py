@@ -46,9 +46,7 @@ class Neighbourhoods:
     device; they stay as they are, so its text tower must not be trained meanwhile.
     """
 
-    def __init__(
-        self, encoder: Encoder, book: CaptionBook, km: float = 700.0, weight: float = 1.0
-    ) -> None:
+    def __init__(self, encoder: Encoder, book: CaptionBook, km: float, weight: float = 1.0) -> None:
         self.gazetteer = book.gazetteer
         self.rows = class_rows(book.gazetteer)
         embeddings = embed_rows(encoder, book, self.rows)

@@ -22,6 +22,7 @@ PROBING = TrainingSettings(
     epochs=20, batch_size=8, learning_rate=1e-2, text_learning_rate=0.0, warmup=0.1
 )
 TUNING = replace(PROBING, epochs=5, learning_rate=1e-3)
+KM = 700.0
 
 
 def steps(encoder, last, outputs, *arguments, **options):
@@ -30,7 +31,7 @@ def steps(encoder, last, outputs, *arguments, **options):
 
 
 def test_neighbourhoods_are_learnt_beside_captions(start, photos, book, tmp_path):
-    near = Neighbourhoods(start, book)
+    near = Neighbourhoods(start, book, KM)
     last, outputs = kept_outputs(start, photos, tmp_path)
     tuning = replace(TUNING, precision="bf16")
     taken = list(steps(start, last, outputs, photos, book, PROBING, tuning, [near]))
@@ -39,7 +40,7 @@ def test_neighbourhoods_are_learnt_beside_captions(start, photos, book, tmp_path
 
 
 def test_tunings_take_the_neighbourhoods_by_turns(start, photos, book, tmp_path):
-    near, wide = Neighbourhoods(start, book), Neighbourhoods(start, book, km=2000.0, weight=3.0)
+    near, wide = Neighbourhoods(start, book, KM), Neighbourhoods(start, book, 3 * KM, weight=3.0)
     taken = []
 
     class Noted(FeatureBatches):
@@ -82,7 +83,11 @@ def test_a_cut_run_goes_on_after_the_last_tuning(start, photos, book, tmp_path):
     with pytest.raises(GeoclipError, match="weights of other photos or settings"):
         list(run(replace(TUNING, epochs=6)))
     with pytest.raises(GeoclipError, match="weights of other photos or settings"):
-        list(run(TUNING, [Neighbourhoods(start, book)]))
+        list(run(TUNING, [Neighbourhoods(start, book, KM)]))
+    with torch.no_grad():
+        next(iter(start.tower_parameters("text"))).add_(1)
+    with pytest.raises(GeoclipError, match="weights of other photos or settings"):
+        list(run(TUNING))
 
 
 def test_an_unreadable_photo_is_left_out_of_training(start, photos, book, tmp_path):
