@@ -1,5 +1,6 @@
 """`geoclip locate` with an encoder without weights: arguments, outputs, exit codes."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def fake_locator(monkeypatch: pytest.MonkeyPatch, small_gazetteer: Gazetteer) ->
     FakeLocator.gazetteer_of_ten = small_gazetteer
     monkeypatch.setattr(Locator, "from_pretrained", FakeLocator.from_pretrained)
     monkeypatch.setattr("geoclip.memory.keep_freed_memory", lambda: True)
+    monkeypatch.setattr("geoclip.commands.locate.made_to_last", nullcontext)
 
 
 def make_photo(path: Path, seed: int = 0) -> Path:

@@ -19,6 +19,7 @@ from geoclip.commands.locate_steps import (
 )
 from geoclip.commands.terminal import printable
 from geoclip.errors import GeoclipError
+from geoclip.garbage import made_to_last
 from geoclip.known_models import KNOWN_MODELS, check_model_name
 
 if TYPE_CHECKING:
@@ -218,13 +219,14 @@ def _photos(
 
 
 def _load(model: str, gazetteer: Path | None, device: str | None) -> "Locator":
-    from geoclip.gazetteer import Gazetteer  # noqa: PLC0415
-    from geoclip.locator import Locator  # noqa: PLC0415
-    from geoclip.memory import keep_freed_memory  # noqa: PLC0415
+    with made_to_last():
+        from geoclip.gazetteer import Gazetteer  # noqa: PLC0415
+        from geoclip.locator import Locator  # noqa: PLC0415
+        from geoclip.memory import keep_freed_memory  # noqa: PLC0415
 
-    keep_freed_memory()
-    places = None if gazetteer is None else Gazetteer.read(gazetteer)
-    return Locator.from_pretrained(model, gazetteer=places, device=device)
+        keep_freed_memory()
+        places = None if gazetteer is None else Gazetteer.read(gazetteer)
+        return Locator.from_pretrained(model, gazetteer=places, device=device)
 
 
 def _larger_models() -> str:
