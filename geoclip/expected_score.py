@@ -25,15 +25,17 @@ def expected_score_city(
 
 
 def expected_score_region_city(
-    posterior: Posterior,
+    posterior: Posterior, temperature: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The most probable city of the region of largest expected GeoScore over the whole posterior.
 
     Where a posterior is spread over many countries, its hundred best cities lie in one or two of
-    them and say little of where most of it is; all regions do. Returns the city positions (N,),
-    their probabilities and the posterior mass (N,) of the chosen regions.
+    them and say little of where most of it is; all regions do. Their log probabilities are divided
+    by `temperature` first. Returns the city positions (N,), their probabilities and the posterior
+    mass (N,) of the chosen regions, both as they were before.
     """
     groups, photos = posterior.groups, np.arange(len(posterior.groups))
-    gain = groups @ posterior.hierarchy.group_scores
+    weights = groups if temperature == 1 else groups ** (1 / temperature)
+    gain = weights @ posterior.hierarchy.group_scores
     best = np.where(groups > 0, gain, -np.inf).argmax(axis=1)
     return *group_cities(posterior, photos, best), groups[photos, best]

@@ -58,9 +58,10 @@ class RankingSettings:
     GeoScore over the `point_cities` most probable ones; "expected_score_regions" the best city of
     the region that maximises it over the whole posterior, names it first and then one city of each
     further country, the likeliest first: of a posterior spread wide the most probable cities are
-    those of countries that have one city, wherever they lie. `seen_penalty` is taken
-    from the log posterior of `seen_countries`, ISO codes of those trained on, which a photo of
-    another country would be taken for (calibrated stacking, Chao et al. 2016, arXiv 1605.04253).
+    those of countries that have one city, wherever they lie; for that choice alone the log
+    posterior of regions is divided by `point_temperature`. `seen_penalty` is taken from the log
+    posterior of `seen_countries`, ISO codes of those trained on, which a photo of another country
+    would be taken for (calibrated stacking, Chao et al. 2016, arXiv 1605.04253).
     In a joint ranking countries weigh by their number of cities to the power `size_power`, inside
     their continent; 0 weighs a territory of one city like a country of thousands.
     """
@@ -70,6 +71,7 @@ class RankingSettings:
     temperatures: tuple[float, float, float] = (1.0, 1.0, 1.0)
     greedy_cities: int = 30
     point_cities: int = 100
+    point_temperature: float = 1.0
     seen_countries: tuple[str, ...] = ()
     seen_penalty: float = 0.0
     size_power: float = 0.0
@@ -86,6 +88,10 @@ class RankingSettings:
             raise GeoclipError(
                 f"temperatures {self.temperatures} must be three numbers above 0: of country, "
                 "region and city."
+            )
+        if not 0 < self.point_temperature < np.inf:
+            raise GeoclipError(
+                f"point_temperature is {self.point_temperature}; use a number above 0."
             )
         for name in ("seen_penalty", "size_power"):
             if not np.isfinite(getattr(self, name)):
@@ -160,7 +166,7 @@ def rank(
         m = settings.point_cities
         points, mass = expected_score_city(cities[:, :m], probabilities[:, :m], hierarchy)
     elif settings.point == "expected_score_regions":
-        points, of_points, mass = expected_score_region_city(posterior)
+        points, of_points, mass = expected_score_region_city(posterior, settings.point_temperature)
         listed = countries[:, :top_k]
         others, of_others = country_cities(posterior, listed)
         others = np.where(

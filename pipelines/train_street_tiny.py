@@ -66,11 +66,12 @@ TUNING = replace(
     weight_decay=2e-2,
 )
 SMOOTHED = ((700.0, 1.0), (1000.0, 3.0))  # km and weight of the smoothed labels, by turns
-TUNINGS = 4
+TOGETHER = (1, 1, 1, 1, 2, 2)  # photos of a location tuned as one, their embeddings averaged
 # Chosen on folds of the training photos that leave whole countries and blocks out.
 RANKING = RankingSettings(
     point="expected_score_regions",
-    temperatures=(2.1, 2.1, 2.1),
+    temperatures=(1.5, 1.5, 1.5),
+    point_temperature=1.7,
     seen_penalty=0.15,
     size_power=0.1,
 )
@@ -147,7 +148,10 @@ def main() -> None:
     features = pooled_features(encoder, last, outputs)
     near = [Neighbourhoods(encoder, book, *smoothed) for smoothed in SMOOTHED]
     for values in train_last_stages(
-        encoder, last, outputs, features, photos, book, *settings, near, tunings=TUNINGS, keep=keep
+        *(encoder, last, outputs, features, photos, book, *settings, near),
+        tunings=len(TOGETHER),
+        keep=keep,
+        together=TOGETHER,
     ):
         losses.append(values["loss"])
         if values["step"] % 20 == 0:

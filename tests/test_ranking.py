@@ -356,6 +356,8 @@ def test_top_k_below_one_is_refused():
         {"temperatures": (1, float("nan"), 1)},
         {"greedy_cities": 0},
         {"point_cities": 0},
+        {"point_temperature": 0},
+        {"point_temperature": float("nan")},
     ],
 )
 def test_wrong_settings_are_refused(wrong):
@@ -491,11 +493,11 @@ def test_the_top_cities_are_those_of_the_whole_posterior(world, scale, k, prior)
 
 
 @settings(max_examples=60, deadline=None)
-@given(examples)
-def test_the_region_point_equals_nested_loops(case):
+@given(examples, st.sampled_from([0.5, 1.0, 1.4, 3.0]))
+def test_the_region_point_equals_nested_loops(case, temperature):
     h = case.hierarchy
     posterior = joint_posterior(case.scores, h, log_prior=case.city_prior)
-    points, of_points, mass = expected_score_region_city(posterior)
+    points, of_points, mass = expected_score_region_city(posterior, temperature)
     members = [np.flatnonzero(h.city_group == group) for group in range(len(h.group_starts))]
     centres = [
         spherical_mean(h.lat[rows], h.lon[rows], np.sqrt(np.maximum(h.population[rows], 1)))
@@ -506,7 +508,9 @@ def test_the_region_point_equals_nested_loops(case):
         p_group = [p[rows].sum() for rows in members]
         gains = [
             sum(
-                q * 5000 * math.exp(-float(great_circle_km(*here, *there)) / 1492.7)
+                q ** (1 / temperature)
+                * 5000
+                * math.exp(-float(great_circle_km(*here, *there)) / 1492.7)
                 for q, there in zip(p_group, centres, strict=True)
             )
             if own > 0

@@ -27,13 +27,14 @@ class PhotoSet:
 
     A photo of which no more than the country is known has the country's row. `weights` (N,), if
     given, are relative chances of being drawn, above 0: photos unlike those to be located can
-    weigh less.
+    weigh less. Photos of one of the `locations` (N,), if given, are views of one place.
     """
 
     ids: Sequence[str]
     paths: Sequence[str]
     rows: np.ndarray
     weights: np.ndarray | None = None
+    locations: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.ids):

@@ -44,7 +44,8 @@ def split_photos(
 
 
 def training_photos(table: pd.DataFrame, gazetteer: Gazetteer) -> PhotoSet:
-    """Make the set of training photos of a table with photo_id, path, place_id and split."""
+    """Make the set of training photos of a labelled table (see `label_photos`) with a split."""
     train = table[table["split"] == TRAIN]
     rows = gazetteer.rows(train["place_id"])
-    return PhotoSet(train["photo_id"].tolist(), train["path"].tolist(), rows)
+    ids, paths, places = (train[name].tolist() for name in ("photo_id", "path", "location_id"))
+    return PhotoSet(ids, paths, rows, locations=places)

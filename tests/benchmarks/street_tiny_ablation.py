@@ -57,7 +57,9 @@ RULES = {
     "expected-score point of 100 cities": {"point": "expected_score"},
     "best city of the joint posterior": {"point": "city"},
     "greedy": {"method": "greedy", "point": "city"},
-    "temperatures of 1": {"temperatures": (1.0, 1.0, 1.0)},
+    "point of the posterior as it is": {"point_temperature": 1.0},
+    "temperatures of 2.1": {"temperatures": (2.1, 2.1, 2.1), "point_temperature": 1.0},
+    "temperatures of 1": {"temperatures": (1.0, 1.0, 1.0), "point_temperature": 1.0},
     "no penalty of seen countries": {"seen_penalty": 0.0},
     "countries weigh alike": {"size_power": 0.0},
 }
@@ -80,8 +82,8 @@ class OwnCaption(FeatureBatches):
 class UnseenPlaces(FeatureBatches):
     """Batches whose further captions are of places in countries without a training photo."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         ancestors = self.book.gazetteer.ancestors
         seen = np.isin(ancestors[:, COUNTRY], np.unique(self.photos.countries(ancestors)))
         self.seen_rows = np.flatnonzero(~seen)

@@ -10,13 +10,16 @@ import pytest
 import torch
 from kept_outputs import kept_outputs
 from PIL import Image
+from torch.nn import functional
 
 from geoclip.errors import GeoclipError
+from geoclip.locator import group_mean
 from geoclip.training.batches import PhotoSet
 from geoclip.training.kept_features import pooled_features
-from geoclip.training.last_stages import FeatureBatches, train_last_stages
+from geoclip.training.last_stages import FeatureBatches, averaged_together, train_last_stages
 from geoclip.training.neighbourhoods import Neighbourhoods
 from geoclip.training.settings import TrainingSettings
+from geoclip.training.workers import Workers
 
 PROBING = TrainingSettings(
     epochs=20, batch_size=8, learning_rate=1e-2, text_learning_rate=0.0, warmup=0.1
@@ -44,14 +47,53 @@ def test_tunings_take_the_neighbourhoods_by_turns(start, photos, book, tmp_path)
     taken = []
 
     class Noted(FeatureBatches):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
             taken.append(self.neighbourhoods)
 
     last, outputs = kept_outputs(start, photos, tmp_path)
     short = replace(PROBING, epochs=1)
     list(steps(start, last, outputs, photos, book, short, short, [near, wide], Noted, tunings=3))
     assert taken == [near, near, wide, near]  # the projection comes first
+
+
+def test_a_photo_is_tuned_with_another_of_its_location(start, photos, book):
+    some = replace(photos, locations=["a", "b", "b", "c", "c", "c", *photos.ids[6:]])
+    kept = np.arange(len(some), dtype=np.float16)[None, :, None, None, None] + np.zeros(
+        (2, 1, 1, 1, 1)
+    )
+    made = FeatureBatches(kept, start, book, some, TUNING, Workers(), together=2)
+    pairs = {
+        tuple(made._pixels(i, epoch).flatten().tolist()) for i in range(7) for epoch in range(9)
+    }
+    assert pairs == {(0, 0), (1, 2), (2, 1), (3, 4), (3, 5), (4, 3), (4, 5), (5, 3), (5, 4), (6, 6)}
+    kept[:, 2] = np.nan  # could not be read
+    assert made._pixels(1, 0).flatten().tolist() == [1, 1] and made._pixels(2, 0) is None
+    assert made.batch(0).pixels.shape == (TUNING.batch_size, 2, 1, 1)
+
+
+def test_photos_of_a_location_are_averaged_as_at_prediction(start):
+    visual = start.model.visual.eval()
+    views = torch.rand(3, 2, 3, 64, 64)
+    with torch.no_grad():
+        alone = functional.normalize(visual(views.flatten(0, 1)), dim=-1)
+        with averaged_together(visual, 2, torch.channels_last):
+            together = functional.normalize(visual(views.flatten(1, 2)), dim=-1)
+    expected = group_mean(alone.numpy(), [0, 0, 1, 1, 2, 2])[::2]
+    assert together.numpy() == pytest.approx(expected, abs=1e-5)
+    with torch.no_grad():
+        assert torch.equal(functional.normalize(visual(views[:, 0]), dim=-1)[0], alone[0])
+
+
+def test_tuning_pairs_of_a_location_lowers_the_loss(start, photos, book, tmp_path):
+    places = [f"place {i // 2}" for i in range(len(photos))]
+    some = replace(photos, locations=places)
+    last, outputs = kept_outputs(start, some, tmp_path / "outputs")
+    run = partial(steps, start, last, outputs, some, book, PROBING, TUNING, keep=tmp_path)
+    losses = [v["loss"] for v in run(together=[2])]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    with pytest.raises(GeoclipError, match="weights of other photos or settings"):
+        list(run())
 
 
 def test_tuning_ends_with_the_mean_of_its_tunings_weights(start, photos, book, tmp_path):
