@@ -63,7 +63,7 @@ class FeatureBatches(Batches):
         for other in self._others(i, rng):
             value = self._version(other, rng)
             values.append(values[0] if np.isnan(value.flat[0]) else value)
-        return torch.from_numpy(np.concatenate(values).astype(np.float32))
+        return torch.from_numpy(np.concatenate(values, dtype=np.float32))
 
     def _version(self, i: int, rng: np.random.Generator) -> np.ndarray:
         value: np.ndarray = self.kept[rng.integers(len(self.kept)), i]
@@ -156,10 +156,9 @@ def train_last_stages(
     visual: Any = model.visual
     if keep is not None:
         labels = [(near.km, near.weight) for near in neighbourhoods]
-        learnt = photos.digest(), encoder.fingerprint(), probing, tuning, labels
+        seen = photos.digest(), photos.locations, together
+        learnt = *seen, encoder.fingerprint(), probing, tuning, labels
         key = hashlib.sha256(repr(learnt).encode())
-        if max(together) > 1:
-            key.update(repr((together, photos.locations)).encode())
         key.update(features.tobytes())
         claim_folder(keep, key.hexdigest(), "weights of other photos or settings")
     plain = features[0].astype(np.float32)
