@@ -45,6 +45,9 @@ class PhotoSet:
             and self.weights.min() > 0
         ):
             raise GeoclipError("Weights of photos must be finite numbers above 0, one each.")
+        if self.locations is not None and len(self.locations) != len(self.ids):
+            number = len(self.locations)
+            raise GeoclipError(f"{len(self.ids)} photos need one location each, not {number}.")
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -44,8 +44,11 @@ def split_photos(
 
 
 def training_photos(table: pd.DataFrame, gazetteer: Gazetteer) -> PhotoSet:
-    """Make the set of training photos of a labelled table (see `label_photos`) with a split."""
+    """Make the set of training photos of a table with photo_id, path, place_id and split.
+
+    Without a `location_id` each photo is a location of its own.
+    """
     train = table[table["split"] == TRAIN]
     rows = gazetteer.rows(train["place_id"])
-    ids, paths, places = (train[name].tolist() for name in ("photo_id", "path", "location_id"))
-    return PhotoSet(ids, paths, rows, locations=places)
+    places = train["location_id"].tolist() if "location_id" in train else None
+    return PhotoSet(train["photo_id"].tolist(), train["path"].tolist(), rows, locations=places)

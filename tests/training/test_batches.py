@@ -123,6 +123,11 @@ def test_weights_that_mean_nothing_are_refused(photos, bad):
         replace(photos, weights=bad)
 
 
+def test_locations_of_other_photos_are_refused(photos):
+    with pytest.raises(GeoclipError, match="12 photos need one location each, not 3"):
+        replace(photos, locations=["a", "b", "c"])
+
+
 def test_a_photo_that_cannot_be_read_is_marked(book, photos, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no image")
     paths = list(photos.paths)
