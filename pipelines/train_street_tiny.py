@@ -66,7 +66,7 @@ TUNING = replace(
     weight_decay=2e-2,
 )
 SMOOTHED = ((700.0, 1.0), (1000.0, 3.0))  # km and weight of the smoothed labels, by turns
-TOGETHER = (1, 1, 1, 1, 2, 2)  # photos of a location tuned as one, their embeddings averaged
+TOGETHER = (1, 1, 2, 2)  # photos of a location tuned as one, their embeddings averaged
 # Chosen on folds of the training photos that leave whole countries and blocks out.
 RANKING = RankingSettings(
     point="expected_score_regions",
