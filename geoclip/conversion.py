@@ -1,11 +1,11 @@
 """A pickled state dict → safetensors, once, so that no pickle is ever loaded for use."""
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 from geoclip.errors import GeoclipError
+from geoclip.files import write_tensors
 
 # The names that open_clip and transformers look for in a model folder.
 _TARGET_NAMES = {
@@ -65,14 +65,8 @@ def _tensors(loaded: Any, source: Path) -> dict[str, Any]:
 
 
 def _save(tensors: dict[str, Any], target: Path) -> None:
-    from safetensors.torch import save_file  # noqa: PLC0415
-
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, unfinished, metadata={"format": "pt"})
-        unfinished.replace(target)
+        write_tensors(target, tensors, metadata={"format": "pt"})
     except OSError as problem:
         raise GeoclipError(f"{target} cannot be written: {problem.strerror}.") from None
-    finally:
-        unfinished.unlink(missing_ok=True)

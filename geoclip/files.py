@@ -1,9 +1,13 @@
 """Writing files whole or not at all."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from uuid import uuid4
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -15,3 +19,33 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, "Tensor"], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file whole or not at all; others may read it, as the umask says."""
+    from safetensors.torch import save_file  # noqa: PLC0415
+
+    draft = path.with_name(f".{uuid4().hex}")
+    try:
+        save_file(tensors, draft, metadata)
+        let_others_read(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def let_others_read(path: Path) -> None:
+    """Give a file the mode of any new one, as the umask says.
+
+    safetensors leaves files that their owner alone may read: a model trained by one user of a
+    cluster would be closed to all others.
+    """
+    new = path.with_name(f".{uuid4().hex}")
+    try:
+        new.touch()
+        with suppress(OSError):  # a file system without modes has none to set
+            path.chmod(new.stat().st_mode)
+    finally:
+        new.unlink(missing_ok=True)

@@ -11,13 +11,13 @@ from typing import Any
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geoclip.encoders.causal_text import encode_causal_text
 from geoclip.encoders.encoder import Encoder
 from geoclip.encoders.folding import folded
 from geoclip.errors import GeoclipError
+from geoclip.files import write_tensors
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
@@ -163,7 +163,7 @@ class OpenClipEncoder(Encoder):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
-        save_file(tensors, folder / WEIGHTS_FILE)
+        write_tensors(folder / WEIGHTS_FILE, tensors)
         keep = ("mean", "std", "interpolation", "resize_mode")
         preprocess = {key: self.preprocess_config[key] for key in keep}
         config = {"model_cfg": self.model_config, "preprocess_cfg": preprocess}

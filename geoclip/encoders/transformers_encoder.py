@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from geoclip.encoders.encoder import Encoder
+from geoclip.files import let_others_read
 
 
 class TransformersEncoder(Encoder):
@@ -67,6 +68,8 @@ class TransformersEncoder(Encoder):
     def save(self, folder: str | Path) -> None:
         """Write the folder that `transformers.AutoModel.from_pretrained` loads."""
         self.model.save_pretrained(str(folder))  # type: ignore[operator]
+        for weights in Path(folder).glob("*.safetensors"):
+            let_others_read(weights)
         self.processor.save_pretrained(str(folder))
 
 

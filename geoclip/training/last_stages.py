@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 from geoclip.captions import CaptionBook
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
-from geoclip.files import write_whole
+from geoclip.files import write_tensors
 from geoclip.training.batches import Batches, PhotoSet, seeded_generator
 from geoclip.training.kept_features import DROPOUT, claim_folder
 from geoclip.training.neighbourhoods import Neighbourhoods
@@ -210,4 +210,4 @@ def _kept(model: nn.Module, steps: Steps, folder: Path | None, name: str) -> Ste
         weights = {
             key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()
         }
-        write_whole(file, lambda out: out.write(save(weights)))
+        write_tensors(file, weights)

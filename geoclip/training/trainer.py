@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from torch.distributed.tensor import DTensor
 
@@ -16,6 +16,7 @@ from geoclip.captions import CaptionBook, seeded_uniforms
 from geoclip.encoders import Encoder
 from geoclip.encoders.loading import load_folder
 from geoclip.errors import GeoclipError
+from geoclip.files import write_tensors
 from geoclip.training.batches import Batches, PhotoSet
 from geoclip.training.compiling import compile_towers
 from geoclip.training.interpolation import interpolate_weights
@@ -130,7 +131,7 @@ class Trainer:
             return
         encoder.save(folder)
         (folder / STATE_FILE).parent.mkdir(exist_ok=True)
-        save_file(tensors, folder / STATE_FILE)
+        write_tensors(folder / STATE_FILE, tensors)
         position = {"step": self.step, "averaged": self.averaged, "run": self._run()}
         (folder / PROGRESS_FILE).write_text(json.dumps(position, indent=2) + "\n")
 
