@@ -1,7 +1,7 @@
 """Writing files whole or not at all."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from uuid import uuid4
@@ -12,28 +12,20 @@ if TYPE_CHECKING:
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file whole or not at all; others may read it, as the umask says."""
-    draft = path.with_name(f".{uuid4().hex}")
-    try:
-        with draft.open("wb") as file:
-            write(file)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with _draft(path) as draft, draft.open("wb") as file:
+        write(file)
 
 
 def write_tensors(
-    path: Path, tensors: dict[str, "Tensor"], metadata: dict[str, str] | None = None
+    path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write a safetensors file whole or not at all; others may read it, as the umask says."""
+    """Write a safetensors file, as `write_whole` does, of tensors on any device."""
     from safetensors.torch import save_file  # noqa: PLC0415
 
-    draft = path.with_name(f".{uuid4().hex}")
-    try:
-        save_file(tensors, draft, metadata)
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with _draft(path) as draft:
+        save_file(ready, draft, metadata)
         let_others_read(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def let_others_read(path: Path) -> None:
@@ -49,3 +41,14 @@ def let_others_read(path: Path) -> None:
             path.chmod(new.stat().st_mode)
     finally:
         new.unlink(missing_ok=True)
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """A name beside `path` whose file takes its place at the end, or goes after an error."""
+    draft = path.with_name(f".{uuid4().hex}")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

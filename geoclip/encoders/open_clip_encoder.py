@@ -162,8 +162,7 @@ class OpenClipEncoder(Encoder):
         """Write the folder that `open_clip.create_model("local-dir:FOLDER")` loads."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
-        write_tensors(folder / WEIGHTS_FILE, tensors)
+        write_tensors(folder / WEIGHTS_FILE, self.model.state_dict())
         keep = ("mean", "std", "interpolation", "resize_mode")
         preprocess = {key: self.preprocess_config[key] for key in keep}
         config = {"model_cfg": self.model_config, "preprocess_cfg": preprocess}

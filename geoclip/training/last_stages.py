@@ -207,7 +207,4 @@ def _kept(model: nn.Module, steps: Steps, folder: Path | None, name: str) -> Ste
         return
     yield from steps
     if file is not None:
-        weights = {
-            key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()
-        }
-        write_tensors(file, weights)
+        write_tensors(file, model.state_dict())

@@ -123,7 +123,7 @@ class Trainer:
         """Write encoder, optimizer state and position; no pickle. None: help others to write."""
         encoder = self.whole_encoder()
         tensors = {
-            f"{name}/{key}": whole(value).detach().cpu().contiguous()
+            f"{name}/{key}": whole(value).cpu()  # all of them need not fit into the device
             for name, p in self.encoder.model.named_parameters()
             for key, value in self.optimizer.state.get(p, {}).items()
         }
