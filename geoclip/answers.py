@@ -37,6 +37,8 @@ def answer_rows(
     probabilities = ranking.probabilities[:, :k].reshape(-1)
     point = rows.copy()
     point[::k] = hierarchy.cities[ranking.points]
+    radius = np.full(len(rows), np.nan)
+    radius[::k] = ranking.radius
     sources = np.full(n, source, dtype=object) if isinstance(source, str) else source
     frame = {
         "order": np.repeat(order, k),
@@ -47,7 +49,7 @@ def answer_rows(
         "lat": gazetteer.lat[point],
         "lon": gazetteer.lon[point],
         "probability": probabilities,
-        "radius_km": np.nan,
+        "radius_km": radius,
         "status": "ok",
     }
     return pd.DataFrame(frame)[probabilities > 0]

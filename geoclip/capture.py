@@ -138,6 +138,7 @@ def _staleness(gps: Tags, taken: datetime | None, offset: timedelta | None) -> s
 
 # ISO 6709: +DD.DDDD+DDD.DDDD, +DDMM.MM+DDDMM.MM or +DDMMSS.S+DDDMMSS.S, then height and "/"
 _ISO_6709 = re.compile(r"([+-])(\d{2,6}(?:\.\d+)?)([+-])(\d{3,7}(?:\.\d+)?)(?:[+-/]|CRS|$)")
+_ZONE = re.compile(r":\d{2}(?:\.\d+)? ?([+-]\d{2}:?\d{2})$")  # Apple's has no colon
 _LOCATIONS = ("com.apple.quicktime.location.iso6709", "location", "location-eng")
 _TIMES = ("com.apple.quicktime.creationdate", "creation_time", "date")
 _MAKES = ("com.apple.quicktime.make", "com.android.manufacturer", "make")
@@ -150,7 +151,8 @@ def _video_capture(metadata: dict[str, str]) -> Capture:
 
     when = first(_TIMES)
     taken = date_time(when)
-    offset = timedelta(0) if when.endswith("Z") else utc_offset(when[-6:].replace(" ", ""))
+    zone = _ZONE.search(when)
+    offset = timedelta(0) if when.endswith("Z") else utc_offset(zone and zone[1])
     camera = _camera(first(_MAKES), first(_MODELS))
     return Capture(_video_fix(first(_LOCATIONS)), taken, camera, offset if taken else None)
 

@@ -18,7 +18,7 @@ Tags = dict[int, Any]
 _DATE = re.compile(r"(\d{4})[:/-](\d{2})[:/-](\d{2})$")
 _DATE_TIME = re.compile(r"(\d{4})[:/-](\d{2})[:/-](\d{2})[ T](\d{2}):(\d{2}):(\d{2})")
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})$")
-_FIRST_DIGITAL_YEAR = 1990  # earlier ones are clocks that were never set
+_YEARS = range(1990, 2100)  # others are clocks that were never set, or damage
 
 # As XMP writes it: 45,30.04N or 45,30,2N
 _XMP_GPS = r'exif:GPS{0}\s*(?:=\s*["\']|>)\s*(\d+),(\d+(?:\.\d+)?)(?:,(\d+(?:\.\d+)?))?([{1}])'
@@ -148,4 +148,4 @@ def _plausible(parts: Sequence[str]) -> datetime | None:
         when = datetime(*(int(part) for part in parts))  # type: ignore[arg-type]
     except ValueError:
         return None
-    return when if when.year >= _FIRST_DIGITAL_YEAR else None
+    return when if when.year in _YEARS else None

@@ -101,11 +101,6 @@ class EvidenceCheck:
         full = cls(settings, prototypes, kinds, scale)
         return full if full._knows_the_words(encoder) else plain
 
-    @property
-    def uses_prompts(self) -> bool:
-        """Whether embeddings are looked at as well as pixels."""
-        return self.prototypes is not None
-
     def of_picture(self, image: Image.Image) -> NoEvidence:
         """Judge an upright RGB image by its pixels: "blank", "document" or "screen".
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.paths import encode_path
-from geoclip.tables import coordinates, numbers, read_text_table, refuse_rows
+from geoclip.tables import coordinates, numbers, plain_names, read_text_table, refuse_rows
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -134,9 +134,10 @@ def write_guesses(table: pd.DataFrame, path: Path) -> None:
     try:
         write(table, draft, path.stem)
         draft.replace(path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # pyogrio's are RuntimeErrors
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise GeoclipError(
-            f"{path} cannot be written ({error.strerror or error}): free it or name another file."
+            f"{path} cannot be written ({reason}): free it or name another file."
         ) from error
     finally:
         for leftover in path.parent.glob(f"{draft.name}*"):
@@ -205,7 +206,7 @@ def _read_geographic(path: Path, ending: str) -> pd.DataFrame:
             f"{path} is no readable {ending} file ({reason}): write it anew."
         ) from None
     frame = pd.DataFrame(frame).drop(columns="geometry", errors="ignore")
-    frame.columns = pd.Index([str(name).lower() for name in frame.columns])
+    frame.columns = plain_names(frame.columns, path)
     frame = frame.reindex(columns=COLUMNS) if frame.empty else frame
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1))
 

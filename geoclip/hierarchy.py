@@ -98,14 +98,23 @@ class Hierarchy:
         return np.diff(np.r_[self.group_starts, len(self.cities)])
 
     @cached_property
+    def group_means(self) -> np.ndarray:
+        """Means (G, 3) of the unit vectors of each group's cities, shorter the wider they lie.
+
+        A city weighs by the square root of its population.
+        """
+        weights = np.sqrt(np.maximum(self.population, 1))[:, None]
+        sums = np.add.reduceat(weights * unit_vectors(self.lat, self.lon), self.group_starts)
+        means: np.ndarray = sums / np.add.reduceat(weights, self.group_starts)
+        return means
+
+    @cached_property
     def group_scores(self) -> np.ndarray:
         """GeoScore (G, G) float32 of one group's centre as the answer for another's.
 
-        A centre is the mean direction of the group's cities, weighted by the square root of their
-        population.
+        A centre is the direction of the mean of the group's cities.
         """
-        weights = np.sqrt(np.maximum(self.population, 1))[:, None]
-        xyz = np.add.reduceat(weights * unit_vectors(self.lat, self.lon), self.group_starts)
-        xyz /= np.maximum(np.linalg.norm(xyz, axis=1, keepdims=True), 1e-12)
+        xyz = self.group_means
+        xyz = xyz / np.maximum(np.linalg.norm(xyz, axis=1, keepdims=True), 1e-12)
         squared = np.maximum(2 - 2 * (xyz @ xyz.T), 0).astype(np.float32)
         return geoscore(chord_to_km(np.sqrt(squared))).astype(np.float32)

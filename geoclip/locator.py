@@ -19,7 +19,14 @@ from geoclip.hierarchy import Hierarchy
 from geoclip.index import PlaceIndex
 from geoclip.model_settings import ModelSettings
 from geoclip.paths import encode_path
-from geoclip.ranking import BLOCK, LevelEmbeddings, Ranking, RankingSettings, rank_embeddings
+from geoclip.ranking import (
+    BLOCK,
+    LevelEmbeddings,
+    Ranking,
+    RankingSettings,
+    posterior_of,
+    rank_embeddings,
+)
 from geoclip.reading import (
     BATCH,
     PhotoReader,
@@ -28,6 +35,7 @@ from geoclip.reading import (
     in_batches,
     read_batches,
 )
+from geoclip.spread import mass_beyond
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -160,15 +168,33 @@ class Locator:
         """Embeddings (d,) of what was read, a video's the mean of its frames; None without one."""
         return encode_readings(self.encoder, readings)
 
+    @property
+    def _logit_scale(self) -> float:
+        with torch.no_grad():
+            return float(self.encoder.log_logit_scale.exp())
+
+    def mass_beyond(
+        self, values: np.ndarray, lat: np.ndarray, lon: np.ndarray, km: float
+    ) -> np.ndarray:
+        """Share (N,) of the posteriors of embeddings (N, d) more than `km` from points (N,).
+
+        NaN where a point's `lat` or `lon` is, in degrees.
+        """
+        shares = [np.empty(0)]
+        for start in range(0, len(values), BLOCK):
+            part = slice(start, start + BLOCK)
+            scores = self._levels.scores(values[part], self._logit_scale)
+            posterior = posterior_of(scores, self.hierarchy, self.settings, self._city_prior)
+            shares.append(mass_beyond(posterior, lat[part], lon[part], km))
+        return np.concatenate(shares)
+
     def rank(self, values: np.ndarray, top_k: int = 5) -> Ranking:
         """Rank the cities for embeddings (N, d)."""
-        with torch.no_grad():
-            scale = float(self.encoder.log_logit_scale.exp())
         return rank_embeddings(
             values,
             self._levels,
             self.hierarchy,
-            scale,
+            self._logit_scale,
             self.settings,
             top_k,
             self._city_prior,

@@ -12,9 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from geoclip.errors import GeoclipError
-from geoclip.sphere import spherical_mean
-
 THRESHOLDS_KM = {"street": 1, "city": 25, "region": 200, "country": 750, "continent": 2500}
 GEOSCORE_MAX = 5000.0
 GEOSCORE_SCALE_KM = 1492.7
@@ -135,35 +132,6 @@ def split_report(
         "country_top1": class_mean_accuracy(true_country, ranked_countries),
         "country_top5": class_mean_accuracy(true_country, ranked_countries, k=5),
     }
-
-
-def location_mean(frame: pd.DataFrame, by: str) -> pd.DataFrame:
-    """One row for every value of column `by`, in order of appearance; numbers become their means.
-
-    Columns `lat` and `lon` together become the spherical mean, so that the date line does no harm;
-    other columns (text, truth) must be constant within a value, else GeoclipError names it.
-    """
-    groups = frame.groupby(by, sort=False)
-    result = groups.first()
-    for name in frame.columns.drop(by):
-        if pd.api.types.is_numeric_dtype(frame[name]):
-            result[name] = groups[name].mean()
-        else:
-            _require_constant(frame, by, name)
-    if {"lat", "lon"} <= set(frame.columns):
-        result[["lat", "lon"]] = [
-            spherical_mean(group["lat"].to_numpy(), group["lon"].to_numpy()) for _, group in groups
-        ]
-    return result.reset_index()[list(frame.columns)]
-
-
-def _require_constant(frame: pd.DataFrame, by: str, name: str) -> None:
-    varied = frame.groupby(by, sort=False)[name].nunique(dropna=False) > 1
-    if varied.any():
-        raise GeoclipError(
-            f"{by} {varied.index[varied][0]!r} has several values of {name}: give photos that "
-            f"differ in {name} a {by} of their own."
-        )
 
 
 def _hits(truth: ArrayLike, ranked: ArrayLike, k: int) -> NDArray[np.bool_]:

@@ -45,7 +45,8 @@ def read_photo(
     """Read a photo as an upright RGB image; of several frames the first.
 
     With `short_side` (pixels) a JPEG may be decoded at a half, a quarter or an eighth of its size,
-    the smallest of these whose short side is still at least `short_side`. Transparency is laid on
+    the smallest of these whose short side is still at least `short_side`, and a strip that would
+    be huge once its short side is `short_side` is refused. Transparency is laid on
     white and 16-bit values are scaled to 8. The file is opened for reading only; with `content`
     (the bytes of a photo kept elsewhere) `path` is only its name.
 
@@ -129,6 +130,7 @@ def _read_header(file: BinaryIO, name: str) -> Image.Image:
 def _decode(image: Image.Image, name: str, short_side: int | None) -> Image.Image:
     try:
         if short_side is not None:
+            _refuse_thin(image, name, short_side)
             image.draft("RGB", (short_side, short_side))
         image.load()
         return _upright_rgb(image, name)
@@ -138,6 +140,13 @@ def _decode(image: Image.Image, name: str, short_side: int | None) -> Image.Imag
         refuse_size(name)
     except Exception as problem:
         refuse_damage(name, problem)
+
+
+def _refuse_thin(image: Image.Image, name: str, short_side: int) -> None:
+    """Raise PhotoError for a strip that would have over `MAX_PIXELS` at an encoder's short side."""
+    short, long = sorted(image.size)
+    if long * short_side**2 > MAX_PIXELS * short:
+        refuse(name, f"the picture is a strip of {long} by {short} pixels; crop it", "too large")
 
 
 def refuse_size(name: str) -> NoReturn:

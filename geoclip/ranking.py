@@ -20,6 +20,7 @@ from geoclip.posterior import (
     greedy_posterior,
     joint_posterior,
 )
+from geoclip.spread import radius_km
 from geoclip.top_cities import country_cities, top_cities, top_columns
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "expected_score_region_city",
     "greedy_posterior",
     "joint_posterior",
+    "posterior_of",
     "rank",
     "rank_embeddings",
     "top_cities",
@@ -62,6 +64,8 @@ class RankingSettings:
     posterior of regions is divided by `point_temperature`. `seen_penalty` is taken from the log
     posterior of `seen_countries`, ISO codes of those trained on, which a photo of another country
     would be taken for (calibrated stacking, Chao et al. 2016, arXiv 1605.04253).
+    `radius_share` is the share of the posterior within the stated radius about the point; 0 states
+    none, for models of which nobody knows how often the place is inside.
     In a joint ranking countries weigh by their number of cities to the power `size_power`, inside
     their continent; 0 weighs a territory of one city like a country of thousands.
     """
@@ -72,6 +76,7 @@ class RankingSettings:
     greedy_cities: int = 30
     point_cities: int = 100
     point_temperature: float = 1.0
+    radius_share: float = 0.0
     seen_countries: tuple[str, ...] = ()
     seen_penalty: float = 0.0
     size_power: float = 0.0
@@ -92,6 +97,10 @@ class RankingSettings:
         if not 0 < self.point_temperature < np.inf:
             raise GeoclipError(
                 f"point_temperature is {self.point_temperature}; use a number above 0."
+            )
+        if not 0 <= self.radius_share < 1:
+            raise GeoclipError(
+                f"radius_share is {self.radius_share}; use a share below 1, or 0 for no radius."
             )
         for name in ("seen_penalty", "size_power"):
             if not np.isfinite(getattr(self, name)):
@@ -124,7 +133,8 @@ class Ranking:
     (N, 30), or fewer where there are fewer, are the most probable countries' positions with
     `country_probabilities`, and `regions` (N,) the most probable region's (-1 where a group of
     cities without a region is more probable); `points` (N,) are the reported cities, `point_mass`
-    (N,) the posterior mass behind them. A greedy ranking's country probabilities are the softmax of
+    (N,) the posterior mass behind them and `radius` (N,) what lies about them in km, NaN where none
+    is stated. A greedy ranking's country probabilities are the softmax of
     the country logits.
     """
 
@@ -135,6 +145,19 @@ class Ranking:
     regions: np.ndarray
     points: np.ndarray
     point_mass: np.ndarray
+    radius: np.ndarray
+
+
+def posterior_of(
+    scores: Scores,
+    hierarchy: Hierarchy,
+    settings: RankingSettings,
+    log_prior: np.ndarray | None = None,
+) -> Posterior:
+    """The posterior that settings ask for; GeoclipError for a prior that excludes every city."""
+    if settings.method == "greedy":
+        return greedy_posterior(scores, hierarchy, settings.greedy_cities, log_prior)
+    return joint_posterior(scores, hierarchy, settings.temperatures, log_prior, settings.size_power)
 
 
 def rank(
@@ -150,12 +173,7 @@ def rank(
     """
     if top_k < 1:
         raise GeoclipError(f"top_k is {top_k}; ask for at least 1 place.")
-    if settings.method == "greedy":
-        posterior = greedy_posterior(scores, hierarchy, settings.greedy_cities, log_prior)
-    else:
-        posterior = joint_posterior(
-            scores, hierarchy, settings.temperatures, log_prior, settings.size_power
-        )
+    posterior = posterior_of(scores, hierarchy, settings, log_prior)
     country_p = country_posterior(scores, hierarchy, settings.method, posterior.groups, log_prior)
     countries = np.argsort(-country_p, axis=1, kind="stable")[:, :RANKED_COUNTRIES]
     by_score = settings.point == "expected_score"
@@ -175,8 +193,11 @@ def rank(
         cities, probabilities = _distinct(
             np.hstack([points[:, None], others, cities]),
             np.hstack([of_points[:, None], of_others, probabilities]),
-            top_k,
+            min(top_k, len(hierarchy.cities)),
         )
+    radius = np.full(len(points), np.nan)
+    if settings.radius_share:
+        radius = radius_km(posterior, points, settings.radius_share)
     return Ranking(
         cities=cities[:, :top_k],
         probabilities=probabilities[:, :top_k],
@@ -185,6 +206,7 @@ def rank(
         regions=hierarchy.group_region[posterior.groups.argmax(axis=1)],
         points=points,
         point_mass=mass,
+        radius=radius,
     )
 
 

@@ -68,8 +68,3 @@ def spherical_mean(
 def chord_to_km(chord: ArrayLike) -> Floats:
     """Great-circle km of a straight-line distance (0 to 2) between points of the unit sphere."""
     return 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(np.asarray(chord) / 2, 0.0, 1.0))
-
-
-def km_to_chord(km: ArrayLike) -> Floats:
-    """Straight-line distance on the unit sphere of great-circle km; 2 from half way round."""
-    return 2 * np.sin(np.clip(np.asarray(km) / (2 * EARTH_RADIUS_KM), 0.0, np.pi / 2))

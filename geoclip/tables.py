@@ -19,7 +19,8 @@ def read_text_table(path: Path) -> pd.DataFrame:
     """A CSV file (UTF-8, header first) as a frame of text; blank lines are left out.
 
     Column names are stripped and lower-cased. Nothing is taken for a missing value: "NA" is
-    Namibia. Raises GeoclipError for a file that is absent, unreadable, empty or ragged.
+    Namibia. Raises GeoclipError for a file that is absent, unreadable, empty or ragged, or has a
+    column twice.
     """
     try:
         with warnings.catch_warnings():
@@ -48,9 +49,21 @@ def read_text_table(path: Path) -> pd.DataFrame:
         ) from None
     except OSError as error:
         raise GeoclipError(f"{path} cannot be read: {error.strerror}.") from None
-    frame.columns = pd.Index([str(name).strip().lower() for name in frame.columns])
+    frame.columns = plain_names(frame.columns, path)
     frame.index = frame.index + 2
     return frame[(frame != "").any(axis=1)]
+
+
+def plain_names(names: pd.Index, path: Path) -> pd.Index:
+    """Column names stripped and in lower case; GeoclipError where two become the same."""
+    plain = pd.Index([str(name).strip().lower() for name in names])
+    if plain.has_duplicates:
+        name = plain[plain.duplicated()][0]
+        raise GeoclipError(
+            f"{path} has more than one column {name} (upper and lower case are the same): rename "
+            "one of them."
+        )
+    return plain
 
 
 def _first_line(error: Exception) -> str:

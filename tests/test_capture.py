@@ -153,6 +153,28 @@ def test_a_known_zone_narrows_the_limit(tmp_path: Path) -> None:
     assert fix_of(photo(tmp_path, gps, offset="-12:00")).trustworthy
 
 
+def test_a_year_at_the_end_of_time_is_no_date(tmp_path: Path) -> None:
+    gps = LYON | {29: "2023:05:01", 7: (9.0, 30.0, 15.0)}
+    found = read_capture(photo(tmp_path, gps, "9999:12:31 23:59:59", offset="-05:00"))
+    assert found.taken == datetime(2023, 5, 1, 9, 30, 15)
+
+
+@pytest.mark.parametrize(
+    ("written", "hours"),
+    [
+        ("2017-05-22T12:57:47+0200", 2.0),
+        ("2017-05-22T12:57:47-03:30", -3.5),
+        ("2017-05-22T12:57:47.000000Z", 0.0),
+        ("2017-05-22 12:57:47", None),
+        ("2017-05-22", None),
+    ],
+)
+def test_zones_of_videos(written: str, hours: float | None) -> None:
+    found = capture._video_capture({"com.apple.quicktime.creationdate": written})
+    offset = found.utc_offset
+    assert (None if offset is None else offset.total_seconds() / 3600) == hours
+
+
 def test_without_a_clock_the_receivers_time_is_taken(tmp_path: Path) -> None:
     gps = LYON | {29: "2023:05:01", 7: (9.0, 30.0, 15.0)}
     for unset in (None, "0000:00:00 00:00:00", "1980:01:01 00:00:00", "    :  :     :  :  "):

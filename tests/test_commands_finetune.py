@@ -138,13 +138,34 @@ def test_a_finished_run_given_again_trains_no_more(
     assert all(value.equal(before[name]) for name, value in weights(finished).items())
 
 
-@pytest.mark.parametrize("change", [("--seed", 1), ("--learning-rate", 1e-4)])
-def test_the_folder_of_another_run_is_refused(
-    scene: Path, finished: Path, change: tuple[str, object]
+@pytest.mark.parametrize(
+    ("change", "photos", "what"),
+    [
+        (("--seed", 1), "photos.csv", "settings"),
+        (("--learning-rate", 1e-4), "photos.csv", "settings"),
+        ((), "other.csv", "photos"),
+    ],
+)
+def test_the_folder_of_another_run_is_refused_and_left_as_it_is(
+    scene: Path, finished: Path, change: tuple[object, ...], photos: str, what: str
 ) -> None:
-    result = run(scene, finished, *change)
+    table = pd.read_csv(scene / "photos.csv")
+    table.assign(split=table["split"].mask(table["path"] == "3.png", "test")).to_csv(
+        scene / "other.csv", index=False
+    )
+    before = {name: (finished / name).read_bytes() for name in ("held_out.csv", "run.json")}
+    result = run(scene, finished, *change, photos=photos)
     assert result.exit_code == 2
-    assert "belongs to a run with another settings" in result.stderr
+    assert f"belongs to a run with other {what}" in result.stderr
+    assert before == {name: (finished / name).read_bytes() for name in before}
+
+
+def test_a_model_that_does_not_load_leaves_the_folder_to_the_next_command(
+    scene: Path, tmp_path: Path
+) -> None:
+    (scene / "empty").mkdir(exist_ok=True)
+    assert run(scene, tmp_path / "out", "--model", scene / "empty").exit_code == 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_full_disk_is_one_sentence_and_loses_nothing(

@@ -141,6 +141,21 @@ def test_bad_arguments(photo: Path, tmp_path: Path) -> None:
     assert run(photo, "--no-such-option").exit_code == 2
 
 
+def test_an_input_is_not_written_over(photo: Path, tmp_path: Path) -> None:
+    lists = [tmp_path / name for name in ("list.csv", "o-ledger.csv", "o.html")]
+    for path in lists:
+        path.write_text("path,lat\nphoto.jpg,1\n")
+    (tmp_path / "link.csv").symlink_to(lists[0])
+    for arguments in (
+        (lists[0], "--out", tmp_path / "." / "list.csv"),
+        (lists[0], "--out", tmp_path / "link.csv"),
+        (lists[1], "--out", tmp_path / "o.parquet"),
+        (photo, lists[2], "--map", lists[2]),
+    ):
+        assert_refused(run(*arguments, *MODEL), "would take the place of")
+    assert all(path.read_text() == "path,lat\nphoto.jpg,1\n" for path in lists)
+
+
 def test_an_unknown_model_is_answered_with_known_ones(photo: Path) -> None:
     assert_refused(run(photo, "--model", "stretclip"), "'stretclip'", "streetclip")
     assert_refused(run(photo, "--model", "zzzz"), "known are", "siglip")
@@ -279,6 +294,8 @@ def test_sidecars(photo: Path, tmp_path: Path) -> None:
     result = run(photo, *MODEL, "--sidecar", "--out", out)
     assert result.exit_code == 0
     assert "1 sidecars written." in result.stderr
+    assert run(tmp_path, *MODEL, "--out", tmp_path / "all.csv").exit_code == 0
+    assert b".xmp" not in (tmp_path / "all-ledger.csv").read_bytes()  # no photo left out
     assert "whoever receives them" in result.stderr
     assert b"streetclip" in (tmp_path / "photo.jpg.xmp").read_bytes()
     assert (photo.read_bytes(), photo.stat().st_mtime_ns) == before
@@ -309,6 +326,18 @@ def test_a_stopped_run_goes_on(
     result = run(photo, *MODEL, "--out", out)
     assert result.exit_code == 0
     assert "1 of 1 photos were read before." in result.stderr
+
+
+def test_a_stopped_run_without_out_promises_nothing(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("geoclip.folder.answers.FolderAnswers.blocks", stop)
+    result = run(photo, *MODEL)
+    assert result.exit_code == 130
+    assert "stopped; with --out it could go on." in result.stderr
 
 
 def test_progress_lines(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

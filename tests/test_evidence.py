@@ -127,7 +127,6 @@ def probes(black: str, page: str, road: str) -> dict[bytes, str]:
 
 def test_prompts_are_used_where_the_encoder_knows_the_words() -> None:
     check = EvidenceCheck.of(WordlyEncoder(probes("blank", "document", "street")))
-    assert check.uses_prompts
     names = ["close-up", "landscape", "screen", "inside"]
     values = np.array([hashed_vector(name.encode()) for name in names])
     findings = check.of_embeddings(values)
@@ -142,15 +141,14 @@ def test_prompts_are_used_where_the_encoder_knows_the_words() -> None:
 )  # fmt: skip
 def test_an_encoder_that_mistakes_the_probes_is_not_asked(seen: tuple[str, str, str]) -> None:
     check = EvidenceCheck.of(WordlyEncoder(probes(*seen)))
-    assert not check.uses_prompts
     assert check.of_embeddings(np.ones((2, 16))) == [NoEvidence(0.0, "")] * 2
 
 
 def test_prompts_only_where_they_are_wanted() -> None:
     encoder = WordlyEncoder(probes("blank", "document", "street"))
-    assert not EvidenceCheck.of(encoder, EvidenceSettings("pixels")).uses_prompts
+    assert EvidenceCheck.of(encoder, EvidenceSettings("pixels")).prototypes is None
     assert encoder.encoded == []
-    assert not EvidenceCheck.of(FakeEncoder()).uses_prompts
+    assert EvidenceCheck.of(FakeEncoder()).prototypes is None
 
 
 def test_odds_at_the_limit() -> None:

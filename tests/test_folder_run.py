@@ -248,6 +248,36 @@ def test_an_album_shares_evidence(
     assert table["probability"][1] > alone["probability"][1]
 
 
+def test_a_photo_without_a_time_keeps_its_point_in_an_album(
+    locator: Locator, tmp_path: Path, captures: dict[str, Capture]
+) -> None:
+    locator.settings = RankingSettings(point="expected_score_regions", radius_share=0.5)
+    paths = paint(tmp_path, 5)
+    for i in range(3):
+        captures[f"{i:03}.png"] = Capture(None, START + timedelta(minutes=5 * i), "")
+    alone = located(locator, paths, tmp_path / "j", top_k=3)
+    table = located(locator, paths, tmp_path / "j", top_k=3, album=AlbumSettings())
+    kept = alone["path"].isin([str(path) for path in paths[3:]])
+    pd.testing.assert_frame_equal(table[kept.to_numpy()], alone[kept])
+    assert (alone["radius_km"].notna() == (alone["rank"] == 1)).all()
+    assert table.loc[~kept, "radius_km"].isna().all()  # the album's posterior has none
+
+
+def test_a_position_is_doubted_by_the_whole_posterior(
+    locator: Locator,
+    tmp_path: Path,
+    captures: dict[str, Capture],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where most of what is far away is not listed."""
+    monkeypatch.setattr("geoclip.folder.answers.CANDIDATES", 1)
+    locator.encoder.model.logit_scale.data -= 2  # flat
+    captures["000.png"] = Capture(GpsFix(-75.0, 0.0, True, ""), None, "")  # no place is near
+    table = located(locator, paint(tmp_path, 1), tmp_path / "j", gps="compare", top_k=1)
+    assert table["probability"][0] < 0.9
+    assert table["gps_note"][0] == DOUBT
+
+
 def test_a_photo_named_twice(locator: Locator, tmp_path: Path) -> None:
     paths = paint(tmp_path, 1) * 2
     assert located(locator, paths, tmp_path / "j", top_k=2)["rank"].tolist() == [1, 2, 1, 2]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pyogrio.errors import DataSourceError
 
 from geoclip import guesses as module
 from geoclip.errors import GeoclipError
@@ -127,6 +128,16 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         write_guesses(guess_table([]), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("ending", [".geojson", ".gpkg"])
+def test_a_writer_of_its_own_errors_gets_one_sentence(tmp_path, monkeypatch, ending):
+    def refused(*_, **__):
+        raise DataSourceError("Failed to create file.")
+
+    monkeypatch.setattr("geopandas.GeoDataFrame.to_file", refused)
+    with pytest.raises(GeoclipError, match=r"written \(Failed to create file\)"):
+        write_guesses(guess_table(rows()), tmp_path / f"out{ending}")
 
 
 def test_unknown_endings_and_folders_are_refused(tmp_path):

@@ -31,7 +31,7 @@ LAYERS = (
     {
         *("index", "hierarchy", "ranking", "album", "losses", "guesses", "metrics", "photo_table"),
         *("baselines", "splits", "report", "model_settings", "posterior", "expected_score"),
-        "top_cities",
+        *("top_cities", "spread"),
         *("answers", "reading"),
     },
     {"locator", "folder", "training", "maps", "benchmarks", "evaluation", "demo", "sidecar"},

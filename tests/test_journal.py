@@ -88,6 +88,22 @@ def test_a_damaged_part_is_not_done(tmp_path: Path) -> None:
         assert len(journal) == 3
 
 
+def test_a_disk_that_does_not_answer_costs_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with Journal.open(tmp_path) as journal:
+        journal.add([record("a")])
+    with monkeypatch.context() as patch:
+        patch.setattr("geoclip.folder.journal.pq.ParquetFile", broken)
+        with pytest.raises(GeoclipError, match="cannot be read"):
+            Journal.open(tmp_path)
+    with Journal.open(tmp_path) as journal:
+        assert len(journal) == 1
+
+
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

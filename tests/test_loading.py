@@ -49,6 +49,13 @@ def test_a_folder_of_transformers_layout(tmp_path):
     assert encoder.folder == tmp_path / "clip"
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_one_sentence(folder, device):
+    with pytest.raises(GeoclipError, match=f"device {device} cannot be used") as caught:
+        load_encoder(folder, device)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_an_unknown_name_is_answered_with_near_ones():
     assert "streetclip" in refused("street-clip", "no model or folder")
     refused("no/such/folder", "no model or folder")

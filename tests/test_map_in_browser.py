@@ -190,3 +190,32 @@ def test_the_map_opens_without_a_network(browser: Browser, hostile_map: Path) ->
         })()"""
     )
     assert colours > 3  # sea, land, borders and photos are drawn
+
+
+@pytest.mark.parametrize("lons", [(179.0, -179.0), (-179.5, 178.0), (10.0, 12.0)])
+def test_photos_on_both_sides_of_the_date_line_are_shown_side_by_side(
+    browser: Browser, tmp_path: Path, lons: tuple[float, float]
+) -> None:
+    rows = [
+        {
+            "path": f"{i}.jpg", "rank": 1, "lat": -17.0, "lon": lon, "city": "c", "region": "r",
+            "country": "k", "country_code": "FJ", "place_id": "p", "probability": 0.9,
+            "status": "ok", "source": "model",
+        }
+        for i, lon in enumerate(lons)
+    ]  # fmt: skip
+    write_map(pd.DataFrame(rows), tmp_path / "map.html")
+    browser.open((tmp_path / "map.html").as_uri())
+    lit = browser.run(
+        """new Promise((done) => setTimeout(() => {
+          const canvas = document.getElementById('map');
+          const { width, height } = canvas;
+          const data = canvas.getContext('2d').getImageData(0, 0, width, height).data;
+          const found = [];
+          for (let i = 0; i < data.length; i += 4)
+            if (data[i] === 255 && data[i + 1] === 255 && data[i + 2] === 255)
+              found.push((i / 4) % width / width);
+          done([Math.min(...found), Math.max(...found)]);
+        }, 200))"""
+    )
+    assert 0.02 < lit[0] < lit[1] < 0.98  # the dots' white rings, away from the edges

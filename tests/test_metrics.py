@@ -1,18 +1,14 @@
 import math
 
-import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoclip.errors import GeoclipError
 from geoclip.metrics import (
     class_mean_accuracy,
     distance_figures,
     geoscore,
     gzsl_accuracy,
-    location_mean,
     mean_over_classes,
     split_report,
     within_km,
@@ -147,26 +143,3 @@ def test_split_report_has_the_keys_of_the_contract():
     assert (report["median_km"], report["mean_km"]) == (100, 50.25)
     assert report["continent_top1"] == 50
     assert (report["country_top1"], report["country_top5"]) == (75, 100)
-
-
-def test_location_mean():
-    frame = pd.DataFrame(
-        {
-            "location_id": ["b", "a", "b"],
-            "km": [1.0, math.inf, 3.0],
-            "hit": [True, False, False],
-            "country": ["FJ", "", "FJ"],
-            "lat": [0.0, 5.0, 0.0],
-            "lon": [179.0, 5.0, -179.0],
-        }
-    )
-    result = location_mean(frame, "location_id")
-    assert result.columns.tolist() == frame.columns.tolist()
-    assert result["location_id"].tolist() == ["b", "a"]
-    assert result["km"].tolist() == [2.0, math.inf]
-    assert result["hit"].tolist() == [0.5, 0.0]
-    assert result["country"].tolist() == ["FJ", ""]
-    assert np.abs(result["lon"].iloc[0]) == pytest.approx(180)
-    frame.loc[2, "country"] = "WS"
-    with pytest.raises(GeoclipError, match="location_id 'b' has several values of country"):
-        location_mean(frame, "location_id")

@@ -317,9 +317,11 @@ def test_marginals_of_a_ranking():
 
 def test_top_k_above_the_number_of_cities_gives_all_of_them():
     case = example(1)
-    for how in (PLAIN, GREEDY, RankingSettings()):
+    regions = RankingSettings(point="expected_score_regions")
+    for how in (PLAIN, GREEDY, RankingSettings(), regions):
         ranking = rank(case.scores, case.hierarchy, how, top_k=1000)
         assert ranking.cities.shape == (3, len(case.hierarchy.cities))
+        assert all(len(set(row)) == len(row) for row in ranking.cities)
 
 
 def test_no_photos():
@@ -358,6 +360,9 @@ def test_top_k_below_one_is_refused():
         {"point_cities": 0},
         {"point_temperature": 0},
         {"point_temperature": float("nan")},
+        {"radius_share": 1},
+        {"radius_share": -0.1},
+        {"radius_share": float("nan")},
     ],
 )
 def test_wrong_settings_are_refused(wrong):
@@ -417,10 +422,11 @@ def test_blocks_and_threads_change_nothing(world, monkeypatch, threads):
     rng, h = np.random.default_rng(2), Hierarchy.of(world)
     photos, places = rng.normal(size=(11, 8)), rng.normal(size=(len(world), 8))
     levels = LevelEmbeddings.of(places, h)
-    whole = rank(levels.scores(photos, 2.0), h, RankingSettings(), 3)
+    settings = RankingSettings(radius_share=0.5)
+    whole = rank(levels.scores(photos, 2.0), h, settings, 3)
     monkeypatch.setattr("geoclip.ranking.BLOCK", 5)
     monkeypatch.setattr("geoclip.ranking.CACHE_ROWS", 2)
-    parts = rank_embeddings(photos, levels, h, 2.0, RankingSettings(), 3, threads=threads)
+    parts = rank_embeddings(photos, levels, h, 2.0, settings, 3, threads=threads)
     for field in fields(whole):
         assert getattr(parts, field.name) == pytest.approx(getattr(whole, field.name), rel=1e-9)
 

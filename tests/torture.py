@@ -163,6 +163,8 @@ def _kinds(root: Path) -> Iterator[TortureEntry]:
     yield _put(root / "1x1.gif", encoded(Image.new("P", (1, 1)), "GIF"))
     yield _put(root / "30000x10.png", encoded(Image.new("RGB", (30_000, 10)), "PNG"))
     yield _put(root / "10x30000.jpg", encoded(Image.new("RGB", (10, 30_000))))
+    strip = encoded(Image.new("RGB", (60_000, 1)), "PNG")  # huge at an encoder's short side
+    yield _put(root / "60000x1.png", strip, "ok", "too large")
     yield _put(root / "cmyk.jpg", encoded(small.convert("CMYK")))
     yield _put(root / "cmyk.tif", encoded(small.convert("CMYK"), "TIFF"))
     yield _put(root / "grey.jpg", encoded(small.convert("L")))

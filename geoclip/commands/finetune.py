@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from geoclip.encoders import Encoder
     from geoclip.gazetteer import Gazetteer
+    from geoclip.training.batches import PhotoSet
     from geoclip.training.trainer import Trainer
 
 RUN_FILE = "run.json"
@@ -100,14 +101,19 @@ def finetune(
     """
     check_model_name(model)
     training = TrainingSettings(**settings)
-    table, places = _photos(photos, gazetteer, training.seed, held_out, out)
+    table, missing, places = _photos(photos, gazetteer, training.seed, held_out)
+    from geoclip.training.labelled import training_photos  # noqa: PLC0415
+
+    seen = training_photos(table, places)
     about = {
         "model": str(Path(model).absolute()) if Path(model).is_dir() else model,
         "gazetteer": places.fingerprint,
         "settings": asdict(training),
+        "photos": seen.digest(),
     }
     _check_run(out / RUN_FILE, about)
-    encoder, trainer = _trainer(model, table, places, training, device)
+    encoder, trainer = _trainer(model, seen, places, training, device)
+    _write_lists(out, about, table, missing)
     with _progress(trainer) as report:
         from geoclip.training.checkpoints import train_here  # noqa: PLC0415
 
@@ -126,21 +132,29 @@ def finetune(
 
 
 def _photos(
-    tables: list[Path], gazetteer: Path | None, seed: int, held_out: float, out: Path
-) -> tuple["pd.DataFrame", "Gazetteer"]:
-    """The photos with place and split; the lists of those held out and missing go to `out`."""
+    tables: list[Path], gazetteer: Path | None, seed: int, held_out: float
+) -> tuple["pd.DataFrame", "pd.DataFrame", "Gazetteer"]:
+    """The photos with place and split, those whose files are missing, and the places."""
     from geoclip.gazetteer import Gazetteer  # noqa: PLC0415
     from geoclip.photo_table import read_photo_table  # noqa: PLC0415
-    from geoclip.splits import TRAIN  # noqa: PLC0415
     from geoclip.training.labelled import label_photos, split_photos  # noqa: PLC0415
 
     photos = read_photo_table(tables)
     places = Gazetteer.default() if gazetteer is None else Gazetteer.read(gazetteer)
-    table, missing = split_photos(label_photos(photos, places), seed, held_out)
+    return *split_photos(label_photos(photos, places), seed, held_out), places
+
+
+def _write_lists(
+    out: Path, about: dict[str, Any], table: "pd.DataFrame", missing: "pd.DataFrame"
+) -> None:
+    """Note in `out` what the run is made of, and the photos held out and missing."""
+    from geoclip.splits import TRAIN  # noqa: PLC0415
+
     others = table[table["split"] != TRAIN]
     columns = ["path", "lat", "lon", "country_code", "location_id", "split"]
     try:
         out.mkdir(parents=True, exist_ok=True)
+        (out / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         others[columns].to_csv(out / HELD_OUT_FILE, index=False)
         missing[["photo_id", "path"]].to_csv(out / MISSING_FILE, index=False)
     except OSError as problem:
@@ -152,30 +166,27 @@ def _photos(
         f"{len(missing):,} missing.",
         err=True,
     )
-    return table, places
 
 
 def _check_run(file: Path, about: dict[str, Any]) -> None:
-    """Note what the run is made of; refuse a folder that belongs to another run."""
-    text = json.dumps(about, indent=2)
+    """Refuse a folder that belongs to a run with another of what `about` holds."""
     if not file.exists():
-        file.write_text(text + "\n", encoding="utf-8")
         return
     try:
         earlier = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise GeoclipError(f"{file} is not readable ({problem}); name another --out.") from None
-    for name, value in json.loads(text).items():
-        if earlier.get(name) != value:
+    for name, value in json.loads(json.dumps(about)).items():
+        if name in earlier and earlier[name] != value:
             raise GeoclipError(
-                f"{file.parent} belongs to a run with another {name} ({earlier.get(name)}); give "
-                "the same command to go on, or name another --out."
+                f"{file.parent} belongs to a run with other {name} ({earlier[name]}); give the "
+                "same command to go on, or name another --out."
             )
 
 
 def _trainer(
     model: str,
-    table: "pd.DataFrame",
+    photos: "PhotoSet",
     places: "Gazetteer",
     settings: TrainingSettings,
     device: str | None,
@@ -185,13 +196,12 @@ def _trainer(
     from geoclip.locator import default_device  # noqa: PLC0415
     from geoclip.memory import keep_freed_memory  # noqa: PLC0415
     from geoclip.model_settings import ModelSettings  # noqa: PLC0415
-    from geoclip.training.labelled import training_photos  # noqa: PLC0415
     from geoclip.training.trainer import Trainer  # noqa: PLC0415
 
     keep_freed_memory()
     encoder = load_encoder(model, device or default_device())
     book = CaptionBook(places, ModelSettings.read(encoder.folder).captions)
-    return encoder, Trainer(encoder, training_photos(table, places), book, settings)
+    return encoder, Trainer(encoder, photos, book, settings)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import typer
 from geoclip.commands.locate_report import Tally
 from geoclip.commands.locate_steps import (
     answer,
+    beside,
     open_journal,
     read_photos,
     write_map_and_sidecars,
@@ -126,6 +127,7 @@ def locate(
     circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
     default, model = model is None, _chosen_model(model)
     paths = _with_list_on_stdin(paths)
+    _refuse_replacing(paths, out, map_file)
     photos, groups = _photos(paths, group_by, limit)
     locator = _load(model, gazetteer, device)
     if countries or box or circle:
@@ -203,6 +205,17 @@ def _with_list_on_stdin(paths: list[str]) -> list[str]:
 
     position = paths.index("-")
     return [*paths[:position], *read_path_list(sys.stdin.buffer), *paths[position + 1 :]]
+
+
+def _refuse_replacing(paths: list[str], out: Path | None, map_file: Path | None) -> None:
+    """Refuse to write over a file that is an input, whatever it is called."""
+    given = {os.path.realpath(path): path for path in paths}
+    for written in [map_file, *([] if out is None else [out, *beside(out)])]:
+        if written is not None and (path := given.get(os.path.realpath(written))):
+            raise GeoclipError(
+                f"{written} would take the place of {path}, which is given to be read: name "
+                "another --out or --map."
+            )
 
 
 def _photos(

@@ -43,7 +43,9 @@ def open_journal(
         try:
             yield journal
         except KeyboardInterrupt:
-            typer.echo("geoclip: stopped; the same command goes on from here.", err=True)
+            lost = kept is None and out is None
+            rest = "with --out it could go on" if lost else "the same command goes on from here"
+            typer.echo(f"geoclip: stopped; {rest}.", err=True)
             raise typer.Exit(INTERRUPTED) from None
         journal.close()
         if out is not None and not keep_journal:
@@ -132,6 +134,13 @@ def sidecar_journal(out: Path) -> Path:
     return out.with_name(f"{out.stem}-sidecars.jsonl")
 
 
+def beside(out: Path) -> list[Path]:
+    """The files that stand beside the table `out`: its ledger and the journal of sidecars."""
+    from geoclip.folder.ledger import ledger_path  # noqa: PLC0415
+
+    return [ledger_path(out), sidecar_journal(out)]
+
+
 def write_out_ledger(tally: Tally, paths: list[str], out: Path, map_file: Path | None) -> None:
     """Write OUT-ledger.csv if there is something to say, or an older one to replace."""
     from geoclip.folder.ledger import ledger_path, left_out, write_ledger  # noqa: PLC0415
@@ -140,15 +149,18 @@ def write_out_ledger(tally: Tally, paths: list[str], out: Path, map_file: Path |
         VIDEO_SUFFIXES,
         list_left_out,
     )
+    from geoclip.sidecar import SUFFIX  # noqa: PLC0415
 
     ledger = ledger_path(out)
-    own = {os.path.abspath(p) for p in (out, map_file, ledger, sidecar_journal(out)) if p}  # noqa: PTH100
+    own = {os.path.abspath(p) for p in (out, map_file, *beside(out)) if p}  # noqa: PTH100
     home = os.path.abspath(journal_home(out)) + os.sep  # noqa: PTH100
     folders = [path for path in paths if not path.lower().endswith(".csv")]
+    found = list_left_out(folders, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
+    absolute = {path: os.path.abspath(path) for path in found}  # noqa: PTH100
     others = [
         path
-        for path in list_left_out(folders, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
-        if (name := os.path.abspath(path)) not in own and not name.startswith(home)  # noqa: PTH100
+        for path, name in absolute.items()
+        if name not in own and not name.startswith(home) and path.suffix.lower() != SUFFIX
     ]
     entries = [*tally.unread, *left_out(others)]
     if entries or ledger.exists():

@@ -17,10 +17,16 @@ def load_encoder(name: str | Path, device: str = "cpu") -> Encoder:
     `name` is one of the known names (`geoclip models`), a local folder in open_clip's or
     transformers' layout, `hf:ID` for a hub model, or `ARCHITECTURE:TAG` of open_clip's pretrained
     list (`ARCHITECTURE:random` for tests). Only known names of hub models, `hf:` and tags may
-    download. Raises GeoclipError for an unknown name, a pickle, or a folder without a model.
+    download. Raises GeoclipError for an unknown name, a pickle, a folder without a model, or a
+    device that is not there.
     """
     encoder = _load(str(name))
-    encoder.model.to(device)
+    try:
+        encoder.model.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch raises either for an absent device
+        raise GeoclipError(
+            f"The device {device} cannot be used ({_reason(error)}); name cpu or one that is there."
+        ) from error
     return encoder
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from geoclip.album import Album, combine_album, hours_of
 from geoclip.answers import answer_rows, gps_rows, silent_rows
 from geoclip.capture import NOTHING
-from geoclip.folder.gps_comparison import EXTRA_COLUMNS, compared
+from geoclip.folder.gps_comparison import EXTRA_COLUMNS, FAR_KM, compared, stated_positions
 from geoclip.folder.journal import Journal
 from geoclip.folder.ledger import LedgerEntry
 from geoclip.folder.records import PhotoRecord
@@ -36,6 +36,16 @@ class Block:
     unread: list[LedgerEntry]
     kinds: Counter[str]
     photos: int
+
+
+@dataclass(frozen=True)
+class SharedEvidence:
+    """The album of a run, and what photos had alone: `points`, `masses` and `radius`, (N,)."""
+
+    album: Album
+    points: np.ndarray
+    masses: np.ndarray
+    radius: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -69,11 +79,11 @@ class FolderAnswers:
 
     def blocks(self) -> Iterator[Block]:
         """Guesses for all photos, in their order, some hundred at a time."""
-        album = None if self.run.settings.album is None else self.shared_evidence()
+        shared = None if self.run.settings.album is None else self.shared_evidence()
         for start, stop in self.run.slices(BLOCK):
-            yield self._block(start, self._records(start, stop), album)
+            yield self._block(start, self._records(start, stop), shared)
 
-    def shared_evidence(self) -> Album:
+    def shared_evidence(self) -> SharedEvidence:
         """The posteriors of all photos of the run, combined along time.
 
         Kept positions are anchors; photos without a time, evidence or pixels take no part. Unlike
@@ -83,6 +93,7 @@ class FolderAnswers:
         width = min(max(settings.top_k, CANDIDATES), len(self.hierarchy.cities))
         cities = np.zeros((n, width), np.int64)
         probabilities = np.zeros((n, width))
+        points, masses, radius = np.zeros(n, np.int64), np.zeros(n), np.full(n, np.nan)
         anchors = np.full((n, 2), np.nan)
         captures = []
         position = np.zeros(len(self.gazetteer), np.int64)
@@ -92,8 +103,11 @@ class FolderAnswers:
             fates = self._fates(records)
             if len(fates.guessed):
                 ranking = self._rank(start, fates.guessed, records)
-                cities[start + fates.guessed] = ranking.cities[:, :width]
-                probabilities[start + fates.guessed] = ranking.probabilities[:, :width]
+                rows = start + fates.guessed
+                cities[rows] = ranking.cities[:, :width]
+                probabilities[rows] = ranking.probabilities[:, :width]
+                points[rows], masses[rows] = ranking.points, ranking.point_mass
+                radius[rows] = ranking.radius
             if len(fates.kept):
                 lat, lon = _stated(records, fates.kept)
                 anchors[start + fates.kept] = np.column_stack([lat, lon])
@@ -104,14 +118,17 @@ class FolderAnswers:
         hours = hours_of([c.taken for c in captures], [c.utc_offset for c in captures])
         h, prior = self.hierarchy, self.run.locator.log_prior
         allowed = None if prior is None else np.isfinite(prior[h.cities])
-        return combine_album(
+        album = combine_album(
             cities, probabilities, hours, h.lat, h.lon, anchors, settings.album, allowed
         )
+        return SharedEvidence(album, points, masses, radius)
 
     def _records(self, start: int, stop: int) -> list[PhotoRecord]:
         return self.journal.read(self.run.keys[start:stop])
 
-    def _block(self, start: int, records: list[PhotoRecord], album: Album | None) -> Block:
+    def _block(
+        self, start: int, records: list[PhotoRecord], shared: SharedEvidence | None
+    ) -> Block:
         paths = self.run.paths[start : start + len(records)]
         names = np.array([encode_path(path) for path in paths], dtype=object)
         fates = self._fates(records)
@@ -121,9 +138,8 @@ class FolderAnswers:
             silent_rows(silent, names[silent], status),
             gps_rows(self.gazetteer, fates.kept, names[fates.kept], *_stated(records, fates.kept)),
         ]
-        ranking = None
         if len(fates.guessed):
-            ranking, source = self._answers(start, fates.guessed, records, album)
+            ranking, source = self._answers(start, fates.guessed, records, shared)
             named = (fates.guessed, names[fates.guessed])
             top_k = self.run.settings.top_k
             parts.append(
@@ -134,7 +150,8 @@ class FolderAnswers:
         order, table = table["order"].to_numpy(), guess_table(table)
         if self.run.settings.gps == "compare":
             fixes = [record.capture.gps for record in records]
-            table = compared(table, order, fixes, fates.guessed, ranking, self.hierarchy)
+            far = self._far(start, fates.guessed, records, *stated_positions(fixes))
+            table = compared(table, order, fixes, far)
         unread = [
             LedgerEntry(names[i], records[i].status, records[i].message) for i in fates.unread
         ]
@@ -159,26 +176,55 @@ class FolderAnswers:
         return Fates(**{k: np.array(v, np.int64) for k, v in places.items()}, kinds=kinds)
 
     def _answers(
-        self, start: int, guessed: np.ndarray, records: list[PhotoRecord], album: Album | None
+        self,
+        start: int,
+        guessed: np.ndarray,
+        records: list[PhotoRecord],
+        shared: SharedEvidence | None,
     ) -> tuple[Ranking, str | np.ndarray]:
-        """Ranked places of the guessed photos and their source."""
-        if album is None:
+        """Ranked places of the guessed photos and their source.
+
+        No radius is stated for a posterior of the album: what is not listed has no place in it.
+        """
+        if shared is None:
             return self._rank(start, guessed, records), MODEL
         rows = start + guessed
-        cities, probabilities = album.cities[rows], album.probabilities[rows]
-        points, mass = cities[:, 0], probabilities[:, 0]
+        cities, probabilities = shared.album.cities[rows], shared.album.probabilities[rows]
+        changed, points, mass = shared.album.changed[rows], cities[:, 0], probabilities[:, 0]
         if self.run.locator.settings.point != "city":
             points, mass = expected_score_city(cities, probabilities, self.hierarchy)
+        points = np.where(changed, points, shared.points[rows])
+        mass = np.where(changed, mass, shared.masses[rows])
+        radius = np.where(changed, np.nan, shared.radius[rows])
         none = np.empty((len(rows), 0), np.int64)
-        ranking = Ranking(cities, probabilities, none, none, none[:, :0], points, mass)
-        return ranking, np.where(album.changed[rows], ALBUM, MODEL).astype(object)
+        ranking = Ranking(cities, probabilities, none, none, none[:, :0], points, mass, radius)
+        return ranking, np.where(changed, ALBUM, MODEL).astype(object)
 
     def _rank(self, start: int, guessed: np.ndarray, records: list[PhotoRecord]) -> Ranking:
-        """Rank the places of some records, those of a group by their mean."""
+        values = self._grouped(start, guessed, records)
+        return self.run.locator.rank(values, max(self.run.settings.top_k, CANDIDATES))
+
+    def _grouped(self, start: int, guessed: np.ndarray, records: list[PhotoRecord]) -> np.ndarray:
+        """Embeddings (n, d) of some records, those of a group their mean."""
         values = _values(records, guessed)
         if self.run.groups is not None:
             values = group_mean(values, [self.run.groups[start + i] for i in guessed])
-        return self.run.locator.rank(values, max(self.run.settings.top_k, CANDIDATES))
+        return values
+
+    def _far(
+        self,
+        start: int,
+        guessed: np.ndarray,
+        records: list[PhotoRecord],
+        lat: np.ndarray,
+        lon: np.ndarray,
+    ) -> np.ndarray:
+        """Share (n,) of each photo's own posterior far from a position; NaN without a guess."""
+        far = np.full(len(records), np.nan)
+        if len(guessed):
+            values = self._grouped(start, guessed, records)
+            far[guessed] = self.run.locator.mass_beyond(values, lat[guessed], lon[guessed], FAR_KM)
+        return far
 
 
 def _values(records: list[PhotoRecord], which: "np.ndarray | list[int]") -> np.ndarray:

@@ -6,9 +6,7 @@ import numpy as np
 import pandas as pd
 
 from geoclip.capture import GpsFix
-from geoclip.hierarchy import Hierarchy
 from geoclip.metrics import THRESHOLDS_KM, within_km
-from geoclip.ranking import Ranking
 from geoclip.sphere import great_circle_km
 
 EXTRA_COLUMNS = {
@@ -22,28 +20,27 @@ DOUBTFUL_MASS = 0.95
 DOUBT = f"the photo looks like a place more than {FAR_KM:,.0f} km away"
 
 
+def stated_positions(fixes: Sequence[GpsFix | None]) -> tuple[np.ndarray, np.ndarray]:
+    """Latitudes and longitudes (N,) of what files state, NaN where they state none."""
+    stated = [(np.nan, np.nan) if fix is None else (fix.lat, fix.lon) for fix in fixes]
+    lat, lon = np.array(stated, dtype=np.float64).reshape(-1, 2).T
+    return lat, lon
+
+
 def compared(
-    table: pd.DataFrame,
-    order: np.ndarray,
-    fixes: Sequence[GpsFix | None],
-    guessed: np.ndarray,
-    ranking: Ranking | None,
-    hierarchy: Hierarchy,
+    table: pd.DataFrame, order: np.ndarray, fixes: Sequence[GpsFix | None], far: np.ndarray
 ) -> pd.DataFrame:
     """A block's table with `EXTRA_COLUMNS`; a row's photo has the position `order` in `fixes`.
 
     `gps_lat`, `gps_lon` is the stated position, `error_km` the distance from it to the row's
     point (NaN where it is not trustworthy), and `gps_note` says why a stated position looks wrong:
     by itself, or because at least `DOUBTFUL_MASS` of the posterior lies more than `FAR_KM` away.
-    `ranking` is that of the photos `guessed`.
+    `far` (N,) is that share of it, NaN where nothing was guessed.
     """
-    stated = [(np.nan, np.nan) if fix is None else (fix.lat, fix.lon) for fix in fixes]
-    lat, lon = np.array(stated, dtype=np.float64).reshape(-1, 2).T
+    lat, lon = stated_positions(fixes)
     trusted = np.array([fix is not None and fix.trustworthy for fix in fixes], dtype=bool)
     notes = np.array(["" if fix is None else fix.reason for fix in fixes], dtype=object)
-    if ranking is not None:
-        doubted = _doubted(ranking, lat[guessed], lon[guessed], hierarchy)
-        notes[guessed[doubted & trusted[guessed]]] = DOUBT
+    notes[(far >= DOUBTFUL_MASS) & trusted] = DOUBT
     points = table["lat"].to_numpy(np.float64), table["lon"].to_numpy(np.float64)
     error = great_circle_km(*points, lat[order], lon[order])
     return table.assign(
@@ -52,16 +49,6 @@ def compared(
         error_km=np.where(trusted[order], error, np.nan),
         gps_note=notes[order],
     )
-
-
-def _doubted(
-    ranking: Ranking, lat: np.ndarray, lon: np.ndarray, hierarchy: Hierarchy
-) -> np.ndarray:
-    """Photos (N,) whose listed places lie nearly all far from the stated position."""
-    places = hierarchy.lat[ranking.cities], hierarchy.lon[ranking.cities]
-    far = great_circle_km(lat[:, None], lon[:, None], *places) > FAR_KM
-    mass: np.ndarray = (ranking.probabilities * far).sum(axis=1)
-    return mass >= DOUBTFUL_MASS
 
 
 class GpsSummary:

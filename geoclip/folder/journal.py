@@ -26,6 +26,10 @@ KEPT_PARTS = 8
 _ROW_BITS = 20
 
 
+class _DamagedPartError(GeoclipError):
+    """A part that holds no whole table, unlike one that the disk did not give just now."""
+
+
 class Journal:
     """Records of photos by key, one process at a time; close it, or use it as a context.
 
@@ -59,7 +63,8 @@ class Journal:
         """Open the journal in a folder, made if absent, with what earlier runs left there.
 
         A part that is damaged, as after a power cut, is dropped: its photos count as not done.
-        Raises GeoclipError where the folder cannot be used or another process writes to it.
+        Raises GeoclipError where the folder or a part cannot be read, which costs no part, and
+        where another process writes to it.
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -120,9 +125,15 @@ class Journal:
         try:
             return pq.ParquetFile(self._file(number)).read(columns, use_threads=False)
         except (OSError, pa.ArrowException) as problem:
-            raise GeoclipError(
-                f"{self._file(number)} is damaged ({str(problem).splitlines()[0]}); delete it and "
-                "give the same command again."
+            file = self._file(number)
+            if isinstance(problem, OSError) and problem.errno is not None:
+                reason = problem.strerror or problem
+                raise GeoclipError(
+                    f"{file} cannot be read ({reason}); give the same command again."
+                ) from None
+            raise _DamagedPartError(
+                f"{file} is damaged ({str(problem).splitlines()[0]}); delete it and give the same "
+                "command again."
             ) from None
 
     def _read_parts(self) -> None:
@@ -133,7 +144,7 @@ class Journal:
             number = int(file.stem)
             try:
                 self._enter(number, self._read_part(number, ["key", "status", "embedded"]))
-            except GeoclipError:
+            except _DamagedPartError:
                 file.unlink()
 
     def _enter(self, number: int, table: pa.Table) -> None:

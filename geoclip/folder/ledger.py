@@ -1,12 +1,14 @@
 """The ledger of a run: files that were not located, each with the reason."""
 
 import csv
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
+from typing import IO
 
 from geoclip.errors import GeoclipError
+from geoclip.files import write_whole
 from geoclip.paths import encode_path
 
 COLUMNS = ("path", "status", "reason")
@@ -35,15 +37,17 @@ def ledger_path(out: Path) -> Path:
 
 def write_ledger(entries: Iterable[LedgerEntry], path: Path) -> None:
     """Write a ledger as CSV (UTF-8), whole or not at all; GeoclipError where that fails."""
-    draft = path.with_name(f".{path.name}.draft")
+
+    def write(binary: IO[bytes]) -> None:
+        file = TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="")
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerow(COLUMNS)
+        writer.writerows((e.path, e.status, _one_line(e.reason)) for e in entries)
+        file.detach()  # flushes, and leaves the file itself open
+
     try:
-        with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-            writer.writerow(COLUMNS)
-            writer.writerows((e.path, e.status, _one_line(e.reason)) for e in entries)
-        os.replace(draft, path)  # noqa: PTH105
+        write_whole(path, write)
     except OSError as problem:
-        draft.unlink(missing_ok=True)
         raise GeoclipError(
             f"The ledger {path} cannot be written ({problem.strerror or problem}): make room or "
             "name another --out."

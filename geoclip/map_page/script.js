@@ -211,13 +211,21 @@
     view.y += dy / before - dy / view.scale;
     limit();
   };
+  // The shortest stretch of the round world that holds all values: it ends at their widest gap.
+  const narrowest = (values) => {
+    const sorted = [...values].sort((a, b) => a - b);
+    const gap = (i) => sorted[i] - (i > 0 ? sorted[i - 1] : sorted[sorted.length - 1] - 1);
+    let start = 0;
+    for (let i = 1; i < sorted.length; i += 1) if (gap(i) > gap(start)) start = i;
+    return [sorted[start], start > 0 ? sorted[start - 1] + 1 : sorted[sorted.length - 1]];
+  };
   const fit = () => {
     const { width, height } = size();
     const points = placed.flatMap((photo) => [
       [photo.guesses[0].lat, photo.guesses[0].lon], ...(photo.truth === null ? [] : [photo.truth])]);
     if (points.length === 0) { Object.assign(view, { x: 0.5, y: 0.45, scale: width }); limit(); return; }
     const span = (values) => values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
-    const [west, east] = span(points.map(([, lon]) => worldX(lon)));
+    const [west, east] = narrowest(points.map(([, lon]) => worldX(lon)));
     const [north, south] = span(points.map(([lat]) => worldY(lat)));
     view.x = (west + east) / 2;
     view.y = (north + south) / 2;

@@ -1,0 +1,41 @@
+"""How far from a point a posterior lies: the radius that holds a share of it, and what is beyond.
+
+A posterior is taken by its groups of cities (`Hierarchy`), each at the root mean square distance of
+its cities, so that a region does not shrink to its centre.
+"""
+
+import numpy as np
+
+from geoclip.posterior import Posterior
+from geoclip.sphere import chord_to_km, unit_vectors
+
+
+def radius_km(posterior: Posterior, cities: np.ndarray, share: float) -> np.ndarray:
+    """Radius (N,) in km about the cities (N,), by position, that holds `share` of each posterior.
+
+    Of a calibrated posterior a photo's true place is inside with this probability.
+    """
+    h = posterior.hierarchy
+    km = _group_km(posterior, h.lat[cities], h.lon[cities])
+    nearest = np.argsort(km, axis=1)
+    mass = np.cumsum(np.take_along_axis(posterior.groups, nearest, axis=1), axis=1)
+    enough = np.argmax(mass >= share * mass[:, -1:], axis=1)
+    last = np.take_along_axis(nearest, enough[:, None], axis=1)
+    radius: np.ndarray = np.take_along_axis(km, last, axis=1)[:, 0]
+    return radius
+
+
+def mass_beyond(posterior: Posterior, lat: np.ndarray, lon: np.ndarray, km: float) -> np.ndarray:
+    """Share (N,) of each posterior more than `km` from a point (N,); NaN where the point is."""
+    distances = _group_km(posterior, lat, lon)
+    mass: np.ndarray = (posterior.groups * (distances > km)).sum(axis=1)
+    return np.where(np.isnan(distances[:, 0]), np.nan, mass)
+
+
+def _group_km(posterior: Posterior, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+    """Root mean square distance (N, G) of points (N,) from the cities of each group.
+
+    The mean of |p - x|² over unit vectors x is 2 - 2 p · mean(x).
+    """
+    squared = 2 - 2 * (unit_vectors(lat, lon) @ posterior.hierarchy.group_means.T)
+    return chord_to_km(np.sqrt(np.maximum(squared, 0)))
