@@ -24,11 +24,12 @@ from geoclip.tables import read_text_table, refuse_rows
 class Evaluation:
     """The distance of every photo of the truth from its guess.
 
-    `km` (n,) is infinite where there is no answer; `unused` counts guesses for photos that the
-    truth does not list.
+    `km` (n,) is infinite where there is no answer, `radius_km` (n,) NaN where no radius is stated;
+    `unused` counts guesses for photos that the truth does not list.
     """
 
     km: NDArray[np.float64]
+    radius_km: NDArray[np.float64]
     unused: int
 
     @property
@@ -46,11 +47,23 @@ class Evaluation:
         """Photos without one: they count as misses."""
         return self.n - self.answered
 
+    @property
+    def within_radius(self) -> float | None:
+        """Percent of the stated radii that hold the true place; None where none is stated."""
+        stated = np.isfinite(self.radius_km)
+        if not stated.any():
+            return None
+        return float(100 * (self.km[stated] <= self.radius_km[stated]).mean())
+
     def report(self) -> Report:
-        """`within_km`, `n`, `answered`, `missing`, `median_km`, `mean_km`, `geoscore`."""
+        """`within_km`, `n`, `answered`, `missing`, `median_km`, `mean_km`, `geoscore`.
+
+        And `within_radius` where a radius is stated.
+        """
         figures = distance_figures(self.km)
         counts = {"n": self.n, "answered": self.answered, "missing": self.missing}
-        return {"within_km": figures.pop("within_km"), **counts, **figures}
+        radius = {} if self.within_radius is None else {"within_radius": self.within_radius}
+        return {"within_km": figures.pop("within_km"), **counts, **figures, **radius}
 
 
 def evaluate_files(guesses: Path, truth: Path, allow_gps: bool = False) -> Evaluation:
@@ -68,7 +81,7 @@ def evaluate_files(guesses: Path, truth: Path, allow_gps: bool = False) -> Evalu
             f"has {truth_table['photo_id'].iloc[0]!r}): check that the two belong together."
         )
     _refuse_second_answers(first, position, Path(guesses))
-    km = np.full(len(truth_table), np.inf)
+    km, radius = np.full(len(truth_table), np.inf), np.full(len(truth_table), np.nan)
     guess, actual = first[used], truth_table.iloc[position[used]]
     distance = great_circle_km(
         actual["lat"].to_numpy(),
@@ -77,7 +90,9 @@ def evaluate_files(guesses: Path, truth: Path, allow_gps: bool = False) -> Evalu
         guess["lon"].to_numpy(),
     )
     km[position[used]] = np.where(np.isnan(distance), np.inf, distance)
-    return Evaluation(km, int((~used).sum()))
+    if "radius_km" in guess:
+        radius[position[used]] = guess["radius_km"].to_numpy()
+    return Evaluation(km, radius, int((~used).sum()))
 
 
 def read_answers(path: Path) -> pd.DataFrame:

@@ -75,6 +75,16 @@ def test_missing_photos_are_misses(tmp_path):
     assert report["within_km"]["200"] == pytest.approx(100 / 3)
 
 
+def test_stated_radii_are_judged(tmp_path):
+    """Two of three stated radii hold the place; a photo without a radius does not count."""
+    truth = write(tmp_path / "t.csv", "path,lat,lon\na,0,0\nb,0,0\nc,0,0\nd,0,0\n")
+    lines = "path,lat,lon,radius_km\na,0,1,112\nb,0,1,111\nc,0,0,0\nd,0,50,\n"
+    guesses = write(tmp_path / "g.csv", lines)
+    result = run(guesses, "--truth", truth, "--json")
+    assert json.loads(result.stdout)["within_radius"] == pytest.approx(100 * 2 / 3)
+    assert "holds the place of 66.7 %" in run(guesses, "--truth", truth).stdout
+
+
 def test_no_guesses_at_all(tmp_path):
     truth = write(tmp_path / "t.csv", "IMG_ID,LAT,LON\na,0,0\n")
     result = run(write(tmp_path / "g.csv", "IMG_ID,lat,lon\n"), "--truth", truth, "--json")

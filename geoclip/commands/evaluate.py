@@ -61,6 +61,8 @@ def print_report(report: dict[str, Any]) -> None:
     )
     typer.echo(f"median {_km(report['median_km'])}, mean of answered {_km(report['mean_km'])}")
     typer.echo(f"GeoScore {report['geoscore']:.1f} of 5000")
+    if "within_radius" in report:
+        typer.echo(f"the stated radius holds the place of {report['within_radius']:.1f} %")
 
 
 def _km(value: float | None) -> str:
