@@ -4,8 +4,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -88,7 +90,8 @@ def epoch_order(
     """Order in which photos are seen in an epoch: indices (N,), alike on all workers.
 
     A permutation, or with `settings.balance` or weights of the photos a draw with replacement:
-    the first favours photos of countries with few of them.
+    the first favours photos of countries with few of them. A photo that is drawn again carries
+    another caption and another crop.
     """
     rng = seeded_generator("order", settings.seed, epoch)
     if not settings.balance and photos.weights is None:
@@ -121,7 +124,8 @@ class Batches:
         self.workers = workers
         self.neighbourhoods = neighbourhoods
         self.seen_rows = np.unique(photos.rows)
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+        nothing = np.empty(0, dtype=np.int64)
+        self._order: tuple[int, np.ndarray, np.ndarray] = (-1, nothing, nothing)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -148,12 +152,12 @@ class Batches:
     def batch(self, step: int, readers: ThreadPoolExecutor | None = None) -> Batch:
         """Make this worker's share of a step's global batch."""
         epoch = step // self.steps_per_epoch
-        chosen = self._chosen(step)
+        chosen, earlier = self._chosen(step)
         rows = self.photos.rows[chosen]
         seed = self.settings.seed
         drawn = [
-            self.book.draw(row, seed, epoch, self.photos.ids[i])
-            for row, i in zip(rows, chosen, strict=True)
+            self.book.draw(row, seed, epoch, self._showing(i, times))
+            for row, i, times in zip(rows, chosen, earlier, strict=True)
         ]
         captions = distinct(drawn)
         own_captions = len(captions)
@@ -163,27 +167,35 @@ class Batches:
         truth = torch.from_numpy(truth_matrix(rows, captions, self.book.gazetteer.ancestors))
         texts = [c.text for c in captions[self.workers.share(len(captions))]]
         tokens = self.encoder.tokenize(texts or [""])[: len(texts)]
-        own = chosen[self.workers.share(len(chosen))]
+        own = self.workers.share(len(chosen))
         load = map if readers is None else readers.map
-        pixels = list(load(lambda i: self._pixels(int(i), epoch), own))
+        pixels = list(load(partial(self._pixels, epoch), chosen[own].tolist(), earlier[own]))
         made = self._stack(pixels, tokens, truth, len(captions) - own_captions)
         if self.neighbourhoods is None:
             return made
         return replace(made, near=self.neighbourhoods.classes(rows))
 
-    def _chosen(self, step: int) -> np.ndarray:
+    def _chosen(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """A step's photos (n,), and how often each was shown before in its epoch (n,)."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
             ancestors = self.book.gazetteer.ancestors
-            self._order = epoch, epoch_order(self.photos, ancestors, self.settings, epoch)
-        size = self.settings.batch_size
-        return self._order[1][position * size : (position + 1) * size]
+            order = epoch_order(self.photos, ancestors, self.settings, epoch)
+            earlier = pd.Series(order).groupby(order).cumcount().to_numpy()
+            self._order = epoch, order, earlier
+        part = slice(position * (size := self.settings.batch_size), (position + 1) * size)
+        return self._order[1][part], self._order[2][part]
 
-    def _pixels(self, i: int, epoch: int) -> Tensor | None:
-        photos, rng = self.photos, None
+    def _showing(self, i: int, earlier: int) -> str:
+        """What is drawn for a photo depends on: its id, and its repeats look different."""
+        return f"{self.photos.ids[i]} again {earlier}" if earlier else self.photos.ids[i]
+
+    def _pixels(self, epoch: int, i: int, earlier: int = 0) -> Tensor | None:
+        rng = None
         if self.settings.augment:
-            rng = seeded_generator("augment", self.settings.seed, epoch, photos.ids[i])
-        return photo_pixels(self.encoder, photos.paths[i], rng)
+            showing = self._showing(i, earlier)
+            rng = seeded_generator("augment", self.settings.seed, epoch, showing)
+        return photo_pixels(self.encoder, self.photos.paths[i], rng)
 
     def _blank(self) -> Tensor:
         """What stands in for a photo that could not be read."""

@@ -55,8 +55,8 @@ class FeatureBatches(Batches):
         table = pd.DataFrame({"location": self._locations})
         self._members: dict[str, np.ndarray] = table.groupby("location").indices
 
-    def _pixels(self, i: int, epoch: int) -> Tensor | None:
-        rng = seeded_generator("view", self.settings.seed, epoch, self.photos.ids[i])
+    def _pixels(self, epoch: int, i: int, earlier: int = 0) -> Tensor | None:
+        rng = seeded_generator("view", self.settings.seed, epoch, self._showing(i, earlier))
         values = [self._version(i, rng)]
         if np.isnan(values[0].flat[0]):
             return None

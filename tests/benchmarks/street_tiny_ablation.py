@@ -71,8 +71,11 @@ class OwnCaption(FeatureBatches):
     def batch(self, step: int, *arguments: Any) -> Batch:
         made = super().batch(step, *arguments)
         chosen, epoch = self._chosen(step), step // self.steps_per_epoch
-        ids, rows, seed = self.photos.ids, self.photos.rows, self.settings.seed
-        drawn = [self.book.draw(rows[i], seed, epoch, ids[i]) for i in chosen]
+        rows, seed = self.photos.rows, self.settings.seed
+        drawn = [
+            self.book.draw(rows[i], seed, epoch, self._showing(i, earlier))
+            for i, earlier in zip(*chosen, strict=True)
+        ]
         column = {caption.text: j for j, caption in enumerate(distinct(drawn))}
         truth = torch.full_like(made.truth, FALSE)
         truth[np.arange(len(drawn)), [column[caption.text] for caption in drawn]] = TRUE

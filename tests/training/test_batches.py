@@ -46,23 +46,42 @@ def test_deterministic_and_another_seed_or_epoch_is_another_batch(book, photos):
 
 def test_augmentation_depends_on_seed_epoch_and_photo_alone(book, photos):
     made = batches(book, photos)
-    pixels = made._pixels(4, 0)
-    assert torch.equal(pixels, batches(book, photos, replace(SETTINGS, batch_size=2))._pixels(4, 0))
-    assert not torch.equal(pixels, made._pixels(4, 1))
+    pixels = made._pixels(0, 4)
+    assert torch.equal(pixels, batches(book, photos, replace(SETTINGS, batch_size=2))._pixels(0, 4))
+    assert not torch.equal(pixels, made._pixels(1, 4))
     turned = PhotoSet(photos.ids[::-1], photos.paths[::-1], photos.rows[::-1])
-    assert torch.equal(pixels, batches(book, turned)._pixels(len(photos) - 5, 0))
+    assert torch.equal(pixels, batches(book, turned)._pixels(0, len(photos) - 5))
+
+
+def test_a_photo_shown_again_in_an_epoch_looks_and_reads_differently(book, photos):
+    """Favouring seldom countries would otherwise repeat the very photos that are few."""
+    few = PhotoSet(photos.ids[:3], photos.paths[:3], photos.rows[:3], np.array([98.0, 1.0, 1.0]))
+    settings = replace(SETTINGS, batch_size=3, epochs=20)
+    made = batches(book, few, settings)
+    shown = {}
+    for step in range(made.steps):
+        chosen, earlier = made._chosen(step)
+        for i, times in zip(chosen.tolist(), earlier.tolist(), strict=True):
+            shown.setdefault((step, i), []).append(times)
+    assert all(times == list(range(len(times))) for times in shown.values())
+    assert any(len(times) == 3 for times in shown.values())
+    pixels = [made._pixels(0, 0, earlier) for earlier in range(3)]
+    assert torch.equal(pixels[0], made._pixels(0, 0))
+    assert not torch.equal(pixels[0], pixels[1]) and not torch.equal(pixels[1], pixels[2])
+    texts = {book.draw(few.rows[0], 0, 0, made._showing(0, earlier)).text for earlier in range(30)}
+    assert len(texts) > 1
 
 
 def test_without_augmentation_pixels_are_those_of_prediction(book, photos):
     plain = batches(book, photos, replace(SETTINGS, augment=False))
-    assert torch.equal(plain._pixels(2, 0), plain._pixels(2, 1))
-    assert plain._pixels(2, 0).shape == (3, 32, 32)
+    assert torch.equal(plain._pixels(0, 2), plain._pixels(1, 2))
+    assert plain._pixels(0, 2).shape == (3, 32, 32)
 
 
 def test_an_epoch_is_a_permutation_and_every_step_has_a_full_batch(book, photos):
     made = batches(book, photos)
     assert (made.steps_per_epoch, made.steps) == (2, 4)
-    chosen = np.concatenate([made._chosen(step) for step in (0, 1)])
+    chosen = np.concatenate([made._chosen(step)[0] for step in (0, 1)])
     assert len(chosen) == len(set(chosen.tolist())) == 10
     order = epoch_order(photos, book.gazetteer.ancestors, SETTINGS, 0)
     assert sorted(order) == list(range(12))
@@ -135,7 +154,7 @@ def test_a_photo_that_cannot_be_read_is_marked(book, photos, tmp_path):
     broken = PhotoSet(photos.ids, paths, photos.rows)
     made = batches(book, broken, replace(SETTINGS, batch_size=12))
     batch = made.batch(0)
-    unread = made._chosen(0)[~batch.readable.numpy()]
+    unread = made._chosen(0)[0][~batch.readable.numpy()]
     assert sorted(unread.tolist()) == [3, 5]
     assert (batch.pixels[~batch.readable] == 0).all()
 

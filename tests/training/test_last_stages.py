@@ -64,11 +64,11 @@ def test_a_photo_is_tuned_with_another_of_its_location(start, photos, book):
     )
     made = FeatureBatches(kept, start, book, some, TUNING, Workers(), together=2)
     pairs = {
-        tuple(made._pixels(i, epoch).flatten().tolist()) for i in range(7) for epoch in range(9)
+        tuple(made._pixels(epoch, i).flatten().tolist()) for i in range(7) for epoch in range(9)
     }
     assert pairs == {(0, 0), (1, 2), (2, 1), (3, 4), (3, 5), (4, 3), (4, 5), (5, 3), (5, 4), (6, 6)}
     kept[:, 2] = np.nan  # could not be read
-    assert made._pixels(1, 0).flatten().tolist() == [1, 1] and made._pixels(2, 0) is None
+    assert made._pixels(0, 1).flatten().tolist() == [1, 1] and made._pixels(0, 2) is None
     assert made.batch(0).pixels.shape == (TUNING.batch_size, 2, 1, 1)
 
 
