@@ -4,6 +4,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from geoclip.errors import GeoclipError
 from geoclip.files import write_tensors
 
@@ -68,5 +70,6 @@ def _save(tensors: dict[str, Any], target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(target, tensors, metadata={"format": "pt"})
-    except OSError as problem:
-        raise GeoclipError(f"{target} cannot be written: {problem.strerror}.") from None
+    except (OSError, SafetensorError) as problem:  # the latter for a full disk
+        reason = getattr(problem, "strerror", None) or problem
+        raise GeoclipError(f"{target} cannot be written: {reason}.") from None

@@ -82,6 +82,7 @@ class PlaceIndex:
     def save(self, folder: Path) -> None:
         """Write the index; the key comes last, so that a half-written one is never taken."""
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / ABOUT_FILE).unlink(missing_ok=True)  # an older key would fit what is half new
         embeddings = np.asarray(self.embeddings, dtype=STORED)
         write_whole(folder / EMBEDDINGS_FILE, lambda f: np.save(f, embeddings))
         places, width = self.embeddings.shape

@@ -1,6 +1,7 @@
 """What a model folder says about its own use."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,17 @@ class ModelSettings:
         except (OSError, ValueError, TypeError, AttributeError, GeoclipError) as error:
             reason = str(error).rstrip(".")
             raise GeoclipError(f"{path} is not readable ({reason}); delete or mend it.") from error
+
+    def tuned(self, countries: Iterable[str]) -> "ModelSettings":
+        """Those of a model that was tuned further on photos of `countries` (ISO codes).
+
+        They join the seen ones where those matter; a radius was judged for the model before.
+        """
+        ranking = replace(self.ranking, radius_share=0.0)
+        if ranking.seen_countries:
+            seen = tuple(sorted({*ranking.seen_countries, *countries}))
+            ranking = replace(ranking, seen_countries=seen)
+        return replace(self, ranking=ranking)
 
     def write(self, folder: Path) -> None:
         """Write `geoclip.json` beside a model's weights."""

@@ -82,16 +82,19 @@ def check_lasting(out: str | Path) -> None:
         )
 
 
-def cpus_for_each(workers: int, nodes: list[dict[str, Any]]) -> int:
+def cpus_for_each(workers: int, nodes: list[dict[str, Any]], gpus: int = 0) -> int:
     """The most whole CPUs that each of some workers can have, each on one of `ray.nodes()`.
 
-    0 where not all of them find one.
+    A worker that needs `gpus` goes where they are. 0 where not all workers find a place.
     """
-    free = [int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"]]
-    fitting = (
-        c for c in range(max(free, default=0), 0, -1) if sum(f // c for f in free) >= workers
-    )
-    return next(fitting, 0)
+    there = [node["Resources"] for node in nodes if node["Alive"]]
+    free = [(int(r.get("CPU", 0)), r.get("GPU", 0) // gpus if gpus else workers) for r in there]
+
+    def places(cpus: int) -> float:
+        return sum(min(own // cpus, most) for own, most in free)
+
+    largest = max((own for own, _ in free), default=0)
+    return next((cpus for cpus in range(largest, 0, -1) if places(cpus) >= workers), 0)
 
 
 def absolute_model(name: str) -> str:

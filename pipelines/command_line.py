@@ -62,6 +62,14 @@ def read_settings(arguments: argparse.Namespace, settings: type[Settings]) -> Se
     return settings(**as_tuples(values))
 
 
+def at_least_one(text: str) -> int:
+    """The number of an option that counts workers or places."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
 def photo_parser(description: str | None, out_help: str) -> argparse.ArgumentParser:
     """A parser with the options of every program that sends photos through an encoder."""
     parser = argparse.ArgumentParser(
@@ -70,6 +78,6 @@ def photo_parser(description: str | None, out_help: str) -> argparse.ArgumentPar
     parser.add_argument("--photos", action="append", required=True, help="may be repeated")
     parser.add_argument("--model", required=True, help="a known name, a folder, a URI or hf:ID")
     parser.add_argument("--out", required=True, help=out_help)
-    parser.add_argument("--actors", type=int, default=2)
+    parser.add_argument("--actors", type=at_least_one, default=2)
     parser.add_argument("--gpus", type=float, default=0, help="GPUs an actor")
     return parser

@@ -18,8 +18,8 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from geoclip.captions import CaptionSettings
 from geoclip.demo import Planet, PlanetSettings
+from geoclip.errors import GeoclipError
 from geoclip.known_models import CHECKPOINTS, check_model_name
 from geoclip.maps import write_map
 from geoclip.model_settings import ModelSettings
@@ -28,10 +28,11 @@ from geoclip.ranking import RankingSettings
 from geoclip.splits import TRAIN
 from geoclip.training.settings import TrainingSettings
 from pipelines.cluster import check_lasting, ray_session
-from pipelines.command_line import add_settings, read_settings, run
+from pipelines.command_line import add_settings, at_least_one, read_settings, run
 from pipelines.embed_places import embed_places
 from pipelines.evaluate_guesses import evaluate_guesses
 from pipelines.locate_photos import locate_photos
+from pipelines.photo_actors import model_folder
 from pipelines.report_table import print_report
 from pipelines.train_encoder import train_encoder
 from pipelines.write_captions import read_gazetteer, write_captions
@@ -44,7 +45,6 @@ START_NOTE = (
 DEFAULTS = TrainingSettings(
     epochs=6, batch_size=128, learning_rate=2e-3, text_learning_rate=0.0, weight_decay=0.05
 )
-RANKING = RankingSettings()
 console = Console(stderr=True)
 
 
@@ -74,7 +74,8 @@ def end_to_end(
     check_model_name(start)
     check_lasting(out)
     out.mkdir(parents=True, exist_ok=True)
-    places, wording = read_gazetteer(gazetteer), CaptionSettings()
+    places, stored = read_gazetteer(gazetteer), ModelSettings.read(model_folder(start))
+    wording = stored.captions
     seconds: dict[str, float] = {}
     if not photos:
         with stage("Draw the demonstration planet", seconds):
@@ -87,13 +88,18 @@ def end_to_end(
                 listed, out / "captions.parquet", gazetteer, wording, settings.seed
             )
         held_out = table[(table["split"] != TRAIN) & table["lat"].notna()]
+        if held_out.empty:
+            raise GeoclipError(
+                "No photo of known position is held out, so nothing can be measured: give some "
+                "another split than train, or train alone with pipelines.train_encoder."
+            )
         gpus = 1 if use_gpu else 0
 
         def predict(model: str) -> pd.DataFrame:
             index = out / "places"
             embed_places(model, index, gazetteer, wording, workers)
             return locate_photos(
-                held_out, model, index, gazetteer, RANKING, actors=workers, gpus=gpus
+                held_out, model, index, gazetteer, stored.ranking, actors=workers, gpus=gpus
             )
 
         with stage("Locate before fine-tuning", seconds):
@@ -105,22 +111,24 @@ def end_to_end(
                 out,
                 settings,
                 gazetteer=gazetteer,
-                wording=wording,
                 workers=workers,
                 use_gpu=use_gpu,
             )
-            ModelSettings(wording, RANKING).write(Path(tuned))
         with stage("Locate after fine-tuning", seconds):
             after = predict(tuned)
     with stage("Evaluate", seconds):
         report = evaluate_guesses(table, {"before": before, "after": after}, places)
-    report.update(_about(start, settings, table, seconds))
+    report.update(_about(start, settings, stored.ranking, table, seconds))
     _write(out, report, after, held_out)
     return report
 
 
 def _about(
-    start: str, settings: TrainingSettings, table: pd.DataFrame, seconds: dict[str, float]
+    start: str,
+    settings: TrainingSettings,
+    ranking: RankingSettings,
+    table: pd.DataFrame,
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
     """What a reader of the figures has to know."""
     is_ours = Path(start) == START
@@ -130,7 +138,7 @@ def _about(
             "note": START_NOTE if is_ours else "",
         },
         "training": asdict(settings),
-        "ranking": asdict(RANKING),
+        "ranking": asdict(ranking),
         "photos": {str(k): int(v) for k, v in table["split"].value_counts().items()},
         "seconds": seconds,
     }
@@ -160,7 +168,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"))
     parser.add_argument("--model", help="encoder to start from (default: planet-start)")
     parser.add_argument("--gazetteer", type=Path, help="places other than the packaged ones")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=at_least_one, default=2)
     parser.add_argument("--gpu", action="store_true", help="one GPU a worker")
     add_settings(parser, TrainingSettings, DEFAULTS)
     arguments = parser.parse_args()

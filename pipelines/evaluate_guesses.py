@@ -40,7 +40,7 @@ def evaluate_guesses(
     train_rows = gazetteer.rows(train["place_id"])
     answered = {name: answers(table) for name, table in predictions.items()}
     report: dict[str, Any] = {"splits": {}, "gzsl": {}}
-    held_out = captions[captions["split"] != TRAIN]
+    held_out = captions[(captions["split"] != TRAIN) & captions["lat"].notna()]
     for split, photos in held_out.groupby("split"):
         truth = locations(photos)
         figures = {n: split_figures(a, truth, gazetteer) for n, a in answered.items()}

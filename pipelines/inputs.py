@@ -6,6 +6,7 @@ listed when the run begins; what stands in Parquet files and shards is only ever
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,6 +49,7 @@ def photo_parts(inputs: Sequence[str | Path], workers: int) -> list[Part]:
         photos = [file for file in files if not file.lower().endswith((PARQUET, TAR))]
         listed += named or [Photo(file, file) for file in photos]
     _refuse_shared_ids(listed)
+    _refuse_repeats([*parquet, *shards])
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
         groups = [part for parts in pool.map(parquet_parts, parquet) for part in parts]
     return [*table_parts(listed, workers), *groups, *map(TarShard, shards)]
@@ -107,6 +109,13 @@ def _resolved(text: str, folder: str) -> str:
     if is_uri(folder) or is_uri(text):
         return join(folder, text)
     return resolve_path(text, Path(folder))
+
+
+def _refuse_repeats(files: Sequence[str]) -> None:
+    """A file that is named twice would be read, and answered, twice."""
+    again = next((file for file, count in Counter(files).items() if count > 1), None)
+    if again:
+        raise GeoclipError(f"{again} is named twice, perhaps by a folder: keep one of them.")
 
 
 def _refuse_shared_ids(photos: Sequence[Photo]) -> None:

@@ -32,7 +32,7 @@ from geoclip.model_settings import ModelSettings
 from geoclip.ranking import RankingSettings
 from geoclip.reading import in_batches
 from pipelines.cluster import absolute_model, check_lasting, ray_session
-from pipelines.command_line import photo_parser, run
+from pipelines.command_line import at_least_one, photo_parser, run
 from pipelines.embed_places import embed_places
 from pipelines.inputs import frame_photos, photo_parts, table_parts
 from pipelines.outputs import Output, data_context
@@ -169,7 +169,7 @@ def main() -> None:
     parser = photo_parser(__doc__, "a folder or URI, or one file by its ending")
     parser.add_argument("--gazetteer", type=Path)
     parser.add_argument("--index", help="place index (default: `places` beside OUT)")
-    parser.add_argument("--top-k", type=int, default=5)
+    parser.add_argument("--top-k", type=at_least_one, default=5)
     given = parser.parse_args()
     check_model_name(given.model)
     check_lasting(given.out)

@@ -5,6 +5,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from geoclip.paths import encode_path
 from geoclip.photo_files import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 from pipelines.photo_source import Photo
 from pipelines.storage import filesystem, resumed
@@ -36,7 +37,7 @@ class TarShard:
             for member in tar:
                 suffix = os.path.splitext(member.name)[1].lower()  # noqa: PTH122
                 if member.isfile() and suffix in wanted and (file := tar.extractfile(member)):
-                    name = f"{self.name}/{member.name}"
+                    name = encode_path(f"{self.name}/{member.name}")
                     yield Photo(name, name, file.read())
             if system.get_file_info(path).size < tar.offset + tarfile.BLOCKSIZE:
                 raise tarfile.ReadError("it has no end mark")  # tarfile takes that for an end

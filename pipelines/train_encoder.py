@@ -16,15 +16,16 @@ from pathlib import Path
 import ray.train
 import ray.train.torch
 
-from geoclip.captions import CaptionSettings
 from geoclip.errors import GeoclipError
 from geoclip.known_models import check_model_name
+from geoclip.model_settings import ModelSettings
 from geoclip.splits import TRAIN
 from geoclip.training.checkpoints import ENCODER, export_encoder
 from geoclip.training.held_out import EvaluationSettings, draw_held_out
 from geoclip.training.settings import TrainingSettings
 from pipelines.cluster import absolute_model, check_lasting, cpus_for_each, ray_session
-from pipelines.command_line import add_settings, read_settings, run
+from pipelines.command_line import add_settings, at_least_one, read_settings, run
+from pipelines.photo_actors import model_folder
 from pipelines.progress import shown
 from pipelines.storage import absolute, filesystem, is_uri, join, store_folder
 from pipelines.training_metrics import mlflow_server
@@ -44,7 +45,6 @@ def train_encoder(
     settings: TrainingSettings,
     *,
     gazetteer: Path | None = None,
-    wording: CaptionSettings | None = None,
     workers: int = 2,
     use_gpu: bool = False,
     checkpoint_every: int = 500,
@@ -56,10 +56,12 @@ def train_encoder(
 
     With `fsdp` the workers share out weights and optimizer state (`geoclip.training.sharding`).
     `keep` says which checkpoint becomes the tuned encoder, the "last" or the "best" evaluated.
+    Captions are worded as the start's settings say, which come with the tuned encoder.
     """
     check_training(captions, settings, evaluation, keep, fsdp)
     out = absolute(out)
-    cpus = cpus_for_each(workers, ray.nodes())
+    stored = ModelSettings.read(model_folder(start))
+    cpus = cpus_for_each(workers, ray.nodes(), gpus=int(use_gpu))
     if not cpus:
         print(f"The cluster has no room for {workers} workers yet; waiting for it.")
     config = {
@@ -68,7 +70,8 @@ def train_encoder(
         "out": out,
         "gazetteer": gazetteer and gazetteer.absolute(),
         "settings": asdict(settings),
-        "wording": asdict(wording or CaptionSettings()),
+        "wording": asdict(stored.captions),
+        "ranking": asdict(stored.ranking),
         "evaluation": asdict(evaluation),
         "threads": max(1, cpus),
         "checkpoint_every": checkpoint_every,
@@ -87,7 +90,10 @@ def train_encoder(
             run_config=run_config(out, evaluation),
         )
         result = trainer.fit()
-    return _collect(result, out, evaluation.best_by if keep == BEST else None)
+    table, places = read_captions(captions, ["split", "place_id"]), read_gazetteer(gazetteer)
+    rows = places.rows(table.loc[table["split"] == TRAIN, "place_id"])
+    tuned = stored.tuned(places.country_codes[rows].tolist())
+    return _collect(result, out, tuned, evaluation.best_by if keep == BEST else None)
 
 
 def run_config(out: str, evaluation: EvaluationSettings) -> ray.train.RunConfig:
@@ -125,6 +131,11 @@ def check_training(
         raise GeoclipError(
             "The best checkpoint is not known without evaluation; set evaluate_every."
         )
+    if keep == BEST and settings.alpha < 1:
+        raise GeoclipError(
+            "alpha averages the weights that training ends with, not those of a checkpoint before; "
+            "keep the last checkpoint, or leave alpha at 1."
+        )
     if fsdp and settings.compile:
         raise GeoclipError("compile and FSDP do not go together here; leave one of them out.")
 
@@ -137,7 +148,9 @@ def check_photos(captions: Path | str) -> None:
         )
 
 
-def _collect(result: ray.train.Result, out: str, best_by: str | None) -> str:
+def _collect(
+    result: ray.train.Result, out: str, settings: ModelSettings, best_by: str | None
+) -> str:
     """Copy the last or the best checkpoint's encoder and what the last one reports to `out`."""
     if result.checkpoint is None:
         raise GeoclipError(f"Training wrote no checkpoint; see Ray's log in {out}.")
@@ -150,7 +163,7 @@ def _collect(result: ray.train.Result, out: str, best_by: str | None) -> str:
         target = Path(draft) if is_uri(out) else Path(out)
         target.mkdir(parents=True, exist_ok=True)
         with chosen.as_directory() as checkpoint, result.checkpoint.as_directory() as last:
-            export_encoder(Path(checkpoint), target, reports=Path(last))
+            settings.write(export_encoder(Path(checkpoint), target, reports=Path(last)))
         if is_uri(out):
             store_folder(target, out)
     print(f"Fine-tuned encoder in {join(out, ENCODER)}, losses of all steps beside it.")
@@ -164,9 +177,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--start", required=True, help="a known name, a folder or hf:ID")
     parser.add_argument("--out", required=True, help="a folder or URI")
     parser.add_argument("--gazetteer", type=Path)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=at_least_one, default=2)
     parser.add_argument("--gpu", action="store_true", help="one GPU a worker")
-    parser.add_argument("--checkpoint-every", type=int, default=500, help="steps")
+    parser.add_argument("--checkpoint-every", type=at_least_one, default=500, help="steps")
     parser.add_argument("--fsdp", action="store_true", help="share weights out among workers")
     parser.add_argument("--keep", choices=[LAST, BEST], default=LAST, help="which checkpoint")
     add_settings(parser, EvaluationSettings)

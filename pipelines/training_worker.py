@@ -11,6 +11,7 @@ import torch
 
 from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.memory import keep_freed_memory
+from geoclip.ranking import RankingSettings
 from geoclip.training.checkpoints import History, read_checkpoint, write_checkpoint
 from geoclip.training.held_out import EvaluationSettings, HeldOut, draw_held_out
 from geoclip.training.labelled import training_photos
@@ -35,7 +36,8 @@ def train_on_worker(config: dict[str, Any]) -> None:
     held_out = None
     if evaluation.evaluate_every:
         drawn = draw_held_out(captions, evaluation, settings.seed)
-        held_out = HeldOut(drawn, book, trainer.workers)
+        ranking = RankingSettings(**config["ranking"])
+        held_out = HeldOut(drawn, book, trainer.workers, ranking)
     progress = Progress(trainer, held_out, config)
     progress.resume()
     for _ in progress.steps():

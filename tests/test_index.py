@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from small_world import CITIES, COUNTRIES, REGIONS, FakeEncoder, place_table
 
+import geoclip.index as index_module
 from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.encoders.open_clip_encoder import random_tiny_clip
 from geoclip.errors import GeoclipError
@@ -47,6 +48,25 @@ def test_an_embedding_is_the_normalised_mean_over_a_places_prompts(fake_encoder,
 def test_each_distinct_prompt_is_encoded_once(fake_encoder, small_gazetteer):
     PlaceIndex.build(fake_encoder, small_gazetteer, CaptionSettings(city_prompts=("{country}",)))
     assert len(fake_encoder.encoded) == len(set(fake_encoder.encoded)) == 6 + 5 + 5
+
+
+def test_an_index_that_is_half_written_over_another_is_not_taken(
+    fake_encoder, small_gazetteer, tmp_path, monkeypatch
+):
+    index = PlaceIndex.build(fake_encoder, small_gazetteer)
+    index.save(tmp_path)
+    write = index_module.write_whole
+
+    def stopped(path, how):
+        if path.name == ABOUT_FILE:
+            raise KeyboardInterrupt
+        write(path, how)
+
+    monkeypatch.setattr(index_module, "write_whole", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        replace(index, key="another").save(tmp_path)
+    with pytest.raises(GeoclipError, match="no readable place index"):
+        PlaceIndex.read(tmp_path)
 
 
 def test_saved_and_read_memory_mapped(fake_encoder, small_gazetteer, tmp_path):

@@ -63,3 +63,12 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / SETTINGS_FILE).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(GeoclipError, match="not readable"):
         ModelSettings.read(tmp_path)
+
+
+def test_a_tuned_model_has_seen_more_countries_and_states_no_radius():
+    ranking = RankingSettings(seen_countries=("FR", "US"), seen_penalty=0.2, radius_share=0.5)
+    tuned = ModelSettings(CaptionSettings(opening="A photo"), ranking).tuned(["NZ", "FR", "NZ"])
+    assert tuned.captions.opening == "A photo"
+    assert tuned.ranking.seen_countries == ("FR", "NZ", "US")
+    assert (tuned.ranking.seen_penalty, tuned.ranking.radius_share) == (0.2, 0.0)
+    assert ModelSettings().tuned(["NZ"]) == ModelSettings()

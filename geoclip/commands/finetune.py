@@ -120,7 +120,8 @@ def finetune(
         folder = train_here(trainer, out, checkpoint_every, report)
     from geoclip.model_settings import ModelSettings  # noqa: PLC0415
 
-    ModelSettings.read(encoder.folder).write(folder)
+    seen_countries = places.country_codes[seen.rows].tolist()
+    ModelSettings.read(encoder.folder).tuned(seen_countries).write(folder)
     for notice in dict.fromkeys(encoder.notices):
         typer.echo(f"geoclip: {printable(notice)}", err=True)
     if model in KNOWN_MODELS:

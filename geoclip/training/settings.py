@@ -1,5 +1,6 @@
 """Settings of fine-tuning; command-line options are made from them."""
 
+import math
 from dataclasses import dataclass
 
 from geoclip.errors import GeoclipError
@@ -57,6 +58,13 @@ class TrainingSettings:
             or (self.chunk_size is not None and self.chunk_size < 1)
         ):
             raise GeoclipError("epochs, batch_size and chunk_size must be at least 1.")
+        numbers = (self.learning_rate, self.text_learning_rate or 0, self.weight_decay)
+        if not all(map(math.isfinite, numbers)):
+            raise GeoclipError("learning rates and weight_decay must be finite numbers.")
+        if not self.learning_rate and not self.text_learning_rate:
+            raise GeoclipError("learning_rate and text_learning_rate are 0: nothing is tuned.")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise GeoclipError(f"betas are {self.betas}; use numbers from 0 to below 1.")
         rates = (self.learning_rate, self.text_learning_rate or 0, self.weight_decay)
         if min(*rates, self.gradient_clip, self.extra_captions, self.distillation) < 0:
             raise GeoclipError(

@@ -114,7 +114,9 @@ def _losses(
     own = truth.shape[1] - extra
     gzsl = gzsl_loss(images, texts, scale, truth, settings.target)
     vision = vision_loss(images, texts[:own], scale, truth[:, :own])
-    floor = (target_entropy(truth) + target_entropy(truth[:, :own].T)) / 2
+    # A marginal loss is 0 where all probability lies on true captions, however it is shared.
+    lowest = target_entropy(truth) if settings.target == "uniform" else 0.0
+    floor = (lowest + target_entropy(truth[:, :own].T)) / 2
     loss = (gzsl + vision) / 2
     return {"loss": loss, "gzsl": gzsl, "vision": vision, "excess": loss - floor}
 

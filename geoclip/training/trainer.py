@@ -1,9 +1,11 @@
 """The training run: optimizer, schedule, steps, and the state that lets it go on."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -29,6 +31,8 @@ STATE_FOLDER = "state"
 """Subfolder of a saved encoder, so that no loader takes the state for weights."""
 STATE_FILE = f"{STATE_FOLDER}/optimizer.safetensors"
 PROGRESS_FILE = f"{STATE_FOLDER}/progress.json"
+MAY_DIFFER = ("chunk_size", "compile")
+"""Settings that a run may go on with otherwise: they change memory and speed."""
 MAX_LOG_LOGIT_SCALE = math.log(100)
 """CLIP's own bound on the logit scale (Radford et al. 2021)."""
 
@@ -58,6 +62,7 @@ class Trainer:
         self.step = 0
         self.averaged = False
         needs_start = settings.alpha < 1 or settings.distillation
+        self._identity = self._what_it_is_made_of(photos, book)
         self.start = deepcopy(encoder) if needs_start else None
         if self.start is not None:
             self.start.model.eval()
@@ -132,7 +137,7 @@ class Trainer:
         encoder.save(folder)
         (folder / STATE_FILE).parent.mkdir(exist_ok=True)
         write_tensors(folder / STATE_FILE, tensors)
-        position = {"step": self.step, "averaged": self.averaged, "run": self._run()}
+        position = {"step": self.step, "averaged": self.averaged, "run": self._identity}
         (folder / PROGRESS_FILE).write_text(json.dumps(position, indent=2) + "\n")
 
     def resume(self, folder: Path) -> None:
@@ -157,22 +162,40 @@ class Trainer:
             self.optimizer.state[parameter][field] = part
         self.step, self.averaged = position["step"], position["averaged"]
 
-    def _run(self) -> dict[str, object]:
-        """What must be alike for a saved state to belong to this run."""
-        return {
+    def _what_it_is_made_of(self, photos: PhotoSet, book: CaptionBook) -> dict[str, object]:
+        """What must be alike for a saved state to belong to this run.
+
+        How much passes the towers at a time and whether they are compiled may differ.
+        """
+        settings = {k: v for k, v in asdict(self.settings).items() if k not in MAY_DIFFER}
+        made_of = {
             "steps": self.batches.steps,
-            "batch_size": self.settings.batch_size,
-            "seed": self.settings.seed,
-            "photos": self.batches.photos.digest()[:16],
+            **settings,
+            "photos": photos.digest()[:16],
+            "start": weights_digest(self.encoder),
+            "gazetteer": book.gazetteer.fingerprint,
+            "wording": asdict(book.settings),
         }
+        plain: dict[str, object] = json.loads(json.dumps(made_of))
+        return plain
 
     def _check_run(self, folder: Path, saved: dict[str, object]) -> None:
-        for name, value in self._run().items():
-            if saved.get(name) != value:
+        for name, value in self._identity.items():
+            if name in saved and saved[name] != value:
                 raise GeoclipError(
-                    f"{folder} was saved by another run (its {name}: {saved.get(name)}, this "
+                    f"{folder} was saved by another run (its {name}: {saved[name]}, this "
                     f"one's: {value}); use the same photos and settings, or another folder."
                 )
+
+
+def weights_digest(encoder: Encoder) -> str:
+    """Short hash of an even sample of all weights: a model starts a run only as it was."""
+    digest = hashlib.sha256()
+    for name, value in encoder.model.state_dict().items():
+        flat = value.reshape(-1)
+        sample = flat[:: max(1, flat.numel() // 256)].float().cpu().numpy()
+        digest.update(f"{name} {tuple(value.shape)}".encode() + sample.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:

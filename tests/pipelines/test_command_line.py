@@ -4,12 +4,13 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from geoclip.errors import GeoclipError
 from geoclip.training.settings import TrainingSettings
-from pipelines.command_line import add_settings, read_settings, run
+from pipelines.command_line import add_settings, photo_parser, read_settings, run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,6 +43,15 @@ def test_every_kind_of_option() -> None:
 def test_bad_values_are_refused() -> None:
     with pytest.raises(GeoclipError, match="epochs"):
         parse("--epochs", "0")
+
+
+@pytest.mark.parametrize("number", ["0", "-2", "two"])
+def test_a_count_of_workers_is_at_least_one(number: str, capsys: Any) -> None:
+    given = ["--photos", "p", "--model", "m", "--out", "o", "--actors", number]
+    with pytest.raises(SystemExit) as stopped:
+        photo_parser("", "").parse_args(given)
+    assert stopped.value.code == 2
+    assert "--actors" in capsys.readouterr().err
 
 
 def fail_in_a_worker() -> None:

@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from geoclip.encoders import load_encoder
+from geoclip.errors import GeoclipError
+from geoclip.gazetteer import Gazetteer
 from geoclip.guesses import COLUMNS
 from geoclip.locator import Locator
 from geoclip.training.settings import TrainingSettings
-from pipelines.end_to_end import DEFAULTS, START
+from pipelines.end_to_end import DEFAULTS, START, end_to_end
+from pipelines.evaluate_guesses import evaluate_guesses
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +132,35 @@ def test_map_is_written(run: Path) -> None:
 def test_defaults_are_those_of_the_demonstration() -> None:
     assert START.is_dir()
     assert DEFAULTS.text_learning_rate == 0
+
+
+def test_a_split_of_which_only_countries_are_known_is_left_out(few_places: Path) -> None:
+    places = Gazetteer.read(few_places)
+    rows = places.level_rows("city")[:3]
+    captions = pd.DataFrame(
+        {
+            "location_id": ["a", "b", "c"],
+            "lat": [*places.lat[rows[:2]], np.nan],
+            "lon": [*places.lon[rows[:2]], np.nan],
+            "place_row": rows,
+            "place_id": places.ids[rows],
+            "split": ["train", "seen", "countries"],
+        }
+    )
+    answer = {
+        "location_id": ["b"], "rank": 1, "status": "ok", "lat": 0.0, "lon": 0.0,
+        "country_ranking": "", "continent_ranking": "", "country_id": "", "region_id": "",
+        "city_id": "",
+    }  # fmt: skip
+    report = evaluate_guesses(captions, {"after": pd.DataFrame(answer)}, places)
+    assert list(report["splits"]) == ["seen"]
+    assert report["splits"]["seen"]["after"]["n"] == 1
+
+
+def test_without_a_photo_held_out_nothing_is_trained(planet_photos: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(planet_photos)
+    table["path"] = [str(planet_photos.parent / path) for path in table["path"]]
+    table.assign(split="train").to_csv(tmp_path / "photos.csv", index=False)
+    with pytest.raises(GeoclipError, match="held out, so nothing can be measured"):
+        end_to_end(tmp_path / "out", [tmp_path / "photos.csv"])
+    assert not (tmp_path / "out" / "training").exists()

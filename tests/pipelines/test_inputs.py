@@ -210,3 +210,21 @@ def test_blocks_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [len(table) for table in read_blocks(light)] == [5, 5, 2]
     heavy = photo_source.ListedPhotos([Photo(f"{i}", "x", bytes(600)) for i in range(5)])
     assert [len(table) for table in read_blocks(heavy)] == [2, 2, 1]
+
+
+def test_a_member_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", encoding="latin-1", format=tarfile.GNU_FORMAT) as t:
+        info = tarfile.TarInfo("café.jpg")
+        info.size = 3
+        t.addfile(info, io.BytesIO(b"one"))
+    (tmp_path / "00.tar").write_bytes(buffer.getvalue())
+    (view,) = views_of(tmp_path / "00.tar")
+    view["photo_id"].encode()
+    assert "caf%E9.jpg" in view["photo_id"] and view["content"] == b"one"
+
+
+def test_a_shard_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "00.tar").write_bytes(tar_of({"a.jpg": b"one"}))
+    with pytest.raises(GeoclipError, match="named twice"):
+        photo_parts([tmp_path, tmp_path / "00.tar"], 1)

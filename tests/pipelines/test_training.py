@@ -1,5 +1,6 @@
 """Training on Ray Train workers: evaluation, the best checkpoint, metrics, storage, bad input."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,27 @@ def test_captions_that_are_no_table_are_one_sentence(tmp_path: Path) -> None:
 def test_workers_get_the_cpus_of_one_node_each(cpus: list[int], workers: int, each: int) -> None:
     nodes = [{"Alive": True, "Resources": {"CPU": float(c)} if c else {}} for c in cpus]
     assert cpus_for_each(workers, [*nodes, {"Alive": False, "Resources": {"CPU": 99.0}}]) == each
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "each"),
+    [
+        ([(64, 0), (8, 1), (8, 1)], 2, 8),
+        ([(64, 0), (16, 4)], 4, 4),
+        ([(16, 1)], 2, 0),
+        ([(64, 0)], 1, 0),
+    ],
+)
+def test_workers_on_gpus_get_the_cpus_beside_them(
+    nodes: list[tuple[int, int]], workers: int, each: int
+) -> None:
+    found = [{"Alive": True, "Resources": {"CPU": float(c), "GPU": float(g)}} for c, g in nodes]
+    assert cpus_for_each(workers, found, gpus=1) == each
+
+
+def test_the_best_checkpoint_is_not_an_average(captions: Path) -> None:
+    with pytest.raises(GeoclipError, match="alpha averages"):
+        check_training(captions, replace(SETTINGS, alpha=0.5), EVALUATION, "best")
 
 
 def test_mlflow_gets_losses_and_figures(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ from geoclip.training.settings import TrainingSettings
         ({"text_learning_rate": -1.0}, "text_learning_rate"),
         ({"extra_captions": -1}, "extra_captions"),
         ({"distillation": -1.0}, "distillation"),
+        ({"learning_rate": 0.0}, "nothing is tuned"),
+        ({"learning_rate": float("nan")}, "finite"),
+        ({"betas": (1.0, 0.9)}, "betas"),
     ],
 )
 def test_wrong_values_are_refused(wrong, named):

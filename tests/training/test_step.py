@@ -182,6 +182,15 @@ def test_collisions_ancestors_and_unknowns_equal_a_slow_loop(tiny_world, book, e
     assert values["excess"] == pytest.approx(expected - floor, abs=1e-6)
 
 
+def test_the_excess_of_a_marginal_loss_has_no_floor_of_shared_targets(tiny_world, book):
+    """-log of all probability on true captions: 0 at best, however many are true."""
+    encoder = training(clip_encoder())
+    batch = world_batch(encoder, tiny_world, book)
+    values, _ = step(encoder, batch, replace(PLAIN, target="marginal"))
+    floor = target_entropy(batch.truth.T).item() / 2
+    assert values["excess"] == pytest.approx(values["loss"] - floor, abs=1e-6)
+
+
 def test_extra_captions_enter_the_gzsl_loss_alone(tiny_world, book):
     encoder = training(clip_encoder())
     with_extra, _ = step(encoder, world_batch(encoder, tiny_world, book, extra=2))

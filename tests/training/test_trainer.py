@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_encoders import clip_encoder, siglip_like_encoder, timm_encoder, write_transformers_clip
 
+from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.encoders import load_encoder
 from geoclip.encoders.open_clip_encoder import random_tiny_clip
 from geoclip.errors import GeoclipError
@@ -161,7 +162,13 @@ def test_a_saved_folder_holds_no_pickle_and_its_state_lies_apart(book, photos, t
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({"epochs": 4}, "steps"), ({"seed": 9}, "seed"), ({"batch_size": 6}, "batch_size")],
+    [
+        ({"epochs": 4}, "steps"),
+        ({"seed": 9}, "seed"),
+        ({"batch_size": 6}, "batch_size"),
+        ({"learning_rate": 5e-3}, "learning_rate"),
+        ({"betas": (0.8, 0.9)}, "betas"),
+    ],
 )
 def test_the_state_of_another_run_is_refused(change, named, book, photos, tmp_path):
     trainer = Trainer(clip_encoder(), photos, book, SETTINGS)
@@ -171,6 +178,23 @@ def test_the_state_of_another_run_is_refused(change, named, book, photos, tmp_pa
     with pytest.raises(GeoclipError, match=f"another run .its {named}") as caught:
         other.resume(tmp_path)
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_state_of_another_start_or_wording_is_refused(book, photos, tmp_path):
+    trainer = Trainer(clip_encoder(), photos, book, SETTINGS)
+    take(trainer, 1)
+    trainer.save(tmp_path)
+    changed = clip_encoder()
+    with torch.no_grad():
+        next(changed.model.parameters()).add_(1)
+    worded = CaptionBook(book.gazetteer, CaptionSettings(opening="A photo"))
+    for other, named in (
+        (Trainer(changed, photos, book, SETTINGS), "start"),
+        (Trainer(clip_encoder(), photos, worded, SETTINGS), "wording"),
+    ):
+        with pytest.raises(GeoclipError, match=f"another run .its {named}"):
+            other.resume(tmp_path)
+    Trainer(clip_encoder(), photos, book, replace(SETTINGS, chunk_size=2)).resume(tmp_path)
 
 
 def test_the_state_of_other_photos_is_refused(book, photos, tmp_path):
