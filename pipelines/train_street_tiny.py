@@ -13,6 +13,7 @@ without them the class descriptions know coordinates alone and the trunk is rand
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -33,6 +34,7 @@ from geoclip.ranking import RankingSettings
 from geoclip.training import teach_gazetteer
 from geoclip.training.batches import PhotoSet
 from geoclip.training.kept_features import (
+    claim_folder,
     pooled_features,
     split_trunk,
     stage_outputs,
@@ -83,10 +85,13 @@ def start_encoder(
 ) -> OpenClipEncoder:
     """The encoder with a taught text tower, taught first where `work` does not hold it."""
     folder = work / "taught"
+    settings = teach_gazetteer.TeachingSettings(
+        steps=steps, image_tower=IMAGE_TOWER, image_size=IMAGE_SIZE
+    )
+    taught_with = settings, *(file and _digest(file) for file in (looks, image_weights))
+    key = hashlib.sha256(repr(taught_with).encode()).hexdigest()
+    claim_folder(work / "taught-with", key, "what was taught with other files or steps")
     if not folder.is_dir():
-        settings = teach_gazetteer.TeachingSettings(
-            steps=steps, image_tower=IMAGE_TOWER, image_size=IMAGE_SIZE
-        )
         draft = work / "taught-unfinished"
         shutil.rmtree(draft, ignore_errors=True)
         teach_gazetteer.teach_folder(draft, settings, looks, image_weights)
@@ -95,6 +100,13 @@ def start_encoder(
     if not isinstance(encoder, OpenClipEncoder):
         raise GeoclipError(f"{folder} holds no open_clip encoder; delete it and start again.")
     return encoder
+
+
+def _digest(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as problem:
+        raise GeoclipError(f"{file} cannot be read ({problem.strerror}); check it.") from None
 
 
 def drawn_by_kind(photos: PhotoSet, street: str) -> PhotoSet:

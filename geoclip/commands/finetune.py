@@ -46,7 +46,7 @@ HELP = {
     "balance": "0 to 1: favour countries with few photos.",
     "distillation": "Weight of staying near the starting encoder's embeddings.",
     "alpha": "Share of the tuned weights in the final average with the starting ones.",
-    "compile": "Compile the towers first: minutes once, faster steps.",
+    "compile": "Compile the image tower first: minutes once, faster steps.",
     "seed": "Of order, captions, augmentation and splits.",
 }
 

@@ -17,8 +17,8 @@ class TrainingSettings:
     n of them in proportion to n^(1 - balance). `extra_captions` adds captions of places outside
     the batch to the GZSL loss. `alpha` is the share of the tuned weights in the final average
     with the starting ones (WiSE-FT, Wortsman et al. 2022). `distillation` weighs a term that
-    holds image embeddings near the starting encoder's. `compile` lets PyTorch compile the towers,
-    which takes minutes once and pays in long runs.
+    holds image embeddings near the starting encoder's. `compile` lets PyTorch compile the image
+    tower, which takes minutes once and pays in long runs.
     """
 
     epochs: int = 3
