@@ -66,6 +66,7 @@ TUNING = replace(
     batch_size=96,
     learning_rate=5e-4,
     weight_decay=2e-2,
+    precision="bf16",
 )
 SMOOTHED = ((700.0, 1.0), (1000.0, 3.0))  # km and weight of the smoothed labels, by turns
 TOGETHER = (1, 1, 2, 2)  # photos of a location tuned as one, their embeddings averaged
@@ -142,6 +143,12 @@ def main() -> None:
     parser.add_argument("--street", default="gsv_", help="how folders of street views begin")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=TEACHING_STEPS, help="of the teaching")
+    parser.add_argument(
+        "--precision",
+        choices=("bf16", "fp32"),
+        default=TUNING.precision,
+        help="of the tunings; fp32 is faster where the processor has no bfloat16",
+    )
     given = parser.parse_args()
     keep_freed_memory()
     work = given.work or given.out.with_name(f"{given.out.name}-work")
@@ -155,13 +162,14 @@ def main() -> None:
     first, last = split_trunk(encoder, FROZEN_STAGES)
     outputs = stage_outputs(encoder, first, photos, VIEWS, work / "stages")
     book = CaptionBook(gazetteer, CaptionSettings())
-    settings = replace(PROBING, seed=given.seed), replace(TUNING, seed=given.seed)
+    probing = replace(PROBING, seed=given.seed)
+    tuning = replace(TUNING, seed=given.seed, precision=given.precision)
     keep = work / f"seed{given.seed}"
     losses = []
     features = pooled_features(encoder, last, outputs)
     near = [Neighbourhoods(encoder, book, *smoothed) for smoothed in SMOOTHED]
     for values in train_last_stages(
-        *(encoder, last, outputs, features, photos, book, *settings, near),
+        *(encoder, last, outputs, features, photos, book, probing, tuning, near),
         tunings=len(TOGETHER),
         keep=keep,
         together=TOGETHER,

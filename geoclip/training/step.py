@@ -1,7 +1,6 @@
 """One training step: the loss over the global batch and its gradients on this worker."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +16,7 @@ from geoclip.losses import (
     vision_loss,
 )
 from geoclip.training.neighbourhoods import SoftClasses
+from geoclip.training.precision import mixed_precision
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.workers import Workers, pad_rows
 
@@ -159,7 +159,7 @@ class _TowerPass:
         self.features = self.filled[: len(inputs)]
 
     def _encode(self, chunk: Tensor) -> Tensor:
-        with _autocast(chunk.device, self.precision):
+        with mixed_precision(chunk.device, self.precision):
             return self.encode(chunk)
 
     def _first_pass(self, chunk: Tensor) -> Tensor:
@@ -182,10 +182,6 @@ class _TowerPass:
             if features.requires_grad:
                 features.backward(piece)
         _set_random_states(after)
-
-
-def _autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def _random_states(device: torch.device) -> list[Tensor]:
