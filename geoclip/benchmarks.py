@@ -26,6 +26,7 @@ from geoclip.tables import (
 
 PREDICTION_COLUMNS = ("img_id", "predicted_lat", "predicted_long")
 ACCURACY_HEADER = "street acc (1km)"
+FIGURES = 6
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,16 @@ def parse_published_predictions(frame: pd.DataFrame, path: Path) -> PublishedPre
     footer = (frame["img_id"] == ACCURACY_HEADER).to_numpy().nonzero()[0]
     end = int(footer[0]) if len(footer) else len(frame)
     names = {"predicted_lat": "lat", "predicted_long": "lon"}
-    guesses = parse_guesses(frame.iloc[:end].rename(columns=names), path)
+    own = frame.iloc[:end].drop(columns=["lat", "lon"], errors="ignore").rename(columns=names)
+    guesses = parse_guesses(own, path)
     if end + 1 >= len(frame):
         return PublishedPredictions(guesses, {}, None)
     figures = frame.iloc[end + 1].tolist()
+    if len(figures) < FIGURES:
+        raise GeoclipError(
+            f"{path}, row {frame.index[end + 1]}: {len(figures)} columns are too few for the "
+            "accuracies; give the five shares and the mean deviation, or drop the last two rows."
+        )
     numbers(pd.Series(figures, index=[frame.index[end + 1]] * len(figures), name="accuracy"), path)
     accuracies = dict(zip(("1", "25", "200", "750", "2500"), figures[:5], strict=True))
     return PublishedPredictions(guesses, accuracies, figures[5])

@@ -117,7 +117,7 @@ class EvidenceCheck:
 
     def of_embeddings(self, values: np.ndarray) -> list[NoEvidence]:
         """Judge image embeddings (N, d), unit length, by the prompts; score 0 without prompts."""
-        if self.prototypes is None:
+        if self.prototypes is None or not len(values):
             return [NoEvidence(0.0, "")] * len(values)
         logits = self.scale * values @ self.prototypes.T
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))

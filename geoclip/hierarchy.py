@@ -99,14 +99,19 @@ class Hierarchy:
 
     @cached_property
     def group_means(self) -> np.ndarray:
-        """Means (G, 3) of the unit vectors of each group's cities, shorter the wider they lie.
+        """`means_of` all cities."""
+        return self.means_of(np.ones(len(self.cities), dtype=bool))
 
-        A city weighs by the square root of its population.
+    def means_of(self, allowed: np.ndarray) -> np.ndarray:
+        """Means (G, 3) of the unit vectors of each group's `allowed` (Q,) cities.
+
+        They are shorter the wider these lie; NaN where there is none. A city weighs by the square
+        root of its population.
         """
-        weights = np.sqrt(np.maximum(self.population, 1))[:, None]
+        weights = (allowed * np.sqrt(np.maximum(self.population, 1)))[:, None]
         sums = np.add.reduceat(weights * unit_vectors(self.lat, self.lon), self.group_starts)
-        means: np.ndarray = sums / np.add.reduceat(weights, self.group_starts)
-        return means
+        total = np.add.reduceat(weights, self.group_starts)
+        return np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
 
     @cached_property
     def group_scores(self) -> np.ndarray:

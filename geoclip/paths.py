@@ -47,4 +47,7 @@ def resolve_path(text: str, folder: Path) -> str:
 
 def same_file_key(text: str, folder: Path) -> str:
     """Text that is equal for two spellings of one file, with links followed; it may be absent."""
-    return encode_path(os.path.realpath(folder / decode_path(text)))
+    try:
+        return encode_path(os.path.realpath(folder / decode_path(text)))
+    except ValueError:  # a zero byte, which no file's name holds
+        return text

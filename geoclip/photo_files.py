@@ -32,7 +32,7 @@ def list_photos(
     are left out. A folder that cannot be listed stands for itself. A path that does not exist, or
     a glob that matches nothing, is kept, so that it is reported with the photos.
     """
-    return _listed(paths, lambda name: _is_wanted(name, suffixes))
+    return _listed(paths, lambda name: is_wanted(name, suffixes))
 
 
 def list_left_out(
@@ -55,7 +55,9 @@ def read_path_list(stream: BinaryIO) -> list[str]:
     return [os.fsdecode(name) for name in names if name]
 
 
-def _is_wanted(name: str, suffixes: Container[str]) -> bool:
+def is_wanted(path: str, suffixes: Container[str]) -> bool:
+    """Whether a file's ending is one of `suffixes` and it is no macOS companion (`._name`)."""
+    name = path.rsplit("/", 1)[-1]
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
     return suffix in suffixes and not name.startswith("._")
 

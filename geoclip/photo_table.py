@@ -12,8 +12,11 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.paths import encode_path, resolve_path
+from geoclip.sphere import great_circle_km
 from geoclip.tables import coordinates, read_text_table, refuse_duplicates, refuse_rows
 
+SAME_LOCATION_KM = 25.0
+"""Two tables may call views by one location that lie no farther apart: in one city, say."""
 COLUMNS = ("photo_id", "path", "lat", "lon", "country_code", "location_id", "split")
 
 
@@ -22,13 +25,15 @@ def read_photo_table(paths: Iterable[Path]) -> pd.DataFrame:
 
     `photo_id` is the path as it stands in the file and unique, `path` is absolute; whether the
     photo exists is not looked at. Non-UTF-8 names: see `geoclip.paths`. Raises GeoclipError for a
-    bad file or row, for a photo that stands twice and when there is no photo at all.
+    bad file or row, for a photo that stands twice, for a location that two tables say lies in
+    different places, and when there is no photo at all.
     """
     files = [Path(path) for path in paths]
     if not files:
         raise GeoclipError("No photo table was given: name a CSV file with path, lat, lon.")
     tables = [_read_one(file) for file in files]
     _refuse_shared_photos(files, tables)
+    _refuse_shared_locations(files, tables)
     table = pd.concat(tables, ignore_index=True)
     if table.empty:
         names = ", ".join(map(str, files))
@@ -102,3 +107,28 @@ def _refuse_shared_photos(files: list[Path], tables: list[pd.DataFrame]) -> None
                     )
                 fresh[key] = (file, int(row))
         seen |= fresh
+
+
+def _refuse_shared_locations(files: list[Path], tables: list[pd.DataFrame]) -> None:
+    """Raise GeoclipError for a location_id that names two places, as where tables count from 1."""
+    views = pd.concat(tables, keys=range(len(tables)), names=["table", "row"]).reset_index()
+    views = views.sort_values("lat", key=pd.isna, kind="stable")
+    views = views.drop_duplicates(["location_id", "table"])
+    shared = views[views["location_id"].duplicated(keep=False)].sort_values("table", kind="stable")
+    for location, of_one in shared.groupby("location_id"):
+        first = of_one.iloc[0]
+        for _, view in of_one.iloc[1:].iterrows():
+            if _lie_apart(view, first):
+                raise GeoclipError(
+                    f"{files[view['table']]}, row {view['row']}: the location {location!r} is "
+                    f"another place in {files[first['table']]}, row {first['row']}; give different "
+                    "places ids of their own."
+                )
+
+
+def _lie_apart(view: pd.Series, other: pd.Series) -> bool:
+    codes = view["country_code"], other["country_code"]
+    if all(codes) and codes[0] != codes[1]:
+        return True
+    km = great_circle_km(view["lat"], view["lon"], other["lat"], other["lon"])
+    return bool(km > SAME_LOCATION_KM)  # False where one has no coordinates

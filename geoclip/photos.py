@@ -19,7 +19,9 @@ from geoclip.photo_files import PHOTO_SUFFIXES, list_photos
 
 __all__ = ["MAX_PIXELS", "PHOTO_SUFFIXES", "STATUSES", "list_photos", "open_photo", "read_photo"]
 
-STATUSES = ("ok", "missing", "unreadable", "not a photo", "truncated", "too large", "empty")
+UNREADABLE = "unreadable"
+"""The disk or the network did not give it, or the rights to it are missing."""
+STATUSES = ("ok", "missing", UNREADABLE, "not a photo", "truncated", "too large", "empty")
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 2_000_000_000  # some decoders take the whole file into memory before its header
 
@@ -87,7 +89,7 @@ def check_file(name: str) -> os.stat_result:
     except (OSError, ValueError) as problem:
         _refuse_os_error(name, problem)
     if stat.S_ISDIR(info.st_mode) and not os.access(name, os.R_OK | os.X_OK):
-        refuse(name, "the folder may not be read; change its permissions", "unreadable")
+        refuse(name, "the folder may not be read; change its permissions", UNREADABLE)
     if not stat.S_ISREG(info.st_mode):
         refuse(name, "not a regular file; name a photo", "not a photo")
     if info.st_size == 0:
@@ -109,7 +111,7 @@ def _refuse_os_error(name: str, problem: OSError | ValueError) -> NoReturn:
     if isinstance(problem, FileNotFoundError | NotADirectoryError | ValueError):
         refuse(name, "there is no such file; check the path", "missing")
     reason = problem.strerror or "it cannot be opened"
-    refuse(name, f"{reason}; check the file and its permissions", "unreadable")
+    refuse(name, f"{reason}; check the file and its permissions", UNREADABLE)
 
 
 def _read_header(file: BinaryIO, name: str) -> Image.Image:

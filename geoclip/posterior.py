@@ -3,7 +3,7 @@
 Everything works on arrays of a block of photos; nothing loops over photos.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -57,12 +57,14 @@ class Posterior:
     """Probabilities of a hierarchy's cities: a city has its share of what its group has.
 
     `log_groups` (N, G) are log probabilities; a share is the softmax of a group's part of `logits`
-    (N, Q), of which -inf excludes a city.
+    (N, Q), of which -inf excludes a city. `allowed` (Q,) are the cities that may
+    have any: for no photo the others.
     """
 
     log_groups: np.ndarray
     logits: np.ndarray
     hierarchy: Hierarchy
+    allowed: np.ndarray
 
     @cached_property
     def groups(self) -> np.ndarray:
@@ -76,7 +78,7 @@ class Posterior:
 
     def rows(self, some: np.ndarray) -> "Posterior":
         """Those of some of the photos."""
-        return Posterior(self.log_groups[some], self.logits[some], self.hierarchy)
+        return replace(self, log_groups=self.log_groups[some], logits=self.logits[some])
 
 
 def joint_posterior(
@@ -94,7 +96,7 @@ def joint_posterior(
     `log_prior` (Q,) is added before the posterior is normalised over all cities; -inf excludes a
     city. Raises GeoclipError for a prior that excludes all of them.
     """
-    _allowed(hierarchy, log_prior)
+    allowed = _allowed(hierarchy, log_prior)
     warm = temperatures[2] != 1  # a division by 1 is a pass over all cities for nothing
     cities = scores.city / temperatures[2] if warm else scores.city
     groups = _group_log_posterior(scores, hierarchy, temperatures, size_power)
@@ -103,7 +105,7 @@ def joint_posterior(
         cities = cities + log_prior.astype(cities.dtype)
         groups += _segment_logsumexp(cities, hierarchy.group_starts) - before
         groups = _log_softmax(groups)
-    return Posterior(groups, cities, hierarchy)
+    return Posterior(groups, cities, hierarchy, allowed)
 
 
 def _group_log_posterior(
@@ -158,7 +160,7 @@ def greedy_posterior(
     inside = (hierarchy.city_country == best[:, None]) & allowed
     logits = np.where(inside, scores.city, -np.inf)
     groups = _log_softmax(_segment_logsumexp(logits, hierarchy.group_starts))
-    return Posterior(groups, logits, hierarchy)
+    return Posterior(groups, logits, hierarchy, allowed)
 
 
 def country_posterior(

@@ -58,13 +58,19 @@ def true_places(truth: pd.DataFrame, gazetteer: Gazetteer) -> Truth:
 def baseline_figures(
     train: pd.DataFrame, truth: pd.DataFrame, gazetteer: Gazetteer
 ) -> dict[str, dict[str, Any]]:
-    """Figures of the best constant answers chosen on the training locations, and of chance."""
+    """Figures of the best constant answers chosen on the training locations, and of chance.
+
+    Of chance alone where no training location has coordinates.
+    """
     cities = gazetteer.level_rows("city")
     lat, lon = gazetteer.lat[cities], gazetteer.lon[cities]
     everywhere = Truth(lat, lon, gazetteer.country_codes[cities], gazetteer.continents[cities])
     true = true_places(truth, gazetteer)
-    constant = best_constant(true_places(train, gazetteer), lat, lon)
-    return {"constant": constant.report(true), "chance": chance(true, everywhere)}
+    figures = {"chance": chance(true, everywhere)}
+    if len(train):
+        constant = best_constant(true_places(train, gazetteer), lat, lon)
+        figures = {"constant": constant.report(true), **figures}
+    return figures
 
 
 def gzsl_figures(

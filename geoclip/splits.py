@@ -19,11 +19,13 @@ def with_splits(
 
     About `share` of the countries are held out whole ("unseen"), and as much of the 1° blocks of
     the others ("seen"); what remains is "train". `country_codes` (N,) are the photos' countries.
-    A photo without coordinates is trained on unless its country is held out. Raises GeoclipError
-    if some photos have a split and others have none.
+    The views of a location (`location_id`, if there) have the split of its first one with
+    coordinates. A photo without coordinates is trained on unless its country is held out. Raises
+    GeoclipError if some photos have a split and others have none, and for a location in two splits.
     """
     given = photos["split"] != ""
     if given.all():
+        _refuse_parted_locations(photos)
         return photos
     if given.any():
         raise GeoclipError(
@@ -33,10 +35,29 @@ def with_splits(
     codes = np.asarray(list(country_codes), dtype=object)
     points = [photos["lat"].to_numpy(float), wrap_longitude(photos["lon"].to_numpy(float))]
     blocks = np.floor(np.stack(points, axis=1)) + 0.0  # no -0.0, whose block would be another
-    split = [
+    drawn = [
         _draw(code, block, seed, share) for code, block in zip(codes, blocks.tolist(), strict=True)
     ]
+    split = pd.Series(drawn, index=photos.index)
+    if "location_id" in photos:
+        located_first = photos.sort_values("lat", key=pd.isna, kind="stable")["location_id"]
+        first = split.loc[located_first.drop_duplicates().index]
+        first.index = pd.Index(located_first.drop_duplicates())
+        split = photos["location_id"].map(first)
     return photos.assign(split=split)
+
+
+def _refuse_parted_locations(photos: pd.DataFrame) -> None:
+    if "location_id" not in photos:
+        return
+    splits = photos.groupby("location_id")["split"].unique()
+    parted = splits[splits.map(len) > 1]
+    if len(parted):
+        raise GeoclipError(
+            f"The location {parted.index[0]!r} is in the splits {' and '.join(parted.iloc[0])} and "
+            f"{len(parted) - 1} more are in several; give the views of a place one split, and "
+            "different places ids of their own."
+        )
 
 
 def _draw(code: str, block: list[float], seed: int, share: float) -> str:

@@ -19,8 +19,8 @@ def read_text_table(path: Path) -> pd.DataFrame:
     """A CSV file (UTF-8, header first) as a frame of text; blank lines are left out.
 
     Column names are stripped and lower-cased. Nothing is taken for a missing value: "NA" is
-    Namibia. Raises GeoclipError for a file that is absent, unreadable, empty or ragged, or has a
-    column twice.
+    Namibia; fields that a row lacks at its end are empty. Raises GeoclipError for a file that is
+    absent, unreadable, empty, has a row longer than its header or a column twice.
     """
     try:
         with warnings.catch_warnings():

@@ -19,7 +19,7 @@ from geoclip.known_models import check_model_name
 from geoclip.memory import keep_freed_memory
 from geoclip.model_settings import ModelSettings
 from pipelines.cluster import absolute_model, check_lasting, ray_session
-from pipelines.command_line import run
+from pipelines.command_line import at_least_one, run
 from pipelines.photo_actors import load_model, model_folder
 from pipelines.storage import absolute, exists, is_uri, join, local_copy, store_folder
 from pipelines.write_captions import read_gazetteer
@@ -76,7 +76,7 @@ def embed_places(
     with tempfile.TemporaryDirectory() as draft:
         index.save(Path(draft) if is_uri(folder) else Path(folder))
         if is_uri(folder):
-            store_folder(Path(draft), folder)
+            store_folder(Path(draft), folder, last=ABOUT_FILE)
     print(f"{len(index):,} places embedded in {out}.")
     return index
 
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="a known name, a folder or hf:ID")
     parser.add_argument("--out", required=True, help="a folder or URI")
     parser.add_argument("--gazetteer", type=Path)
-    parser.add_argument("--actors", type=int, default=2)
+    parser.add_argument("--actors", type=at_least_one, default=2)
     arguments = parser.parse_args()
     check_model_name(arguments.model)
     read_gazetteer(arguments.gazetteer)

@@ -42,9 +42,10 @@ START_NOTE = (
     "image tower with random weights; text tower taught the packaged gazetteer, so that captions "
     "of near places lie near: it knows where every country is, also those never trained on"
 )
-DEFAULTS = TrainingSettings(
+FROM_START = TrainingSettings(
     epochs=6, batch_size=128, learning_rate=2e-3, text_learning_rate=0.0, weight_decay=0.05
 )
+"""For the random image tower of planet-start; one that knows photos would forget them."""
 console = Console(stderr=True)
 
 
@@ -62,20 +63,23 @@ def end_to_end(
     out: Path,
     photos: list[Path] | None = None,
     start: str | None = None,
-    settings: TrainingSettings = DEFAULTS,
+    settings: TrainingSettings | None = None,
     *,
     gazetteer: Path | None = None,
     workers: int = 2,
     use_gpu: bool = False,
     planet: PlanetSettings | None = None,
 ) -> dict[str, Any]:
-    """Run the whole pipeline and return the report that is in `out`/report.json."""
+    """Run the whole pipeline and return the report that is in `out`/report.json.
+
+    `settings` are `default_settings` of the start unless given.
+    """
+    settings = settings or default_settings(start)
     start = start or str(START)
     check_model_name(start)
     check_lasting(out)
     out.mkdir(parents=True, exist_ok=True)
-    places, stored = read_gazetteer(gazetteer), ModelSettings.read(model_folder(start))
-    wording = stored.captions
+    places, wording = read_gazetteer(gazetteer), ModelSettings.read(model_folder(start)).captions
     seconds: dict[str, float] = {}
     if not photos:
         with stage("Draw the demonstration planet", seconds):
@@ -98,9 +102,7 @@ def end_to_end(
         def predict(model: str) -> pd.DataFrame:
             index = out / "places"
             embed_places(model, index, gazetteer, wording, workers)
-            return locate_photos(
-                held_out, model, index, gazetteer, stored.ranking, actors=workers, gpus=gpus
-            )
+            return locate_photos(held_out, model, index, gazetteer, actors=workers, gpus=gpus)
 
         with stage("Locate before fine-tuning", seconds):
             before = predict(start)
@@ -118,9 +120,15 @@ def end_to_end(
             after = predict(tuned)
     with stage("Evaluate", seconds):
         report = evaluate_guesses(table, {"before": before, "after": after}, places)
-    report.update(_about(start, settings, stored.ranking, table, seconds))
+    ranking = ModelSettings.read(model_folder(tuned)).ranking
+    report.update(_about(start, settings, ranking, table, seconds))
     _write(out, report, after, held_out)
     return report
+
+
+def default_settings(start: str | None) -> TrainingSettings:
+    """The main job's own settings for planet-start, the library's for an encoder of photos."""
+    return FROM_START if start is None or Path(start) == START else TrainingSettings()
 
 
 def _about(
@@ -170,7 +178,10 @@ def main() -> None:
     parser.add_argument("--gazetteer", type=Path, help="places other than the packaged ones")
     parser.add_argument("--workers", type=at_least_one, default=2)
     parser.add_argument("--gpu", action="store_true", help="one GPU a worker")
-    add_settings(parser, TrainingSettings, DEFAULTS)
+    named = argparse.ArgumentParser(add_help=False)
+    named.add_argument("--model")
+    start = named.parse_known_args()[0].model
+    add_settings(parser, TrainingSettings, default_settings(start))
     arguments = parser.parse_args()
     end_to_end(
         arguments.out,

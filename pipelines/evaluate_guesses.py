@@ -14,12 +14,19 @@ from typing import Any
 
 import pandas as pd
 
+from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
-from geoclip.report import baseline_figures, gzsl_figures, locations, split_figures
+from geoclip.place import LEVELS
+from geoclip.report import RANKED, baseline_figures, gzsl_figures, locations, split_figures
 from geoclip.splits import TRAIN
 from pipelines.cluster import ROOT, check_checkout
 from pipelines.command_line import run
-from pipelines.write_captions import read_gazetteer
+from pipelines.storage import read_parquet
+from pipelines.write_captions import read_captions, read_gazetteer
+
+ANSWER = ["location_id", "rank", "status", "lat", "lon", RANKED, "continent_ranking"]
+ANSWER += [f"{level}_id" for level in LEVELS]
+TRUE = ["location_id", "split", "lat", "lon", "place_id", "place_row"]
 
 
 def answers(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -57,16 +64,22 @@ def evaluate_guesses(
 def main() -> None:
     """Evaluate from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--predictions", type=Path, required=True)
-    parser.add_argument("--captions", type=Path, required=True)
+    parser.add_argument("--predictions", required=True, help="of locate_photos; a path or URI")
+    parser.add_argument("--captions", required=True, help="of write_captions; a path or URI")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--gazetteer", type=Path)
     arguments = parser.parse_args()
     check_checkout(ROOT)
-    predictions = {"after": pd.read_parquet(arguments.predictions)}
+    located = read_parquet(arguments.predictions, ANSWER, "predictions", "pipelines.locate_photos")
+    captions = read_captions(arguments.captions, TRUE)
     places = read_gazetteer(arguments.gazetteer)
-    report = evaluate_guesses(pd.read_parquet(arguments.captions), predictions, places)
-    arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+    report = evaluate_guesses(captions, {"after": located}, places)
+    try:
+        arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+    except OSError as problem:
+        raise GeoclipError(
+            f"{arguments.out} cannot be written ({problem.strerror}); name another --out."
+        ) from None
     print(f"Figures of {', '.join(report['splits'])} in {arguments.out}.")
 
 

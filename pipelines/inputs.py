@@ -4,7 +4,6 @@ Each is a local path or a URI. A folder may hold any mixture. Photos in folders 
 listed when the run begins; what stands in Parquet files and shards is only ever streamed.
 """
 
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.paths import encode_path, resolve_path
-from geoclip.photo_files import PHOTO_SUFFIXES, VIDEO_SUFFIXES, list_photos
+from geoclip.photo_files import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted, list_photos
 from geoclip.tables import read_text_table, refuse_duplicates, refuse_rows, require_columns
 from pipelines.parquet_photos import PARQUET, parquet_parts
 from pipelines.photo_source import Part, Photo, sliced
@@ -32,10 +31,12 @@ FOOTERS_AT_ONCE = 32
 def photo_parts(inputs: Sequence[str | Path], workers: int) -> list[Part]:
     """The photos of all inputs, in parts for `workers` workers.
 
+    Locations are each table's own: two that number theirs alike have no view in common.
     Raises GeoclipError for an input that names no photo, a CSV table that cannot be read, a
     Parquet file without the columns it needs, and where two listed photos have one id.
     """
-    listed: list[Photo] = []
+    files_listed: list[Photo] = []
+    tables: list[list[Photo]] = []
     parquet: list[str] = []
     shards: list[str] = []
     for name in map(str, inputs):
@@ -47,12 +48,14 @@ def photo_parts(inputs: Sequence[str | Path], workers: int) -> list[Part]:
         parquet += [file for file in files if file.lower().endswith(PARQUET)]
         shards += [file for file in files if file.lower().endswith(TAR)]
         photos = [file for file in files if not file.lower().endswith((PARQUET, TAR))]
-        listed += named or [Photo(file, file) for file in photos]
-    _refuse_shared_ids(listed)
+        files_listed += [Photo(file, file) for file in photos]
+        tables += [named] if named else []
+    _refuse_shared_ids([photo for table in [files_listed, *tables] for photo in table])
     _refuse_repeats([*parquet, *shards])
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
         groups = [part for parts in pool.map(parquet_parts, parquet) for part in parts]
-    return [*table_parts(listed, workers), *groups, *map(TarShard, shards)]
+    listed = [part for table in [files_listed, *tables] for part in table_parts(table, workers)]
+    return [*listed, *groups, *map(TarShard, shards)]
 
 
 def table_parts(listed: Sequence[Photo], workers: int) -> Iterator[Part]:
@@ -73,7 +76,7 @@ def files_of(name: str) -> list[str]:
         return [encode_path(path.absolute()) for path in list_photos([name], wanted)]
     scheme = name.partition("://")[0]
     files = [f"{scheme}://{file.path}" for file in list_files(name)]
-    return [file for file in files if os.path.splitext(file)[1].lower() in wanted]  # noqa: PTH122
+    return [file for file in files if is_wanted(file, wanted)]
 
 
 def csv_photos(name: str) -> list[Photo]:
@@ -106,6 +109,8 @@ def _table_photos(file: Path, folder: str) -> list[Photo]:
 
 
 def _resolved(text: str, folder: str) -> str:
+    if text.startswith("file:///"):  # with percent signs, which `geoclip.paths` reads
+        return resolve_path(text, Path())
     if is_uri(folder) or is_uri(text):
         return join(folder, text)
     return resolve_path(text, Path(folder))

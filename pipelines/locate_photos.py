@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import ray
 
+from geoclip.errors import GeoclipError
 from geoclip.folder.ledger import LedgerEntry, ledger_path, write_ledger
 from geoclip.folder.table_stream import GuessWriter
 from geoclip.guesses import ENDINGS
@@ -48,7 +49,7 @@ LOCATIONS = 64
 
 
 class PhotoLocator:
-    """Locates blocks of locations, each with its views."""
+    """Locates blocks of locations, each with its views; `key` is that of the place index."""
 
     def __init__(
         self,
@@ -57,10 +58,16 @@ class PhotoLocator:
         gazetteer: Path | None,
         settings: RankingSettings,
         top_k: int,
+        key: str,
         threads: int,
     ) -> None:
         self.embedder = PhotoEmbedder(model, threads)
         places, embeddings = read_gazetteer(gazetteer), PlaceIndex.read(local_copy(index))
+        if embeddings.key != key:
+            raise GeoclipError(
+                f"{index} holds another place index than when this job began; jobs of different "
+                "models or gazetteers need an --index of their own."
+            )
         self.locator = Locator(self.embedder.encoder, embeddings, places, settings)
         self.top_k = top_k
 
@@ -109,19 +116,20 @@ def locate_photos(
 
 
 def locate_into(out: str, parts: Sequence[Part], arguments: tuple[Any, ...], pool: Pool) -> Output:
-    """Locate into a folder, going on where a run was stopped; `arguments` are PhotoLocator's."""
+    """Locate into a folder, going on where a run was stopped; `arguments` as made below."""
     model, index, _, settings, top_k = arguments
+    key = _key_of(index)
     output = Output(absolute(out))
     output.begin(
         {
             "model": ray.get(key_of_images.remote(model)),
-            "places": PlaceIndex.read(local_copy(index)).key,
+            "places": key,
             "ranking": asdict(settings),
             "top_k": top_k,
         }
     )
     with output.resuming():
-        located = on_actors(parts, PhotoLocator, arguments, pool)
+        located = on_actors(parts, PhotoLocator, (*arguments, key), pool)
         output.write(located, arrow_schema(EXTRA))
     output.write_ledger()
     return output
@@ -145,10 +153,16 @@ def locate_to_file(out: Path, parts: Sequence[Part], arguments: tuple[Any, ...],
 
 def in_memory(parts: Sequence[Part], arguments: tuple[Any, ...], pool: Pool) -> pd.DataFrame:
     """The answers of all parts as one table, in no order."""
+    known = (*arguments, _key_of(arguments[1]))
     with data_context():
-        blocks = on_actors(parts, PhotoLocator, arguments, pool).to_arrow_refs()
-    tables = [table.drop("geometry") for table in ray.get(blocks) if table.num_rows]
-    return pa.concat_tables(tables).to_pandas()
+        blocks = on_actors(parts, PhotoLocator, known, pool).to_arrow_refs()
+    none = arrow_schema(EXTRA).empty_table()
+    tables = [none, *(table for table in ray.get(blocks) if table.num_rows)]
+    return pa.concat_tables(table.drop("geometry") for table in tables).to_pandas()
+
+
+def _key_of(index: str) -> str:
+    return PlaceIndex.read(local_copy(index)).key
 
 
 def locator_arguments(
@@ -158,7 +172,7 @@ def locator_arguments(
     settings: RankingSettings | None,
     top_k: int,
 ) -> tuple[Any, ...]:
-    """What a PhotoLocator is made with, but for its threads; paths are absolute."""
+    """What a PhotoLocator is made with, but for index key and threads; paths are absolute."""
     model = absolute_model(model)
     settings = settings or ModelSettings.read(model_folder(model)).ranking
     return model, absolute(index), gazetteer and gazetteer.absolute(), settings, top_k

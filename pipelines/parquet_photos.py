@@ -1,8 +1,8 @@
 """Photos in Parquet files: bytes, or paths and URIs, streamed a row group at a time.
 
 Columns are known by name: `bytes`, `content` or `image` (bytes, or a struct with bytes in it),
-`path` or `uri` (relative to the file); perhaps `photo_id` or `id`, unique over all inputs, and
-`location_id`, whose rows stand side by side in a row group.
+`path` or `uri` (relative to the file); perhaps `photo_id` or `id`, unique over all inputs (without
+it a photo's id is where it lies), and `location_id`, whose rows stand side by side in a row group.
 """
 
 from collections.abc import Iterator
@@ -71,12 +71,14 @@ class ParquetRows:
         if isinstance(content, dict):
             content = content.get("bytes")
         own = f"{self.name}#{self.group}-{row}"
+        where = join(parent(self.name), path) if path else own
         photo_id = values.get("photo_id")
-        name = own if photo_id is None and content is not None else str(photo_id or path or own)
+        if photo_id is None or photo_id == "":
+            photo_id = where if content is None else own
+        name = str(photo_id)
         place = "" if values.get("location_id") is None else str(values["location_id"])
         if content is None and not path:
             return Photo(name, own, None, place, f"{own!r}: the row holds neither bytes nor path.")
-        where = join(parent(self.name), path) if path else own
         return Photo(name, where, content, place)
 
 

@@ -23,6 +23,7 @@ from geoclip.folder.records import encoder_key
 from geoclip.known_models import KNOWN_MODELS
 from geoclip.locator import Embeddings, default_device
 from geoclip.memory import keep_freed_memory
+from geoclip.photos import UNREADABLE
 from geoclip.reading import (
     BATCH,
     PhotoPath,
@@ -148,7 +149,7 @@ class ViewReader:
         """Read it; what cannot be had is a `Reading` with its problem."""
         path, content = view["path"], view["content"]
         if view["problem"] is not None:
-            return Reading(None, PhotoError(view["problem"], "unreadable"))
+            return Reading(None, PhotoError(view["problem"], UNREADABLE))
         if content is None and is_uri(path):
             try:
                 content = read_bytes(path)
@@ -161,7 +162,7 @@ def _out_of_reach(path: str, problem: OSError) -> PhotoError:
     if isinstance(problem, FileNotFoundError):
         return PhotoError(f"{path!r}: there is no such file; check the path.", "missing")
     reason = " ".join(str(problem).split())
-    return PhotoError(f"{path!r}: it cannot be fetched ({reason}); try again.", "unreadable")
+    return PhotoError(f"{path!r}: it cannot be fetched ({reason}); try again.", UNREADABLE)
 
 
 def decode_apart(
@@ -173,7 +174,7 @@ def decode_apart(
     except (WorkerCrashedError, OutOfMemoryError):
         raise PhotoError(
             f"{str(file)!r}: reading it killed {RETRIES_APART + 1} processes; save it anew.",
-            "unreadable",
+            UNREADABLE,
         ) from None
     if isinstance(pictures, tuple):
         raise PhotoError(*pictures)

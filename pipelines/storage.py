@@ -16,8 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
-from pyarrow import ArrowInvalid, fs
+from pyarrow import fs
 from ray.data import DataContext
 from ray.data._internal.util import RetryingPyFileSystem
 
@@ -98,7 +101,7 @@ def _remote(scheme: str, bucket: str) -> fs.FileSystem:
     """
     try:
         system, _ = fs.FileSystem.from_uri(f"{scheme}://{bucket}")
-    except ArrowInvalid:
+    except pa.ArrowInvalid:
         try:
             system = fs.PyFileSystem(FsspecHandler(url_to_fs(f"{scheme}://{bucket}")[0]))
         except (ValueError, ImportError) as problem:
@@ -119,6 +122,24 @@ def read_bytes(name: str) -> bytes:
             return stream.read()
 
     return attempted(read)
+
+
+def read_parquet(
+    name: str | Path, columns: list[str] | None, what: str, made_by: str
+) -> pd.DataFrame:
+    """A Parquet file or folder of parts, a path or URI, or some of its columns.
+
+    Raises GeoclipError, which says `what` it was to hold and is `made_by`, where it cannot be read
+    or lacks a column.
+    """
+    system, path = filesystem(str(name))
+    try:
+        return pq.read_table(path, columns=columns, filesystem=system).to_pandas()
+    except (OSError, pa.ArrowException) as problem:
+        reason = str(problem).splitlines()[0].rstrip(".")
+        raise GeoclipError(
+            f"{name} is no readable table of {what} ({reason}); make it with {made_by}."
+        ) from problem
 
 
 def write_bytes(name: str, content: bytes) -> None:
@@ -207,8 +228,15 @@ def local_copy(name: str | Path) -> Path:
     return kept
 
 
-def store_folder(folder: Path, name: str) -> None:
-    """Copy a local folder to storage."""
+def store_folder(folder: Path, name: str, last: str | None = None) -> None:
+    """Copy a local folder to storage, a file `last` of it when all others are there.
+
+    An older file of that name goes first: it never stands beside others that are half new.
+    """
     system, path = filesystem(name)
     system.create_dir(path, recursive=True)
-    fs.copy_files(str(folder), path, destination_filesystem=system)
+    if last and exists(join(name, last)):
+        system.delete_file(f"{path}/{last}")
+    for file in sorted(folder.iterdir(), key=lambda file: (file.name == last, file.name)):
+        target = f"{path}/{file.name}"
+        fs.copy_files(str(file), target, destination_filesystem=system)

@@ -1,12 +1,12 @@
 """Photos in tar shards, as WebDataset packs them: read once from beginning to end."""
 
-import os
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from geoclip.paths import encode_path
-from geoclip.photo_files import PHOTO_SUFFIXES, VIDEO_SUFFIXES
+from geoclip.photo_files import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted
 from pipelines.photo_source import Photo
 from pipelines.storage import filesystem, resumed
 
@@ -34,10 +34,17 @@ class TarShard:
             system.open_input_stream(path) as stream,
             tarfile.open(fileobj=stream, mode="r|") as tar,
         ):
+            seen: Counter[str] = Counter()
             for member in tar:
-                suffix = os.path.splitext(member.name)[1].lower()  # noqa: PTH122
-                if member.isfile() and suffix in wanted and (file := tar.extractfile(member)):
+                if (
+                    member.isfile()
+                    and is_wanted(member.name, wanted)
+                    and (file := tar.extractfile(member))
+                ):
                     name = encode_path(f"{self.name}/{member.name}")
+                    seen[name] += 1
+                    if seen[name] > 1:  # `tar -r` adds a changed file under the name it had
+                        name = f"{name}#{seen[name]}"
                     yield Photo(name, name, file.read())
             if system.get_file_info(path).size < tar.offset + tarfile.BLOCKSIZE:
                 raise tarfile.ReadError("it has no end mark")  # tarfile takes that for an end

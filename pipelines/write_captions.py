@@ -12,18 +12,15 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 import ray
-from pyarrow import ArrowException
 
 from geoclip.captions import CaptionBook, CaptionSettings
-from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
 from geoclip.photo_table import read_photo_table
 from geoclip.training.labelled import label_photos, split_photos
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import run
-from pipelines.storage import filesystem
+from pipelines.storage import read_parquet
 
 BATCH = 4096
 
@@ -53,15 +50,7 @@ def read_captions(name: str | Path, columns: list[str] | None = None) -> pd.Data
 
     Raises GeoclipError where it cannot be read.
     """
-    system, path = filesystem(str(name))
-    try:
-        return pq.read_table(path, columns=columns, filesystem=system).to_pandas()
-    except (OSError, ArrowException) as problem:
-        reason = str(problem).splitlines()[0].rstrip(".")
-        raise GeoclipError(
-            f"{name} is no readable table of captions ({reason}); make it with "
-            "pipelines.write_captions."
-        ) from problem
+    return read_parquet(name, columns, "captions", "pipelines.write_captions")
 
 
 def write_captions(

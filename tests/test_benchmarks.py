@@ -76,3 +76,19 @@ def test_a_prediction_file_without_its_last_lines(tmp_path):
     path.write_text("img_id,predicted_lat,predicted_long\na,95,1\n")
     with pytest.raises(GeoclipError, match="row 2: lat 95"):
         read_published_predictions(path)
+
+
+def test_predictions_beside_other_coordinates(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("img_id,lat,lon,predicted_lat,predicted_long\na,50,60,1,2\n")
+    published = read_published_predictions(path)
+    assert published.guesses[["lat", "lon"]].to_numpy().tolist() == [[1, 2]]
+
+
+def test_a_last_line_that_is_too_short(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text(
+        "img_id,predicted_lat,predicted_long\na,1,2\nstreet acc (1km),city,region\n0.1,0.2,0.3\n"
+    )
+    with pytest.raises(GeoclipError, match="row 4: 3 columns are too few for the accuracies"):
+        read_published_predictions(path)

@@ -160,6 +160,13 @@ def test_the_folder_of_another_run_is_refused_and_left_as_it_is(
     assert before == {name: (finished / name).read_bytes() for name in before}
 
 
+def test_a_run_goes_on_with_another_chunk_size(scene: Path, finished: Path) -> None:
+    """What one does when the memory was too small; the result is that of the run before."""
+    before = (finished / "run.json").read_bytes()
+    assert run(scene, finished, "--chunk-size", 2).exit_code == 0
+    assert (finished / "run.json").read_bytes() == before
+
+
 def test_a_model_that_does_not_load_leaves_the_folder_to_the_next_command(
     scene: Path, tmp_path: Path
 ) -> None:

@@ -283,6 +283,13 @@ def test_keep_embeddings(photo: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert not (tmp_path / "o.csv.journal").exists()
 
 
+def test_embeddings_kept_where_a_run_has_its_journal_stay(photo: Path, tmp_path: Path) -> None:
+    home = tmp_path / "o.csv.journal"
+    result = run(photo, *MODEL, "--keep-embeddings", home, "--out", tmp_path / "o.csv")
+    assert result.exit_code == 0
+    assert list(home.iterdir())
+
+
 def test_sidecars(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "o.csv"
     assert_refused(run(photo, *MODEL, "--sidecar"), "--sidecar needs --out")

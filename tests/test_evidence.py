@@ -133,6 +133,7 @@ def test_prompts_are_used_where_the_encoder_knows_the_words() -> None:
     assert [check.reason(finding) for finding in findings] == ["close-up", "", "screen", ""]
     assert all(0 <= finding.score <= 1 for finding in findings)
     assert check.of_embeddings(values[:0]) == []
+    assert check.of_embeddings(np.empty((0, 0))) == []  # of no embedding the width is not known
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,9 @@ def test_same_names_are_two_places(tmp_path):
         ("name,lat,lon,country_code\nA,1,2,FRA\n", "row 2 belongs to the country 'FRA'"),
         ("name,lat,lon,country_code,place_id\nA,1,2,FR,FR\n", "row 2: the place_id is also"),
         ("name,lat,lon\nA,NaN,2\n", "row 2: the lat 'NaN' is not a finite number"),
+        ("name,lat,lon\nA,1,2,\n", "the table cannot be read"),
+        ("name,lat,lon\nA,1,2,x,y\n", "the table cannot be read"),
+        ("name,lat,lon,population\nA,1,2,1e30\n", "the population 1e\\+30 is no count"),
     ],
 )
 def test_faults_are_named(tmp_path, text, message):

@@ -147,6 +147,26 @@ def test_removing_leaves_what_is_not_ours(tmp_path: Path) -> None:
     remove_journals(tmp_path / "home")
 
 
+def test_a_journal_in_use_is_not_removed(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl", reason="there are no locks on this system")
+    done = Journal.open(tmp_path / "home" / "done")
+    done.close()
+    with Journal.open(tmp_path / "home" / "used"):
+        remove_journals(tmp_path / "home")
+        assert [path.name for path in (tmp_path / "home").iterdir()] == ["used"]
+    remove_journals(tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
+def test_what_the_disk_did_not_give_is_read_again(tmp_path: Path) -> None:
+    none = NOTHING, NoEvidence(0.0, ""), None
+    statuses = {b"a": "unreadable", b"b": "truncated"}
+    with Journal.open(tmp_path) as journal:
+        journal.add([PhotoRecord(key, status, "why", *none) for key, status in statuses.items()])
+        assert [journal.has(key, embedded=True) for key in statuses] == [False, True]
+        assert all(map(journal.has, statuses))
+
+
 def test_keys_change_with_the_file(tmp_path: Path) -> None:
     photo = tmp_path / "photo"
     keys = {photo_key(photo)}

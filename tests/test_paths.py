@@ -47,3 +47,7 @@ def test_spellings_of_one_file_share_a_key(tmp_path):
         for text in ("real/a.jpg", "link/a.jpg", "./real/../link/a.jpg", f"{tmp_path}/real/a.jpg")
     }
     assert keys == {os.path.realpath(tmp_path / "real/a.jpg")}
+
+
+def test_a_zero_byte_is_no_path_of_a_file(tmp_path):
+    assert same_file_key("a\0.jpg", tmp_path) == "a\0.jpg"

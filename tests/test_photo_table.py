@@ -92,3 +92,19 @@ def test_the_real_tables(shared_data):
     assert (photos["country_code"] != "").all()
     assert (photos["country_code"] == "NA").sum() >= 8
     assert Path(photos["path"].iloc[0]).is_file()
+
+
+def test_tables_that_number_their_places_alike(tmp_path):
+    header = "path,lat,lon,location_id\n"
+    fr = table(tmp_path, header + "fr1.jpg,48.86,2.35,1\nfr2.jpg,45.8,4.8,2\n", "fr.csv")
+    jp = table(tmp_path, header + "jp1.jpg,35.7,139.7,2\n", "jp.csv")
+    with pytest.raises(GeoclipError, match=r"jp\.csv, row 2: the location '2' is another place"):
+        read_photo_table([fr, jp])
+    near = table(tmp_path, header + "n.jpg,48.9,2.3,1\n", "near.csv")
+    assert len(read_photo_table([fr, near])) == 3
+    known = "path,country_code,location_id\n{},{},2\n"
+    country = table(tmp_path, known.format("c.jpg", "fr"), "country.csv")
+    assert len(read_photo_table([fr, country])) == 3  # its country is all that is known
+    other = table(tmp_path, known.format("d.jpg", "de"), "other.csv")
+    with pytest.raises(GeoclipError, match=r"other\.csv, row 2: the location '2' is another place"):
+        read_photo_table([country, other])

@@ -152,3 +152,10 @@ def test_a_label_that_is_a_country_belongs_to_no_city_class(small_gazetteer):
     figures = gzsl_figures(answers, truth, np.array([], dtype=int), small_gazetteer)
     assert figures["country"]["n_unseen"] == 1
     assert figures["city"]["n_seen"] == figures["city"]["n_unseen"] == 0
+
+
+def test_without_a_training_location_chance_stands_alone(small_gazetteer):
+    truth = truth_of(small_gazetteer, "paris", "lyon")
+    figures = baseline_figures(truth.iloc[:0], truth, small_gazetteer)
+    assert list(figures) == ["chance"]
+    assert figures["chance"] == baseline_figures(truth, truth, small_gazetteer)["chance"]

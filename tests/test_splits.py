@@ -88,3 +88,32 @@ def test_half_given_splits_are_refused():
 def test_no_photos():
     photos, codes = world_photos(0)
     assert len(with_splits(photos, codes)) == 0
+
+
+def test_the_views_of_a_location_have_one_split():
+    views = pd.DataFrame(
+        {
+            "photo_id": list("abcd"),
+            "lat": [np.nan, 10.00001, 9.99999, 9.5],
+            "lon": [np.nan, 20.0, 20.0, 20.0],
+            "location_id": ["L", "L", "L", "M"],
+            "split": "",
+        }
+    )
+    drawn = [with_splits(views, ["FR"] * 4, seed)["split"].tolist() for seed in range(200)]
+    assert all(len(set(split[:3])) == 1 for split in drawn)
+    assert any(split[0] != split[3] for split in drawn)
+    alone = views.drop(columns="location_id")
+    assert any(
+        len(set(with_splits(alone, ["FR"] * 4, seed)["split"][:3])) > 1 for seed in range(200)
+    )
+
+
+def test_a_location_in_two_splits_is_refused():
+    views = pd.DataFrame(
+        {"photo_id": ["a", "b"], "location_id": ["L", "L"], "split": ["seen", "unseen"]}
+    )
+    with pytest.raises(GeoclipError, match="'L' is in the splits seen and unseen"):
+        with_splits(views, ["FR", "FR"])
+    parted = views.assign(location_id=["L", "M"])
+    assert with_splits(parted, ["FR", "FR"]) is parted

@@ -13,17 +13,18 @@ from geoclip.spread import mass_beyond, radius_km
 
 
 def slow_group_km(case: Example, lat: float, lon: float) -> list[float]:
-    """Root mean square chord from a point to each group's cities, as great-circle km."""
+    """Root mean square chord from a point to each group's open cities, as great-circle km."""
     h = case.hierarchy
+    prior = np.zeros(len(h.cities)) if case.city_prior is None else case.city_prior
     point = unit_vectors(lat, lon)
     result = []
     for group in range(len(h.group_starts)):
         total = weight = 0.0
-        for city in np.flatnonzero(h.city_group == group):
+        for city in np.flatnonzero((h.city_group == group) & np.isfinite(prior)):
             w = max(h.population[city], 1) ** 0.5
             total += w * float(np.sum((point - unit_vectors(h.lat[city], h.lon[city])) ** 2))
             weight += w
-        half = min((total / weight) ** 0.5 / 2, 1.0)
+        half = min((total / weight) ** 0.5 / 2, 1.0) if weight else np.nan
         result.append(2 * EARTH_RADIUS_KM * float(np.arcsin(half)))
     return result
 
@@ -39,8 +40,11 @@ def test_the_radius_is_the_smallest_that_holds_the_share(case, share):
     cities = np.arange(len(posterior.groups)) % len(h.cities)
     for i, radius in enumerate(radius_km(posterior, cities, share)):
         km = slow_group_km(case, h.lat[cities[i]], h.lon[cities[i]])
-        within = [d for d in sorted(km) if sum_within(posterior.groups[i], km, d) >= share - 1e-9]
-        assert radius == pytest.approx(within[0], rel=1e-6, abs=0.5)
+        within = [d for d in km if sum_within(posterior.groups[i], km, d) >= share - 1e-9]
+        if np.isnan(radius):  # a city alone
+            assert min(within) < 0.5
+        else:
+            assert radius == pytest.approx(min(within), rel=1e-6, abs=0.5)
 
 
 def sum_within(groups: np.ndarray, km: list[float], radius: float) -> float:
@@ -76,10 +80,28 @@ def test_a_region_is_as_wide_as_its_cities_lie_apart(world):
     for radius, point, own in zip(ranking.radius, ranking.points, group, strict=True):
         others = np.flatnonzero(h.city_group == own)
         km = great_circle_km(h.lat[point], h.lon[point], h.lat[others], h.lon[others])
-        assert radius <= km.max() * 1.01  # nearly all is in one region
-        assert (radius > 0) == (len(others) > 1)
+        if len(others) == 1:
+            assert np.isnan(radius)
+        else:
+            assert 0 < radius <= km.max() * 1.01  # nearly all is in one region
 
 
 def test_no_radius_is_stated_without_a_share():
     case = example(5)
     assert np.isnan(rank(case.scores, case.hierarchy, RankingSettings()).radius).all()
+
+
+def test_the_radius_of_a_narrowed_world_ends_at_its_borders(world):
+    h = Hierarchy.of(world)
+    rng = np.random.default_rng(1)
+    scores = Scores(*(rng.normal(size=(6, len(x))) for x in (h.countries, h.regions, h.cities)))
+    centre = int(np.argmax(h.population))
+    km = great_circle_km(h.lat[centre], h.lon[centre], h.lat, h.lon)
+    prior = np.where(km <= np.sort(km)[2], 0.0, -np.inf)  # three cities, whatever their regions
+    asked = RankingSettings(point="expected_score_regions", radius_share=0.9)
+    ranking = rank(scores, h, asked, log_prior=prior)
+    inside = np.flatnonzero(np.isfinite(prior))
+    for radius, point in zip(ranking.radius, ranking.points, strict=True):
+        farthest = great_circle_km(h.lat[point], h.lon[point], h.lat[inside], h.lon[inside]).max()
+        assert np.isnan(radius) or radius <= farthest + 0.5
+    assert np.isfinite(ranking.radius).any()

@@ -48,8 +48,13 @@ def open_journal(
             typer.echo(f"geoclip: stopped; {rest}.", err=True)
             raise typer.Exit(INTERRUPTED) from None
         journal.close()
-        if out is not None and not keep_journal:
+        if out is not None and not keep_journal and not _is_one(kept, journal_home(out)):
             remove_journals(journal_home(out))
+
+
+def _is_one(kept: Path | None, home: Path) -> bool:
+    """Whether --keep-embeddings names the folder that a run's own journal would be in."""
+    return kept is not None and kept.resolve() == home.resolve()
 
 
 def journal_home(out: Path) -> Path:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
 from geoclip.folder.records import PhotoRecord, from_row, to_arrow
+from geoclip.photos import UNREADABLE
 
 DRAFT = "part.draft"
 LOCK = "lock"
@@ -87,7 +88,11 @@ class Journal:
             self._lock = None
 
     def has(self, key: bytes, embedded: bool = False) -> bool:
-        """Whether a photo is done; with `embedded` one that was read without its pixels is not."""
+        """Whether a photo is done.
+
+        With `embedded` one that was read without its pixels is not, nor one that the disk or the
+        network did not give, which may have passed.
+        """
         return key in self._place and not (embedded and key in self._bare)
 
     def add(self, records: Sequence[PhotoRecord]) -> None:
@@ -152,7 +157,7 @@ class Journal:
         columns = (table[name].to_pylist() for name in ("key", "status", "embedded"))
         for row, (key, status, embedded) in enumerate(zip(*columns, strict=True)):
             self._place[key] = (number << _ROW_BITS) + row
-            if status == "ok" and not embedded:
+            if (status == "ok" and not embedded) or status == UNREADABLE:
                 self._bare.add(key)
             else:
                 self._bare.discard(key)
@@ -187,12 +192,21 @@ def _unusable(folder: Path, problem: OSError) -> GeoclipError:
 def remove_journals(home: Path) -> None:
     """Remove the journals in the folders below `home`, and `home` itself if nothing else is in it.
 
-    What cannot be removed stays: it does no harm.
+    One that another run is writing stays, as does what cannot be removed: it does no harm.
     """
     if not home.is_dir():
         return
     for folder in home.iterdir():
-        if (folder / LOCK).is_file():
+        if (folder / LOCK).is_file() and not _is_in_use(folder):
             rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         home.rmdir()
+
+
+def _is_in_use(folder: Path) -> bool:
+    try:
+        with (folder / LOCK).open("ab") as lock:
+            _hold(lock, folder)
+    except (GeoclipError, OSError):
+        return True
+    return False

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from geoclip.capture import Capture, GpsFix
 from geoclip.encoders import Encoder
@@ -79,7 +80,15 @@ def encoder_key(encoder: Encoder, *options: object) -> str:
         sample = flat[:: max(1, flat.numel() // 4096)].float().cpu().numpy()
         digest.update(str(tuple(tensor.shape)).encode() + sample.tobytes())
     digest.update(repr((encoder.image_size, encoder.normalization, options)).encode())
+    digest.update(_fed_to(encoder))
     return digest.hexdigest()[:20]
+
+
+def _fed_to(encoder: Encoder) -> bytes:
+    """What a picture of noise becomes before it is encoded, coarsely: how it is resized, cut."""
+    noise = np.random.default_rng(0).integers(0, 256, (200, 301, 3), dtype=np.uint8)
+    pixels = encoder.preprocess(Image.fromarray(noise)).float().numpy()
+    return np.round(4 * pixels).astype(np.int16).tobytes()
 
 
 def to_arrow(records: Sequence[PhotoRecord]) -> pa.Table:

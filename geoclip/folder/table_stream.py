@@ -104,7 +104,7 @@ class GuessWriter:
         if not self.draft.exists():
             head = {"type": "FeatureCollection", "name": self.path.stem, "features": []}
             text = json.dumps(head, ensure_ascii=False)[:-2] + "\n"
-            self.draft.write_text(text + "]}\n", encoding="utf-8")
+            self.draft.write_bytes((text + "]}\n").encode())  # as text, Windows would widen "\n"
         with self.draft.open("r+b") as file:
             file.seek(-len(b"]}\n"), os.SEEK_END)
             separator = ",\n" if self.rows else ""

@@ -13,6 +13,9 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 
+MOST = 2**53
+"""The largest count that a float holds exactly."""
+
 
 def check_columns(table: pd.DataFrame, required: list[str], path: Path) -> None:
     """GeoclipError when a required column is missing."""
@@ -85,6 +88,8 @@ def whole_numbers(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
     filled = table.assign(**{column: table[column].where(table[column].str.strip() != "", "0")})
     values = _numbers(filled, column, path)
     fail_at(table, values < 0, path, f"the {column} {{}} is negative; correct it", values)
+    too_large = values > MOST
+    fail_at(table, too_large, path, f"the {column} {{}} is no count; correct it", values)
     return values.astype("int64")
 
 

@@ -13,6 +13,7 @@ from geoclip.errors import GeoclipError
 from geoclip.index import PlaceIndex, embed_rows
 from geoclip.locator import Embeddings, Locator
 from geoclip.paths import decode_path
+from geoclip.photos import UNREADABLE
 from geoclip.ranking import RankingSettings
 from geoclip.report import locations, split_figures
 from geoclip.splits import TRAIN
@@ -94,7 +95,7 @@ class HeldOut:
         paths = [decode_path(path) for path in self.photos["path"]]
         own = locator.embed(paths[self.workers.share(len(paths))])
         values = self._gather(own.values, len(paths), encoder)
-        status = np.where(np.isfinite(values).all(axis=1), "ok", "unreadable").tolist()
+        status = np.where(np.isfinite(values).all(axis=1), "ok", UNREADABLE).tolist()
         names = self.photos["path"].tolist()
         guesses = locator.guesses(Embeddings(names, values, status, {}), classes=True)
         answers = guesses[guesses["rank"] == 1].set_axis(self.photos.index)

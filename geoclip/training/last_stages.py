@@ -194,8 +194,8 @@ def train_last_stages(
         visual.trunk, encoder.memory_format = trunk, memory_format
     first = visual.head.mlp.fc1
     with torch.no_grad():
-        first.weight /= torch.from_numpy(std)
-        first.bias -= first.weight @ torch.from_numpy(mean)
+        first.weight /= torch.from_numpy(std).to(encoder.device)
+        first.bias -= first.weight @ torch.from_numpy(mean).to(encoder.device)
     encoder.model.requires_grad_(True)
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from geoclip.errors import GeoclipError
 
+MAY_DIFFER = ("chunk_size", "compile")
+"""Settings that a run may go on with otherwise: they change memory and speed."""
+
 
 @dataclass(frozen=True)
 class TrainingSettings:

@@ -22,7 +22,7 @@ from geoclip.files import write_tensors
 from geoclip.training.batches import Batches, PhotoSet
 from geoclip.training.compiling import compile_towers
 from geoclip.training.interpolation import interpolate_weights
-from geoclip.training.settings import TrainingSettings
+from geoclip.training.settings import MAY_DIFFER, TrainingSettings
 from geoclip.training.sharding import clip_gradients, load_weights, part_of, shard_blocks, whole
 from geoclip.training.step import contrastive_gradients, freeze_batch_norm
 from geoclip.training.workers import Workers
@@ -31,8 +31,6 @@ STATE_FOLDER = "state"
 """Subfolder of a saved encoder, so that no loader takes the state for weights."""
 STATE_FILE = f"{STATE_FOLDER}/optimizer.safetensors"
 PROGRESS_FILE = f"{STATE_FOLDER}/progress.json"
-MAY_DIFFER = ("chunk_size", "compile")
-"""Settings that a run may go on with otherwise: they change memory and speed."""
 MAX_LOG_LOGIT_SCALE = math.log(100)
 """CLIP's own bound on the logit scale (Radford et al. 2021)."""
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from geoclip.errors import GeoclipError
@@ -110,3 +111,25 @@ def test_a_workers_error_is_its_sentence_and_not_rays_traceback(capsys):
         run(main)
     assert stopped.value.code == 2
     assert capsys.readouterr().err == "geoclip: photos.csv has no column path; add it.\n"
+
+
+@pytest.mark.parametrize(
+    ("predictions", "captions", "error"),
+    [
+        ("none.parquet", "captions.parquet", r"none\.parquet is no readable table of predictions"),
+        ("captions.parquet", "captions.parquet", r"location_id.*; make it with pipelines\.locate"),
+        ("predictions.parquet", "none.parquet", r"none\.parquet is no readable table of captions"),
+    ],
+)
+def test_tables_that_cannot_be_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, predictions: str, captions: str, error: str
+) -> None:
+    from pipelines import evaluate_guesses
+
+    pd.DataFrame({"path": ["a.jpg"]}).to_parquet(tmp_path / "captions.parquet")
+    pd.DataFrame(columns=evaluate_guesses.ANSWER).to_parquet(tmp_path / "predictions.parquet")
+    named = ("--predictions", tmp_path / predictions, "--captions", tmp_path / captions)
+    given = ["evaluate_guesses", *map(str, named), "--out", str(tmp_path / "report.json")]
+    monkeypatch.setattr(sys, "argv", given)
+    with pytest.raises(GeoclipError, match=error):
+        evaluate_guesses.main()

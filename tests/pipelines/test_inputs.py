@@ -138,7 +138,8 @@ def test_parquet_with_paths_in_slices(tmp_path: Path, monkeypatch: pytest.Monkey
     pq.write_table(table, tmp_path / "photos.parquet", row_group_size=40)
     assert len(photo_parts([tmp_path / "photos.parquet"], 1)) == 6
     rows = rows_of(tmp_path / "photos.parquet")
-    assert [view["photo_id"] for row in rows for view in row["views"]] == paths
+    ids = [view["photo_id"] for row in rows for view in row["views"]]
+    assert ids == [str(tmp_path / path) for path in paths]
     assert [row["location_id"] for row in rows] == [str(i) for i in range(15)]
     assert rows[2]["views"][0]["path"] == str(tmp_path / "8.jpg")
 
@@ -228,3 +229,44 @@ def test_a_shard_that_is_named_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "00.tar").write_bytes(tar_of({"a.jpg": b"one"}))
     with pytest.raises(GeoclipError, match="named twice"):
         photo_parts([tmp_path, tmp_path / "00.tar"], 1)
+
+
+def test_tables_have_locations_of_their_own(tmp_path: Path) -> None:
+    for name in ("fr", "jp"):
+        (tmp_path / f"{name}.csv").write_text(f"path,location_id\n{name}1.jpg,1\n{name}2.jpg,1\n")
+    rows = rows_of(tmp_path / "fr.csv", tmp_path / "jp.csv")
+    views = [[view["photo_id"] for view in row["views"]] for row in rows]
+    assert views == [["fr1.jpg", "fr2.jpg"], ["jp1.jpg", "jp2.jpg"]]
+
+
+def test_a_file_uri_in_a_table(tmp_path: Path) -> None:
+    (tmp_path / "photos.csv").write_text("path\nfile:///photos/a%20b.jpg\nfile:c%20d.jpg\n")
+    paths = [view["path"] for view in views_of(tmp_path / "photos.csv")]
+    assert paths == ["/photos/a b.jpg", str(tmp_path / "c d.jpg")]
+
+
+def test_ids_of_parquet_rows(tmp_path: Path) -> None:
+    """The number 0 is an id; without ids, equal relative paths of two files are two photos."""
+    pq.write_table(pa.table({"id": [0, 1], "bytes": [b"a", b"b"]}), tmp_path / "ids.parquet")
+    assert [view["photo_id"] for view in views_of(tmp_path / "ids.parquet")] == ["0", "1"]
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table({"path": ["1.jpg"]}), tmp_path / name / "photos.parquet")
+    files = [tmp_path / name / "photos.parquet" for name in ("a", "b")]
+    ids = [view["photo_id"] for view in views_of(*files)]
+    assert ids == [str(tmp_path / "a" / "1.jpg"), str(tmp_path / "b" / "1.jpg")]
+
+
+def test_a_member_that_stands_twice_and_companions(tmp_path: Path) -> None:
+    shard = tmp_path / "shard.tar"
+    shard.write_bytes(tar_of({"in/a.jpg": b"old", "in/._a.jpg": b"finder"}))
+    with tarfile.open(shard, "a") as tar:
+        member = tarfile.TarInfo("in/a.jpg")
+        member.size = 3
+        tar.addfile(member, io.BytesIO(b"new"))
+    views = views_of(shard)
+    assert [view["content"] for view in views] == [b"old", b"new"]
+    assert [view["photo_id"] for view in views] == [f"{shard}/in/a.jpg", f"{shard}/in/a.jpg#2"]
+    write_bytes("memory://companions/a.jpg", b"x")
+    write_bytes("memory://companions/._a.jpg", b"finder")
+    assert [v["path"] for v in views_of("memory://companions")] == ["memory:///companions/a.jpg"]

@@ -3,6 +3,7 @@
 import importlib
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import geopandas as gpd
@@ -29,6 +30,7 @@ from pipelines.embed_places import embed_places
 from pipelines.inputs import photo_parts
 from pipelines.locate_photos import (
     EXTRA,
+    PhotoLocator,
     locate_into,
     locate_photos,
     locate_to_file,
@@ -199,6 +201,20 @@ def test_what_is_noted_of_a_run(tmp_path: Path) -> None:
     output.begin({"temperatures": (1.0, 2.0)})
     noted = json.loads((tmp_path / "out-checkpoint" / "run.json").read_text())
     assert noted == {"temperatures": [1.0, 2.0]}
+
+
+def test_an_index_that_changed_since_the_job_began(home: Path) -> None:
+    with pytest.raises(GeoclipError, match="another place index than when this job began"):
+        PhotoLocator(*given(home), "another key", 1)
+
+
+def test_inputs_without_a_photo(home: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "empty.tar", "w"):
+        pass
+    parts = photo_parts([tmp_path / "empty.tar"], 1)
+    said = locate_to_file(tmp_path / "x.csv", parts, given(home), Pool(1))
+    assert said == f"0 photos in {tmp_path / 'x.csv'}; 0 could not be read."
+    assert len(read_guesses(tmp_path / "x.csv")) == 0
 
 
 def test_decoding_apart(home: Path) -> None:

@@ -159,6 +159,30 @@ def test_s3(s3: str, tmp_path: Path) -> None:
     assert read_bytes(f"{s3}/places/x.npy") == b"three"
 
 
+def test_what_is_stored_last_is_never_beside_half_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.json").write_bytes(b"new key")
+    (tmp_path / "b.npy").write_bytes(b"new")
+    write_bytes("memory://index/a.json", b"old key")
+    write_bytes("memory://index/b.npy", b"old")
+    copy, copied = fs.copy_files, []
+
+    def failing(source: str, target: str, **system: object) -> None:
+        copied.append(Path(source).name)
+        if len(copied) == 1:
+            raise OSError("no space left")
+        copy(source, target, **system)
+
+    monkeypatch.setattr(fs, "copy_files", failing)
+    with pytest.raises(OSError, match="no space left"):
+        store_folder(tmp_path, "memory://index", last="a.json")
+    assert not exists("memory://index/a.json")
+    store_folder(tmp_path, "memory://index", last="a.json")
+    assert copied == ["b.npy", "b.npy", "a.json"]
+    assert read_bytes("memory://index/a.json") == b"new key"
+
+
 def test_a_copy_is_made_once_and_anew_after_a_change(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
