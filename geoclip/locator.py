@@ -19,6 +19,7 @@ from geoclip.hierarchy import Hierarchy
 from geoclip.index import PlaceIndex
 from geoclip.model_settings import ModelSettings
 from geoclip.paths import encode_path
+from geoclip.posterior import Scores, joint_posterior
 from geoclip.ranking import (
     BLOCK,
     LevelEmbeddings,
@@ -35,7 +36,7 @@ from geoclip.reading import (
     in_batches,
     read_batches,
 )
-from geoclip.spread import mass_beyond
+from geoclip.spread import mass_within
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -173,20 +174,27 @@ class Locator:
         with torch.no_grad():
             return float(self.encoder.log_logit_scale.exp())
 
-    def mass_beyond(
+    def support_within(
         self, values: np.ndarray, lat: np.ndarray, lon: np.ndarray, km: float
     ) -> np.ndarray:
-        """Share (N,) of the posteriors of embeddings (N, d) more than `km` from points (N,).
+        """By how many times embeddings (N, d) make the places within `km` of points (N,) probable.
 
-        NaN where a point's `lat` or `lon` is, in degrees.
+        That is their posterior over what a photo that tells nothing leaves them: a Bayes factor.
+        `lat` and `lon` are in degrees; NaN where they are and where no place is so near.
         """
-        shares = [np.empty(0)]
+        h, settings = self.hierarchy, self.settings
+        levels = (h.countries, h.regions, h.cities)
+        nothing = Scores(*(np.zeros((1, len(rows)), np.float32) for rows in levels))
+        given = settings.temperatures, self._city_prior, settings.size_power
+        before = joint_posterior(nothing, h, *given)
+        factors = [np.empty(0)]
         for start in range(0, len(values), BLOCK):
             part = slice(start, start + BLOCK)
             scores = self._levels.scores(values[part], self._logit_scale)
-            posterior = posterior_of(scores, self.hierarchy, self.settings, self._city_prior)
-            shares.append(mass_beyond(posterior, lat[part], lon[part], km))
-        return np.concatenate(shares)
+            after = posterior_of(scores, h, settings, self._city_prior)
+            near, rest = (mass_within(p, lat[part], lon[part], km) for p in (after, before))
+            factors.append(np.divide(near, rest, out=np.full_like(near, np.nan), where=rest > 0))
+        return np.concatenate(factors)
 
     def rank(self, values: np.ndarray, top_k: int = 5) -> Ranking:
         """Rank the cities for embeddings (N, d)."""

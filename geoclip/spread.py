@@ -1,4 +1,4 @@
-"""How far from a point a posterior lies: the radius that holds a share of it, and what is beyond.
+"""How far from a point a posterior lies: the radius that holds a share of it, and what is near.
 
 A posterior is taken by its groups of cities (`Hierarchy`), each at the root mean square distance of
 those of its cities that may have a part of it, so that a region does not shrink to its centre.
@@ -28,10 +28,13 @@ def radius_km(posterior: Posterior, cities: np.ndarray, share: float) -> np.ndar
     return np.where(radius < _SAME_PLACE_KM, np.nan, radius)
 
 
-def mass_beyond(posterior: Posterior, lat: np.ndarray, lon: np.ndarray, km: float) -> np.ndarray:
-    """Share (N,) of each posterior more than `km` from a point (N,); NaN where the point is."""
+def mass_within(posterior: Posterior, lat: np.ndarray, lon: np.ndarray, km: float) -> np.ndarray:
+    """Share (N,) of each posterior within `km` of a point (N,); NaN where the point is.
+
+    One posterior may stand for all points.
+    """
     distances = _group_km(posterior, lat, lon)
-    mass: np.ndarray = (posterior.groups * (distances > km)).sum(axis=1)
+    mass: np.ndarray = (posterior.groups * (distances <= km)).sum(axis=1)
     return np.where(np.isnan(lat) | np.isnan(lon), np.nan, mass)
 
 

@@ -271,13 +271,20 @@ def test_a_position_is_doubted_by_the_whole_posterior(
     captures: dict[str, Capture],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also where most of what is far away is not listed."""
+    """Whatever is listed of it, and by what the photo changes: all is far where nothing is sure."""
     monkeypatch.setattr("geoclip.folder.answers.CANDIDATES", 1)
-    locator.encoder.model.logit_scale.data -= 2  # flat
-    captures["000.png"] = Capture(GpsFix(-75.0, 0.0, True, ""), None, "")  # no place is near
-    table = located(locator, paint(tmp_path, 1), tmp_path / "j", gps="compare", top_k=1)
-    assert table["probability"][0] < 0.9
-    assert table["gps_note"][0] == DOUBT
+    reunion, nowhere = GpsFix(-20.88, 55.45, True, ""), GpsFix(-75.0, 0.0, True, "")
+    paths = paint(tmp_path, 2)
+    for path, fix in zip(paths, (reunion, nowhere), strict=True):
+        captures[path.name] = Capture(fix, None, "")
+
+    def notes(change: float) -> list[str]:
+        locator.encoder.model.logit_scale.data += change
+        table = located(locator, paths, tmp_path / "j", gps="compare", top_k=1)
+        return table["gps_note"].tolist()
+
+    assert notes(-2) == ["", ""]  # flat: four fifths of it lie far from Réunion
+    assert notes(4) == [DOUBT, ""]  # sharp; no place is near the other position at all
 
 
 def test_a_photo_named_twice(locator: Locator, tmp_path: Path) -> None:

@@ -378,3 +378,21 @@ def test_the_continent_answer_sums_its_countries(small_gazetteer, fake_encoder):
     first = [names[row][0] for row in range(len(names))]
     assert (answers["continent_ranking"].str.split().str[0] != first).any()
     assert all(len(codes.split()) <= 5 for codes in answers["country_ranking"])
+
+
+def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder):
+    """One that says nothing multiplies nothing, another by its posterior over the prior."""
+    index = PlaceIndex.build(fake_encoder, small_gazetteer)
+    locator = Locator(fake_encoder, index, small_gazetteer)
+    lyon = index.embeddings[small_gazetteer.rows(["lyon"])].astype(np.float32)
+    values = np.vstack([np.zeros_like(lyon)] * 2 + [lyon] * 3)
+    lat = np.array([45.75, -75.0, 45.75, -20.88, np.nan])
+    lon = np.array([4.85, 0.0, 4.85, 55.45, 0.0])
+    support = locator.support_within(values, lat, lon, 25.0)
+    assert support[0] == pytest.approx(1, rel=1e-5)
+    assert np.isnan(support).tolist() == [False, True, False, False, True]
+    before = 1 / 5 / 2  # one of five countries, one of its two regions
+    ranking = locator.rank(lyon, top_k=10)
+    region = np.isin(locator.hierarchy.cities, small_gazetteer.rows(["lyon", "denis2"]))
+    after = ranking.probabilities[0, region[ranking.cities[0]]].sum()
+    assert support[2] == pytest.approx(after / before, rel=1e-3)

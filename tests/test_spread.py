@@ -9,7 +9,7 @@ from test_ranking import Example, example, examples
 from geoclip.hierarchy import Hierarchy
 from geoclip.ranking import Posterior, RankingSettings, Scores, joint_posterior, rank
 from geoclip.sphere import EARTH_RADIUS_KM, great_circle_km, unit_vectors
-from geoclip.spread import mass_beyond, radius_km
+from geoclip.spread import mass_within, radius_km
 
 
 def slow_group_km(case: Example, lat: float, lon: float) -> list[float]:
@@ -53,20 +53,20 @@ def sum_within(groups: np.ndarray, km: list[float], radius: float) -> float:
 
 @settings(max_examples=60, deadline=None)
 @given(examples, st.floats(-90, 90), st.floats(-180, 180), st.floats(0, 20000))
-def test_the_mass_beyond_is_what_lies_further(case, lat, lon, limit):
+def test_the_mass_within_is_what_lies_no_further(case, lat, lon, limit):
     posterior = posterior_of_case(case)
     n = len(posterior.groups)
-    far = mass_beyond(posterior, np.full(n, lat), np.full(n, lon), limit)
+    near = mass_within(posterior, np.full(n, lat), np.full(n, lon), limit)
     km = slow_group_km(case, lat, lon)
     for i in range(n):
-        sums = [1 - sum_within(posterior.groups[i], km, limit + e) for e in (-0.5, 0.5)]
-        assert sums[1] - 1e-6 <= far[i] <= sums[0] + 1e-6
+        sums = [sum_within(posterior.groups[i], km, limit + e) for e in (-0.5, 0.5)]
+        assert sums[0] - 1e-6 <= near[i] <= sums[1] + 1e-6
 
 
-def test_a_point_that_is_not_known_has_no_mass_beyond():
+def test_a_point_that_is_not_known_has_no_mass_near_it():
     case = example(3)
-    far = mass_beyond(posterior_of_case(case), np.array([0, np.nan, 0]), np.zeros(3), 100.0)
-    assert np.isnan(far).tolist() == [False, True, False]
+    near = mass_within(posterior_of_case(case), np.array([0, np.nan, 0]), np.zeros(3), 100.0)
+    assert np.isnan(near).tolist() == [False, True, False]
 
 
 def test_a_region_is_as_wide_as_its_cities_lie_apart(world):

@@ -150,8 +150,8 @@ class FolderAnswers:
         order, table = table["order"].to_numpy(), guess_table(table)
         if self.run.settings.gps == "compare":
             fixes = [record.capture.gps for record in records]
-            far = self._far(start, fates.guessed, records, *stated_positions(fixes))
-            table = compared(table, order, fixes, far)
+            support = self._support(start, fates.guessed, records, *stated_positions(fixes))
+            table = compared(table, order, fixes, support)
         unread = [
             LedgerEntry(names[i], records[i].status, records[i].message) for i in fates.unread
         ]
@@ -211,7 +211,7 @@ class FolderAnswers:
             values = group_mean(values, [self.run.groups[start + i] for i in guessed])
         return values
 
-    def _far(
+    def _support(
         self,
         start: int,
         guessed: np.ndarray,
@@ -219,12 +219,13 @@ class FolderAnswers:
         lat: np.ndarray,
         lon: np.ndarray,
     ) -> np.ndarray:
-        """Share (n,) of each photo's own posterior far from a position; NaN without a guess."""
-        far = np.full(len(records), np.nan)
+        """What each photo itself says for a position (n,); NaN without a guess."""
+        support = np.full(len(records), np.nan)
         if len(guessed):
             values = self._grouped(start, guessed, records)
-            far[guessed] = self.run.locator.mass_beyond(values, lat[guessed], lon[guessed], FAR_KM)
-        return far
+            stated = lat[guessed], lon[guessed]
+            support[guessed] = self.run.locator.support_within(values, *stated, FAR_KM)
+        return support
 
 
 def _values(records: list[PhotoRecord], which: "np.ndarray | list[int]") -> np.ndarray:

@@ -16,7 +16,8 @@ EXTRA_COLUMNS = {
     "gps_note": "str",
 }
 FAR_KM = THRESHOLDS_KM["country"]
-DOUBTFUL_MASS = 0.95
+DOUBTFUL_FACTOR = 10
+"""A posterior spread over the world is thin near any place; what the photo changes counts."""
 DOUBT = f"the photo looks like a place more than {FAR_KM:,.0f} km away"
 
 
@@ -28,19 +29,20 @@ def stated_positions(fixes: Sequence[GpsFix | None]) -> tuple[np.ndarray, np.nda
 
 
 def compared(
-    table: pd.DataFrame, order: np.ndarray, fixes: Sequence[GpsFix | None], far: np.ndarray
+    table: pd.DataFrame, order: np.ndarray, fixes: Sequence[GpsFix | None], support: np.ndarray
 ) -> pd.DataFrame:
     """A block's table with `EXTRA_COLUMNS`; a row's photo has the position `order` in `fixes`.
 
     `gps_lat`, `gps_lon` is the stated position, `error_km` the distance from it to the row's
     point (NaN where it is not trustworthy), and `gps_note` says why a stated position looks wrong:
-    by itself, or because at least `DOUBTFUL_MASS` of the posterior lies more than `FAR_KM` away.
-    `far` (N,) is that share of it, NaN where nothing was guessed.
+    by itself, or because the photo makes the places within `FAR_KM` at least `DOUBTFUL_FACTOR`
+    times less probable than they are without it. `support` (N,) is by how many times it makes them
+    more probable (`Locator.support_within`), NaN where nothing was guessed.
     """
     lat, lon = stated_positions(fixes)
     trusted = np.array([fix is not None and fix.trustworthy for fix in fixes], dtype=bool)
     notes = np.array(["" if fix is None else fix.reason for fix in fixes], dtype=object)
-    notes[(far >= DOUBTFUL_MASS) & trusted] = DOUBT
+    notes[(support <= 1 / DOUBTFUL_FACTOR) & trusted] = DOUBT
     points = table["lat"].to_numpy(np.float64), table["lon"].to_numpy(np.float64)
     error = great_circle_km(*points, lat[order], lon[order])
     return table.assign(
