@@ -19,9 +19,9 @@ def with_splits(
 
     About `share` of the countries are held out whole ("unseen"), and as much of the 1° blocks of
     the others ("seen"); what remains is "train". `country_codes` (N,) are the photos' countries.
-    The views of a location (`location_id`, if there) have the split of its first one with
-    coordinates. A photo without coordinates is trained on unless its country is held out. Raises
-    GeoclipError if some photos have a split and others have none, and for a location in two splits.
+    The views of a location (`location_id`, if there) share the split of one with coordinates. A
+    photo without coordinates is trained on unless its country is held out. Raises GeoclipError if
+    some photos have a split and others have none, and for a location in two splits.
     """
     given = photos["split"] != ""
     if given.all():
@@ -38,25 +38,27 @@ def with_splits(
     drawn = [
         _draw(code, block, seed, share) for code, block in zip(codes, blocks.tolist(), strict=True)
     ]
-    split = pd.Series(drawn, index=photos.index)
+    drawn_photos = photos.assign(split=drawn)
     if "location_id" in photos:
-        located_first = photos.sort_values("lat", key=pd.isna, kind="stable")["location_id"]
-        first = split.loc[located_first.drop_duplicates().index]
-        first.index = pd.Index(located_first.drop_duplicates())
-        split = photos["location_id"].map(first)
-    return photos.assign(split=split)
+        views = drawn_photos.assign(unknown=photos["lat"].isna()).sort_values(
+            ["unknown", "photo_id"]
+        )
+        of_location = views.drop_duplicates("location_id").set_index("location_id")["split"]
+        drawn_photos["split"] = photos["location_id"].map(of_location)
+    return drawn_photos
 
 
 def _refuse_parted_locations(photos: pd.DataFrame) -> None:
     if "location_id" not in photos:
         return
-    splits = photos.groupby("location_id")["split"].unique()
-    parted = splits[splits.map(len) > 1]
+    pairs = photos[["location_id", "split"]].drop_duplicates()
+    parted = pairs[pairs["location_id"].duplicated()]
     if len(parted):
+        location = parted["location_id"].iloc[0]
+        splits = pairs.loc[pairs["location_id"] == location, "split"]
         raise GeoclipError(
-            f"The location {parted.index[0]!r} is in the splits {' and '.join(parted.iloc[0])} and "
-            f"{len(parted) - 1} more are in several; give the views of a place one split, and "
-            "different places ids of their own."
+            f"The location {location!r} is in the splits {' and '.join(splits)}; give the views of "
+            "a place one split, and different places ids of their own."
         )
 
 
