@@ -21,7 +21,7 @@ def with_splits(
     the others ("seen"); what remains is "train". `country_codes` (N,) are the photos' countries.
     The views of a location (`location_id`, if there) share the split of one with coordinates. A
     photo without coordinates is trained on unless its country is held out. Raises GeoclipError if
-    some photos have a split and others have none, and for a location in two splits.
+    some photos have a split and others have none, and for a location in two held-out splits.
     """
     given = photos["split"] != ""
     if given.all():
@@ -49,9 +49,10 @@ def with_splits(
 
 
 def _refuse_parted_locations(photos: pd.DataFrame) -> None:
+    """Figures are per location: of one in two splits that are measured, one would be lost."""
     if "location_id" not in photos:
         return
-    pairs = photos[["location_id", "split"]].drop_duplicates()
+    pairs = photos.loc[photos["split"] != TRAIN, ["location_id", "split"]].drop_duplicates()
     parted = pairs[pairs["location_id"].duplicated()]
     if len(parted):
         location = parted["location_id"].iloc[0]

@@ -109,11 +109,14 @@ def test_the_views_of_a_location_have_one_split():
     )
 
 
-def test_a_location_in_two_splits_is_refused():
+def test_a_location_in_two_held_out_splits_is_refused():
     views = pd.DataFrame(
         {"photo_id": ["a", "b"], "location_id": ["L", "L"], "split": ["seen", "unseen"]}
     )
     with pytest.raises(GeoclipError, match="'L' is in the splits seen and unseen"):
         with_splits(views, ["FR", "FR"])
-    parted = views.assign(location_id=["L", "M"])
-    assert with_splits(parted, ["FR", "FR"]) is parted
+    for fine in (
+        views.assign(location_id=["L", "M"]),
+        views.assign(split=["train", "seen"]),  # whoever names splits may ask for that
+    ):
+        assert with_splits(fine, ["FR", "FR"]) is fine
