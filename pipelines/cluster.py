@@ -97,6 +97,11 @@ def cpus_for_each(workers: int, nodes: list[dict[str, Any]], gpus: int = 0) -> i
     return next((cpus for cpus in range(largest, 0, -1) if places(cpus) >= workers), 0)
 
 
+def may_grow() -> bool:
+    """Whether more machines may still join: not where Ray was started here for this program."""
+    return bool(os.environ.get("RAY_ADDRESS")) or len(ray.nodes()) > 1
+
+
 def absolute_model(name: str) -> str:
     """A model folder's absolute path, since workers run elsewhere; other names stay."""
     return str(Path(name).absolute()) if Path(name).is_dir() else name

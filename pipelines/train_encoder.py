@@ -23,7 +23,13 @@ from geoclip.splits import TRAIN
 from geoclip.training.checkpoints import ENCODER, export_encoder
 from geoclip.training.held_out import EvaluationSettings, draw_held_out
 from geoclip.training.settings import TrainingSettings
-from pipelines.cluster import absolute_model, check_lasting, cpus_for_each, ray_session
+from pipelines.cluster import (
+    absolute_model,
+    check_lasting,
+    cpus_for_each,
+    may_grow,
+    ray_session,
+)
 from pipelines.command_line import add_settings, at_least_one, read_settings, run
 from pipelines.photo_actors import model_folder
 from pipelines.progress import shown
@@ -62,6 +68,11 @@ def train_encoder(
     out = absolute(out)
     stored = ModelSettings.read(model_folder(start))
     cpus = cpus_for_each(workers, ray.nodes(), gpus=int(use_gpu))
+    if not cpus and not may_grow():
+        raise GeoclipError(
+            f"This machine has no room for {workers} workers{' with a GPU each' * use_gpu} beside "
+            "one another; give fewer --workers, or name a cluster in RAY_ADDRESS."
+        )
     if not cpus:
         print(f"The cluster has no room for {workers} workers yet; waiting for it.")
     config = {

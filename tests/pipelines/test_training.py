@@ -107,6 +107,16 @@ def test_losses_are_in_tensorboards_files(trained: Path) -> None:
     assert found["unseen/geoscore"] == [2, 4, 6]
 
 
+def test_more_workers_than_this_machine_has_room_for(
+    captions: Path, tiny_start: Path, few_places: Path, ray_on_two_cpus: None, tmp_path: Path
+) -> None:
+    """They would be waited for for ever."""
+    with pytest.raises(GeoclipError, match="no room for 3 workers beside one another; give fewer"):
+        train_encoder(
+            captions, str(tiny_start), tmp_path, SETTINGS, gazetteer=few_places, workers=3
+        )
+
+
 def test_a_finished_run_given_again_changes_nothing(
     trained: Path, captions: Path, tiny_start: Path, few_places: Path
 ) -> None:
