@@ -13,6 +13,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses import parse_guesses
+from geoclip.metrics import THRESHOLDS_KM
 from geoclip.paths import same_file_key
 from geoclip.tables import (
     coordinates,
@@ -26,7 +27,6 @@ from geoclip.tables import (
 
 PREDICTION_COLUMNS = ("img_id", "predicted_lat", "predicted_long")
 ACCURACY_HEADER = "street acc (1km)"
-FIGURES = 6
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,12 @@ def parse_published_predictions(frame: pd.DataFrame, path: Path) -> PublishedPre
     if end + 1 >= len(frame):
         return PublishedPredictions(guesses, {}, None)
     figures = frame.iloc[end + 1].tolist()
-    if len(figures) < FIGURES:
+    shares = [str(km) for km in THRESHOLDS_KM.values()]
+    if len(figures) <= len(shares):
         raise GeoclipError(
             f"{path}, row {frame.index[end + 1]}: {len(figures)} columns are too few for the "
             "accuracies; give the five shares and the mean deviation, or drop the last two rows."
         )
     numbers(pd.Series(figures, index=[frame.index[end + 1]] * len(figures), name="accuracy"), path)
-    accuracies = dict(zip(("1", "25", "200", "750", "2500"), figures[:5], strict=True))
-    return PublishedPredictions(guesses, accuracies, figures[5])
+    accuracies = dict(zip(shares, figures[: len(shares)], strict=True))
+    return PublishedPredictions(guesses, accuracies, figures[len(shares)])

@@ -108,10 +108,15 @@ class Hierarchy:
         They are shorter the wider these lie; NaN where there is none. A city weighs by the square
         root of its population.
         """
-        weights = (allowed * np.sqrt(np.maximum(self.population, 1)))[:, None]
-        sums = np.add.reduceat(weights * unit_vectors(self.lat, self.lon), self.group_starts)
-        total = np.add.reduceat(weights, self.group_starts)
-        return np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
+        sums = np.add.reduceat(allowed[:, None] * self._weighted, self.group_starts)
+        vectors, weights = sums[:, :3], sums[:, 3:]
+        return np.divide(vectors, weights, out=np.full_like(vectors, np.nan), where=weights > 0)
+
+    @cached_property
+    def _weighted(self) -> np.ndarray:
+        """The cities' unit vectors times their weights, and the weights, (Q, 4)."""
+        weights = np.sqrt(np.maximum(self.population, 1))[:, None]
+        return np.hstack([weights * unit_vectors(self.lat, self.lon), weights])
 
     @cached_property
     def group_scores(self) -> np.ndarray:

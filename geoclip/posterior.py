@@ -57,8 +57,7 @@ class Posterior:
     """Probabilities of a hierarchy's cities: a city has its share of what its group has.
 
     `log_groups` (N, G) are log probabilities; a share is the softmax of a group's part of `logits`
-    (N, Q), of which -inf excludes a city. `allowed` (Q,) are the cities that may
-    have any: for no photo the others.
+    (N, Q), of which -inf excludes a city. `allowed` (Q,) says which cities may have any at all.
     """
 
     log_groups: np.ndarray

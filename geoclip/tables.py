@@ -23,17 +23,7 @@ def read_text_table(path: Path) -> pd.DataFrame:
     absent, unreadable, empty, has a row longer than its header or a column twice.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                path,
-                dtype=str,
-                keep_default_na=False,
-                na_filter=False,
-                skip_blank_lines=False,
-                index_col=False,
-                encoding="utf-8-sig",
-            )
+        frame = read_cells(path)
     except FileNotFoundError:
         raise GeoclipError(f"{path} does not exist: check the path.") from None
     except UnicodeDecodeError as error:
@@ -42,7 +32,7 @@ def read_text_table(path: Path) -> pd.DataFrame:
         ) from None
     except pd.errors.EmptyDataError:
         raise GeoclipError(f"{path} is empty: it needs a header and rows.") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+    except pd.errors.ParserError as error:
         raise GeoclipError(
             f"{path} is not a well-formed CSV table ({_first_line(error)}): give every row as many "
             "fields as the header and quote fields that hold commas."
@@ -52,6 +42,28 @@ def read_text_table(path: Path) -> pd.DataFrame:
     frame.columns = plain_names(frame.columns, path)
     frame.index = frame.index + 2
     return frame[(frame != "").any(axis=1)]
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """A CSV file as text cells, whatever is wrong with it raised as pandas does.
+
+    A row longer than the header is a ParserError too: by itself pandas takes its first cells for
+    an index, or drops its last ones.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(
+                path,
+                dtype=str,
+                encoding="utf-8-sig",  # spreadsheets write a byte-order mark
+                keep_default_na=False,  # NA is Namibia
+                na_filter=False,
+                skip_blank_lines=False,  # or row numbers would shift
+                index_col=False,
+            )
+        except pd.errors.ParserWarning as warning:
+            raise pd.errors.ParserError(str(warning)) from None
 
 
 def plain_names(names: pd.Index, path: Path) -> pd.Index:

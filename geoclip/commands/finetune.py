@@ -4,7 +4,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from geoclip.commands.terminal import printable
 from geoclip.errors import GeoclipError
 from geoclip.known_models import KNOWN_MODELS, check_model_name
-from geoclip.training.settings import MAY_DIFFER, TrainingSettings
+from geoclip.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +108,7 @@ def finetune(
     about = {
         "model": str(Path(model).absolute()) if Path(model).is_dir() else model,
         "gazetteer": places.fingerprint,
-        "settings": {k: v for k, v in asdict(training).items() if k not in MAY_DIFFER},
+        "settings": training.identity(),
         "photos": seen.digest(),
     }
     _check_run(out / RUN_FILE, about)

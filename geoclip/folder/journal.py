@@ -41,7 +41,7 @@ class Journal:
         self.folder = folder
         self._lock = lock
         self._place: dict[bytes, int] = {}
-        self._bare: set[bytes] = set()
+        self._undone: set[bytes] = set()
         self._parts = 0
         self._cache: OrderedDict[int, list[dict[str, Any]]] = OrderedDict()
 
@@ -93,7 +93,7 @@ class Journal:
         With `embedded` one that was read without its pixels is not, nor one that the disk or the
         network did not give, which may have passed.
         """
-        return key in self._place and not (embedded and key in self._bare)
+        return key in self._place and not (embedded and key in self._undone)
 
     def add(self, records: Sequence[PhotoRecord]) -> None:
         """Add records as one part, on disk when this returns. Raises GeoclipError on a full disk.
@@ -158,9 +158,9 @@ class Journal:
         for row, (key, status, embedded) in enumerate(zip(*columns, strict=True)):
             self._place[key] = (number << _ROW_BITS) + row
             if (status == "ok" and not embedded) or status == UNREADABLE:
-                self._bare.add(key)
+                self._undone.add(key)
             else:
-                self._bare.discard(key)
+                self._undone.discard(key)
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:08d}.parquet"

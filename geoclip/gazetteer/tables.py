@@ -7,7 +7,6 @@ continent, lat, lon, population; and a table of alternate names (place_id, name)
 
 from __future__ import annotations
 
-import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import checks
+from geoclip.tables import read_cells
 
 Tables = tuple[pd.DataFrame, pd.DataFrame | None]
 
@@ -73,17 +73,8 @@ def join_levels(
 def read_text_table(path: Path) -> pd.DataFrame:
     """A CSV as text cells, blank rows left out; the index + 2 is the row in a spreadsheet."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-            table = pd.read_csv(
-                path,
-                dtype=str,
-                encoding="utf-8-sig",  # spreadsheets write a byte-order mark
-                keep_default_na=False,  # NA is Namibia
-                skip_blank_lines=False,  # or row numbers would shift
-                index_col=False,  # or the first column of such rows would be their index
-            )
-    except (OSError, ValueError, pd.errors.ParserWarning) as error:
+        table = read_cells(path)
+    except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     table.columns = table.columns.str.strip()
     return table[(table != "").any(axis=1)]

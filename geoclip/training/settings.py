@@ -1,7 +1,8 @@
 """Settings of fine-tuning; command-line options are made from them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from geoclip.errors import GeoclipError
 
@@ -76,3 +77,7 @@ class TrainingSettings:
             )
         if not 0 <= self.alpha <= 1 or not 0 <= self.balance <= 1 or not 0 <= self.warmup <= 1:
             raise GeoclipError("alpha, balance and warmup must lie between 0 and 1.")
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that a run which goes on must share with the one before."""
+        return {name: value for name, value in asdict(self).items() if name not in MAY_DIFFER}

@@ -22,7 +22,7 @@ from geoclip.files import write_tensors
 from geoclip.training.batches import Batches, PhotoSet
 from geoclip.training.compiling import compile_towers
 from geoclip.training.interpolation import interpolate_weights
-from geoclip.training.settings import MAY_DIFFER, TrainingSettings
+from geoclip.training.settings import TrainingSettings
 from geoclip.training.sharding import clip_gradients, load_weights, part_of, shard_blocks, whole
 from geoclip.training.step import contrastive_gradients, freeze_batch_norm
 from geoclip.training.workers import Workers
@@ -165,10 +165,9 @@ class Trainer:
 
         How much passes the towers at a time and whether they are compiled may differ.
         """
-        settings = {k: v for k, v in asdict(self.settings).items() if k not in MAY_DIFFER}
         made_of = {
             "steps": self.batches.steps,
-            **settings,
+            **self.settings.identity(),
             "photos": photos.digest()[:16],
             "start": weights_digest(self.encoder),
             "gazetteer": book.gazetteer.fingerprint,
