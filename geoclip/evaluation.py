@@ -90,8 +90,7 @@ def evaluate_files(guesses: Path, truth: Path, allow_gps: bool = False) -> Evalu
         guess["lon"].to_numpy(),
     )
     km[position[used]] = np.where(np.isnan(distance), np.inf, distance)
-    if "radius_km" in guess:
-        radius[position[used]] = guess["radius_km"].to_numpy()
+    radius[position[used]] = guess["radius_km"].to_numpy()
     return Evaluation(km, radius, int((~used).sum()))
 
 

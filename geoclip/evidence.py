@@ -247,8 +247,9 @@ def drawn_page(side: int = 224) -> Image.Image:
     return page
 
 
-def drawn_road(side: int = 224) -> Image.Image:
+def drawn_road() -> Image.Image:
     """A road between meadows under a blue sky."""
+    side = 224
     picture = Image.new("RGB", (side, side), (120, 170, 225))
     pen = ImageDraw.Draw(picture)
     middle = side // 2

@@ -57,7 +57,7 @@ COLUMNS = tuple(field.name for field in fields(Guess))
 NUMBERS = ("lat", "lon", "place_lat", "place_lon", "probability", "radius_km")
 TEXTS = tuple(name for name in COLUMNS if name not in NUMBERS and name != "rank")
 ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg")
-MODEL, GPS, ALBUM = SOURCES = ("model", "gps", "album")
+MODEL, GPS, ALBUM = "model", "gps", "album"
 
 
 def guess_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFrame:

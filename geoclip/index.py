@@ -95,16 +95,14 @@ class PlaceIndex:
         encoder: "Encoder",
         gazetteer: Gazetteer,
         settings: CaptionSettings | None = None,
-        folder: Path | None = None,
     ) -> "PlaceIndex":
         """Read the index of this encoder, gazetteer and prompts, or build and keep it.
 
         One that comes with the encoder, in its folder's `places`, is used first. It is kept under
-        `folder` (default: `places` in the user's cache folder). A cache that cannot be written is
-        no reason to fail.
+        `cache_folder`. A cache that cannot be written is no reason to fail.
         """
         key = index_key(encoder, gazetteer, settings or CaptionSettings())
-        home = (folder or cache_folder()) / key
+        home = cache_folder() / key
         count = len(gazetteer)
         index = cls.shipped(encoder.folder, key, count) or cls._kept(home, key, count)
         if index is not None:

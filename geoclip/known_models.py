@@ -21,8 +21,8 @@ class KnownModel:
     """An encoder with a short name.
 
     `reference` is what its kind loads: `ARCHITECTURE:TAG` for open_clip, a hub id for transformers,
-    the folder of an embedded model. `hub_id` is the Hugging Face
-    repository that holds the weights, "" for an embedded model.
+    the folder of an embedded model. `hub_id` is the Hugging Face repository that holds the weights,
+    "" for an embedded model.
     """
 
     name: str
@@ -110,8 +110,10 @@ _HUB_MODELS = (
     ),
 )
 
+DEFAULT_MODEL = "street-tiny"
+"""What answers where no model is named."""
 _STREET_TINY = KnownModel(
-    "street-tiny",
+    DEFAULT_MODEL,
     "embedded",
     "",
     25,

@@ -1,7 +1,6 @@
 """Encoder and place index together: photos in, ranked places out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from geoclip.guesses import Guess, guess_table, to_geodataframe, to_guesses
 from geoclip.hierarchy import Hierarchy
 from geoclip.index import PlaceIndex
 from geoclip.model_settings import ModelSettings
-from geoclip.paths import encode_path
+from geoclip.paths import AnyPath, encode_path, path_list
 from geoclip.posterior import Scores, joint_posterior
 from geoclip.ranking import (
     BLOCK,
@@ -30,8 +29,10 @@ from geoclip.ranking import (
 )
 from geoclip.reading import (
     BATCH,
+    Embeddings,
     PhotoReader,
     Reading,
+    embed_batches,
     encode_readings,
     in_batches,
     read_batches,
@@ -42,25 +43,6 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 __all__ = ["BATCH", "BLOCK", "CLASS_COLUMNS", "Embeddings", "Locator", "default_device"]
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """Unit-length image embeddings (N, d) of N paths; a row of NaN where `status` is not "ok"."""
-
-    paths: list[str]
-    values: np.ndarray
-    status: list[str]
-    messages: dict[str, str]
-
-    @property
-    def ok(self) -> np.ndarray:
-        """Which photos were read, (N,) bool."""
-        return np.array([status == "ok" for status in self.status], dtype=bool)
-
-    def part(self, rows: slice) -> "Embeddings":
-        """Those of some photos side by side."""
-        return Embeddings(self.paths[rows], self.values[rows], self.status[rows], self.messages)
 
 
 class Locator:
@@ -117,7 +99,7 @@ class Locator:
         calibrated with; `settings` overrides them. Raises GeoclipError as `load_encoder` does.
         """
         encoder = load_encoder(name, device or default_device()).for_photos()
-        gazetteer = gazetteer or Gazetteer.default()
+        gazetteer = Gazetteer.default() if gazetteer is None else gazetteer
         stored = ModelSettings.read(encoder.folder)
         index = PlaceIndex.cached(encoder, gazetteer, stored.captions)
         return cls(encoder, index, gazetteer, settings or stored.ranking)
@@ -141,29 +123,18 @@ class Locator:
         return self.encoder.notices
 
     def embed(
-        self, paths: Sequence[str | Path], progress: Callable[[int], None] | None = None
+        self, paths: AnyPath | Iterable[AnyPath], progress: Callable[[int], None] | None = None
     ) -> Embeddings:
         """Read and encode photos and videos; reading one batch overlaps with encoding another.
 
         A photo that cannot be read takes a status and a row of NaN; `progress` is called with
         the number of photos done since its last call.
         """
+        paths = path_list(paths)
+        batches = read_batches(in_batches(paths, BATCH), PhotoReader(self.encoder))
         width = self.index.embeddings.shape[1]
-        unread = np.full(width, np.nan, np.float32)
         names = [encode_path(path) for path in paths]
-        rows: list[np.ndarray] = []
-        status: list[str] = []
-        messages: dict[str, str] = {}
-        for batch in read_batches(in_batches(paths, BATCH), PhotoReader(self.encoder)):
-            for reading, value in zip(batch, self.encode(batch), strict=True):
-                if reading.problem is not None:
-                    messages[names[len(status)]] = str(reading.problem)
-                rows.append(unread if value is None else value)
-                status.append(reading.problem.status if reading.problem else "ok")
-            if progress:
-                progress(len(batch))
-        values = np.stack(rows) if rows else np.empty((0, width), np.float32)
-        return Embeddings(names, values, status, messages)
+        return embed_batches(self.encoder, names, batches, width, progress)
 
     def encode(self, readings: Sequence[Reading]) -> list[np.ndarray | None]:
         """Embeddings (d,) of what was read, a video's the mean of its frames; None without one."""
@@ -211,7 +182,7 @@ class Locator:
 
     def locate(
         self,
-        paths: Sequence[str | Path],
+        paths: AnyPath | Iterable[AnyPath],
         top_k: int = 5,
         group_by: Sequence[object] | None = None,
         progress: Callable[[int], None] | None = None,

@@ -7,13 +7,21 @@ URI may be relative, as any other path in a table.
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 PREFIX = "file:"
 
+AnyPath = str | os.PathLike[str]
 
-def encode_path(path: str | os.PathLike[str]) -> str:
+
+def path_list(paths: AnyPath | Iterable[AnyPath]) -> list[AnyPath]:
+    """One path or several as a list: a text is one path, not its letters."""
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+
+
+def encode_path(path: AnyPath) -> str:
     """A path as table text; encoding twice changes nothing.
 
     >>> encode_path("photos/Lyon.jpg")

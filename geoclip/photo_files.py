@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from geoclip.errors import GeoclipError
-from geoclip.paths import decode_path
+from geoclip.paths import AnyPath, decode_path, path_list
 from geoclip.tables import read_text_table, refuse_rows, require_columns
 
 # fmt: off
@@ -23,7 +23,7 @@ VIDEO_SUFFIXES = frozenset({
 
 
 def list_photos(
-    paths: Iterable[str | os.PathLike[str]], suffixes: Container[str] = PHOTO_SUFFIXES
+    paths: AnyPath | Iterable[AnyPath], suffixes: Container[str] = PHOTO_SUFFIXES
 ) -> list[Path]:
     """The photos named by files, folders and globs, each once, in the order given.
 
@@ -36,9 +36,10 @@ def list_photos(
 
 
 def list_left_out(
-    paths: Iterable[str | os.PathLike[str]], suffixes: Container[str] = PHOTO_SUFFIXES
+    paths: AnyPath | Iterable[AnyPath], suffixes: Container[str] = PHOTO_SUFFIXES
 ) -> list[Path]:
     """The files in folders that `list_photos` passes over, for a record of them."""
+    paths = path_list(paths)
     named = {_key(path) for path in list_photos(paths, suffixes)}
     return [path for path in _listed(paths, lambda _: True) if _key(path) not in named]
 
@@ -62,9 +63,9 @@ def is_wanted(path: str, suffixes: Container[str]) -> bool:
     return suffix in suffixes and not name.startswith("._")
 
 
-def _listed(paths: Iterable[str | os.PathLike[str]], wanted: Callable[[str], bool]) -> list[Path]:
+def _listed(paths: AnyPath | Iterable[AnyPath], wanted: Callable[[str], bool]) -> list[Path]:
     photos: dict[str, Path] = {}
-    for path in paths:
+    for path in path_list(paths):
         for photo in _expand(os.fspath(path), wanted):
             photos.setdefault(_key(photo), photo)
     return list(photos.values())

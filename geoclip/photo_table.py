@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from geoclip.errors import GeoclipError
-from geoclip.paths import encode_path, resolve_path
+from geoclip.paths import AnyPath, encode_path, path_list, resolve_path
 from geoclip.sphere import great_circle_km
 from geoclip.tables import coordinates, read_text_table, refuse_duplicates, refuse_rows
 
@@ -20,7 +20,7 @@ SAME_LOCATION_KM = 25.0
 COLUMNS = ("photo_id", "path", "lat", "lon", "country_code", "location_id", "split")
 
 
-def read_photo_table(paths: Iterable[Path]) -> pd.DataFrame:
+def read_photo_table(paths: AnyPath | Iterable[AnyPath]) -> pd.DataFrame:
     """The photos of one or several CSV files, in order, with the columns `COLUMNS`.
 
     `photo_id` is the path as it stands in the file and unique, `path` is absolute; whether the
@@ -28,7 +28,7 @@ def read_photo_table(paths: Iterable[Path]) -> pd.DataFrame:
     bad file or row, for a photo that stands twice, for a location that two tables say lies in
     different places, and when there is no photo at all.
     """
-    files = [Path(path) for path in paths]
+    files = [Path(path) for path in path_list(paths)]
     if not files:
         raise GeoclipError("No photo table was given: name a CSV file with path, lat, lon.")
     tables = [_read_one(file) for file in files]

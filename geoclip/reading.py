@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -16,7 +15,7 @@ from geoclip.capture import NOTHING, Capture, read_capture
 from geoclip.encoders import Encoder
 from geoclip.errors import PhotoError
 from geoclip.evidence import EvidenceCheck, NoEvidence
-from geoclip.paths import decode_path
+from geoclip.paths import AnyPath, decode_path
 from geoclip.photos import read_photo
 from geoclip.videos import is_video, read_frames
 
@@ -24,7 +23,7 @@ BATCH = 32
 FRAMES = 4
 UNJUDGED = NoEvidence(0.0, "")
 
-PhotoPath = str | Path
+PhotoPath = AnyPath
 Item = TypeVar("Item")
 
 
@@ -39,6 +38,30 @@ class Reading:
     problem: PhotoError | None
     capture: Capture = NOTHING
     finding: NoEvidence = UNJUDGED
+
+    @property
+    def status(self) -> str:
+        """ "ok", or that of the problem."""
+        return self.problem.status if self.problem else "ok"
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Unit-length image embeddings (N, d) of N paths; a row of NaN where `status` is not "ok"."""
+
+    paths: list[str]
+    values: np.ndarray
+    status: list[str]
+    messages: dict[str, str]
+
+    @property
+    def ok(self) -> np.ndarray:
+        """Which photos were read, (N,) bool."""
+        return np.array([status == "ok" for status in self.status], dtype=bool)
+
+    def part(self, rows: slice) -> "Embeddings":
+        """Those of some photos side by side."""
+        return Embeddings(self.paths[rows], self.values[rows], self.status[rows], self.messages)
 
 
 def read_pictures(
@@ -141,6 +164,30 @@ def encode_readings(encoder: Encoder, readings: Sequence[Reading]) -> list[np.nd
     parts = np.split(values, np.cumsum([len(frames) for frames in pixels])[:-1])
     means = iter(part[0] if len(part) == 1 else _unit_mean(part) for part in parts)
     return [None if reading.pixels is None else next(means) for reading in readings]
+
+
+def embed_batches(
+    encoder: Encoder,
+    names: list[str],
+    batches: Iterable[Sequence[Reading]],
+    width: int,
+    progress: Callable[[int], None] | None = None,
+) -> Embeddings:
+    """Embeddings (N, width) of the N named readings in `batches`, each told to `progress`."""
+    values = np.full((len(names), width), np.nan, np.float32)
+    status: list[str] = []
+    messages: dict[str, str] = {}
+    for batch in batches:
+        for reading, value in zip(batch, encode_readings(encoder, batch), strict=True):
+            row = len(status)
+            if value is not None:
+                values[row] = value
+            if reading.problem is not None:
+                messages[names[row]] = str(reading.problem)
+            status.append(reading.status)
+        if progress:
+            progress(len(batch))
+    return Embeddings(names, values, status, messages)
 
 
 def _unit_mean(values: np.ndarray) -> np.ndarray:

@@ -3,11 +3,13 @@
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from geoclip.errors import GeoclipError
 from geoclip.model_settings import as_tuples
+from pipelines.storage import is_uri
 
 BAD_INPUT = 2
 Settings = TypeVar("Settings")
@@ -40,20 +42,22 @@ def _user_error(problem: BaseException | None) -> GeoclipError | None:
 
 
 def add_settings(parser: argparse.ArgumentParser, settings: type, defaults: Any = None) -> None:
-    """Add an option for every field of a settings dataclass, with its default."""
-    group = parser.add_argument_group(f"{settings.__name__} (see its docstring)")
+    """Add an option for every field of a settings dataclass, with its help and default."""
+    group = parser.add_argument_group(settings.__name__.removesuffix("Settings").lower())
     hints = get_type_hints(settings)
     for field in fields(settings):
         default = getattr(defaults, field.name) if defaults is not None else field.default
         option = f"--{field.name.replace('_', '-')}"
+        text = f"{field.metadata['help']} (default: %(default)s)"
+        told: dict[str, Any] = {"default": default, "help": text}
         choices = [kind for kind in get_args(hints[field.name]) if kind is not type(None)]
         kind = choices[0] if choices else hints[field.name]
-        if default is MISSING or (get_args(hints[field.name])[1:] == (float,) and kind is float):
-            group.add_argument(option, type=float, nargs=2, default=default)
+        if choices == [float, float]:
+            group.add_argument(option, type=float, nargs=2, **told)
         elif kind is bool:
-            group.add_argument(option, action=argparse.BooleanOptionalAction, default=default)
+            group.add_argument(option, action=argparse.BooleanOptionalAction, **told)
         else:
-            group.add_argument(option, type=kind, default=default)
+            group.add_argument(option, type=kind, **told)
 
 
 def read_settings(arguments: argparse.Namespace, settings: type[Settings]) -> Settings:
@@ -68,6 +72,13 @@ def at_least_one(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return number
+
+
+def local_path(text: str) -> Path:
+    """The path of an option that is no URI: `Path` would make a folder `s3:` of one."""
+    if is_uri(text):
+        raise argparse.ArgumentTypeError(f"{text} is a URI; give a path on this machine")
+    return Path(text)
 
 
 def photo_parser(description: str | None, out_help: str) -> argparse.ArgumentParser:

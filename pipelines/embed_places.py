@@ -14,6 +14,7 @@ import numpy as np
 import ray
 
 from geoclip.captions import CaptionBook, CaptionSettings
+from geoclip.gazetteer import Gazetteer
 from geoclip.index import ABOUT_FILE, PlaceIndex, embed_rows, index_key
 from geoclip.known_models import check_model_name
 from geoclip.memory import keep_freed_memory
@@ -22,7 +23,6 @@ from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import at_least_one, run
 from pipelines.photo_actors import load_model, model_folder
 from pipelines.storage import absolute, exists, is_uri, join, local_copy, store_folder
-from pipelines.write_captions import read_gazetteer
 
 BATCH = 2048
 
@@ -33,7 +33,7 @@ class PlaceEmbedder:
     def __init__(self, model: str, gazetteer: Path | None, wording: CaptionSettings) -> None:
         keep_freed_memory()
         self.encoder = load_model(model)
-        self.book = CaptionBook(read_gazetteer(gazetteer), wording)
+        self.book = CaptionBook(Gazetteer.read(gazetteer), wording)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Rows (n,) → embeddings (n, d)."""
@@ -44,7 +44,7 @@ class PlaceEmbedder:
 @ray.remote(num_cpus=0.5)
 def key_of_index(model: str, gazetteer: Path | None, wording: CaptionSettings) -> str:
     """Key of the place index that this encoder, gazetteer and wording make."""
-    return index_key(load_model(model), read_gazetteer(gazetteer), wording)
+    return index_key(load_model(model), Gazetteer.read(gazetteer), wording)
 
 
 def embed_places(
@@ -63,7 +63,7 @@ def embed_places(
     model, home = absolute_model(model), model_folder(model)
     wording = wording or ModelSettings.read(home).captions
     gazetteer = gazetteer and gazetteer.absolute()
-    places = read_gazetteer(gazetteer)
+    places = Gazetteer.read(gazetteer)
     key = ray.get(key_of_index.remote(model, gazetteer, wording))
     if exists(join(folder, ABOUT_FILE)):
         there = PlaceIndex.read(local_copy(folder))
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--actors", type=at_least_one, default=2)
     arguments = parser.parse_args()
     check_model_name(arguments.model)
-    read_gazetteer(arguments.gazetteer)
+    Gazetteer.read(arguments.gazetteer)
     check_lasting(arguments.out)
     with ray_session():
         embed_places(arguments.model, arguments.out, arguments.gazetteer, actors=arguments.actors)

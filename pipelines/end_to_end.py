@@ -20,6 +20,7 @@ from rich.console import Console
 
 from geoclip.demo import Planet, PlanetSettings
 from geoclip.errors import GeoclipError
+from geoclip.gazetteer import Gazetteer
 from geoclip.known_models import CHECKPOINTS, check_model_name
 from geoclip.maps import write_map
 from geoclip.model_settings import ModelSettings
@@ -28,14 +29,14 @@ from geoclip.ranking import RankingSettings
 from geoclip.splits import TRAIN
 from geoclip.training.settings import TrainingSettings
 from pipelines.cluster import check_lasting, ray_session
-from pipelines.command_line import add_settings, at_least_one, read_settings, run
+from pipelines.command_line import add_settings, at_least_one, local_path, read_settings, run
 from pipelines.embed_places import embed_places
 from pipelines.evaluate_guesses import evaluate_guesses
 from pipelines.locate_photos import locate_photos
 from pipelines.photo_actors import model_folder
 from pipelines.report_table import print_report
 from pipelines.train_encoder import train_encoder
-from pipelines.write_captions import read_gazetteer, write_captions
+from pipelines.write_captions import write_captions
 
 START = CHECKPOINTS / "planet-start"
 START_NOTE = (
@@ -79,7 +80,7 @@ def end_to_end(
     check_model_name(start)
     check_lasting(out)
     out.mkdir(parents=True, exist_ok=True)
-    places, wording = read_gazetteer(gazetteer), ModelSettings.read(model_folder(start)).captions
+    places, wording = Gazetteer.read(gazetteer), ModelSettings.read(model_folder(start)).captions
     seconds: dict[str, float] = {}
     if not photos:
         with stage("Draw the demonstration planet", seconds):
@@ -169,14 +170,14 @@ def _write(out: Path, report: dict[str, Any], after: pd.DataFrame, held_out: pd.
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=local_path, action="append", help="table; may be repeated")
+    parser.add_argument(
+        "--out", type=local_path, default=Path("runs/demo"), help="folder (default: runs/demo)"
     )
-    parser.add_argument("--photos", type=Path, action="append", help="photo table; may be repeated")
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"))
     parser.add_argument("--model", help="encoder to start from (default: planet-start)")
     parser.add_argument("--gazetteer", type=Path, help="places other than the packaged ones")
-    parser.add_argument("--workers", type=at_least_one, default=2)
+    parser.add_argument("--workers", type=at_least_one, default=2, help="(default: 2)")
     parser.add_argument("--gpu", action="store_true", help="one GPU a worker")
     named = argparse.ArgumentParser(add_help=False)
     named.add_argument("--model")

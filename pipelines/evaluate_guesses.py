@@ -20,9 +20,9 @@ from geoclip.place import LEVELS
 from geoclip.report import RANKED, baseline_figures, gzsl_figures, locations, split_figures
 from geoclip.splits import TRAIN
 from pipelines.cluster import ROOT, check_checkout
-from pipelines.command_line import run
+from pipelines.command_line import local_path, run
 from pipelines.storage import read_parquet
-from pipelines.write_captions import read_captions, read_gazetteer
+from pipelines.write_captions import read_captions
 
 ANSWER = ["location_id", "rank", "status", "lat", "lon", RANKED, "continent_ranking"]
 ANSWER += [f"{level}_id" for level in LEVELS]
@@ -66,13 +66,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--predictions", required=True, help="of locate_photos; a path or URI")
     parser.add_argument("--captions", required=True, help="of write_captions; a path or URI")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=local_path, required=True)
     parser.add_argument("--gazetteer", type=Path)
     arguments = parser.parse_args()
     check_checkout(ROOT)
     located = read_parquet(arguments.predictions, ANSWER, "predictions", "pipelines.locate_photos")
     captions = read_captions(arguments.captions, TRUE)
-    places = read_gazetteer(arguments.gazetteer)
+    places = Gazetteer.read(arguments.gazetteer)
     report = evaluate_guesses(captions, {"after": located}, places)
     try:
         arguments.out.write_text(json.dumps(report, indent=2) + "\n")

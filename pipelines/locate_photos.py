@@ -13,9 +13,8 @@ photo that cannot be read has one row with its status.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -24,6 +23,7 @@ import ray
 from geoclip.errors import GeoclipError
 from geoclip.folder.ledger import LedgerEntry, ledger_path, write_ledger
 from geoclip.folder.table_stream import GuessWriter
+from geoclip.gazetteer import Gazetteer
 from geoclip.guesses import ENDINGS
 from geoclip.guesses_arrow import arrow_guesses, arrow_schema
 from geoclip.index import PlaceIndex
@@ -40,7 +40,6 @@ from pipelines.outputs import Output, data_context
 from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, model_folder, on_actors
 from pipelines.photo_source import Part
 from pipelines.storage import absolute, is_uri, join, local_copy, parent
-from pipelines.write_captions import read_gazetteer
 
 EXTRA = dict.fromkeys([*CLASS_COLUMNS, "photo_id", "location_id", "message"], "str")
 """Columns behind those of the guesses, with their dtypes."""
@@ -48,28 +47,49 @@ LOCATIONS = 64
 """Locations that are ranked at a time."""
 
 
-class PhotoLocator:
-    """Locates blocks of locations, each with its views; `key` is that of the place index."""
+@dataclass(frozen=True)
+class LocatorSpec:
+    """What every PhotoLocator of a job is made with; paths are absolute."""
 
-    def __init__(
-        self,
+    model: str
+    index: str
+    index_key: str
+    gazetteer: Path | None
+    settings: RankingSettings
+    top_k: int
+
+    @classmethod
+    def of(
+        cls,
         model: str,
-        index: str,
-        gazetteer: Path | None,
-        settings: RankingSettings,
-        top_k: int,
-        key: str,
-        threads: int,
-    ) -> None:
-        self.embedder = PhotoEmbedder(model, threads)
-        places, embeddings = read_gazetteer(gazetteer), PlaceIndex.read(local_copy(index))
-        if embeddings.key != key:
+        index: Path | str,
+        gazetteer: Path | None = None,
+        settings: RankingSettings | None = None,
+        top_k: int = 5,
+    ) -> "LocatorSpec":
+        """That of a model, ranked as it says unless told otherwise, and a place index on storage.
+
+        Raises GeoclipError where the index cannot be read.
+        """
+        model, index = absolute_model(model), absolute(index)
+        key = PlaceIndex.read(local_copy(index)).key
+        settings = settings or ModelSettings.read(model_folder(model)).ranking
+        return cls(model, index, key, gazetteer and gazetteer.absolute(), settings, top_k)
+
+
+class PhotoLocator:
+    """Locates blocks of locations, each with its views; raises GeoclipError for another index."""
+
+    def __init__(self, spec: LocatorSpec, threads: int) -> None:
+        self.embedder = PhotoEmbedder(spec.model, threads)
+        places, index = Gazetteer.read(spec.gazetteer), PlaceIndex.read(local_copy(spec.index))
+        if index.key != spec.index_key:
             raise GeoclipError(
-                f"{index} holds another place index than when this job began; jobs of different "
-                "models or gazetteers need an --index of their own."
+                f"{spec.index} holds another place index than when this job began; jobs of "
+                "different models or gazetteers need an --index of their own."
             )
-        self.locator = Locator(self.embedder.encoder, embeddings, places, settings)
-        self.top_k = top_k
+        self.locator = Locator(self.embedder.encoder, index, places, spec.settings)
+        self.top_k = spec.top_k
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows of `photo_source.SCHEMA` → rows of guesses, some locations at a time."""
@@ -107,37 +127,35 @@ def locate_photos(
     """Locate the photos of a table (path, photo_id, location_id); rows in the table's order."""
     listed = frame_photos(photos)
     parts = list(table_parts(listed, actors))
-    arguments = locator_arguments(model, index, gazetteer, settings, top_k)
-    located = in_memory(parts, arguments, Pool(actors, gpus))
+    spec = LocatorSpec.of(model, index, gazetteer, settings, top_k)
+    located = in_memory(parts, spec, Pool(actors, gpus))
     order = {photo.photo_id: i for i, photo in enumerate(listed)}
     position = located["photo_id"].map(order)
     located = located.assign(position=position).sort_values(["position", "rank"])
     return located.drop(columns="position").reset_index(drop=True)
 
 
-def locate_into(out: str, parts: Sequence[Part], arguments: tuple[Any, ...], pool: Pool) -> Output:
-    """Locate into a folder, going on where a run was stopped; `arguments` as made below."""
-    model, index, _, settings, top_k = arguments
-    key = _key_of(index)
+def locate_into(out: str, parts: Sequence[Part], spec: LocatorSpec, pool: Pool) -> Output:
+    """Locate into a folder, going on where a run was stopped."""
     output = Output(absolute(out))
     output.begin(
         {
-            "model": ray.get(key_of_images.remote(model)),
-            "places": key,
-            "ranking": asdict(settings),
-            "top_k": top_k,
+            "model": ray.get(key_of_images.remote(spec.model)),
+            "places": spec.index_key,
+            "ranking": asdict(spec.settings),
+            "top_k": spec.top_k,
         }
     )
     with output.resuming():
-        located = on_actors(parts, PhotoLocator, (*arguments, key), pool)
+        located = on_actors(parts, PhotoLocator, (spec,), pool)
         output.write(located, arrow_schema(EXTRA))
     output.write_ledger()
     return output
 
 
-def locate_to_file(out: Path, parts: Sequence[Part], arguments: tuple[Any, ...], pool: Pool) -> str:
+def locate_to_file(out: Path, parts: Sequence[Part], spec: LocatorSpec, pool: Pool) -> str:
     """Locate into one file by its ending, with a ledger beside it; says what was done."""
-    located = in_memory(parts, arguments, pool).sort_values(["photo_id", "rank"])
+    located = in_memory(parts, spec, pool).sort_values(["photo_id", "rank"])
     with GuessWriter(out, out.with_name(f".{out.name}-draft"), EXTRA) as writer:
         writer.write(located)
     unread = located[located["status"] != "ok"]
@@ -151,31 +169,13 @@ def locate_to_file(out: Path, parts: Sequence[Part], arguments: tuple[Any, ...],
     return f"{count:,} photos in {out}; {len(entries):,} could not be read{where}."
 
 
-def in_memory(parts: Sequence[Part], arguments: tuple[Any, ...], pool: Pool) -> pd.DataFrame:
+def in_memory(parts: Sequence[Part], spec: LocatorSpec, pool: Pool) -> pd.DataFrame:
     """The answers of all parts as one table, in no order."""
-    known = (*arguments, _key_of(arguments[1]))
     with data_context():
-        blocks = on_actors(parts, PhotoLocator, known, pool).to_arrow_refs()
+        blocks = on_actors(parts, PhotoLocator, (spec,), pool).to_arrow_refs()
     none = arrow_schema(EXTRA).empty_table()
     tables = [none, *(table for table in ray.get(blocks) if table.num_rows)]
     return pa.concat_tables(table.drop("geometry") for table in tables).to_pandas()
-
-
-def _key_of(index: str) -> str:
-    return PlaceIndex.read(local_copy(index)).key
-
-
-def locator_arguments(
-    model: str,
-    index: Path | str,
-    gazetteer: Path | None,
-    settings: RankingSettings | None,
-    top_k: int,
-) -> tuple[Any, ...]:
-    """What a PhotoLocator is made with, but for index key and threads; paths are absolute."""
-    model = absolute_model(model)
-    settings = settings or ModelSettings.read(model_folder(model)).ranking
-    return model, absolute(index), gazetteer and gazetteer.absolute(), settings, top_k
 
 
 def main() -> None:
@@ -192,11 +192,11 @@ def main() -> None:
     with ray_session():
         embed_places(given.model, index, given.gazetteer, actors=given.actors)
         pool = Pool(given.actors, given.gpus)
-        arguments = locator_arguments(given.model, index, given.gazetteer, None, given.top_k)
+        spec = LocatorSpec.of(given.model, index, given.gazetteer, top_k=given.top_k)
         if not is_uri(given.out) and given.out.lower().endswith(ENDINGS):
-            print(locate_to_file(Path(given.out), parts, arguments, pool))
+            print(locate_to_file(Path(given.out), parts, spec, pool))
         else:
-            print(locate_into(given.out, parts, arguments, pool).summary())
+            print(locate_into(given.out, parts, spec, pool).summary())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 import torch
 from PIL import Image
@@ -29,7 +28,7 @@ from geoclip.reading import (
     PhotoPath,
     PhotoReader,
     Reading,
-    encode_readings,
+    embed_batches,
     in_batches,
     read_batches,
     read_pictures,
@@ -126,17 +125,9 @@ class PhotoEmbedder:
         reader = ViewReader(PhotoReader(self.encoder, decode=decode))
         fetched = any(view["content"] is None and is_uri(view["path"]) for view in views)
         threads = FETCHERS if fetched else max(2, self.threads)
-        readings: list[Reading] = []
-        values = np.full((len(views), self.width), np.nan, np.float32)
-        for batch in read_batches(in_batches(views, self.batch), reader, threads):
-            for row, value in enumerate(encode_readings(self.encoder, batch), len(readings)):
-                if value is not None:
-                    values[row] = value
-            readings += [Reading(None, reading.problem) for reading in batch]
+        batches = read_batches(in_batches(views, self.batch), reader, threads)
         names = [view["photo_id"] for view in views]
-        problems = [reading.problem for reading in readings]
-        messages = {n: str(p) for n, p in zip(names, problems, strict=True) if p is not None}
-        return Embeddings(names, values, [p.status if p else "ok" for p in problems], messages)
+        return embed_batches(self.encoder, names, batches, self.width)
 
 
 class ViewReader:

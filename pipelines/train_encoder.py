@@ -10,13 +10,13 @@ DIR/losses.csv, figures on held-out photos in DIR/evaluations.csv, both in DIR/t
 
 import argparse
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
 import ray.train
 import ray.train.torch
 
 from geoclip.errors import GeoclipError
+from geoclip.gazetteer import Gazetteer
 from geoclip.known_models import check_model_name
 from geoclip.model_settings import ModelSettings
 from geoclip.splits import TRAIN
@@ -36,7 +36,7 @@ from pipelines.progress import shown
 from pipelines.storage import absolute, filesystem, is_uri, join, store_folder
 from pipelines.training_metrics import mlflow_server
 from pipelines.training_worker import train_on_worker
-from pipelines.write_captions import read_captions, read_gazetteer
+from pipelines.write_captions import read_captions
 
 RUN_NAME = "training"
 CHECKPOINTS_KEPT = 2
@@ -80,10 +80,10 @@ def train_encoder(
         "start": absolute_model(start),
         "out": out,
         "gazetteer": gazetteer and gazetteer.absolute(),
-        "settings": asdict(settings),
-        "wording": asdict(stored.captions),
-        "ranking": asdict(stored.ranking),
-        "evaluation": asdict(evaluation),
+        "settings": settings,
+        "wording": stored.captions,
+        "ranking": stored.ranking,
+        "evaluation": evaluation,
         "threads": max(1, cpus),
         "checkpoint_every": checkpoint_every,
         "fsdp": fsdp,
@@ -101,7 +101,7 @@ def train_encoder(
             run_config=run_config(out, evaluation),
         )
         result = trainer.fit()
-    table, places = read_captions(captions, ["split", "place_id"]), read_gazetteer(gazetteer)
+    table, places = read_captions(captions, ["split", "place_id"]), Gazetteer.read(gazetteer)
     rows = places.rows(table.loc[table["split"] == TRAIN, "place_id"])
     tuned = stored.tuned(places.country_codes[rows].tolist())
     return _collect(result, out, tuned, evaluation.best_by if keep == BEST else None)
@@ -187,12 +187,14 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--captions", required=True, help="of write_captions; a path or URI")
     parser.add_argument("--start", required=True, help="a known name, a folder or hf:ID")
     parser.add_argument("--out", required=True, help="a folder or URI")
-    parser.add_argument("--gazetteer", type=Path)
-    parser.add_argument("--workers", type=at_least_one, default=2)
+    parser.add_argument("--gazetteer", type=Path, help="places other than the packaged ones")
+    parser.add_argument("--workers", type=at_least_one, default=2, help="(default: 2)")
     parser.add_argument("--gpu", action="store_true", help="one GPU a worker")
-    parser.add_argument("--checkpoint-every", type=at_least_one, default=500, help="steps")
+    parser.add_argument(
+        "--checkpoint-every", type=at_least_one, default=500, help="steps (default: 500)"
+    )
     parser.add_argument("--fsdp", action="store_true", help="share weights out among workers")
-    parser.add_argument("--keep", choices=[LAST, BEST], default=LAST, help="which checkpoint")
+    parser.add_argument("--keep", choices=[LAST, BEST], default=LAST, help="(default: last)")
     add_settings(parser, EvaluationSettings)
     add_settings(parser, TrainingSettings)
     return parser
@@ -205,7 +207,7 @@ def main() -> None:
     evaluation = read_settings(arguments, EvaluationSettings)
     check_lasting(arguments.out)
     check_model_name(arguments.start)
-    read_gazetteer(arguments.gazetteer)
+    Gazetteer.read(arguments.gazetteer)
     check_training(arguments.captions, settings, evaluation, arguments.keep, arguments.fsdp)
     with ray_session():
         train_encoder(

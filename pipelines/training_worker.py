@@ -9,9 +9,9 @@ import ray.train
 import ray.train.torch
 import torch
 
-from geoclip.captions import CaptionBook, CaptionSettings
+from geoclip.captions import CaptionBook
+from geoclip.gazetteer import Gazetteer
 from geoclip.memory import keep_freed_memory
-from geoclip.ranking import RankingSettings
 from geoclip.training.checkpoints import History, read_checkpoint, write_checkpoint
 from geoclip.training.held_out import EvaluationSettings, HeldOut, draw_held_out
 from geoclip.training.labelled import training_photos
@@ -19,7 +19,7 @@ from geoclip.training.settings import TrainingSettings
 from geoclip.training.trainer import Trainer
 from pipelines.photo_actors import load_model
 from pipelines.training_metrics import tell_mlflow, write_events
-from pipelines.write_captions import read_captions, read_gazetteer
+from pipelines.write_captions import read_captions
 
 
 def train_on_worker(config: dict[str, Any]) -> None:
@@ -27,17 +27,16 @@ def train_on_worker(config: dict[str, Any]) -> None:
     keep_freed_memory()
     torch.set_num_threads(config["threads"])
     encoder = load_model(config["start"], str(ray.train.torch.get_device()))
-    book = CaptionBook(read_gazetteer(config["gazetteer"]), CaptionSettings(**config["wording"]))
+    book = CaptionBook(Gazetteer.read(config["gazetteer"]), config["wording"])
     captions = read_captions(config["captions"])
-    settings = TrainingSettings(**config["settings"])
+    settings: TrainingSettings = config["settings"]
     photos = training_photos(captions, book.gazetteer)
     trainer = Trainer(encoder, photos, book, settings, sharded=config["fsdp"])
-    evaluation = EvaluationSettings(**config["evaluation"])
+    evaluation: EvaluationSettings = config["evaluation"]
     held_out = None
     if evaluation.evaluate_every:
         drawn = draw_held_out(captions, evaluation, settings.seed)
-        ranking = RankingSettings(**config["ranking"])
-        held_out = HeldOut(drawn, book, trainer.workers, ranking)
+        held_out = HeldOut(drawn, book, trainer.workers, config["ranking"])
     progress = Progress(trainer, held_out, config)
     progress.resume()
     for _ in progress.steps():

@@ -5,7 +5,8 @@
 Each row of the output has the photo table's columns, `place_row` and `place_id` (the nearest
 gazetteer city in the photo's country, or the country where no more is known) and one `caption`.
 Training draws a photo's caption anew in every epoch; the stored one is for reading and for other
-programs. Photos that are not there are listed in `OUT-missing.csv` and left out.
+programs. Photos that are not there are listed in `OUT-missing.csv` and left out. OUT is a path or a
+URI of storage; the photos are on this machine.
 """
 
 import argparse
@@ -15,12 +16,13 @@ import pandas as pd
 import ray
 
 from geoclip.captions import CaptionBook, CaptionSettings
+from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
 from geoclip.photo_table import read_photo_table
 from geoclip.training.labelled import label_photos, split_photos
 from pipelines.cluster import check_lasting, ray_session
-from pipelines.command_line import run
-from pipelines.storage import read_parquet
+from pipelines.command_line import local_path, run
+from pipelines.storage import absolute, join, parent, read_parquet, write_bytes
 
 BATCH = 4096
 
@@ -29,7 +31,7 @@ class Captioner:
     """Names the place of each photo of a batch and draws its caption."""
 
     def __init__(self, gazetteer: Path | None, settings: CaptionSettings, seed: int) -> None:
-        self.book = CaptionBook(read_gazetteer(gazetteer), settings)
+        self.book = CaptionBook(Gazetteer.read(gazetteer), settings)
         self.seed = seed
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
@@ -38,11 +40,6 @@ class Captioner:
         pairs = zip(labelled["place_row"].tolist(), labelled["photo_id"], strict=True)
         captions = [self.book.draw(row, self.seed, 0, photo).text for row, photo in pairs]
         return labelled.assign(caption=captions)
-
-
-def read_gazetteer(path: Path | None) -> Gazetteer:
-    """Read the gazetteer at `path`, the packaged one without it."""
-    return Gazetteer.default() if path is None else Gazetteer.read(path)
 
 
 def read_captions(name: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -55,12 +52,15 @@ def read_captions(name: str | Path, columns: list[str] | None = None) -> pd.Data
 
 def write_captions(
     photos: pd.DataFrame,
-    out: Path,
+    out: Path | str,
     gazetteer: Path | None = None,
     settings: CaptionSettings | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Write the captions of the photos of `read_photo_table` to Parquet and return their table."""
+    """Write the captions of the photos of `read_photo_table` to Parquet and return their table.
+
+    `out` is a path or URI. Raises GeoclipError where it cannot be written.
+    """
     gazetteer = gazetteer and gazetteer.absolute()
     captioned = (
         ray.data.from_pandas(photos)
@@ -75,10 +75,16 @@ def write_captions(
         .to_pandas()
     )
     table, missing = split_photos(captioned, seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    name = absolute(out)
+    files = {name: table.to_parquet(index=False)}
     if len(missing):
-        missing[["photo_id", "path"]].to_csv(out.with_name(f"{out.stem}-missing.csv"), index=False)
-    table.to_parquet(out, index=False)
+        listed = missing[["photo_id", "path"]].to_csv(index=False)
+        files[join(parent(name), f"{Path(name).stem}-missing.csv")] = listed.encode()
+    try:
+        for file, content in files.items():
+            write_bytes(file, content)
+    except OSError as problem:
+        raise GeoclipError(f"{out} cannot be written ({problem}); name another --out.") from None
     print(f"{len(table):,} captions in {out}; {len(missing)} photos are missing.")
     return table
 
@@ -86,13 +92,13 @@ def write_captions(
 def main() -> None:
     """Write captions from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=Path, action="append", required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--gazetteer", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--photos", type=local_path, action="append", required=True)
+    parser.add_argument("--out", required=True, help="a path or URI")
+    parser.add_argument("--gazetteer", type=Path, help="places other than the packaged ones")
+    parser.add_argument("--seed", type=int, default=0, help="of captions and splits (default: 0)")
     arguments = parser.parse_args()
     photos = read_photo_table(arguments.photos)
-    read_gazetteer(arguments.gazetteer)
+    Gazetteer.read(arguments.gazetteer)
     check_lasting(arguments.out)
     with ray_session():
         write_captions(photos, arguments.out, arguments.gazetteer, seed=arguments.seed)

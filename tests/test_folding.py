@@ -5,10 +5,11 @@ from copy import deepcopy
 import open_clip
 import pytest
 import torch
+from tiny_encoders import random_tiny_clip
 from torch import nn
 
 from geoclip.encoders.folding import folded
-from geoclip.encoders.open_clip_encoder import OpenClipEncoder, random_tiny_clip
+from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 
 CONFIG = {
     "embed_dim": 16,

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from small_world import CITIES, COUNTRIES, REGIONS, FakeEncoder, place_table
+from tiny_encoders import random_tiny_clip
 
 import geoclip.index as index_module
 from geoclip.captions import CaptionBook, CaptionSettings
-from geoclip.encoders.open_clip_encoder import random_tiny_clip
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
 from geoclip.index import (

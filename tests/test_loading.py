@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_encoders import write_transformers_clip
+from tiny_encoders import random_tiny_clip, write_transformers_clip
 
 from geoclip.encoders import Encoder, load_encoder
-from geoclip.encoders.open_clip_encoder import random_tiny_clip
 from geoclip.errors import GeoclipError
 
 WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"

@@ -10,10 +10,10 @@ import pytest
 from geopandas.testing import assert_geodataframe_equal
 from PIL import Image
 from small_world import CITIES, COUNTRIES, REGIONS, FakeEncoder, place_table
+from tiny_encoders import random_tiny_clip
 
 from geoclip.answers import class_rows
 from geoclip.captions import CaptionBook, CaptionSettings
-from geoclip.encoders.open_clip_encoder import random_tiny_clip
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
 from geoclip.guesses import COLUMNS, guess_table, read_guesses, write_guesses

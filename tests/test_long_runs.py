@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tiny_encoders import random_tiny_clip
 
-from geoclip.encoders.open_clip_encoder import random_tiny_clip
 from geoclip.guesses import read_guesses
 from geoclip.known_models import CHECKPOINTS
 from geoclip.paths import decode_path

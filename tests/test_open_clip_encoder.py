@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_encoders import clip_encoder, siglip_like_encoder, timm_encoder
+from tiny_encoders import clip_encoder, random_tiny_clip, siglip_like_encoder, timm_encoder
 
 from geoclip.encoders import open_clip_encoder
-from geoclip.encoders.open_clip_encoder import OpenClipEncoder, random_tiny_clip
+from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.errors import GeoclipError
 
 TEXTS = ["Lyon", "A Street View photo close to the town of Ōsaka in Japan.", "Nice! !", ""]

@@ -23,6 +23,18 @@ TEXT_CONFIG = {
 VISION_CONFIG = {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8}
 
 
+def random_tiny_clip() -> OpenClipEncoder:
+    """A two-layer CLIP for 32-pixel images with random weights and CLIP's own tokenizer."""
+    config = {
+        "embed_dim": 32,
+        "vision_cfg": VISION_CONFIG,
+        "text_cfg": {"context_length": 77, "width": 64, "heads": 2, "layers": 2},
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return OpenClipEncoder.from_config("random-tiny", config)
+
+
 class WordTokenizer:
     """A token a word, by hash; the start and end tokens have the largest ids, padding is 0."""
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from geoclip.commands.terminal import printable
 from geoclip.errors import GeoclipError
-from geoclip.known_models import KNOWN_MODELS, check_model_name
+from geoclip.known_models import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -28,27 +28,6 @@ if TYPE_CHECKING:
 RUN_FILE = "run.json"
 HELD_OUT_FILE = "held_out.csv"
 MISSING_FILE = "missing.csv"
-HELP = {
-    "epochs": "Passes over the photos.",
-    "batch_size": "Photos contrasted with each other in a step.",
-    "learning_rate": "Peak of AdamW's learning rate.",
-    "text_learning_rate": "That of the text tower; 0 freezes it. The same if not given.",
-    "betas": "AdamW's decay rates.",
-    "weight_decay": "AdamW's weight decay.",
-    "warmup": "Share of the steps in which the learning rate rises.",
-    "gradient_clip": "Largest norm of the gradient; 0 for any.",
-    "loss": "clip or siglip.",
-    "target": "uniform or marginal, over the captions that are true of a photo.",
-    "extra_captions": "Captions of further places in each step.",
-    "chunk_size": "Photos that pass the towers at a time; bounds the memory.",
-    "precision": "fp32 or bf16.",
-    "augment": "Crop and recolour photos at random.",
-    "balance": "0 to 1: favour countries with few photos.",
-    "distillation": "Weight of staying near the starting encoder's embeddings.",
-    "alpha": "Share of the tuned weights in the final average with the starting ones.",
-    "compile": "Compile the image tower first: minutes once, faster steps.",
-    "seed": "Of order, captions, augmentation and splits.",
-}
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -61,7 +40,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
             default=field.default,
             annotation=Annotated[
                 hints[field.name],
-                typer.Option(help=HELP.get(field.name), rich_help_panel="Training"),
+                typer.Option(help=field.metadata["help"], rich_help_panel="Training"),
             ],
         )
         for field in fields(TrainingSettings)
@@ -81,7 +60,7 @@ def finetune(
     out: Annotated[Path, typer.Option(help="Folder of checkpoints and the tuned encoder.")],
     model: Annotated[
         str, typer.Option(help="Start: a name of `geoclip models`, a folder, or hf:ID.")
-    ] = "street-tiny",
+    ] = DEFAULT_MODEL,
     gazetteer: Annotated[
         Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
     ] = None,
@@ -141,7 +120,7 @@ def _photos(
     from geoclip.training.labelled import label_photos, split_photos  # noqa: PLC0415
 
     photos = read_photo_table(tables)
-    places = Gazetteer.default() if gazetteer is None else Gazetteer.read(gazetteer)
+    places = Gazetteer.read(gazetteer)
     return *split_photos(label_photos(photos, places), seed, held_out), places
 
 

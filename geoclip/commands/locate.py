@@ -21,13 +21,12 @@ from geoclip.commands.locate_steps import (
 from geoclip.commands.terminal import printable
 from geoclip.errors import GeoclipError
 from geoclip.garbage import made_to_last
-from geoclip.known_models import KNOWN_MODELS, check_model_name
+from geoclip.known_models import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 
 if TYPE_CHECKING:
     from geoclip.locator import Locator
 
 SOME_UNREAD = 3
-DEFAULT_MODEL = "street-tiny"
 TABLE_ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg")
 MAP_ENDINGS = (".html", ".htm")
 

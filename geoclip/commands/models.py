@@ -50,18 +50,13 @@ def _describe(model: KnownModel) -> dict[str, Any]:
         "name": model.name,
         "kind": model.kind,
         "reference": model.reference,
-        "size_mb": model.size_mb or _megabytes(folder),
+        "size_mb": model.size_mb,
         "licence": model.licence,
         "note": model.note,
         "weights": f"hf:{model.hub_id}" if model.hub_id else "in the package",
         "on_this_machine": folder is not None,
         "folder": str(folder) if folder else None,
     }
-
-
-def _megabytes(folder: Path | None) -> int:
-    files = folder.rglob("*") if folder else []
-    return round(sum(file.stat().st_size for file in files if file.is_file()) / 1e6)
 
 
 @models_app.command()

@@ -49,7 +49,7 @@ class OpenClipEncoder(Encoder):
         self._photo_tower: nn.Module | None = None
 
     @classmethod
-    def from_folder(cls, folder: Path, name: str | None = None) -> "OpenClipEncoder":
+    def from_folder(cls, folder: Path) -> "OpenClipEncoder":
         """Load `open_clip_config.json` and safetensors weights from a local folder.
 
         The weights are chosen here: open_clip itself prefers some pickles to safetensors.
@@ -60,7 +60,7 @@ class OpenClipEncoder(Encoder):
             model = open_clip.create_model(reference, load_weights=False, pretrained_text=False)
             open_clip.load_checkpoint(model, str(_weights_file(folder)))
             tokenizer = open_clip.get_tokenizer(reference)
-        return cls(name or str(folder), model.eval(), tokenizer, config)
+        return cls(str(folder), model.eval(), tokenizer, config)
 
     @classmethod
     def from_reference(
@@ -205,15 +205,3 @@ def _quiet() -> Any:
         yield
     finally:
         root.setLevel(level)
-
-
-def random_tiny_clip(seed: int = 0) -> OpenClipEncoder:
-    """Return a two-layer CLIP for 32-pixel images with random weights, for tests of shapes."""
-    config = {
-        "embed_dim": 32,
-        "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
-        "text_cfg": {"context_length": 77, "width": 64, "heads": 2, "layers": 2},
-    }
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return OpenClipEncoder.from_config("random-tiny", config)

@@ -145,7 +145,6 @@ class FolderRun:
 
 
 def _record(key: bytes, reading: Reading, value: np.ndarray | None) -> PhotoRecord:
-    status = reading.problem.status if reading.problem else "ok"
     message = str(reading.problem) if reading.problem else ""
     half = None if value is None else value.astype(np.float16)
-    return PhotoRecord(key, status, message, reading.capture, reading.finding, half)
+    return PhotoRecord(key, reading.status, message, reading.capture, reading.finding, half)

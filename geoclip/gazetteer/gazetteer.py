@@ -66,17 +66,18 @@ class Gazetteer:
     @classmethod
     def default(cls) -> Gazetteer:
         """The packaged gazetteer: all cities over 15,000 people, their regions and countries."""
-        return cls.read(default_folder())
+        return cls.read()
 
     @classmethod
-    def read(cls, path: str | Path) -> Gazetteer:
-        """A gazetteer from a folder or file; what it is, is told from what it holds.
+    def read(cls, path: str | Path | None = None) -> Gazetteer:
+        """A gazetteer from a folder or file, the packaged one without it.
 
         A folder with countries.csv, regions.csv and cities.csv; a GeoNames dump (a folder or a
         file such as cities500.txt with admin1CodesASCII.txt beside it); or a .csv of one's own
-        places with the columns name, lat and lon. GeoclipError names file, row and cure.
+        places with the columns name, lat and lon: told from what is in it. GeoclipError names
+        file, row and cure.
         """
-        return cls(*read_places(Path(path)))
+        return cls(*read_places(default_folder() if path is None else Path(path)))
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -17,6 +17,7 @@ from geoclip.photos import UNREADABLE
 from geoclip.ranking import RankingSettings
 from geoclip.report import locations, split_figures
 from geoclip.splits import TRAIN
+from geoclip.training.settings import option
 from geoclip.training.workers import Workers
 
 FIGURES = ("within_25_km", "within_750_km", "country_top1", "country_top5", "geoscore")
@@ -34,9 +35,9 @@ class EvaluationSettings:
     What a choice was made by is no longer a fair measure of it: keep another split for that.
     """
 
-    evaluate_every: int = 0
-    evaluate_photos: int = 500
-    best_by: str = "mean/geoscore"
+    evaluate_every: int = option(0, "Steps between evaluations; 0 for none.")
+    evaluate_photos: int = option(500, "Places of each split, a photo each.")
+    best_by: str = option("mean/geoscore", "SPLIT/FIGURE that makes a checkpoint the best.")
 
     def __post_init__(self) -> None:
         if self.evaluate_every < 0 or self.evaluate_photos < 1:

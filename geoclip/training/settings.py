@@ -1,13 +1,18 @@
 """Settings of fine-tuning; command-line options are made from them."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from geoclip.errors import GeoclipError
 
 MAY_DIFFER = ("chunk_size", "compile")
 """Settings that a run may go on with otherwise: they change memory and speed."""
+
+
+def option(default: Any, text: str) -> Any:
+    """A field of settings; `text` is what the command lines say of it."""
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
@@ -25,25 +30,27 @@ class TrainingSettings:
     tower, which takes minutes once and pays in long runs.
     """
 
-    epochs: int = 3
-    batch_size: int = 128
-    learning_rate: float = 1e-6
-    text_learning_rate: float | None = None
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 1e-3
-    warmup: float = 0.2
-    gradient_clip: float = 1.0
-    loss: str = "clip"
-    target: str = "uniform"
-    extra_captions: int = 0
-    chunk_size: int | None = None
-    precision: str = "fp32"
-    augment: bool = True
-    balance: float = 0.0
-    distillation: float = 0.0
-    alpha: float = 1.0
-    compile: bool = False
-    seed: int = 0
+    epochs: int = option(3, "Passes over the photos.")
+    batch_size: int = option(128, "Photos contrasted with each other in a step, over all workers.")
+    learning_rate: float = option(1e-6, "Peak of AdamW's learning rate.")
+    text_learning_rate: float | None = option(
+        None, "The text tower's, 0 to freeze it; the same if not given."
+    )
+    betas: tuple[float, float] = option((0.9, 0.98), "AdamW's decay rates.")
+    weight_decay: float = option(1e-3, "AdamW's weight decay.")
+    warmup: float = option(0.2, "Share of the steps in which the learning rate rises.")
+    gradient_clip: float = option(1.0, "Largest norm of the gradient; 0 for any.")
+    loss: str = option("clip", "clip or siglip.")
+    target: str = option("uniform", "uniform or marginal over the true captions of a photo.")
+    extra_captions: int = option(0, "Captions of further places in each step.")
+    chunk_size: int | None = option(None, "Photos that pass the towers at a time: bounds memory.")
+    precision: str = option("fp32", "fp32 or bf16.")
+    augment: bool = option(True, "Crop and recolour photos at random.")
+    balance: float = option(0.0, "0 to 1: favour countries with few photos.")
+    distillation: float = option(0.0, "Weight of staying near the starting encoder's embeddings.")
+    alpha: float = option(1.0, "Share of the tuned weights, averaged with the start's at the end.")
+    compile: bool = option(False, "Compile the image tower first: minutes once, faster steps.")
+    seed: int = option(0, "Of order, captions, augmentation and splits.")
 
     def __post_init__(self) -> None:
         choices = {
@@ -62,14 +69,13 @@ class TrainingSettings:
             or (self.chunk_size is not None and self.chunk_size < 1)
         ):
             raise GeoclipError("epochs, batch_size and chunk_size must be at least 1.")
-        numbers = (self.learning_rate, self.text_learning_rate or 0, self.weight_decay)
-        if not all(map(math.isfinite, numbers)):
+        rates = (self.learning_rate, self.text_learning_rate or 0, self.weight_decay)
+        if not all(map(math.isfinite, rates)):
             raise GeoclipError("learning rates and weight_decay must be finite numbers.")
         if not self.learning_rate and not self.text_learning_rate:
             raise GeoclipError("learning_rate and text_learning_rate are 0: nothing is tuned.")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise GeoclipError(f"betas are {self.betas}; use numbers from 0 to below 1.")
-        rates = (self.learning_rate, self.text_learning_rate or 0, self.weight_decay)
         if min(*rates, self.gradient_clip, self.extra_captions, self.distillation) < 0:
             raise GeoclipError(
                 "learning_rate, text_learning_rate, weight_decay, gradient_clip, extra_captions "

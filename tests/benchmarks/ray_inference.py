@@ -92,16 +92,16 @@ def plain(folder: Path, workers: int) -> None:
 def through_ray(folder: Path, workers: int) -> None:
     """`workers` actors on a cluster of two CPUs, one thread each; writes parts of guesses."""
     from pipelines.cluster import ray_session
-    from pipelines.locate_photos import locate_into, locator_arguments
+    from pipelines.locate_photos import LocatorSpec, locate_into
     from pipelines.photo_actors import Pool
     from pipelines.photo_source import Photo, sliced
 
     listed = [Photo(f"{i:06}", path) for i, path in enumerate(paths(folder))]
     with ray_session(cpus=2):
         model, out = str(folder / "model"), str(folder / f"ray{workers}")
-        arguments = locator_arguments(model, folder / "places", None, None, 5)
+        spec = LocatorSpec.of(model, folder / "places")
         parts = list(sliced(listed, BLOCK))
-        locate_into(out, parts, arguments, Pool(workers, threads=1))
+        locate_into(out, parts, spec, Pool(workers, threads=1))
 
 
 def done_by(side: str, folder: Path, workers: int) -> Timeline:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
+from tiny_encoders import random_tiny_clip
 
-from geoclip.encoders.open_clip_encoder import random_tiny_clip
 from geoclip.gazetteer.tables import default_folder
 
 CITIES = 60

@@ -4,6 +4,7 @@ import importlib
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -30,11 +31,11 @@ from pipelines.embed_places import embed_places
 from pipelines.inputs import photo_parts
 from pipelines.locate_photos import (
     EXTRA,
+    LocatorSpec,
     PhotoLocator,
     locate_into,
     locate_photos,
     locate_to_file,
-    locator_arguments,
 )
 from pipelines.outputs import Output
 from pipelines.photo_actors import LARGEST_BATCH, Pool, batch_for, cpus_an_actor, decode_apart
@@ -74,8 +75,8 @@ def wanted(home: Path, locator: Locator) -> pd.DataFrame:
     return table.assign(photo_id=[f"photos/{Path(path).name}" for path in table["path"]])
 
 
-def given(home: Path, top_k: int = 3) -> tuple:
-    return locator_arguments(str(home / "model"), home / "places", home / "world.csv", None, top_k)
+def given(home: Path, top_k: int = 3) -> LocatorSpec:
+    return LocatorSpec.of(str(home / "model"), home / "places", home / "world.csv", top_k=top_k)
 
 
 def assert_as_wanted(table: pd.DataFrame, wanted: pd.DataFrame) -> None:
@@ -125,9 +126,9 @@ def test_an_embedded_model_is_used_as_its_folder_says(
     tmp_path: Path, ray_on_two_cpus: None
 ) -> None:
     folder = CHECKPOINTS / "street-tiny"
-    settings = locator_arguments("street-tiny", tmp_path, None, None, 5)[3]
-    assert settings == ModelSettings.read(folder).ranking != RankingSettings()
     index = embed_places("street-tiny", tmp_path / "places", actors=1)
+    settings = LocatorSpec.of("street-tiny", tmp_path / "places").settings
+    assert settings == ModelSettings.read(folder).ranking != RankingSettings()
     shipped = PlaceIndex.read(folder / SHIPPED_FOLDER)
     assert index.key == shipped.key == PlaceIndex.read(tmp_path / "places").key
     np.testing.assert_array_equal(index.embeddings, shipped.embeddings)
@@ -205,7 +206,7 @@ def test_what_is_noted_of_a_run(tmp_path: Path) -> None:
 
 def test_an_index_that_changed_since_the_job_began(home: Path) -> None:
     with pytest.raises(GeoclipError, match="another place index than when this job began"):
-        PhotoLocator(*given(home), "another key", 1)
+        PhotoLocator(replace(given(home), index_key="another key"), 1)
 
 
 def test_inputs_without_a_photo(home: Path, tmp_path: Path) -> None:

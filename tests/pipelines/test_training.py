@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
+from tiny_encoders import random_tiny_clip
 
 from geoclip.encoders import load_encoder
-from geoclip.encoders.open_clip_encoder import random_tiny_clip
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
 from geoclip.photo_table import read_photo_table

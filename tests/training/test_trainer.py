@@ -8,11 +8,16 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from tiny_encoders import clip_encoder, siglip_like_encoder, timm_encoder, write_transformers_clip
+from tiny_encoders import (
+    clip_encoder,
+    random_tiny_clip,
+    siglip_like_encoder,
+    timm_encoder,
+    write_transformers_clip,
+)
 
 from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.encoders import load_encoder
-from geoclip.encoders.open_clip_encoder import random_tiny_clip
 from geoclip.errors import GeoclipError
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.trainer import STATE_FILE, Trainer, make_optimizer, schedule
