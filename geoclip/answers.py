@@ -97,7 +97,12 @@ def place_columns(gazetteer: Gazetteer, rows: np.ndarray) -> dict[str, np.ndarra
 
 
 def class_rows(gazetteer: Gazetteer, hierarchy: Hierarchy, ranking: Ranking) -> pd.DataFrame:
-    """Class answers of N photos in `CLASS_COLUMNS`: marginals of the posterior at each level."""
+    """Class answers of N photos in `CLASS_COLUMNS`.
+
+    Country and region are the most probable ones, the city is the first listed (of models that
+    choose their point by region the reported one). Continents are ranked by the probabilities of
+    the countries in `Ranking.countries`: the long tail of all others says little of a photo.
+    """
     g, h = gazetteer, hierarchy
     countries = h.countries[ranking.countries]
     region_ids = np.append(g.ids[h.regions], "")  # position -1: no region

@@ -15,6 +15,7 @@ import numpy as np
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
 from geoclip.place import CITY, COUNTRY, LEVELS
+from geoclip.seeds import seeded_uniforms
 
 TRUE, FALSE, UNKNOWN = 1, 0, -1
 """Values of a truth matrix."""
@@ -82,13 +83,6 @@ class Caption:
 
     text: str
     rows: tuple[int, ...]
-
-
-def seeded_uniforms(count: int, *key: object) -> np.ndarray:
-    """Return `count` (at most 8) numbers in [0, 1) that depend on `key` alone, on any machine."""
-    digest = hashlib.blake2b("\x1f".join(map(str, key)).encode(errors="surrogatepass"))
-    words = np.frombuffer(digest.digest(), dtype="<u8", count=count)
-    return (words >> np.uint64(11)).astype(float) / 2**53
 
 
 class CaptionBook:

@@ -212,7 +212,7 @@ class Locator:
         """Turn embeddings into the table of guesses (see `locate`).
 
         With `classes` the columns `CLASS_COLUMNS` stand behind the schema's: for each photo the
-        most probable place of each level and the ranked countries and continents.
+        place of each level and the ranked countries and continents (see `answers.class_rows`).
         """
         if group_by is not None and len(group_by) != len(embeddings.paths):
             raise GeoclipError(

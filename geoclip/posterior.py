@@ -150,14 +150,18 @@ def greedy_posterior(
 ) -> Posterior:
     """A posterior that is 0 outside the best country's most populous cities.
 
-    Within them it is the softmax of the city logits. `log_prior` (Q,) of -inf excludes a city,
-    and a country all of whose cities are excluded. Raises GeoclipError where all are.
+    Within them it is the softmax of the city logits. `log_prior` (Q,) is added to these, and the
+    largest of a country's cities to the country's logit: -inf excludes a city, and a country all
+    of whose cities are excluded. Raises GeoclipError where all are.
     """
     allowed = _allowed(hierarchy, log_prior)
-    best = _open_countries(scores, hierarchy, allowed).argmax(axis=1)
+    best = _country_logits(scores, hierarchy, log_prior).argmax(axis=1)
     allowed &= _population_rank(hierarchy, allowed) < greedy_cities
     inside = (hierarchy.city_country == best[:, None]) & allowed
-    logits = np.where(inside, scores.city, -np.inf)
+    cities = scores.city
+    if log_prior is not None:
+        cities = cities + log_prior.astype(cities.dtype)
+    logits = np.where(inside, cities, -np.inf)
     groups = _log_softmax(_segment_logsumexp(logits, hierarchy.group_starts))
     return Posterior(groups, logits, hierarchy, allowed)
 
@@ -171,8 +175,7 @@ def country_posterior(
 ) -> np.ndarray:
     """Probabilities (N, K) of the countries; `group_p` (N, G) is the posterior of the groups."""
     if method == "greedy":
-        possible = _open_countries(scores, hierarchy, _allowed(hierarchy, log_prior))
-        return np.exp(_log_softmax(possible))
+        return np.exp(_log_softmax(_country_logits(scores, hierarchy, log_prior)))
     country_starts = np.flatnonzero(np.r_[True, np.diff(hierarchy.group_country) > 0])
     return np.add.reduceat(group_p, country_starts, axis=1)
 
@@ -191,10 +194,15 @@ def _allowed(hierarchy: Hierarchy, log_prior: np.ndarray | None) -> np.ndarray:
     return allowed
 
 
-def _open_countries(scores: Scores, hierarchy: Hierarchy, allowed: np.ndarray) -> np.ndarray:
-    """Country logits (N, K), -inf for a country without an allowed city."""
-    is_open = np.isin(np.arange(len(hierarchy.countries)), hierarchy.city_country[allowed])
-    return np.where(is_open, scores.country, -np.inf)
+def _country_logits(
+    scores: Scores, hierarchy: Hierarchy, log_prior: np.ndarray | None
+) -> np.ndarray:
+    """Country logits (N, K) with the prior of each one's most favoured city."""
+    if log_prior is None:
+        return scores.country
+    of_country = np.full(len(hierarchy.countries), -np.inf)
+    np.maximum.at(of_country, hierarchy.city_country, log_prior)
+    return scores.country + of_country.astype(scores.country.dtype)
 
 
 def _population_rank(hierarchy: Hierarchy, allowed: np.ndarray) -> np.ndarray:

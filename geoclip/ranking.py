@@ -112,6 +112,18 @@ class RankingSettings:
             )
 
 
+def _of_further_countries(
+    posterior: Posterior, countries: np.ndarray, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The best city of each of `countries` (N, k), and their probabilities.
+
+    The point stands for its own country: it is listed before these, and `_distinct` drops it here.
+    """
+    cities, probabilities = country_cities(posterior, countries)
+    own = countries == posterior.hierarchy.city_country[points][:, None]
+    return np.where(own, points[:, None], cities), probabilities
+
+
 def _distinct(
     cities: np.ndarray, probabilities: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -132,10 +144,9 @@ class Ranking:
     is chosen by region the reported city, one of each further country, then others; `countries`
     (N, 30), or fewer where there are fewer, are the most probable countries' positions with
     `country_probabilities`, and `regions` (N,) the most probable region's (-1 where a group of
-    cities without a region is more probable); `points` (N,) are the reported cities, `point_mass`
-    (N,) the posterior mass behind them and `radius` (N,) what lies about them in km, NaN where none
-    is stated. A greedy ranking's country probabilities are the softmax of
-    the country logits.
+    cities without a region is more probable); `points` (N,) are the reported cities and
+    `radius` (N,) what lies about them in km, NaN where none is stated. A greedy ranking's country
+    probabilities are the softmax of the country logits.
     """
 
     cities: np.ndarray
@@ -144,7 +155,6 @@ class Ranking:
     country_probabilities: np.ndarray
     regions: np.ndarray
     points: np.ndarray
-    point_mass: np.ndarray
     radius: np.ndarray
 
 
@@ -179,17 +189,13 @@ def rank(
     by_score = settings.point == "expected_score"
     wanted = max(top_k, settings.point_cities if by_score else 1)
     cities, probabilities = top_cities(posterior, wanted)
-    points, mass = cities[:, 0], probabilities[:, 0]
+    points = cities[:, 0]
     if by_score:
         m = settings.point_cities
-        points, mass = expected_score_city(cities[:, :m], probabilities[:, :m], hierarchy)
+        points = expected_score_city(cities[:, :m], probabilities[:, :m], hierarchy)
     elif settings.point == "expected_score_regions":
-        points, of_points, mass = expected_score_region_city(posterior, settings.point_temperature)
-        listed = countries[:, :top_k]
-        others, of_others = country_cities(posterior, listed)
-        others = np.where(
-            listed == hierarchy.city_country[points][:, None], points[:, None], others
-        )
+        points, of_points = expected_score_region_city(posterior, settings.point_temperature)
+        others, of_others = _of_further_countries(posterior, countries[:, :top_k], points)
         cities, probabilities = _distinct(
             np.hstack([points[:, None], others, cities]),
             np.hstack([of_points[:, None], of_others, probabilities]),
@@ -205,7 +211,6 @@ def rank(
         country_probabilities=np.take_along_axis(country_p, countries, axis=1),
         regions=hierarchy.group_region[posterior.groups.argmax(axis=1)],
         points=points,
-        point_mass=mass,
         radius=radius,
     )
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from geoclip.captions import seeded_uniforms
 from geoclip.errors import GeoclipError
+from geoclip.seeds import seeded_uniforms
 from geoclip.sphere import wrap_longitude
 
 TRAIN, SEEN, UNSEEN = "train", "seen", "unseen"

@@ -153,7 +153,9 @@ def _out_of_reach(path: str, problem: OSError) -> PhotoError:
     if isinstance(problem, FileNotFoundError):
         return PhotoError(f"{path!r}: there is no such file; check the path.", "missing")
     reason = " ".join(str(problem).split())
-    return PhotoError(f"{path!r}: it cannot be fetched ({reason}); try again.", UNREADABLE)
+    return PhotoError(
+        f"{path!r}: it cannot be fetched ({reason}); try it in a run with another OUT.", UNREADABLE
+    )
 
 
 def decode_apart(

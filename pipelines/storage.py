@@ -26,7 +26,7 @@ from ray.data._internal.util import RetryingPyFileSystem
 
 from geoclip.errors import GeoclipError
 
-ATTEMPTS = 6
+ATTEMPTS = 8
 FIRST_WAIT = 0.1
 """Seconds before the second attempt; each wait is twice the last."""
 FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)

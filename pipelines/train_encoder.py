@@ -20,7 +20,7 @@ from geoclip.gazetteer import Gazetteer
 from geoclip.known_models import check_model_name
 from geoclip.model_settings import ModelSettings
 from geoclip.splits import TRAIN
-from geoclip.training.checkpoints import ENCODER, export_encoder
+from geoclip.training.checkpoints import ENCODER, History, export_encoder
 from geoclip.training.held_out import EvaluationSettings, draw_held_out
 from geoclip.training.settings import TrainingSettings
 from pipelines.cluster import (
@@ -175,8 +175,14 @@ def _collect(
         target.mkdir(parents=True, exist_ok=True)
         with chosen.as_directory() as checkpoint, result.checkpoint.as_directory() as last:
             settings.write(export_encoder(Path(checkpoint), target, reports=Path(last)))
+        unreadable = sum(step.get("unreadable", 0) for step in History.read(target).losses)
         if is_uri(out):
             store_folder(target, out)
+    if unreadable:
+        print(
+            f"{unreadable:,.0f} times a photo could not be read and was left out (see `unreadable` "
+            "in losses.csv)."
+        )
     print(f"Fine-tuned encoder in {join(out, ENCODER)}, losses of all steps beside it.")
     return join(out, ENCODER)
 

@@ -17,11 +17,11 @@ from geoclip.captions import (
     CaptionBook,
     CaptionSettings,
     distinct,
-    seeded_uniforms,
     truth_matrix,
 )
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
+from geoclip.seeds import seeded_uniforms
 
 SMALL = Gazetteer(place_table(COUNTRIES, REGIONS, CITIES))
 BOOK = CaptionBook(SMALL)

@@ -209,6 +209,28 @@ def test_bad_input_is_one_sentence(scene: Path, tmp_path: Path) -> None:
         assert result.stderr.splitlines()[-1].startswith("geoclip: ")
 
 
+def test_photos_that_cannot_be_read_are_left_out_and_listed(scene: Path, tmp_path: Path) -> None:
+    (scene / "no-photo.jpg").write_text("<html>404</html>")
+    rows = (scene / "photos.csv").read_text().splitlines()
+    (scene / "some.csv").write_text("\n".join([*rows, "no-photo.jpg,45.75,4.85,FR,train"]) + "\n")
+    result = run(scene, tmp_path / "out", photos="some.csv")
+    assert result.exit_code == 0, result.output
+    assert "1 photos could not be read and were left out" in result.stderr
+    listed = pd.read_csv(tmp_path / "out" / "unreadable.csv")
+    assert listed["photo_id"].tolist() == ["no-photo.jpg"]
+    losses = pd.read_csv(tmp_path / "out" / "losses.csv")
+    assert 0 < losses["unreadable"].sum() <= 3
+
+
+def test_photos_none_of_which_can_be_read_are_an_error(scene: Path, tmp_path: Path) -> None:
+    (scene / "no-photo.jpg").write_text("<html>404</html>")
+    (scene / "none-read.csv").write_text("path,lat,lon,split\nno-photo.jpg,45.75,4.85,train\n")
+    result = run(scene, tmp_path / "out", photos="none-read.csv")
+    assert result.exit_code == 2
+    assert "None of the last 1 photos could be read (no-photo.jpg for one)" in result.stderr
+    assert not (tmp_path / "out" / "encoder").exists()
+
+
 def test_every_setting_is_an_option_with_help() -> None:
     shown = CliRunner().invoke(app, ["finetune", "--help"], env={"COLUMNS": "200"}).stdout
     shown = re.sub(r"\x1b\[[0-9;]*m", "", shown)

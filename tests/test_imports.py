@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # From the ground up; a module may import from its own layer and from those below it.
 LAYERS = (
-    {"errors", "files", "garbage", "memory", "name_guard", "paths", "sphere"},
+    {"errors", "files", "garbage", "memory", "name_guard", "paths", "seeds", "sphere"},
     {"place", "tables"},
     {"gazetteer", "outlines"},
     {

@@ -20,7 +20,7 @@ from geoclip.guesses import COLUMNS, guess_table, read_guesses, write_guesses
 from geoclip.index import PlaceIndex
 from geoclip.locator import BATCH, CLASS_COLUMNS, Locator, group_mean
 from geoclip.model_settings import ModelSettings
-from geoclip.ranking import RankingSettings
+from geoclip.ranking import RankingSettings, rank
 
 PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
 CITY = RankingSettings(point="city")
@@ -131,8 +131,17 @@ def test_more_photos_than_a_batch_in_order(locator, folder):
 def test_blocks_give_what_one_block_gives(locator, folder, monkeypatch):
     paths = [folder / f"{PAINTED[i % 4]}.png" for i in range(11)]
     whole = locator.locate(paths)
-    monkeypatch.setattr("geoclip.locator.BLOCK", 3)
+    sizes = []
+    monkeypatch.setattr("geoclip.ranking.BLOCK", 3)
+    monkeypatch.setattr("geoclip.ranking.CACHE_ROWS", 2)
+
+    def noted(part, *rest):
+        sizes.append(len(part.city))
+        return rank(part, *rest)
+
+    monkeypatch.setattr("geoclip.ranking.rank", noted)
     assert_geodataframe_equal(locator.locate(paths), whole)
+    assert sorted(sizes) == [1, 1, 1, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("paths", [[], ["nowhere.png"]])
@@ -362,7 +371,11 @@ def test_countries_trained_on_can_be_held_back(small_gazetteer, fake_encoder, tm
         RankingSettings(seen_penalty=np.inf)
 
 
-def test_the_continent_answer_sums_its_countries(small_gazetteer, fake_encoder):
+@pytest.mark.parametrize("ranked", [30, 3])
+def test_the_continent_answer_sums_the_ranked_countries(
+    ranked, small_gazetteer, fake_encoder, monkeypatch
+):
+    monkeypatch.setattr("geoclip.ranking.RANKED_COUNTRIES", ranked)
     locator = Locator(
         fake_encoder, PlaceIndex.build(fake_encoder, small_gazetteer), small_gazetteer
     )
@@ -371,16 +384,17 @@ def test_the_continent_answer_sums_its_countries(small_gazetteer, fake_encoder):
     ranking = locator.rank(values)
     answers = class_rows(small_gazetteer, locator.hierarchy, ranking)
     names = small_gazetteer.continents[locator.hierarchy.countries[ranking.countries]]
-    for row, ranked in enumerate(answers["continent_ranking"].str.split()):
-        totals = [ranking.country_probabilities[row][names[row] == name].sum() for name in ranked]
+    for row, told in enumerate(answers["continent_ranking"].str.split()):
+        totals = [ranking.country_probabilities[row][names[row] == name].sum() for name in told]
         assert totals == sorted(totals, reverse=True)
-        assert sum(totals) == pytest.approx(1)
+        assert ranked == 3 or sum(totals) == pytest.approx(1)
+    assert ranking.countries.shape == (50, min(ranked, 5))
     first = [names[row][0] for row in range(len(names))]
-    assert (answers["continent_ranking"].str.split().str[0] != first).any()
+    assert ranked == 3 or (answers["continent_ranking"].str.split().str[0] != first).any()
     assert all(len(codes.split()) <= 5 for codes in answers["country_ranking"])
 
 
-def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder):
+def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder, monkeypatch):
     """One that says nothing multiplies nothing, another by its posterior over the prior."""
     index = PlaceIndex.build(fake_encoder, small_gazetteer)
     locator = Locator(fake_encoder, index, small_gazetteer)
@@ -391,6 +405,8 @@ def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder):
     support = locator.support_within(values, lat, lon, 25.0)
     assert support[0] == pytest.approx(1, rel=1e-5)
     assert np.isnan(support).tolist() == [False, True, False, False, True]
+    monkeypatch.setattr("geoclip.locator.BLOCK", 2)
+    np.testing.assert_allclose(locator.support_within(values, lat, lon, 25.0), support, rtol=1e-5)
     before = 1 / 5 / 2  # one of five countries, one of its two regions
     ranking = locator.rank(lyon, top_k=10)
     region = np.isin(locator.hierarchy.cities, small_gazetteer.rows(["lyon", "denis2"]))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 RUN_FILE = "run.json"
 HELD_OUT_FILE = "held_out.csv"
 MISSING_FILE = "missing.csv"
+UNREADABLE_FILE = "unreadable.csv"
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -97,6 +98,7 @@ def finetune(
         from geoclip.training.checkpoints import train_here  # noqa: PLC0415
 
         folder = train_here(trainer, out, checkpoint_every, report)
+    _tell_unreadable(trainer, out / UNREADABLE_FILE)
     from geoclip.model_settings import ModelSettings  # noqa: PLC0415
 
     seen_countries = places.country_codes[seen.rows].tolist()
@@ -146,6 +148,24 @@ def _write_lists(
         f"{len(missing):,} missing.",
         err=True,
     )
+
+
+def _tell_unreadable(trainer: "Trainer", file: Path) -> None:
+    """List the photos that were left out because they could not be read, if there are any."""
+    photos = trainer.batches.photos
+    unreadable = [
+        (name, path)
+        for name, path in zip(photos.ids, photos.paths, strict=True)
+        if name in trainer.batches.unreadable
+    ]
+    if unreadable:
+        import pandas as pd  # noqa: PLC0415
+
+        pd.DataFrame(unreadable, columns=["photo_id", "path"]).to_csv(file, index=False)
+        typer.echo(
+            f"{len(unreadable):,} photos could not be read and were left out; they are in {file}.",
+            err=True,
+        )
 
 
 def _check_run(file: Path, about: dict[str, Any]) -> None:

@@ -121,13 +121,20 @@ class Encoder(ABC):
     def fingerprint(self) -> str:
         """Short hash that changes when the text tower's weights or wording of tokens change.
 
-        Hashes every text parameter's shape and an even sample of its values: reading all of a
-        large tower would take longer than loading it.
+        Hashes a `weight_sample` of every text parameter.
         """
         digest = hashlib.sha256(type(self).__name__.encode())
         for parameter in self.tower_parameters("text"):
-            flat = parameter.detach().reshape(-1)
-            sample = flat[:: max(1, flat.numel() // 4096)].float().cpu().numpy()
-            digest.update(str(tuple(parameter.shape)).encode() + sample.tobytes())
+            digest.update(weight_sample(parameter))
         digest.update(self.tokenize(["Lyon, France, Ōsaka"]).numpy().tobytes())
         return digest.hexdigest()[:16]
+
+
+def weight_sample(weights: Tensor, most: int = 4096) -> bytes:
+    """Shape and an even sample of weights, for hashes of them.
+
+    Reading all of a large tower would take longer than loading it.
+    """
+    flat = weights.detach().reshape(-1)
+    sample = flat[:: max(1, flat.numel() // most)].float().cpu().numpy()
+    return str(tuple(weights.shape)).encode() + sample.tobytes()

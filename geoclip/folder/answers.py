@@ -40,11 +40,10 @@ class Block:
 
 @dataclass(frozen=True)
 class SharedEvidence:
-    """The album of a run, and what photos had alone: `points`, `masses` and `radius`, (N,)."""
+    """The album of a run, and what photos had alone: `points` and `radius`, (N,)."""
 
     album: Album
     points: np.ndarray
-    masses: np.ndarray
     radius: np.ndarray
 
 
@@ -93,7 +92,7 @@ class FolderAnswers:
         width = min(max(settings.top_k, CANDIDATES), len(self.hierarchy.cities))
         cities = np.zeros((n, width), np.int64)
         probabilities = np.zeros((n, width))
-        points, masses, radius = np.zeros(n, np.int64), np.zeros(n), np.full(n, np.nan)
+        points, radius = np.zeros(n, np.int64), np.full(n, np.nan)
         anchors = np.full((n, 2), np.nan)
         captures = []
         position = np.zeros(len(self.gazetteer), np.int64)
@@ -106,8 +105,7 @@ class FolderAnswers:
                 rows = start + fates.guessed
                 cities[rows] = ranking.cities[:, :width]
                 probabilities[rows] = ranking.probabilities[:, :width]
-                points[rows], masses[rows] = ranking.points, ranking.point_mass
-                radius[rows] = ranking.radius
+                points[rows], radius[rows] = ranking.points, ranking.radius
             if len(fates.kept):
                 lat, lon = _stated(records, fates.kept)
                 anchors[start + fates.kept] = np.column_stack([lat, lon])
@@ -121,7 +119,7 @@ class FolderAnswers:
         album = combine_album(
             cities, probabilities, hours, h.lat, h.lon, anchors, settings.album, allowed
         )
-        return SharedEvidence(album, points, masses, radius)
+        return SharedEvidence(album, points, radius)
 
     def _records(self, start: int, stop: int) -> list[PhotoRecord]:
         return self.journal.read(self.run.keys[start:stop])
@@ -190,14 +188,19 @@ class FolderAnswers:
             return self._rank(start, guessed, records), MODEL
         rows = start + guessed
         cities, probabilities = shared.album.cities[rows], shared.album.probabilities[rows]
-        changed, points, mass = shared.album.changed[rows], cities[:, 0], probabilities[:, 0]
+        changed, points = shared.album.changed[rows], cities[:, 0]
         if self.run.locator.settings.point != "city":
-            points, mass = expected_score_city(cities, probabilities, self.hierarchy)
-        points = np.where(changed, points, shared.points[rows])
-        mass = np.where(changed, mass, shared.masses[rows])
-        radius = np.where(changed, np.nan, shared.radius[rows])
+            points = expected_score_city(cities, probabilities, self.hierarchy)
         none = np.empty((len(rows), 0), np.int64)
-        ranking = Ranking(cities, probabilities, none, none, none[:, :0], points, mass, radius)
+        ranking = Ranking(
+            cities,
+            probabilities,
+            countries=none,
+            country_probabilities=none,
+            regions=np.full(len(rows), -1),
+            points=np.where(changed, points, shared.points[rows]),
+            radius=np.where(changed, np.nan, shared.radius[rows]),
+        )
         return ranking, np.where(changed, ALBUM, MODEL).astype(object)
 
     def _rank(self, start: int, guessed: np.ndarray, records: list[PhotoRecord]) -> Ranking:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from geoclip.capture import Capture, GpsFix
 from geoclip.encoders import Encoder
+from geoclip.encoders.encoder import weight_sample
 from geoclip.evidence import NoEvidence
 from geoclip.paths import encode_path
 
@@ -69,16 +70,11 @@ def photo_key(path: str | os.PathLike[str]) -> bytes:
 
 
 def encoder_key(encoder: Encoder, *options: object) -> str:
-    """Hash that changes with the image tower, what it is fed and the `options` of reading.
-
-    As in `Encoder.fingerprint`, an even sample of the weights stands for all of them.
-    """
+    """Hash that changes with the image tower, what it is fed and the `options` of reading."""
     digest = hashlib.sha256(type(encoder).__name__.encode())
     tensors = [*encoder.tower_parameters("image"), *encoder.model.buffers()]
     for tensor in tensors:
-        flat = tensor.detach().reshape(-1)
-        sample = flat[:: max(1, flat.numel() // 4096)].float().cpu().numpy()
-        digest.update(str(tuple(tensor.shape)).encode() + sample.tobytes())
+        digest.update(weight_sample(tensor))
     digest.update(repr((encoder.image_size, encoder.normalization, options)).encode())
     digest.update(_fed_to(encoder))
     return digest.hexdigest()[:20]

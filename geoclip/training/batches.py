@@ -11,11 +11,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from geoclip.captions import COUNTRY, CaptionBook, distinct, seeded_uniforms, truth_matrix
+from geoclip.captions import CaptionBook, distinct, truth_matrix
 from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError, PhotoError
 from geoclip.paths import decode_path
 from geoclip.photos import read_photo
+from geoclip.place import COUNTRY
+from geoclip.seeds import seeded_generator
 from geoclip.training.augment import augment, to_pixels
 from geoclip.training.neighbourhoods import Neighbourhoods
 from geoclip.training.settings import TrainingSettings
@@ -65,11 +67,6 @@ class PhotoSet:
     def countries(self, ancestors: np.ndarray) -> np.ndarray:
         """Gazetteer rows (N,) of the photos' countries."""
         return ancestors[self.rows, COUNTRY]
-
-
-def seeded_generator(*key: object) -> np.random.Generator:
-    """Return a generator that depends on `key` alone."""
-    return np.random.default_rng((seeded_uniforms(4, *key) * 2**53).astype(np.uint64))
 
 
 def photo_pixels(encoder: Encoder, path: str, rng: np.random.Generator | None) -> Tensor | None:
@@ -124,6 +121,8 @@ class Batches:
         self.workers = workers
         self.neighbourhoods = neighbourhoods
         self.seen_rows = np.unique(photos.rows)
+        self.unreadable: set[str] = set()
+        """Ids of the photos that this worker could not read so far."""
         nothing = np.empty(0, dtype=np.int64)
         self._order: tuple[int, np.ndarray, np.ndarray] = (-1, nothing, nothing)
 
@@ -170,6 +169,8 @@ class Batches:
         own = self.workers.share(len(chosen))
         load = map if readers is None else readers.map
         pixels = list(load(partial(self._pixels, epoch), chosen[own].tolist(), earlier[own]))
+        unread = (i for i, p in zip(chosen[own], pixels, strict=True) if p is None)
+        self.unreadable.update(self.photos.ids[i] for i in unread)
         made = self._stack(pixels, tokens, truth, len(captions) - own_captions)
         if self.neighbourhoods is None:
             return made

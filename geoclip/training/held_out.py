@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from geoclip.captions import CaptionBook, seeded_uniforms
+from geoclip.captions import CaptionBook
 from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError
 from geoclip.index import PlaceIndex, embed_rows
@@ -16,6 +16,7 @@ from geoclip.paths import decode_path
 from geoclip.photos import UNREADABLE
 from geoclip.ranking import RankingSettings
 from geoclip.report import locations, split_figures
+from geoclip.seeds import seeded_uniforms
 from geoclip.splits import TRAIN
 from geoclip.training.settings import option
 from geoclip.training.workers import Workers

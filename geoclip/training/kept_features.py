@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.errors import GeoclipError
 from geoclip.files import write_whole
-from geoclip.training.batches import PhotoSet, photo_pixels, seeded_generator
+from geoclip.seeds import seeded_generator
+from geoclip.training.batches import PhotoSet, photo_pixels
 
 DROPOUT = 0.3
 _PHOTOS = 256

@@ -26,7 +26,8 @@ from torch.optim.swa_utils import AveragedModel
 from geoclip.captions import CaptionBook
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.files import write_tensors
-from geoclip.training.batches import Batches, PhotoSet, seeded_generator
+from geoclip.seeds import seeded_generator
+from geoclip.training.batches import Batches, PhotoSet
 from geoclip.training.kept_features import DROPOUT, claim_folder
 from geoclip.training.neighbourhoods import Neighbourhoods
 from geoclip.training.settings import TrainingSettings

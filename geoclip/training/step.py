@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from geoclip.encoders import Encoder
@@ -63,7 +64,8 @@ def contrastive_gradients(
     embeddings' gradients back through its towers; the gradients summed over workers are those of
     one worker with the whole batch. With `settings.chunk_size` the towers run twice, a chunk at
     a time, and memory does not grow with the batch (Gao et al. 2021, arXiv 2101.06983).
-    Returns the loss, its terms and the excess over the targets' entropy, in nats.
+    Returns the loss, its terms and the excess over the targets' entropy, in nats, and how many
+    photos of the batch were `unreadable`.
     """
     workers = workers or Workers()
     n_photos, n_captions = batch.truth.shape
@@ -86,7 +88,9 @@ def contrastive_gradients(
         with torch.no_grad():
             own = _TowerPass(teacher.image_features, batch.pixels, rows[0], settings).features
         old = workers.gather(own, n_photos)
-        distances = (1 - (images * old).sum(dim=1))[readable]
+        # What is 1 but for some hundredths, and the unit length, have no digits left in bf16.
+        cosines = cosine_similarity(_at_least_float32(images), _at_least_float32(old))
+        distances = (1 - cosines)[readable]
         values["distillation"] = distances.sum() / max(len(distances), 1)
         loss = loss + settings.distillation * values["distillation"]
     loss.backward()
@@ -95,6 +99,7 @@ def contrastive_gradients(
         assert gathered.grad is not None
         tower.backward(gathered.grad[workers.share(len(gathered))])
     workers.sum_gradients(encoder.model.parameters())
+    values["unreadable"] = (~readable).sum()
     return {name: float(value.detach()) for name, value in values.items()}
 
 
@@ -177,19 +182,25 @@ class _TowerPass:
         pieces = gradient.split([len(chunk) for chunk in self.chunks])
         for chunk, piece, states in zip(self.chunks, pieces, self.random_states, strict=True):
             # Dropout must fall on the same units as in the first pass.
-            _set_random_states(states)
+            _set_random_states(states, chunk.device)
             features = self._encode(chunk)
             if features.requires_grad:
                 features.backward(piece)
-        _set_random_states(after)
+        _set_random_states(after, gradient.device)
 
 
 def _random_states(device: torch.device) -> list[Tensor]:
     states = [torch.get_rng_state()]
-    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    elif device.type == "mps":
+        states.append(torch.mps.get_rng_state())
+    return states
 
 
-def _set_random_states(states: list[Tensor]) -> None:
+def _set_random_states(states: list[Tensor], device: torch.device) -> None:
     torch.set_rng_state(states[0])
-    if len(states) > 1:
-        torch.cuda.set_rng_state(states[1])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(states[1])

@@ -20,11 +20,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from geoclip.captions import CITY, CaptionBook, CaptionSettings
+from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.encoders import Encoder
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.gazetteer import Gazetteer
 from geoclip.memory import keep_freed_memory
+from geoclip.place import CITY
 from geoclip.sphere import great_circle_km
 from geoclip.training.imagenet import MEAN, STD, load_imagenet_weights
 from geoclip.training.place_features import PlaceFeatureSettings, place_features

@@ -14,11 +14,13 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from geoclip.captions import CaptionBook, seeded_uniforms
+from geoclip.captions import CaptionBook
 from geoclip.encoders import Encoder
+from geoclip.encoders.encoder import weight_sample
 from geoclip.encoders.loading import load_folder
 from geoclip.errors import GeoclipError
 from geoclip.files import write_tensors
+from geoclip.seeds import seeded_uniforms
 from geoclip.training.batches import Batches, PhotoSet
 from geoclip.training.compiling import compile_towers
 from geoclip.training.interpolation import interpolate_weights
@@ -73,8 +75,12 @@ class Trainer:
         self.optimizer = make_optimizer(encoder, settings)
 
     def run(self) -> Iterator[dict[str, float]]:
-        """Take the remaining steps, yielding each one's losses, learning rate and position."""
+        """Take the remaining steps, yielding each one's losses, learning rate and position.
+
+        Photos that cannot be read are left out. Raises GeoclipError where an epoch has no other.
+        """
         encoder, settings = self.encoder, self.settings
+        steps_without = 0
         for step, batch in self.batches.iterate(self.step):
             encoder.model.train()
             freeze_batch_norm(encoder.model)
@@ -86,9 +92,19 @@ class Trainer:
                 group["lr"] = group["peak_lr"] * rate
             self.optimizer.zero_grad(set_to_none=True)
             values = contrastive_gradients(encoder, batch, settings, self.workers, self.start)
-            if settings.gradient_clip:
-                clip_gradients(encoder.model.parameters(), settings.gradient_clip)
-            self.optimizer.step()
+            if values["unreadable"] < len(batch.truth):
+                steps_without = 0
+                if settings.gradient_clip:
+                    clip_gradients(encoder.model.parameters(), settings.gradient_clip)
+                self.optimizer.step()
+            else:  # weight decay and momentum would change the weights without a photo
+                steps_without += 1
+            if steps_without == self.batches.steps_per_epoch:
+                one = min(self.batches.unreadable, default=self.batches.photos.ids[0])
+                raise GeoclipError(
+                    f"None of the last {steps_without * len(batch.truth):,} photos could be read "
+                    f"({one} for one); check the files."
+                )
             if settings.loss == "clip":  # SigLIP sets no bound and its weights lie beyond CLIP's
                 with torch.no_grad():
                     encoder.log_logit_scale.clamp_(0, MAX_LOG_LOGIT_SCALE)
@@ -189,9 +205,7 @@ def weights_digest(encoder: Encoder) -> str:
     """Short hash of an even sample of all weights: a model starts a run only as it was."""
     digest = hashlib.sha256()
     for name, value in encoder.model.state_dict().items():
-        flat = value.reshape(-1)
-        sample = flat[:: max(1, flat.numel() // 256)].float().cpu().numpy()
-        digest.update(f"{name} {tuple(value.shape)}".encode() + sample.tobytes())
+        digest.update(f"{name} ".encode() + weight_sample(value, 256))
     return digest.hexdigest()[:16]
 
 

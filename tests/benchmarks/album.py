@@ -91,7 +91,7 @@ def figures(
     table: pd.DataFrame, cities: np.ndarray, probabilities: np.ndarray, h: Hierarchy
 ) -> dict[str, Any]:
     """Accuracy by distance of the reported point, and how sure and how right rank 1 is."""
-    points, _ = expected_score_city(cities, probabilities, h)
+    points = expected_score_city(cities, probabilities, h)
     truth = table["lat"].to_numpy(), table["lon"].to_numpy()
     km = great_circle_km(*truth, h.lat[points], h.lon[points])
     best = great_circle_km(*truth, h.lat[cities[:, 0]], h.lon[cities[:, 0]])

@@ -17,6 +17,7 @@ from geoclip.gazetteer import Gazetteer
 
 PHOTOS = 64
 STEPS = 16
+BATCH = 16
 CHECKPOINT_EVERY = 2
 SLOW = "0.05"
 
@@ -47,8 +48,8 @@ def train(nodes: Nodes, world: Path) -> Callable[..., Run]:
         arguments = [
             *("--captions", str(world / "captions.parquet"), "--start", str(world / "model")),
             *("--gazetteer", str(world / "world.csv"), "--out", str(out)),
-            *("--workers", "2", "--epochs", "4", "--batch-size", "16", "--learning-rate", "1e-3"),
-            *("--checkpoint-every", str(CHECKPOINT_EVERY)),
+            *("--workers", "2", "--epochs", "4", "--learning-rate", "1e-3"),
+            *("--batch-size", str(BATCH), "--checkpoint-every", str(CHECKPOINT_EVERY)),
         ]
         return Run(nodes, "pipelines.train_encoder", arguments, **faults)
 
@@ -57,17 +58,22 @@ def train(nodes: Nodes, world: Path) -> Callable[..., Run]:
 
 @pytest.fixture(scope="module")
 def undisturbed(train: Callable[..., Run], world: Path) -> pd.DataFrame:
-    train(world / "undisturbed").wait()
+    notes = world / "reads.txt"
+    train(world / "undisturbed", NOTE_READS=str(notes)).wait()
+    assert notes.stat().st_size == STEPS * BATCH
     losses = pd.read_csv(world / "undisturbed" / "losses.csv")
     assert losses["step"].tolist() == list(range(1, STEPS + 1))
     assert losses["loss"].nunique() == STEPS
     return losses
 
 
-def wait_for_a_random_step(out: Path, run: Run) -> None:
-    """Until the second checkpoint is there, and then up to a second more."""
+def wait_for_a_random_step(out: Path, run: Run, notes: Path) -> None:
+    """Until half of the photos are read and two checkpoints there, and then up to a second more."""
     deadline = time.monotonic() + 600
-    while len(list((out / "training").glob("checkpoint_*"))) < 2:
+    while (
+        len(list((out / "training").glob("checkpoint_*"))) < 2
+        or notes.stat().st_size < STEPS * BATCH / 2
+    ):
         assert run.process.poll() is None, run.process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -83,22 +89,28 @@ def assert_same_curve(out: Path, undisturbed: pd.DataFrame) -> None:
 def test_a_worker_is_killed(
     train: Callable[..., Run], undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
-    run = train(tmp_path, SLOW_READS=SLOW)
-    wait_for_a_random_step(tmp_path, run)
+    notes = tmp_path / "reads.txt"
+    run = train(tmp_path, SLOW_READS=SLOW, NOTE_READS=str(notes))
+    wait_for_a_random_step(tmp_path, run, notes)
     workers = run.actors("RayTrainWorker")
     os.kill(workers[0], signal.SIGKILL)
     run.wait()
     assert len(workers) == 2
     assert_same_curve(tmp_path, undisturbed)
+    # From the start it would be half as much again.
+    assert notes.stat().st_size <= (STEPS + 2 * CHECKPOINT_EVERY + 2) * BATCH
 
 
 def test_the_driver_is_killed_and_started_again(
     train: Callable[..., Run], undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
-    run = train(tmp_path, SLOW_READS=SLOW)
-    wait_for_a_random_step(tmp_path, run)
+    notes = tmp_path / "reads.txt"
+    run = train(tmp_path, SLOW_READS=SLOW, NOTE_READS=str(notes))
+    wait_for_a_random_step(tmp_path, run, notes)
     run.process.kill()
     run.process.communicate()
     assert not (tmp_path / "losses.csv").exists()
-    train(tmp_path).wait()
+    again = tmp_path / "again.txt"
+    train(tmp_path, NOTE_READS=str(again)).wait()
     assert_same_curve(tmp_path, undisturbed)
+    assert again.stat().st_size <= (STEPS / 2 + 2 * CHECKPOINT_EVERY + 2) * BATCH

@@ -25,6 +25,7 @@ from geoclip.losses import (
     target_entropy,
     vision_loss,
 )
+from geoclip.training import step as step_module
 from geoclip.training.neighbourhoods import SoftClasses
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.step import Batch, contrastive_gradients, freeze_batch_norm
@@ -274,6 +275,28 @@ def test_a_batch_without_a_readable_photo_changes_nothing():
         values, ours = step(encoder, batch, settings, teacher)
         assert values["loss"] == 0
         assert all((gradient == 0).all() for gradient in ours.values())
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "mps"])
+def test_the_generator_of_the_own_device_is_put_back(device, monkeypatch):
+    """Not that of the current one; recorded, for want of a second device."""
+    kind, calls = device.split(":")[0], []
+    module = getattr(torch, kind)
+    monkeypatch.setattr(module, "get_rng_state", lambda *of: calls.append(("get", *of)) or "state")
+    monkeypatch.setattr(module, "set_rng_state", lambda *given: calls.append(("set", *given)))
+    own = torch.device(device)
+    step_module._set_random_states(step_module._random_states(own), own)
+    of = [own] if kind == "cuda" else []
+    assert calls == [("get", *of), ("set", "state", *of)]
+
+
+def test_a_distance_from_the_start_has_digits_in_bf16():
+    encoder = training(clip_encoder())
+    encoder.model.float()
+    batch = global_batch(encoder, torch.eye(4, dtype=torch.int8))
+    batch = replace(batch, pixels=batch.pixels.float())
+    values, _ = step(encoder, batch, TrainingSettings(precision="bf16", distillation=1.0), encoder)
+    assert values["distillation"] == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize("chunk_size", [None, 2])
