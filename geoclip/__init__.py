@@ -14,7 +14,8 @@ refuse_other_distribution()
 if TYPE_CHECKING:
     from geoclip.errors import GeoclipError, PhotoError
     from geoclip.gazetteer import Gazetteer
-    from geoclip.guesses import Guess, read_guesses, to_geodataframe, write_guesses
+    from geoclip.guesses import Guess, read_guesses, to_geodataframe
+    from geoclip.guesses_writer import write_guesses
     from geoclip.known_models import KNOWN_MODELS
     from geoclip.locator import Locator
     from geoclip.maps import write_map
@@ -62,7 +63,7 @@ _HOMES = {
     "read_photo": "geoclip.photos",
     "read_photo_table": "geoclip.photo_table",
     "to_geodataframe": "geoclip.guesses",
-    "write_guesses": "geoclip.guesses",
+    "write_guesses": "geoclip.guesses_writer",
     "write_map": "geoclip.maps",
 }
 

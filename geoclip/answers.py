@@ -11,6 +11,7 @@ import pandas as pd
 from geoclip.gazetteer import Gazetteer
 from geoclip.guesses import GPS, MODEL
 from geoclip.hierarchy import Hierarchy
+from geoclip.labels import lies_abroad, place_rows
 from geoclip.place import CITY, COUNTRY, REGION
 from geoclip.ranking import Ranking
 
@@ -58,18 +59,27 @@ def answer_rows(
 def gps_rows(
     gazetteer: Gazetteer, order: np.ndarray, paths: np.ndarray, lat: np.ndarray, lon: np.ndarray
 ) -> pd.DataFrame:
-    """One row for each photo of known position, with the nearest city as its place."""
-    rows, _ = gazetteer.nearest_rows(lat, lon)
+    """One row for each photo of known position, with the nearest city of its country as its place.
+
+    The place is empty where the gazetteer has none in the country that the point lies in.
+    """
+    located = pd.DataFrame({"photo_id": paths, "lat": lat, "lon": lon, "country_code": ""})
+    rows = place_rows(located, gazetteer)
+    abroad = lies_abroad(rows, lat, lon, gazetteer)
+    places = pd.DataFrame(place_columns(gazetteer, rows))
+    names = ["place_id", "city", "region", "country", "country_code"]
+    places.loc[abroad, names] = ""
+    places.loc[abroad, ["place_lat", "place_lon"]] = np.nan
     return pd.DataFrame(
         {
             "order": order,
             "path": paths,
             "rank": 1,
             "source": GPS,
-            **place_columns(gazetteer, rows),
+            **places,
             "lat": lat,
             "lon": lon,
-            "probability": 1.0,
+            "probability": np.where(abroad, np.nan, 1.0),
             "radius_km": np.nan,
             "status": "ok",
         }
@@ -83,11 +93,11 @@ def silent_rows(order: np.ndarray, paths: np.ndarray, status: Sequence[str]) -> 
 
 
 def place_columns(gazetteer: Gazetteer, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Ids, names and coordinates of cities by gazetteer row."""
+    """Ids, names and coordinates of places by gazetteer row; "" for levels below them."""
     g, chains = gazetteer, gazetteer.ancestors[rows]
     return {
         "place_id": g.ids[rows],
-        "city": g.names[chains[:, CITY]],
+        "city": np.where(chains[:, CITY] >= 0, g.names[chains[:, CITY]], ""),
         "region": np.where(chains[:, REGION] >= 0, g.names[chains[:, REGION]], ""),
         "country": g.names[chains[:, COUNTRY]],
         "country_code": g.country_codes[rows],

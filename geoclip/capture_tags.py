@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 Tags = dict[int, Any]
 
+_LATITUDE, _LONGITUDE = 2, 4  # tags of the GPS directory
 _DATE = re.compile(r"(\d{4})[:/-](\d{2})[:/-](\d{2})$")
 _DATE_TIME = re.compile(r"(\d{4})[:/-](\d{2})[:/-](\d{2})[ T](\d{2}):(\d{2}):(\d{2})")
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})$")
@@ -34,13 +35,18 @@ def read_tags(image: Image.Image) -> tuple[Tags, Tags, Tags]:
     except Exception:  # directories of damaged files raise almost anything
         main = {}
     gps = _directory(exif, ExifTags.IFD.GPSInfo)
-    return main, _directory(exif, ExifTags.IFD.Exif), gps or _xmp_gps(image)
+    if not {_LATITUDE, _LONGITUDE} <= gps.keys():  # a version or a date alone is no position
+        gps |= _xmp_gps(image)
+    return main, _directory(exif, ExifTags.IFD.Exif), gps
 
 
 def _exif(image: Image.Image) -> Image.Exif:
     try:
         if isinstance(image, PngImageFile) and "exif" not in image.info:
-            return _late_png_exif(image.fp)  # Pillow would decode the whole picture to find it
+            # Pillow would decode the whole picture to find it.
+            if "Raw profile type exif" in image.info:  # ImageMagick's
+                return Image.Image.getexif(image)
+            return _late_png_exif(image.fp)
         return image.getexif()
     except Exception:
         return Image.Exif()

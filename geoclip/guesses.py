@@ -6,19 +6,17 @@ do not apply are "". `path` is always valid UTF-8: other file names stand as `fi
 (`geoclip.paths`).
 """
 
-import csv
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 
 from geoclip.errors import GeoclipError
-from geoclip.paths import encode_path
+from geoclip.paths import encode_path, gdal_takes
 from geoclip.tables import coordinates, numbers, plain_names, read_text_table, refuse_rows
 
 if TYPE_CHECKING:
@@ -120,30 +118,6 @@ def to_geodataframe(table: pd.DataFrame) -> "gpd.GeoDataFrame":
     return gpd.GeoDataFrame(guesses, geometry=points, crs="EPSG:4326")
 
 
-def write_guesses(table: pd.DataFrame, path: Path) -> None:
-    """Write a table by the ending of `path`: .parquet (GeoParquet), .geojson, .csv (UTF-8), .gpkg.
-
-    The file appears whole or not at all: it is written beside its place under another name, then
-    moved. Raises GeoclipError for another ending, and where the folder cannot be written to.
-    """
-    path = Path(path)
-    write = _WRITERS[_ending(path)]
-    if not path.parent.is_dir():
-        raise GeoclipError(f"{path}: its folder does not exist: create it or name another one.")
-    draft = path.with_name(f".{uuid4().hex}{path.suffix.lower()}")
-    try:
-        write(table, draft, path.stem)
-        draft.replace(path)
-    except (OSError, RuntimeError) as error:  # pyogrio's are RuntimeErrors
-        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise GeoclipError(
-            f"{path} cannot be written ({reason}): free it or name another file."
-        ) from error
-    finally:
-        for leftover in path.parent.glob(f"{draft.name}*"):
-            leftover.unlink(missing_ok=True)
-
-
 def read_guesses(path: Path) -> pd.DataFrame:
     """Guesses of `write_guesses`, or any file of its endings with path (or IMG_ID), lat, lon.
 
@@ -153,7 +127,7 @@ def read_guesses(path: Path) -> pd.DataFrame:
     there is none.
     """
     path = Path(path)
-    ending = _ending(path)
+    ending = known_ending(path)
     frame = read_text_table(path) if ending == ".csv" else _read_geographic(path, ending)
     return parse_guesses(frame, path)
 
@@ -181,7 +155,8 @@ def parse_guesses(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     return table
 
 
-def _ending(path: Path) -> str:
+def known_ending(path: Path) -> str:
+    """The ending that says the format of a table of guesses; GeoclipError for another."""
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise GeoclipError(
@@ -199,7 +174,11 @@ def _read_geographic(path: Path, ending: str) -> pd.DataFrame:
     # A photo called 2020-01-01 must not come back as a date.
     options = {"DATE_AS_STRING": "YES"} if ending == ".geojson" else {}
     try:
-        frame = pd.read_parquet(path) if ending == ".parquet" else gpd.read_file(path, **options)
+        with path.open("rb") as file:  # not by its name, which pyarrow might take for a URI
+            if ending == ".parquet":
+                frame = pd.read_parquet(file)
+            else:
+                frame = gpd.read_file(path if gdal_takes(path) else file, **options)
     except Exception as error:  # every reader has its own family of errors
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise GeoclipError(
@@ -209,42 +188,3 @@ def _read_geographic(path: Path, ending: str) -> pd.DataFrame:
     frame.columns = plain_names(frame.columns, path)
     frame = frame.reindex(columns=COLUMNS) if frame.empty else frame
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1))
-
-
-def _write_parquet(table: pd.DataFrame, path: Path, _: str) -> None:
-    to_geodataframe(table).to_parquet(path, index=False)
-
-
-def _write_csv(table: pd.DataFrame, path: Path, _: str) -> None:
-    append_csv(guess_table(table), path, header=True)
-
-
-def append_csv(table: pd.DataFrame, path: Path, header: bool) -> None:
-    """Add rows to a CSV file in UTF-8; `header` says whether to begin with the names."""
-    # Python leaves a carriage return unquoted, and readers would take it for the end of the line.
-    odd = any(table[name].astype(str).str.contains("\r").any() for name in TEXTS)
-    quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
-    table.to_csv(
-        path, mode="a", header=header, index=False, encoding="utf-8", lineterminator="\n",
-        quoting=quoting,
-    )  # fmt: skip
-
-
-def _write_geojson(table: pd.DataFrame, path: Path, layer: str) -> None:
-    to_geodataframe(table).to_file(
-        path, driver="GeoJSON", layer=layer, geometry_type="Point", index=False, RFC7946="YES"
-    )
-
-
-def _write_gpkg(table: pd.DataFrame, path: Path, layer: str) -> None:
-    to_geodataframe(table).to_file(
-        path, driver="GPKG", layer=layer, geometry_type="Point", index=False
-    )
-
-
-_WRITERS: dict[str, Callable[[pd.DataFrame, Path, str], None]] = {
-    ".parquet": _write_parquet,
-    ".csv": _write_csv,
-    ".geojson": _write_geojson,
-    ".gpkg": _write_gpkg,
-}

@@ -175,5 +175,6 @@ def hub_cache() -> Path:
             return Path(os.environ[variable]).expanduser()
     if os.environ.get("HF_HOME"):
         return Path(os.environ["HF_HOME"]).expanduser() / "hub"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "huggingface" / "hub"
+    # Containers run under user ids that have no home: then `~` stays, and nothing is there.
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    return Path(cache) / "huggingface" / "hub"

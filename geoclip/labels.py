@@ -42,6 +42,15 @@ def place_rows(photos: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
     return rows
 
 
+def lies_abroad(
+    rows: NDArray[np.int64], lat: np.ndarray, lon: np.ndarray, gazetteer: Gazetteer
+) -> NDArray[np.bool_]:
+    """Which points (N,) lie in the outline of another country than the places in `rows`."""
+    codes = _outlined(lat, lon, gazetteer)
+    of_place = gazetteer.country_codes[rows], gazetteer.sovereigns[rows]
+    return np.asarray((codes != "") & (of_place[0] != codes) & (of_place[1] != codes))
+
+
 def _country_codes(
     photos: pd.DataFrame, lat: np.ndarray, lon: np.ndarray, gazetteer: Gazetteer
 ) -> NDArray[np.object_]:

@@ -184,7 +184,7 @@ class Locator:
         self,
         paths: AnyPath | Iterable[AnyPath],
         top_k: int = 5,
-        group_by: Sequence[object] | None = None,
+        group_by: Iterable[object] | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> "gpd.GeoDataFrame":
         """Locate photos and videos; one row per photo and rank, with the points as geometry.
@@ -206,7 +206,7 @@ class Locator:
         self,
         embeddings: Embeddings,
         top_k: int = 5,
-        group_by: Sequence[object] | None = None,
+        group_by: Iterable[object] | None = None,
         classes: bool = False,
     ) -> pd.DataFrame:
         """Turn embeddings into the table of guesses (see `locate`).
@@ -214,6 +214,7 @@ class Locator:
         With `classes` the columns `CLASS_COLUMNS` stand behind the schema's: for each photo the
         place of each level and the ranked countries and continents (see `answers.class_rows`).
         """
+        group_by = None if group_by is None else list(group_by)
         if group_by is not None and len(group_by) != len(embeddings.paths):
             raise GeoclipError(
                 f"group_by has {len(group_by)} groups for {len(embeddings.paths)} photos; give "

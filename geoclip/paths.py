@@ -48,6 +48,11 @@ def decode_path(text: str) -> Path:
     return Path(os.fsdecode(unquote_to_bytes(encoded)))
 
 
+def gdal_takes(path: Path) -> bool:
+    """Whether GDAL takes a path as it is: it reads `a!b` as b in an archive a, for one."""
+    return not any(sign in str(path) for sign in "!;") and encode_path(path) == str(path)
+
+
 def resolve_path(text: str, folder: Path) -> str:
     """Absolute path text of `text`, taken relative to `folder`; `..` and links stay as they are."""
     return encode_path(folder.absolute() / decode_path(text))

@@ -121,9 +121,10 @@ def photos_and_groups(
 
     `suffixes` chooses the files in folders, as in `list_photos`. `group_by` names a column of the
     CSV files; a photo that is in none of them, or whose cell is empty, is a group of its own.
-    Raises GeoclipError for a list that cannot be read, lacks a column or names nothing, and when
-    `group_by` is given without a CSV file.
+    Raises GeoclipError for a list that cannot be read, lacks a column or names nothing, for a photo
+    of two groups, and when `group_by` is given without a CSV file.
     """
+    paths = [named for path in paths for named in _expand_lists(path)]
     lists = [path for path in paths if path.lower().endswith(".csv")]
     if group_by is not None and not lists:
         raise GeoclipError(f"--group-by {group_by} needs a .csv list that has this column.")
@@ -131,13 +132,25 @@ def photos_and_groups(
     for path in paths:
         named = _read_list(path, group_by) if path in lists else _ungrouped(path, suffixes)
         for photo, group in named:
-            photos.setdefault(_key(photo), (photo, group))
+            first, known = photos.setdefault(_key(photo), (photo, group))
+            if known and group and known != group:
+                raise GeoclipError(
+                    f"{photo} has {known!r} and {group!r} in {group_by}: keep one of them."
+                )
+            photos[_key(photo)] = first, known or group
     if not photos:
-        raise GeoclipError(f"No photos were found in {', '.join(paths)}: name files or folders.")
+        where = f" in {', '.join(paths)}" if paths else ""
+        raise GeoclipError(f"No photos were found{where}: name files or folders.")
     listed = [photo for photo, _ in photos.values()]
     if group_by is None:
         return listed, None
     return listed, [group or key for key, (_, group) in photos.items()]
+
+
+def _expand_lists(path: str) -> list[str]:
+    """The lists that a glob of them matches; other paths as they are."""
+    is_glob = path.lower().endswith(".csv") and glob.has_magic(path) and not os.path.lexists(path)
+    return (sorted(glob.glob(path, recursive=True)) or [path]) if is_glob else [path]  # noqa: PTH207
 
 
 def _ungrouped(path: str, suffixes: Container[str]) -> list[tuple[Path, str]]:
@@ -151,5 +164,5 @@ def _read_list(path: str, group_by: str | None) -> list[tuple[Path, str]]:
     require_columns(table, wanted, Path(path))
     refuse_rows(Path(path), table["path"] == "", "path is empty", "name the photo or drop the row")
     photos = table["path"].map(lambda text: Path(path).parent / decode_path(text))
-    groups = table[wanted[-1]] if group_by else [""] * len(table)
+    groups = table[wanted[-1]].str.strip() if group_by else [""] * len(table)
     return list(zip(photos, groups, strict=True))

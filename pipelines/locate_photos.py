@@ -22,10 +22,10 @@ import ray
 
 from geoclip.errors import GeoclipError
 from geoclip.folder.ledger import LedgerEntry, ledger_path, write_ledger
-from geoclip.folder.table_stream import GuessWriter
 from geoclip.gazetteer import Gazetteer
 from geoclip.guesses import ENDINGS
 from geoclip.guesses_arrow import arrow_guesses, arrow_schema
+from geoclip.guesses_writer import GuessWriter
 from geoclip.index import PlaceIndex
 from geoclip.known_models import check_model_name
 from geoclip.locator import CLASS_COLUMNS, Embeddings, Locator

@@ -14,7 +14,7 @@ import pillow_heif
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image, PngImagePlugin
 from PIL.TiffImagePlugin import IFDRational
 
 from geoclip import capture, capture_tags
@@ -98,6 +98,32 @@ def test_gps_in_xmp(tmp_path: Path, form: str) -> None:
     fix = fix_of(tmp_path / "xmp.webp")
     assert (fix.lat, fix.lon) == pytest.approx((-33 - 51.25 / 60, 151.21))
     assert fix.trustworthy
+
+
+def test_gps_in_xmp_beside_a_gps_directory_without_a_position(tmp_path: Path) -> None:
+    path = tmp_path / "version_only.jpg"
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[0] = b"\2\3\0\0"
+    packet = '<x exif:GPSLatitude="48,51.5N" exif:GPSLongitude="2,21.1E"/>'
+    Image.new("RGB", (8, 8)).save(path, exif=exif, xmp=packet.encode())
+    found = read_capture(path).gps
+    assert found is not None
+    assert (found.lat, found.lon) == pytest.approx((48.8583, 2.3517), abs=1e-3)
+
+
+def test_exif_as_imagemagick_writes_it_into_a_png(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    position = {1: "N", 2: (45.0, 45.0, 0.0), 3: "E", 4: (4.0, 51.0, 0.0)}
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update(position)
+    content = exif.tobytes()
+    text = f"\nexif\n{len(content):8}\n" + content.hex() + "\n"
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Raw profile type exif", text)
+    path = tmp_path / "magick.png"
+    Image.new("RGB", (8, 8)).save(path, pnginfo=info)
+    found = read_capture(path).gps
+    assert found is not None
+    assert (found.lat, found.lon) == pytest.approx((45.75, 4.85), abs=1e-3)
 
 
 def test_hemispheres(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`geoclip locate` with an encoder without weights: arguments, outputs, exit codes."""
 
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,38 @@ def test_an_input_is_not_written_over(photo: Path, tmp_path: Path) -> None:
     ):
         assert_refused(run(*arguments, *MODEL), "would take the place of")
     assert all(path.read_text() == "path,lat\nphoto.jpg,1\n" for path in lists)
+
+
+def test_places_and_other_tables_are_not_written_over(photo: Path, tmp_path: Path) -> None:
+    places = tmp_path / "places.csv"
+    places.write_text("name,lat,lon\nLyon,45.75,4.85\n")
+    result = run(photo, "--gazetteer", places, "--out", places, *MODEL)
+    assert_refused(result, "would take the place of")
+    other = tmp_path / "trip-ledger.csv"
+    other.write_text("path,lat\nphoto.jpg,1\n")
+    assert_refused(run(photo, "--out", tmp_path / "trip.csv", *MODEL), "is no ledger of an earlier")
+    assert other.read_text() == "path,lat\nphoto.jpg,1\n"
+
+
+def test_what_a_run_writes_is_no_photo_of_the_next(photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "k"
+    folder.mkdir()
+    shutil.copy(photo, folder / "one.jpg")
+    out, kept = folder / "g.csv", folder / "emb"
+    given = (folder / "*", "--out", out, "--keep-embeddings", kept, *MODEL)
+    first = run(*given)
+    assert first.exit_code == 0, first.output
+    table = out.read_text()
+    again = run(*given)
+    assert again.exit_code == 0, again.output
+    assert out.read_text() == table
+    assert not (folder / "g-ledger.csv").exists()
+
+
+def test_a_list_on_a_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command.sys, "stdin", None)
+    with pytest.raises(GeoclipError, match="which is closed"):
+        command._with_list_on_stdin(["-"])
 
 
 def test_an_unknown_model_is_answered_with_known_ones(photo: Path) -> None:

@@ -11,7 +11,8 @@ from geoclip.benchmarks import read_published_predictions
 from geoclip.commands.evaluate import evaluate
 from geoclip.errors import GeoclipError
 from geoclip.evaluation import evaluate_files
-from geoclip.guesses import guess_table, write_guesses
+from geoclip.guesses import guess_table
+from geoclip.guesses_writer import write_guesses
 from geoclip.sphere import great_circle_km
 
 PUBLISHED = ["im2gps_ISNs_M-fstar-S3.csv", "im2gps_base_M-m.csv"]

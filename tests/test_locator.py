@@ -12,11 +12,12 @@ from PIL import Image
 from small_world import CITIES, COUNTRIES, REGIONS, FakeEncoder, place_table
 from tiny_encoders import random_tiny_clip
 
-from geoclip.answers import class_rows
+from geoclip.answers import class_rows, gps_rows
 from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import Gazetteer
-from geoclip.guesses import COLUMNS, guess_table, read_guesses, write_guesses
+from geoclip.guesses import COLUMNS, guess_table, read_guesses
+from geoclip.guesses_writer import write_guesses
 from geoclip.index import PlaceIndex
 from geoclip.locator import BATCH, CLASS_COLUMNS, Locator, group_mean
 from geoclip.model_settings import ModelSettings
@@ -392,6 +393,32 @@ def test_the_continent_answer_sums_the_ranked_countries(
     first = [names[row][0] for row in range(len(names))]
     assert ranked == 3 or (answers["continent_ranking"].str.split().str[0] != first).any()
     assert all(len(codes.split()) <= 5 for codes in answers["country_ranking"])
+
+
+def test_a_stated_position_has_a_place_of_its_own_country(tmp_path):
+    gazetteer = Gazetteer.default()
+    lat, lon = np.array([46.3332, 68.42, 51.5, -75.0]), np.array([6.0578, 27.41, -0.12, 0.0])
+    rows = gps_rows(gazetteer, np.arange(4), np.array(list("abcd")), lat, lon)
+    assert rows["country_code"].tolist() == ["FR", "FI", "GB", "AQ"]
+    assert rows["city"].tolist()[3] == ""
+    assert (rows["probability"] == 1).all()
+    (tmp_path / "alps.csv").write_text("name,lat,lon\nWien,48.2,16.37\nBern,46.95,7.44\n")
+    alps = Gazetteer.read(tmp_path / "alps.csv")
+    lat, lon = np.array([51.5, 48.3]), np.array([-0.12, 16.2])
+    rows = gps_rows(alps, np.arange(2), np.array(["London", "Tulln"]), lat, lon)
+    assert rows["city"].tolist() == ["", "Wien"]
+    assert rows["lat"].tolist() == lat.tolist()
+    assert rows["probability"].isna().tolist() == [True, False]
+
+
+def test_groups_go_by_position_not_by_label(locator, folder):
+    """A column of a frame that was sorted or filtered has labels of its own."""
+    paths = [folder / f"{name}.png" for name in ("lyon", "kowloon", "lyon", "kowloon")]
+    groups = ["a", "b", "a", "b"]
+    shuffled = pd.Series(groups, index=[3, 1, 0, 2])
+    assert_geodataframe_equal(
+        locator.locate(paths, group_by=shuffled), locator.locate(paths, group_by=groups)
+    )
 
 
 def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder, monkeypatch):

@@ -462,6 +462,20 @@ def test_bad_lists(tmp_path: Path, text: str, group_by: str | None, message: str
         photos_and_groups([str(tmp_path / "list.csv")], group_by)
 
 
+def test_a_group_counts_wherever_its_list_stands(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.csv").write_text("path,loc\na.jpg, 1\nb.jpg,1\nc.jpg, \n")
+    folder, listed = str(tmp_path), str(tmp_path / "list.csv")
+    third = str(tmp_path / "c.jpg")
+    for paths in ([folder, listed], [listed, folder], [folder, f"{folder}/l*.csv"]):
+        _, groups = photos_and_groups(paths, "loc")
+        assert groups == ["1", "1", third]
+    (tmp_path / "other.csv").write_text("path,loc\na.jpg,2\n")
+    with pytest.raises(GeoclipError, match="'1' and '2' in loc: keep one"):
+        photos_and_groups([listed, str(tmp_path / "other.csv")], "loc")
+
+
 def test_grouping_needs_a_list(folder: Callable[..., Path]) -> None:
     with pytest.raises(GeoclipError, match=r"needs a \.csv"):
         photos_and_groups([str(folder("a.jpg"))], "location_id")

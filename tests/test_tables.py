@@ -38,6 +38,7 @@ def test_reads_text_with_spreadsheet_row_numbers(tmp_path):
         (b"path,lat,lon\na,1,2\nb,1,2,3\n", "line 3"),
         (b'path,lat,lon\n"a,1,2\n', "not a well-formed CSV"),
         (b"IMG_ID,LAT,LON,lat,lon\na,1,2,3,4\n", "more than one column lat"),
+        (b"path,lat,lon,lat,lon\na,1,2,3,4\n", "more than one column lat"),
     ],
 )
 def test_a_bad_file_gets_one_sentence(tmp_path, content, words):

@@ -1,5 +1,7 @@
 """The application: registers the subcommands and turns errors into one sentence."""
 
+import sys
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -57,3 +59,6 @@ def start(
     ] = False,
 ) -> None:
     """Say where on Earth photos were taken. Not for finding out where private people live."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names of places are in all scripts
+            stream.reconfigure(errors="backslashreplace")

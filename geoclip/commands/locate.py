@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ from geoclip.commands.locate_steps import (
     answer,
     beside,
     open_journal,
+    own_files,
     read_photos,
     write_map_and_sidecars,
     write_out_ledger,
@@ -68,7 +69,11 @@ def locate(
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Guesses for each photo.")] = 5,
     group_by: Annotated[
-        str | None, typer.Option(help="CSV column; photos that share a value are one place.")
+        str | None,
+        typer.Option(
+            help="CSV column; photos that share a value are one place, which those are guessed "
+            "for that have no position of their own."
+        ),
     ] = None,
     gps: Annotated[
         Gps, typer.Option(help="Positions in the files: report, ignore or compare with them.")
@@ -126,8 +131,9 @@ def locate(
     circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
     default, model = model is None, _chosen_model(model)
     paths = _with_list_on_stdin(paths)
-    _refuse_replacing(paths, out, map_file)
-    photos, groups = _photos(paths, group_by, limit)
+    _refuse_replacing([*paths, *([str(gazetteer)] if gazetteer else [])], out, map_file)
+    is_own = own_files(out, map_file, keep_embeddings)
+    photos, groups = _photos(paths, group_by, limit, is_own)
     locator = _load(model, gazetteer, device)
     if countries or box or circle:
         named = countries.split(",") if countries else None
@@ -155,7 +161,7 @@ def locate(
         if map_file is not None or sidecar:
             write_map_and_sidecars(guesses, out, map_file, model if sidecar else None, dry_run)
         if out is not None:
-            write_out_ledger(tally, paths, out, map_file)
+            write_out_ledger(tally, paths, out, is_own)
     tally.report()
     if tally.unread:
         raise typer.Exit(SOME_UNREAD)
@@ -203,11 +209,13 @@ def _with_list_on_stdin(paths: list[str]) -> list[str]:
     from geoclip.photo_files import read_path_list  # noqa: PLC0415
 
     position = paths.index("-")
+    if sys.stdin is None:
+        raise GeoclipError("- stands for a list on standard input, which is closed; pipe one in.")
     return [*paths[:position], *read_path_list(sys.stdin.buffer), *paths[position + 1 :]]
 
 
 def _refuse_replacing(paths: list[str], out: Path | None, map_file: Path | None) -> None:
-    """Refuse to write over a file that is an input, whatever it is called."""
+    """Refuse to write over an input, whatever it is called, and over what is no older ledger."""
     given = {os.path.realpath(path): path for path in paths}
     for written in [map_file, *([] if out is None else [out, *beside(out)])]:
         if written is not None and (path := given.get(os.path.realpath(written))):
@@ -215,10 +223,14 @@ def _refuse_replacing(paths: list[str], out: Path | None, map_file: Path | None)
                 f"{written} would take the place of {path}, which is given to be read: name "
                 "another --out or --map."
             )
+    if out is not None:
+        from geoclip.folder.ledger import ledger_path, refuse_no_ledger  # noqa: PLC0415
+
+        refuse_no_ledger(ledger_path(out))
 
 
 def _photos(
-    paths: list[str], group_by: str | None, limit: int | None
+    paths: list[str], group_by: str | None, limit: int | None, is_own: Callable[[Path], bool]
 ) -> tuple[list[Path], list[str] | None]:
     from geoclip.photo_files import (  # noqa: PLC0415
         PHOTO_SUFFIXES,
@@ -226,8 +238,12 @@ def _photos(
         photos_and_groups,
     )
 
-    photos, groups = photos_and_groups(paths, group_by, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
-    return photos[:limit], None if groups is None else groups[:limit]
+    found, of_found = photos_and_groups(paths, group_by, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
+    wanted = [i for i, photo in enumerate(found) if not is_own(photo)][:limit]
+    if not wanted:
+        raise GeoclipError("All that was found is what this run writes itself: name photos.")
+    groups = None if of_found is None else [of_found[i] for i in wanted]
+    return [found[i] for i in wanted], groups
 
 
 def _load(model: str, gazetteer: Path | None, device: str | None) -> "Locator":

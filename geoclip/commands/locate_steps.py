@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,7 +87,7 @@ def answer(
         guesses = pd.concat(list(_tables(answers, tally)), ignore_index=True)
         print_guesses(guesses)
         return guesses
-    from geoclip.folder.table_stream import GuessWriter  # noqa: PLC0415
+    from geoclip.guesses_writer import GuessWriter  # noqa: PLC0415
 
     scratch = journal_home(out) / "draft"
     with GuessWriter(out, scratch, answers.extra_columns) as writer:
@@ -146,7 +146,23 @@ def beside(out: Path) -> list[Path]:
     return [ledger_path(out), sidecar_journal(out)]
 
 
-def write_out_ledger(tally: Tally, paths: list[str], out: Path, map_file: Path | None) -> None:
+def own_files(out: Path | None, map_file: Path | None, kept: Path | None) -> Callable[[Path], bool]:
+    """Tells what a run writes itself from what it is to read, in folders and globs."""
+    written = (out, map_file, *([] if out is None else beside(out)))
+    files = {os.path.abspath(path) for path in written if path}  # noqa: PTH100
+    homes = (kept, None if out is None else journal_home(out))
+    folders = tuple(os.path.abspath(home) + os.sep for home in homes if home)  # noqa: PTH100
+
+    def is_own(path: Path) -> bool:
+        name = os.path.abspath(path)  # noqa: PTH100
+        return name in files or name.startswith(folders)
+
+    return is_own
+
+
+def write_out_ledger(
+    tally: Tally, paths: list[str], out: Path, is_own: Callable[[Path], bool]
+) -> None:
     """Write OUT-ledger.csv if there is something to say, or an older one to replace."""
     from geoclip.folder.ledger import ledger_path, left_out, write_ledger  # noqa: PLC0415
     from geoclip.photo_files import (  # noqa: PLC0415
@@ -157,16 +173,9 @@ def write_out_ledger(tally: Tally, paths: list[str], out: Path, map_file: Path |
     from geoclip.sidecar import SUFFIX  # noqa: PLC0415
 
     ledger = ledger_path(out)
-    own = {os.path.abspath(p) for p in (out, map_file, *beside(out)) if p}  # noqa: PTH100
-    home = os.path.abspath(journal_home(out)) + os.sep  # noqa: PTH100
     folders = [path for path in paths if not path.lower().endswith(".csv")]
     found = list_left_out(folders, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
-    absolute = {path: os.path.abspath(path) for path in found}  # noqa: PTH100
-    others = [
-        path
-        for path, name in absolute.items()
-        if name not in own and not name.startswith(home) and path.suffix.lower() != SUFFIX
-    ]
+    others = [path for path in found if not is_own(path) and path.suffix.lower() != SUFFIX]
     entries = [*tally.unread, *left_out(others)]
     if entries or ledger.exists():
         write_ledger(entries, ledger)

@@ -162,10 +162,10 @@ class FolderAnswers:
         places: dict[str, list[int]] = {"unread": [], "kept": [], "silent": [], "guessed": []}
         kinds = []
         for i, record in enumerate(records):
-            if record.status != "ok":
-                fate = "unread"
-            elif self.run.is_kept(record):
+            if self.run.is_kept(record):  # also where a run that needed its pixels found none
                 fate = "kept"
+            elif record.status != "ok":
+                fate = "unread"
             else:
                 kind = check.reason(record.finding, by_prompts[i])
                 kinds += [kind] if kind else []

@@ -127,10 +127,11 @@ class Journal:
         return from_row(self._cache[number][row])
 
     def _read_part(self, number: int, columns: list[str] | None = None) -> pa.Table:
+        file = self._file(number)
         try:
-            return pq.ParquetFile(self._file(number)).read(columns, use_threads=False)
-        except (OSError, pa.ArrowException) as problem:
-            file = self._file(number)
+            with file.open("rb") as part:  # pyarrow would take some names for a URI
+                return pq.ParquetFile(part).read(columns, use_threads=False)
+        except (OSError, pa.ArrowInvalid) as problem:
             if isinstance(problem, OSError) and problem.errno is not None:
                 reason = problem.strerror or problem
                 raise GeoclipError(
@@ -176,7 +177,8 @@ def _hold(lock: IO[bytes], folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise GeoclipError(
-            f"Another run is writing to {folder}: wait for it, or name another --out."
+            f"Another run is writing to {folder}: wait for it, or name another --out (or another "
+            "--keep-embeddings, where it is given)."
         ) from None
     except OSError:  # a file system without locks
         return

@@ -35,6 +35,21 @@ def ledger_path(out: Path) -> Path:
     return out.with_name(f"{out.stem}-ledger.csv")
 
 
+def refuse_no_ledger(path: Path) -> None:
+    """Raise GeoclipError where a file that is no ledger would be replaced by one."""
+    header = ",".join(f'"{name}"' for name in COLUMNS)
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            found = file.readline().rstrip("\n")
+    except OSError:  # absent, or to be reported when it is written
+        return
+    if found and found != header:
+        raise GeoclipError(
+            f"{path} is no ledger of an earlier run and would be replaced by one: move it, or name "
+            "another --out."
+        )
+
+
 def write_ledger(entries: Iterable[LedgerEntry], path: Path) -> None:
     """Write a ledger as CSV (UTF-8), whole or not at all; GeoclipError where that fails."""
 

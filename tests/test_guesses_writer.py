@@ -1,6 +1,8 @@
 """Block by block gives the file that the whole table gives."""
 
+import csv
 import errno
+import os
 from pathlib import Path
 
 import geopandas as gpd
@@ -9,8 +11,8 @@ import pandas as pd
 import pytest
 
 from geoclip.errors import GeoclipError
-from geoclip.folder.table_stream import GuessWriter
-from geoclip.guesses import ENDINGS, guess_table, read_guesses, write_guesses
+from geoclip.guesses import ENDINGS, guess_table, read_guesses, to_geodataframe
+from geoclip.guesses_writer import GuessWriter, write_guesses
 
 
 @pytest.fixture
@@ -33,13 +35,50 @@ def stream(table: pd.DataFrame, path: Path, sizes: list[int], **extra: str) -> N
             start += size
 
 
+def write_with_geopandas(table: pd.DataFrame, path: Path) -> None:
+    frame = to_geodataframe(table)
+    if path.suffix == ".parquet":
+        frame.to_parquet(path, index=False)
+    elif path.suffix == ".csv":
+        table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    else:
+        frame.to_file(path, geometry_type="Point", index=False)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    "name", ["Italy!", "a;b", "rome:day1", "#x", "[1]", "gpkg_x", os.fsdecode(b"\xe9")]
+)
+def test_names_that_libraries_take_for_something_else(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, name: str
+) -> None:
+    """GDAL reads `a!b` as b in an archive a, pyarrow `rome:day1` as a URI."""
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    path = Path(f"{name}{ending}")
+    write_guesses(table, path)
+    pd.testing.assert_frame_equal(read_guesses(path).reset_index(drop=True), table, atol=1e-6)
+    assert [file.name for file in folder.iterdir()] == [path.name]
+
+
+def test_an_exclamation_mark_spares_another_file(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.gpkg").write_text("mine")
+    write_guesses(table, Path("a!mine.gpkg"))
+    assert Path("mine.gpkg").read_text() == "mine"
+    assert len(read_guesses(Path("a!mine.gpkg"))) == len(table)
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("sizes", [[5], [1, 2, 0, 1, 1], [3, 2]])
 def test_blocks(table: pd.DataFrame, tmp_path: Path, ending: str, sizes: list[int]) -> None:
     stream(table, tmp_path / f"guesses{ending}", sizes)
     whole = tmp_path / "whole" / f"guesses{ending}"
     whole.parent.mkdir()
-    write_guesses(table, whole)
+    write_with_geopandas(table, whole)
     left, right = read_guesses(tmp_path / f"guesses{ending}"), read_guesses(whole)
     pd.testing.assert_frame_equal(left, right, atol=1e-6)
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"guesses{ending}", "whole"]
@@ -86,7 +125,7 @@ def test_a_full_disk(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.Mo
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("geoclip.folder.table_stream.os.fsync", full)
+    monkeypatch.setattr("geoclip.guesses_writer.os.fsync", full)
     with pytest.raises(GeoclipError, match=r"No space left on device.*same command"):
         stream(table, tmp_path / "guesses.csv", [5])
     assert list(tmp_path.iterdir()) == []
