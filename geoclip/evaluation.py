@@ -108,9 +108,8 @@ def read_answers(path: Path) -> pd.DataFrame:
 def refuse_other_sources(answers: pd.DataFrame, path: Path) -> None:
     """Raise GeoclipError for an answer that was not the model's, such as the photo's own GPS."""
     other = answers["lat"].notna() & (answers["source"] != MODEL)
-    if other.any():
-        what = f"the answer's source is {answers.loc[other, 'source'].iloc[0]!r}, not 'model'"
-        refuse_rows(path, other, what, "drop such rows, or count them with --allow-gps")
+    cure = "drop such rows, or count them with --allow-gps"
+    refuse_rows(path, other, "the answer's source is {}, not 'model'", cure, answers["source"])
 
 
 def match_photos(paths: pd.Series, truth: pd.DataFrame, folder: Path) -> NDArray[np.intp]:
@@ -137,6 +136,5 @@ def _refuse_second_answers(first: pd.DataFrame, position: NDArray[np.intp], path
     """Raise GeoclipError when two rank-1 rows answer the same photo."""
     used = pd.Series(position, index=first.index)
     again = used.duplicated() & (used >= 0)
-    if again.any():
-        name = first.loc[again, "path"].iloc[0]
-        refuse_rows(path, again, f"a second answer for {name!r}", "keep one row of rank 1 a photo")
+    cure = "keep one row of rank 1 a photo"
+    refuse_rows(path, again, "a second answer for {}", cure, first["path"])

@@ -86,9 +86,8 @@ def _require_labels(frame: pd.DataFrame, file: Path) -> None:
 def _country_codes(values: pd.Series, file: Path) -> pd.Series:
     codes = values.str.upper()
     bad = (codes != "") & ~codes.str.fullmatch("[A-Z]{2}")
-    if bad.any():
-        what = f"country_code {values[bad].iloc[0]!r} is not two letters"
-        refuse_rows(file, bad, what, "use ISO alpha-2, such as FR, or leave it empty")
+    cure = "use ISO alpha-2, such as FR, or leave it empty"
+    refuse_rows(file, bad, "country_code {} is not two letters", cure, values)
     return codes
 
 

@@ -1,6 +1,6 @@
 """Reading tables of text and coordinates, with errors that name the file, the row and the cure.
 
-Row numbers are those a spreadsheet shows: the header is row 1, the first photo row 2. They are the
+Row numbers are those a spreadsheet shows: the header is row 1, what follows it row 2. They are the
 index of the frames that `read_text_table` returns, so later checks can name the row too.
 """
 
@@ -8,6 +8,7 @@ import csv
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,9 +34,9 @@ def read_text_table(path: Path) -> pd.DataFrame:
         ) from None
     except pd.errors.EmptyDataError:
         raise GeoclipError(f"{path} is empty: it needs a header and rows.") from None
-    except pd.errors.ParserError as error:
+    except ValueError as error:  # a ParserError is one
         raise GeoclipError(
-            f"{path} is not a well-formed CSV table ({_first_line(error)}): give every row as many "
+            f"{path} is not a well-formed CSV table ({first_line(error)}): give every row as many "
             "fields as the header and quote fields that hold commas."
         ) from None
     except OSError as error:
@@ -48,11 +49,12 @@ def read_text_table(path: Path) -> pd.DataFrame:
     return frame[(frame != "").any(axis=1)]
 
 
-def read_cells(path: Path) -> pd.DataFrame:
+def read_cells(path: Path, **layout: Any) -> pd.DataFrame:
     """A CSV file as text cells, whatever is wrong with it raised as pandas does.
 
-    A row longer than the header is a ParserError too: by itself pandas takes its first cells for
-    an index, or drops its last ones.
+    `layout` is passed on to pandas for a file that is not a CSV with a header. A row longer than
+    the first is a ParserError too: by itself pandas takes its first cells for an index, or drops
+    its last ones.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -65,6 +67,7 @@ def read_cells(path: Path) -> pd.DataFrame:
                 na_filter=False,
                 skip_blank_lines=False,  # or row numbers would shift
                 index_col=False,
+                **layout,
             )
         except pd.errors.ParserWarning as warning:
             raise pd.errors.ParserError(str(warning)) from None
@@ -82,7 +85,8 @@ def plain_names(names: pd.Index, path: Path) -> pd.Index:
     return plain
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What a reader's error says, to stand inside a sentence."""
     text = str(error).strip().splitlines()[0]
     return text.removeprefix("Error tokenizing data. C error: ").rstrip(".")
 
@@ -97,40 +101,44 @@ def require_columns(frame: pd.DataFrame, names: Iterable[str], path: Path) -> No
         )
 
 
-def refuse_rows(path: Path, bad: pd.Series, what: str, cure: str) -> None:
+def refuse_rows(
+    path: Path, bad: pd.Series, what: str, cure: str, values: pd.Series | None = None
+) -> None:
     """Raise GeoclipError when any row is marked in `bad`: the first by number, the others counted.
 
-    `what` describes the first bad row.
+    `what` describes the first bad row, with {} in the place of its cell of `values`.
     """
-    rows = bad.index[bad.to_numpy(dtype=bool)]
+    rows = np.flatnonzero(bad.to_numpy(dtype=bool))
     if len(rows) == 0:
         return
-    others = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
-    raise GeoclipError(f"{path}, row {rows[0]}{others}: {what}: {cure}.")
+    if values is not None:
+        value = values.iloc[rows[0]]
+        what = what.format(f"{value:g}" if isinstance(value, float) else repr(value))
+    others = f" (and {len(rows) - 1:,} more rows)" if len(rows) > 1 else ""
+    raise GeoclipError(f"{path}, row {bad.index[rows[0]]}{others}: {what}: {cure}.")
 
 
-def refuse_duplicates(path: Path, values: pd.Series, noun: str) -> None:
+def refuse_duplicates(
+    path: Path, values: pd.Series, noun: str, cure: str = "keep one row for each"
+) -> None:
     """Raise GeoclipError when a value stands twice, naming the first one and both of its rows."""
     again = values.duplicated()
     if not again.any():
         return
-    row = again.index[again.to_numpy(dtype=bool)][0]
-    earlier = values.index[(values == values[row]).to_numpy(dtype=bool)][0]
-    what = f"{noun} {values[row]!r} stands in row {earlier} already"
-    refuse_rows(path, again, what, "keep one row for each")
+    earlier = values.index[(values == values[again].iloc[0]).to_numpy(dtype=bool)][0]
+    refuse_rows(path, again, f"{noun} {{}} stands in row {earlier} already", cure, values)
 
 
 def numbers(values: pd.Series, path: Path) -> pd.Series:
     """Text as float64, "" as NaN; GeoclipError for text that is no finite number."""
     if pd.api.types.is_numeric_dtype(values):
         return values.astype(float)
-    text = values.astype(object).where(values.notna(), "")
-    empty = text.map(lambda value: str(value).strip() == "")
-    result = pd.to_numeric(text.where(~empty, np.nan), errors="coerce").astype(float)
-    bad = ~np.isfinite(result) & ~empty
-    if bad.any():
-        first = text[bad].iloc[0]
-        refuse_rows(path, bad, f"{values.name} {first!r} is not a number", "correct or drop it")
+    result = pd.to_numeric(values, errors="coerce").astype(float)
+    bad = ~np.isfinite(result)
+    if bad.any():  # empty cells are among them
+        bad &= values.where(values.notna(), "").astype(str).str.strip() != ""
+        what = f"{values.name} {{}} is not a number"
+        refuse_rows(path, bad, what, "correct or drop it", values)
     return result
 
 
@@ -146,26 +154,25 @@ def coordinates(frame: pd.DataFrame, path: Path) -> tuple[pd.Series, pd.Series]:
     refuse_swapped(lat, lon, path)
     exchange = ", or exchange LAT and LON in the header" if _valid_exchanged(lat, lon) else ""
     for name, values, limit in (("lat", lat, 90), ("lon", lon, 180)):
-        bad = values.abs() > limit
-        if bad.any():
-            what = f"{name} {values[bad].iloc[0]:g} is not between -{limit} and {limit}"
-            refuse_rows(path, bad, what, "correct or drop the row" + exchange)
+        what = f"{name} {{}} is not between -{limit} and {limit}"
+        cure = "correct or drop the row" + exchange
+        refuse_rows(path, values.abs() > limit, what, cure, values)
     return lat, lon
 
 
 def refuse_swapped(lat: pd.Series, lon: pd.Series, path: Path) -> None:
     """Raise GeoclipError when the names lat and lon must be the wrong way round.
 
-    The sign is that two rows or more, and 2 % of all, have a lat out of range while every row would
-    be valid with the names exchanged; fewer rows are called out of range. Photos that all lie
+    The sign is that two rows or more, and 5 % of all, have a lat out of range while every row would
+    be valid with the names exchanged. Fewer rows are called out of range, with the exchange as a
+    second cure: to overlook a swap thus costs little, whereas names exchanged because of a few
+    slips make a table that passes every check with all its places wrong. Places that all lie
     between 90° west and 90° east cannot give a swap away.
     """
     out = lat.abs() > 90
-    if out.sum() >= max(2, 0.02 * len(lat)) and _valid_exchanged(lat, lon):
-        what = f"lat is {lat[out].iloc[0]:g} while no lon is beyond 90"
-        refuse_rows(
-            path, out, what, "LAT and LON are swapped in the header, exchange the two names"
-        )
+    if out.sum() >= max(2, 0.05 * len(lat)) and _valid_exchanged(lat, lon):
+        cure = "LAT and LON are swapped in the header, exchange the two names"
+        refuse_rows(path, out, "lat is {} while no lon is beyond 90", cure, lat)
 
 
 def _valid_exchanged(lat: pd.Series, lon: pd.Series) -> bool:

@@ -55,30 +55,37 @@ def test_byte_order_mark_and_blank_lines_are_taken(folder):
     assert len(Gazetteer.read(folder)) == 9
 
 
+def test_column_names_are_compared_without_regard_to_case(folder):
+    header = CITIES.splitlines()[0]
+    gazetteer = read_with(folder, "cities.csv", header, header.upper().replace(",", ", "))
+    assert len(gazetteer) == 9
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("cities.csv", "3,Windhoek", "1,Windhoek", r"row 4 repeats the place_id '1' of row 2;"),
-        ("cities.csv", "3,Windhoek", "FR,Windhoek", r"row 4: the place_id is also the id of a"),
-        ("regions.csv", "NA.21,", "NA,", r"row 3: the place_id is also the id of a country;"),
-        ("cities.csv", "45.75", "91", r"row 2: the latitude 91 is not between -90 and 90; correct"),
-        ("cities.csv", "55.45", "181", r"row 3: the longitude 181 is not between"),
-        ("cities.csv", "45.75", "nan", r"row 2: the lat 'nan' is not a finite number; correct"),
-        ("cities.csv", "45.75", "45°N", r"row 2: the lat '45°N' is not a finite number"),
-        ("cities.csv", "45.75", "", r"row 2: the lat '' is not a finite number"),
-        ("cities.csv", "45.75", "inf", r"row 2: the lat 'inf' is not a finite number"),
-        ("cities.csv", "137195", "-5", r"row 3: the population -5 is negative"),
-        ("cities.csv", "137195", "many", r"row 3: the population 'many' is not a finite number"),
-        ("cities.csv", "NA.21", "NA.99", r"row 4 belongs to the region 'NA\.99', which"),
-        ("cities.csv", ",RE,", ",XX,", r"row 3 belongs to the country 'XX', which countries\.csv"),
-        ("cities.csv", ",RE,", ",,", r"row 3: the country_code is empty; fill it in"),
-        ("cities.csv", "NA.21", "FR.84", r"row 4: the region lies in another country"),
-        ("regions.csv", ",NA,", ",XX,", r"row 3 belongs to the country 'XX'"),
-        ("countries.csv", "AF,FR,", "AF,ZZ,", r"row 3 belongs to the country .*'ZZ'"),
-        ("cities.csv", "Windhoek,", " ,", r"row 4: the name is empty; fill it in"),
-        ("cities.csv", ",lat,", ",latitude,", r"the column 'lat' is missing from the header"),
-        ("cities.csv", ",lon,", ",lng,", r"the column 'lon' is missing"),
-        ("countries.csv", ",sovereign,", ",owner,", r"the column 'sovereign' is missing"),
+        ("cities.csv", "3,Windhoek", "1,Windhoek", r"row 4: place_id '1' stands in row 2 .*: give"),
+        ("cities.csv", "3,Windhoek", "FR,Windhoek", r"row 4: place_id 'FR' is also the id of a c"),
+        ("regions.csv", "NA.21,", "NA,", r"row 3: place_id 'NA' is also the id of a country:"),
+        ("cities.csv", "45.75", "91", r"row 2: lat 91 is not between -90 and 90: correct"),
+        ("cities.csv", "55.45", "181", r"row 3: lon 181 is not between"),
+        ("cities.csv", "45.75", "nan", r"row 2: lat 'nan' is not a number: correct"),
+        ("cities.csv", "45.75", "45°N", r"row 2: lat '45°N' is not a number"),
+        ("cities.csv", "45.75", "", r"row 2: the lat is empty: fill it in"),
+        ("cities.csv", "45.75", "inf", r"row 2: lat 'inf' is not a number"),
+        ("cities.csv", "45.75,4.85", " , ", r"row 2: the lat is empty: fill it in"),
+        ("cities.csv", "137195", "-5", r"row 3: population -5 is negative: correct it"),
+        ("cities.csv", "137195", "many", r"row 3: population 'many' is not a number"),
+        ("cities.csv", "NA.21", "NA.99", r"row 4: the region 'NA\.99' is not in reg.*: add"),
+        ("cities.csv", ",RE,", ",XX,", r"row 3: the country 'XX' is not in countries\.csv:"),
+        ("cities.csv", ",RE,", ",,", r"row 3: the country_code is empty: fill it in"),
+        ("cities.csv", "NA.21", "FR.84", r"row 4: the region lies in another .*: correct one"),
+        ("regions.csv", ",NA,", ",XX,", r"row 3: the country 'XX' is not in countries\.csv"),
+        ("countries.csv", "AF,FR,", "AF,ZZ,", r"row 3: the sovereign 'ZZ' is not in count"),
+        ("cities.csv", "Windhoek,", " ,", r"row 4: the name is empty: fill it in"),
+        ("cities.csv", ",lat,", ",latitude,", r"has no column lat \(.*\): name the co"),
+        ("cities.csv", ",lon,", ",lng,", r"has no column lon \("),
+        ("countries.csv", ",sovereign,", ",owner,", r"has no column sovereign \("),
     ],
 )  # fmt: skip
 def test_a_fault_is_named(folder, name, old, new, message):
@@ -91,45 +98,47 @@ def test_a_fault_is_named(folder, name, old, new, message):
 def test_swapped_headers_are_seen(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("name,lat,lon\nSuva,178.44,-18.14\nTokyo,139.69,35.69\nLyon,4.85,45.75\n")
-    with pytest.raises(GeoclipError, match=r"look swapped \(row 2 has the latitude 178\.44"):
+    with pytest.raises(GeoclipError, match=r"row 2 .*lat is 178\.44 .*swapped in the header"):
         Gazetteer.read(path)
 
 
 def test_one_slip_is_not_called_swapped(folder):
-    with pytest.raises(GeoclipError, match="row 2: the latitude 457"):
+    with pytest.raises(GeoclipError, match=r"row 2: lat 457\.5 is not between.*: correct"):
         read_with(folder, "cities.csv", "45.75", "457.5")
 
 
 def test_several_bad_rows_are_counted(folder):
     text = CITIES.replace(",45.", ",345.")
     (folder / "cities.csv").write_text(text)
-    with pytest.raises(GeoclipError, match=r"row 2: .*\(and 1 more rows have the same fault\)"):
+    with pytest.raises(GeoclipError, match=r"row 2 \(and 1 more rows\): lat 345\.75"):
         Gazetteer.read(folder)
 
 
 def test_blank_lines_do_not_shift_row_numbers(folder):
     text = CITIES.replace("\n2,", "\n\n\n2,").replace("137195", "x")
     (folder / "cities.csv").write_text(text, encoding="utf-8")
-    with pytest.raises(GeoclipError, match="row 5: the population"):
+    with pytest.raises(GeoclipError, match="row 5: population 'x'"):
         Gazetteer.read(folder)
 
 
 @pytest.mark.parametrize("text", ["", CITIES.splitlines()[0] + "\n"])
 def test_empty_gazetteer(folder, text):
     (folder / "cities.csv").write_text(text)
-    with pytest.raises(GeoclipError, match=r"cities\.csv: the gazetteer is empty"):
+    with pytest.raises(GeoclipError, match=r"cities\.csv is empty: .* row"):
         Gazetteer.read(folder)
 
 
 def test_bad_encoding(folder):
     (folder / "cities.csv").write_bytes(CITIES.replace("Lyon", "Lyön").encode("latin-1"))
-    with pytest.raises(GeoclipError, match=r"cities\.csv: the file is not UTF-8.*save it as UTF-8"):
+    with pytest.raises(GeoclipError, match=r"cities\.csv is not UTF-8 text .*: save it .* UTF-8"):
         Gazetteer.read(folder)
 
 
 def test_ragged_table(folder):
     (folder / "cities.csv").write_text(CITIES + "5,a,b,c,d,e,f,g,h,i,j\n")
-    with pytest.raises(GeoclipError, match=r"cities\.csv: the table cannot be read"):
+    with pytest.raises(
+        GeoclipError, match=r"cities\.csv is not a well-formed CSV .* line 6.*: give"
+    ):
         Gazetteer.read(folder)
 
 
@@ -137,7 +146,7 @@ def test_missing_and_strange_paths(folder):
     with pytest.raises(GeoclipError, match="no such file or folder"):
         Gazetteer.read(folder / "nowhere")
     (folder / "countries.csv").unlink()
-    with pytest.raises(GeoclipError, match=r"countries\.csv: the file is missing"):
+    with pytest.raises(GeoclipError, match=r"countries\.csv does not exist: add it"):
         Gazetteer.read(folder)
     shutil.copy(folder / "regions.csv", folder / "regions.xlsx")
     with pytest.raises(GeoclipError, match="this is no gazetteer"):
@@ -146,5 +155,5 @@ def test_missing_and_strange_paths(folder):
 
 def test_broken_alternate_names(folder):
     (folder / "alternate_names.parquet").write_bytes(b"nothing")
-    with pytest.raises(GeoclipError, match=r"alternate_names\.parquet: the table cannot be read"):
+    with pytest.raises(GeoclipError, match=r"alternate_names\.parquet cannot be read .*: replace"):
         Gazetteer.read(folder)

@@ -51,9 +51,12 @@ def test_folder_and_file_read_alike(dump):
 @pytest.mark.parametrize(
     ("row", "new", "message"),
     [
-        (1, line(2996944, "Again", 1, 1, "FR", "84", 1), "row 2 repeats .*'2996944' of row 1"),
-        (1, line(9, "Far", 95, 1, "FR", "84", 1), "row 2: the latitude 95"),
-        (2, line(9, "Old", 45, 20, "YU", "1", 1), "row 3 belongs to the country 'YU'"),
+        (1, line(2996944, "Again", 1, 1, "FR", "84", 1), "row 2: .*'2996944' stands in row 1 al"),
+        (1, line(9, "Far", 95, 1, "FR", "84", 1), "row 2: lat 95 is not between"),
+        (2, line(9, "Old", 45, 20, "YU", "1", 1), "row 3: the country 'YU' is not in geoclip's"),
+        (2, "\n" + line(9, "Far", 95, 1, "FR", "84", 1), "row 4: lat 95"),
+        (4, "2\tCut off\tCut", "row 5: the lat is empty: fill it in"),
+        (2, "x\t" * 20 + "\n", "cannot be read .*: give the unpacked .txt file"),
         (0, "a\tb\n", "row 1 has 2 columns|cannot be read"),
     ],
 )  # fmt: skip
@@ -67,10 +70,10 @@ def test_faults_name_the_line(dump, row, new, message):
 
 def test_missing_files(dump, tmp_path):
     (dump / "admin1CodesASCII.txt").unlink()
-    with pytest.raises(GeoclipError, match=r"admin1CodesASCII\.txt: the file is missing"):
+    with pytest.raises(GeoclipError, match=r"admin1CodesASCII\.txt does not exist: add it"):
         Gazetteer.read(dump)
     (dump / "cities500.txt").write_text("")
-    with pytest.raises(GeoclipError, match=r"cities500\.txt: the gazetteer is empty"):
+    with pytest.raises(GeoclipError, match=r"cities500\.txt is empty: give"):
         Gazetteer.read(dump)
     (dump / "cities500.txt").unlink()
     with pytest.raises(GeoclipError, match="the folder holds no gazetteer"):

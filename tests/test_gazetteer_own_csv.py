@@ -21,6 +21,11 @@ def test_three_columns_are_enough(tmp_path):
     assert len(gazetteer.level_rows("region")) == 0
 
 
+def test_ids_of_row_numbers_fill_the_gaps(tmp_path):
+    text = "place_id,name,lat,lon,country_code\na,A,1,2,FR\n\n,B,1,2,FR\n  ,C,1,2,FR\n"
+    assert read(tmp_path, text).children("FR") == ["a", "row4", "row5"]
+
+
 def test_regions_and_countries_are_found_by_name(tmp_path):
     gazetteer = read(
         tmp_path,
@@ -47,17 +52,20 @@ def test_same_names_are_two_places(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name,lat\nA,1\n", "column 'lon' is missing"),
-        ("name,lat,lon\n", "the gazetteer is empty"),
+        ("name,lat\nA,1\n", "has no column lon"),
+        ("name,lat,lon\n", "is empty: give it at least one row"),
         ("name,lat,lon\n,1,2\n", "row 2: the name is empty"),
-        ("name,lat,lon,place_id\nA,1,2,x\nB,1,2,x\n", "row 3 repeats the place_id 'x' of row 2"),
+        (
+            "name,lat,lon,place_id\nA,1,2,x\nB,1,2,x\n",
+            "row 3: place_id 'x' stands in row 2 already",
+        ),
         ("name,lat,lon,country\nA,1,2,Atlantis\n", "row 2: the country 'Atlantis' is no English"),
-        ("name,lat,lon,country_code\nA,1,2,FRA\n", "row 2 belongs to the country 'FRA'"),
-        ("name,lat,lon,country_code,place_id\nA,1,2,FR,FR\n", "row 2: the place_id is also"),
-        ("name,lat,lon\nA,NaN,2\n", "row 2: the lat 'NaN' is not a finite number"),
-        ("name,lat,lon\nA,1,2,\n", "the table cannot be read"),
-        ("name,lat,lon\nA,1,2,x,y\n", "the table cannot be read"),
-        ("name,lat,lon,population\nA,1,2,1e30\n", "the population 1e\\+30 is no count"),
+        ("name,lat,lon,country_code\nA,1,2,FRA\n", "row 2: the country 'FRA' is not in geoclip's"),
+        ("name,lat,lon,country_code,place_id\nA,1,2,FR,FR\n", "row 2: place_id 'FR' is also"),
+        ("name,lat,lon\nA,NaN,2\n", "row 2: lat 'NaN' is not a number"),
+        ("name,lat,lon\nA,1,2,\n", "is not a well-formed CSV table"),
+        ("name,lat,lon\nA,1,2,x,y\n", "is not a well-formed CSV table"),
+        ("name,lat,lon,population\nA,1,2,1e30\n", "row 2: population 1e\\+30 is no count"),
     ],
 )
 def test_faults_are_named(tmp_path, text, message):

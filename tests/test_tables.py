@@ -76,6 +76,12 @@ def test_swapped_names_are_told_apart_from_a_single_slip(tmp_path):
     assert "or exchange LAT and LON" in message(table(tmp_path, "lat,lon\n151.2,-33.9\n"))
 
 
+@pytest.mark.parametrize(("far", "words"), [(5, "are swapped"), (4, "or exchange LAT and LON")])
+def test_one_place_in_twenty_gives_a_swap_away(tmp_path, far, words):
+    rows = "48.9,2.3\n" * (100 - far) + "151.2,-33.9\n" * far
+    assert words in message(table(tmp_path, "lat,lon\n" + rows))
+
+
 def test_limits_are_inclusive_and_empty_pairs_are_nan(tmp_path):
     path = table(tmp_path, "path,lat,lon\na,90,-180\nb,-90,180\nc,,\n")
     lat, lon = coordinates(read_text_table(path), path)

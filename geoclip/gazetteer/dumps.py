@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,8 @@ import pandas as pd
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import checks
 from geoclip.gazetteer.representative import representative_points
-from geoclip.gazetteer.tables import Tables, join_levels, packaged_countries, unreadable
+from geoclip.gazetteer.tables import Tables, join_levels, packaged_countries
+from geoclip.tables import first_line, read_cells, refuse_duplicates
 
 # The dump's 19 columns by position; those that are not read have no name here.
 COLUMNS = {
@@ -70,6 +72,7 @@ def _read_cities(path: Path) -> pd.DataFrame:
 
 
 def _read_regions(path: Path) -> pd.DataFrame:
+    checks.check_exists(path)
     table = _read_tabs(path)
     if table.shape[1] < len(REGION_COLUMNS):
         raise GeoclipError(
@@ -77,20 +80,22 @@ def _read_regions(path: Path) -> pd.DataFrame:
             "a name and an ASCII name; give the file as GeoNames offers it."
         )
     table = table[list(REGION_COLUMNS)].set_axis(list(REGION_COLUMNS.values()), axis="columns")
-    checks.check_unique(table["place_id"], path)
+    refuse_duplicates(path, table["place_id"], "code")
     return table
 
 
 def _read_tabs(path: Path) -> pd.DataFrame:
-    """Text cells without a header; the index + 2 is the line, as in tables that have one."""
+    """Text cells without a header, so that the index, which is the row, begins with 1."""
     try:
-        table = pd.read_csv(
-            path, sep="\t", header=None, dtype=str, quoting=3, keep_default_na=False,
-            encoding="utf-8-sig", skip_blank_lines=False,
-        )  # fmt: skip
+        table = read_cells(path, sep="\t", header=None, quoting=csv.QUOTE_NONE)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
     except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
-    table.index = table.index - 1
+        raise GeoclipError(
+            f"{path} cannot be read ({first_line(error)}): give the unpacked .txt file as GeoNames "
+            "offers it."
+        ) from error
+    table.index = table.index + 1
     return table[(table != "").any(axis=1)]
 
 

@@ -15,8 +15,8 @@ from geoclip.gazetteer.tables import (
     join_levels,
     packaged_countries,
     read_folder,
-    read_text_table,
 )
+from geoclip.tables import read_text_table, refuse_rows, require_columns
 
 OPTIONAL = ("place_id", "region", "country", "country_code", "population")
 
@@ -37,10 +37,7 @@ def read_own_csv(path: Path) -> Tables:
     countries = packaged_countries()
     countries = countries[countries["place_id"].isin(table["country_code"])]
     above = pd.concat([countries["place_id"], regions["place_id"]])
-    problem = (
-        "the place_id is also the id of a country or region; give every place an id of its own"
-    )
-    checks.fail_at(table, table["place_id"].isin(above), path, problem)
+    checks.check_own_ids(table["place_id"], above, "country or region", path)
     return join_levels(countries, regions, table.assign(level=2)), None
 
 
@@ -57,16 +54,13 @@ def folded(names: pd.Series) -> pd.Series:
 
 def _read_rows(path: Path) -> pd.DataFrame:
     table = read_text_table(path)
-    checks.check_columns(table, ["name", "lat", "lon"], path)
+    require_columns(table, ["name", "lat", "lon"], path)
     checks.check_not_empty(table, path)
     table = table.assign(**{column: "" for column in OPTIONAL if column not in table.columns})
-    checks.check_filled(table, "name", path)
-    numbered = "row" + (table.index.to_series() + 2).astype(str)
-    table["place_id"] = table["place_id"].where(table["place_id"] != "", numbered)
-    checks.check_unique(table["place_id"], path)
-    lat, lon = checks.coordinates(table, path)
-    population = checks.whole_numbers(table, "population", path)
-    return table.assign(lat=lat, lon=lon, population=population, ascii_name=_ascii(table["name"]))
+    numbered = "row" + table.index.to_series().astype(str)
+    table["place_id"] = table["place_id"].where(table["place_id"].str.strip() != "", numbered)
+    table = checks.checked_places(table, path)
+    return table.assign(ascii_name=_ascii(table["name"]))
 
 
 def _ascii(names: pd.Series) -> pd.Series:
@@ -91,9 +85,8 @@ def _country_codes(table: pd.DataFrame, path: Path) -> pd.Series:
     named = table["country"].str.strip() != ""
     from_name = folded(table["country"]).map(by_name).fillna("")
     unknown = named & (codes == "") & (from_name == "")
-    problem = "the country {} is no English name of geoclip's countries.csv; correct it or add a "
-    problem += "country_code"
-    checks.fail_at(table, unknown, path, problem, table["country"])
+    what = "the country {} is no English name of geoclip's countries.csv"
+    refuse_rows(path, unknown, what, "correct it or add a country_code", table["country"])
 
     codes = codes.where(codes != "", from_name)
     blank = codes == ""

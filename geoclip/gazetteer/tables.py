@@ -14,7 +14,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.gazetteer import checks
-from geoclip.tables import read_cells
+from geoclip.tables import first_line, read_text_table, refuse_rows, require_columns
 
 Tables = tuple[pd.DataFrame, pd.DataFrame | None]
 
@@ -44,9 +44,9 @@ def read_folder(folder: Path) -> Tables:
 def read_countries(path: Path) -> pd.DataFrame:
     """Countries and territories, one a row, checked; also the columns that captions do not use."""
     table = _read_level(path, level=0)
-    checks.check_columns(table, ["continent", "sovereign"], path)
-    sovereigns, ids = table["sovereign"], table["place_id"]
-    checks.check_parents(sovereigns, ids, "country (its sovereign)", path, path.name)
+    require_columns(table, ["continent", "sovereign"], path)
+    ids = table["place_id"]
+    checks.check_parents(table["sovereign"], ids, "sovereign", path, path.name)
     return table.assign(parent_id="", country_code=ids)
 
 
@@ -70,28 +70,6 @@ def join_levels(
     return places
 
 
-def read_text_table(path: Path) -> pd.DataFrame:
-    """A CSV as text cells, blank rows left out; the index + 2 is the row in a spreadsheet."""
-    try:
-        table = read_cells(path)
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
-    table.columns = table.columns.str.strip()
-    return table[(table != "").any(axis=1)]
-
-
-def unreadable(path: Path, error: Exception) -> GeoclipError:
-    """The sentence for a text table that cannot be read, with its cure."""
-    if isinstance(error, FileNotFoundError):
-        return GeoclipError(f"{path}: the file is missing; a gazetteer needs it.")
-    if isinstance(error, UnicodeDecodeError):
-        return GeoclipError(f"{path}: the file is not UTF-8 text ({error}); save it as UTF-8.")
-    if isinstance(error, pd.errors.EmptyDataError):
-        return GeoclipError(f"{path}: the gazetteer is empty; give it a header and rows of places.")
-    reason = str(error).strip().splitlines()[0]
-    return GeoclipError(f"{path}: the table cannot be read ({reason}); correct or replace it.")
-
-
 def read_alternate_names(path: Path) -> pd.DataFrame | None:
     """Columns place_id and name of a Parquet file; None where there is no file."""
     if not path.exists():
@@ -99,13 +77,16 @@ def read_alternate_names(path: Path) -> pd.DataFrame | None:
     try:
         return pd.read_parquet(path, columns=["place_id", "name"])
     except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-        raise unreadable(path, error) from error
+        raise GeoclipError(
+            f"{path} cannot be read ({first_line(error)}): replace it or take it away."
+        ) from error
 
 
 def _read_level(path: Path, level: int, may_be_empty: bool = False) -> pd.DataFrame:
+    checks.check_exists(path)
     table = read_text_table(path)
     parents = {0: [], 1: ["country_code"], 2: ["country_code", "region_id"]}[level]
-    checks.check_columns(table, ["place_id", "name", "lat", "lon", "population", *parents], path)
+    require_columns(table, ["place_id", "name", "lat", "lon", "population", *parents], path)
     if not may_be_empty:
         checks.check_not_empty(table, path)
     table = checks.checked_places(table, path)
@@ -125,16 +106,14 @@ def _check_parents(
     checks.check_parents(cities["region_id"], regions["place_id"], "region", path, "regions.csv")
     country_of_region = regions.set_index("place_id")["country_code"]
     expected = cities["region_id"].map(country_of_region).fillna(cities["country_code"])
-    problem = "the region lies in another country than the country_code says; correct one of them"
-    checks.fail_at(cities, expected != cities["country_code"], path, problem)
+    what = "the region lies in another country than the country_code says"
+    refuse_rows(path, expected != cities["country_code"], what, "correct one of them")
 
 
 def _check_ids_across(
     folder: Path, countries: pd.DataFrame, regions: pd.DataFrame, cities: pd.DataFrame
 ) -> None:
     above = pd.concat([countries["place_id"], regions["place_id"]])
-    problem = "the place_id is also the id of a {}; give every place an id of its own"
-    pairs = [(regions, "regions.csv", countries["place_id"]), (cities, "cities.csv", above)]
-    for (table, name, taken), level in zip(pairs, ("country", "country or region"), strict=True):
-        clash = table["place_id"].isin(taken)
-        checks.fail_at(table, clash, folder / name, problem.format(level))
+    ids = regions["place_id"], cities["place_id"]
+    checks.check_own_ids(ids[0], countries["place_id"], "country", folder / "regions.csv")
+    checks.check_own_ids(ids[1], above, "country or region", folder / "cities.csv")
