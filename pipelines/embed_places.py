@@ -3,7 +3,7 @@
     python -m pipelines.embed_places --model NAME --out DIR
 
 Actors load the encoder once and encode the prompts of a share of the places each. The folder is
-the place index that `locate_photos` and `geoclip locate` read.
+the place index that `locate_photos --index` reads and, as MODEL/places, `geoclip locate`.
 """
 
 import argparse

@@ -132,6 +132,52 @@ def write_model(encoder: OpenClipEncoder, out: Path, ranking: RankingSettings) -
     index.save(out / SHIPPED_FOLDER)
 
 
+def train_street_tiny(
+    photo_tables: list[Path],
+    out: Path,
+    work: Path,
+    looks: Path | None = None,
+    image_weights: Path | None = None,
+    *,
+    street: str = "gsv_",
+    seed: int = 0,
+    steps: int = TEACHING_STEPS,
+    precision: str = TUNING.precision,
+) -> None:
+    """Make the model folder `out`; what the stages leave in `work` is not made again."""
+    work.mkdir(parents=True, exist_ok=True)
+    gazetteer = Gazetteer.default()
+    table, missing = split_photos(label_photos(read_photo_table(photo_tables), gazetteer))
+    photos = drawn_by_kind(training_photos(table, gazetteer), street)
+    print(f"{len(photos)} training photos, {len(missing)} missing", flush=True)
+    start = start_encoder(work, looks, image_weights, steps)
+    encoder = with_mlp_projection(start, seed)
+    first, last = split_trunk(encoder, FROZEN_STAGES)
+    outputs = stage_outputs(encoder, first, photos, VIEWS, work / "stages")
+    book = CaptionBook(gazetteer, CaptionSettings())
+    losses = []
+    for values in train_last_stages(
+        encoder,
+        last,
+        outputs,
+        pooled_features(encoder, last, outputs),
+        photos,
+        book,
+        replace(PROBING, seed=seed),
+        replace(TUNING, seed=seed, precision=precision),
+        [Neighbourhoods(encoder, book, *smoothed) for smoothed in SMOOTHED],
+        tunings=len(TOGETHER),
+        keep=work / f"seed{seed}",
+        together=TOGETHER,
+    ):
+        losses.append(values["loss"])
+        if values["step"] % 20 == 0:
+            recent = float(np.mean(losses[-20:]))
+            print(json.dumps({"step": values["step"], "loss": round(recent, 4)}), flush=True)
+    write_model(encoder, out, replace(RANKING, seen_countries=seen_countries(photos, gazetteer)))
+    print(f"wrote {out}", flush=True)
+
+
 def main() -> None:
     """Run the stages from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -151,36 +197,17 @@ def main() -> None:
     )
     given = parser.parse_args()
     keep_freed_memory()
-    work = given.work or given.out.with_name(f"{given.out.name}-work")
-    work.mkdir(parents=True, exist_ok=True)
-    gazetteer = Gazetteer.default()
-    table, missing = split_photos(label_photos(read_photo_table(given.photos), gazetteer))
-    photos = drawn_by_kind(training_photos(table, gazetteer), given.street)
-    print(f"{len(photos)} training photos, {len(missing)} missing", flush=True)
-    start = start_encoder(work, given.looks, given.image_weights, given.steps)
-    encoder = with_mlp_projection(start, given.seed)
-    first, last = split_trunk(encoder, FROZEN_STAGES)
-    outputs = stage_outputs(encoder, first, photos, VIEWS, work / "stages")
-    book = CaptionBook(gazetteer, CaptionSettings())
-    probing = replace(PROBING, seed=given.seed)
-    tuning = replace(TUNING, seed=given.seed, precision=given.precision)
-    keep = work / f"seed{given.seed}"
-    losses = []
-    features = pooled_features(encoder, last, outputs)
-    near = [Neighbourhoods(encoder, book, *smoothed) for smoothed in SMOOTHED]
-    for values in train_last_stages(
-        *(encoder, last, outputs, features, photos, book, probing, tuning, near),
-        tunings=len(TOGETHER),
-        keep=keep,
-        together=TOGETHER,
-    ):
-        losses.append(values["loss"])
-        if values["step"] % 20 == 0:
-            recent = float(np.mean(losses[-20:]))
-            print(json.dumps({"step": values["step"], "loss": round(recent, 4)}), flush=True)
-    ranking = replace(RANKING, seen_countries=seen_countries(photos, gazetteer))
-    write_model(encoder, given.out, ranking)
-    print(f"wrote {given.out}", flush=True)
+    train_street_tiny(
+        given.photos,
+        given.out,
+        given.work or given.out.with_name(f"{given.out.name}-work"),
+        given.looks,
+        given.image_weights,
+        street=given.street,
+        seed=given.seed,
+        steps=given.steps,
+        precision=given.precision,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the subcommands print: safe names, tables, progress."""
+"""What the subcommands print: safe names and tables."""
 
 from collections.abc import Iterable, Sequence
 
