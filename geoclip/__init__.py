@@ -13,6 +13,7 @@ refuse_other_distribution()
 
 if TYPE_CHECKING:
     from geoclip.errors import GeoclipError, PhotoError
+    from geoclip.evaluation import evaluate_files
     from geoclip.gazetteer import Gazetteer
     from geoclip.guesses import Guess, read_guesses, to_geodataframe
     from geoclip.guesses_writer import write_guesses
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from geoclip.photo_table import read_photo_table
     from geoclip.photos import read_photo
     from geoclip.place import Place
+    from geoclip.ranking import RankingSettings
     from geoclip.sphere import great_circle_km
 
     __version__: str
@@ -37,7 +39,9 @@ __all__ = [
     "Outlines",
     "PhotoError",
     "Place",
+    "RankingSettings",
     "__version__",
+    "evaluate_files",
     "great_circle_km",
     "list_photos",
     "read_guesses",
@@ -57,6 +61,8 @@ _HOMES = {
     "Outlines": "geoclip.outlines",
     "PhotoError": "geoclip.errors",
     "Place": "geoclip.place",
+    "RankingSettings": "geoclip.ranking",
+    "evaluate_files": "geoclip.evaluation",
     "great_circle_km": "geoclip.sphere",
     "list_photos": "geoclip.photo_files",
     "read_guesses": "geoclip.guesses",
