@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from shutil import move, rmtree
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pandas as pd
@@ -56,6 +56,7 @@ class GuessWriter:
         self.extra = extra or {}
         self.rows = 0
         self._open = ExitStack()
+        self._file: IO[bytes] | None = None
         self._parquet: pq.ParquetWriter | None = None
 
     def __enter__(self) -> "GuessWriter":
@@ -90,6 +91,8 @@ class GuessWriter:
         try:
             if self._parquet is not None:
                 self._parquet.close()
+            if self._file is not None:
+                self._file.close()  # what it still holds must be on disk before it counts
             if kind is None:
                 whole = self.scratch / self.draft.name
                 if self.draft != whole:
@@ -127,8 +130,8 @@ class GuessWriter:
     def _append_parquet(self, table: pd.DataFrame) -> None:
         if self._parquet is None:
             # An open file: pyarrow takes the name of some files for a URI.
-            file = self._open.enter_context(self.draft.open("wb"))
-            self._parquet = pq.ParquetWriter(file, arrow_schema(self.extra))
+            self._file = self._open.enter_context(self.draft.open("wb"))
+            self._parquet = pq.ParquetWriter(self._file, arrow_schema(self.extra))
         self._parquet.write_table(arrow_guesses(table, self.extra))
 
     def _append_geojson(self, frame: "gpd.GeoDataFrame") -> None:

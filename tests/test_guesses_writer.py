@@ -121,6 +121,22 @@ def test_an_error_leaves_the_old_file(table: pd.DataFrame, tmp_path: Path, endin
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_file_is_whole_before_it_counts(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """A disk that fills up at the last byte must not have taken the old file's place by then."""
+    rows = []
+
+    def fsync(_: int) -> None:
+        (draft,) = (tmp_path / "scratch").iterdir()
+        rows.append(len(read_guesses(draft)))
+
+    monkeypatch.setattr("geoclip.guesses_writer.os.fsync", fsync)
+    stream(table, tmp_path / f"guesses{ending}", [3, 2])
+    assert rows == [5]
+
+
 def test_a_full_disk(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
