@@ -11,7 +11,7 @@ import pandas as pd
 from geoclip.gazetteer import Gazetteer
 from geoclip.guesses import GPS, MODEL
 from geoclip.hierarchy import Hierarchy
-from geoclip.labels import lies_abroad, place_rows
+from geoclip.labels import places_and_abroad
 from geoclip.place import CITY, COUNTRY, REGION
 from geoclip.ranking import Ranking
 
@@ -64,8 +64,7 @@ def gps_rows(
     The place is empty where the gazetteer has none in the country that the point lies in.
     """
     located = pd.DataFrame({"photo_id": paths, "lat": lat, "lon": lon, "country_code": ""})
-    rows = place_rows(located, gazetteer)
-    abroad = lies_abroad(rows, lat, lon, gazetteer)
+    rows, abroad = places_and_abroad(located, gazetteer)
     places = pd.DataFrame(place_columns(gazetteer, rows))
     names = ["place_id", "city", "region", "country", "country_code"]
     places.loc[abroad, names] = ""

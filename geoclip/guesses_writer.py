@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from shutil import move, rmtree
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pandas as pd
@@ -56,7 +56,6 @@ class GuessWriter:
         self.extra = extra or {}
         self.rows = 0
         self._open = ExitStack()
-        self._file: IO[bytes] | None = None
         self._parquet: pq.ParquetWriter | None = None
 
     def __enter__(self) -> "GuessWriter":
@@ -89,14 +88,11 @@ class GuessWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if self._parquet is not None:
-                self._parquet.close()
-            if self._file is not None:
-                self._file.close()  # what it still holds must be on disk before it counts
+            whole = self.scratch / self.draft.name
+            if kind is None and self.draft != whole:
+                move(self.draft, whole)
+            self._open.close()  # what is still held must be on disk before the file counts
             if kind is None:
-                whole = self.scratch / self.draft.name
-                if self.draft != whole:
-                    move(self.draft, whole)
                 with whole.open("rb") as file:
                     os.fsync(file.fileno())
                 whole.replace(self.path)
@@ -130,8 +126,9 @@ class GuessWriter:
     def _append_parquet(self, table: pd.DataFrame) -> None:
         if self._parquet is None:
             # An open file: pyarrow takes the name of some files for a URI.
-            self._file = self._open.enter_context(self.draft.open("wb"))
-            self._parquet = pq.ParquetWriter(self._file, arrow_schema(self.extra))
+            file = self._open.enter_context(self.draft.open("wb"))
+            writer = pq.ParquetWriter(file, arrow_schema(self.extra))
+            self._parquet = self._open.enter_context(writer)
         self._parquet.write_table(arrow_guesses(table, self.extra))
 
     def _append_geojson(self, frame: "gpd.GeoDataFrame") -> None:

@@ -18,6 +18,16 @@ def place_rows(photos: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
     a country without a city, has its country's row. Raises GeoclipError for a given code that the
     gazetteer does not know.
     """
+    return places_and_abroad(photos, gazetteer)[0]
+
+
+def places_and_abroad(
+    photos: pd.DataFrame, gazetteer: Gazetteer
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """As `place_rows`, and which of the places (N,) lie in another country than their photos.
+
+    So it is where the gazetteer knows neither a place of the photo's country nor the country.
+    """
     _check_codes(photos, gazetteer)
     lat, lon = photos["lat"].to_numpy(float), photos["lon"].to_numpy(float)
     codes = _country_codes(photos, lat, lon, gazetteer)
@@ -39,16 +49,8 @@ def place_rows(photos: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
             rows[photo] = cities[cosine.argmax(axis=1)]
         elif code in gazetteer:
             rows[photo] = gazetteer.rows([code])
-    return rows
-
-
-def lies_abroad(
-    rows: NDArray[np.int64], lat: np.ndarray, lon: np.ndarray, gazetteer: Gazetteer
-) -> NDArray[np.bool_]:
-    """Which points (N,) lie in the outline of another country than the places in `rows`."""
-    codes = _outlined(lat, lon, gazetteer)
     of_place = gazetteer.country_codes[rows], gazetteer.sovereigns[rows]
-    return np.asarray((codes != "") & (of_place[0] != codes) & (of_place[1] != codes))
+    return rows, np.asarray((codes != "") & (of_place[0] != codes) & (of_place[1] != codes))
 
 
 def _country_codes(

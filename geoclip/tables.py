@@ -4,7 +4,6 @@ Row numbers are those a spreadsheet shows: the header is row 1, what follows it 
 index of the frames that `read_text_table` returns, so later checks can name the row too.
 """
 
-import csv
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -41,9 +40,9 @@ def read_text_table(path: Path) -> pd.DataFrame:
         ) from None
     except OSError as error:
         raise GeoclipError(f"{path} cannot be read: {error.strerror}.") from None
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        written = [name for name in next(csv.reader(file), []) if name.strip()]
-    plain_names(pd.Index(written), path)  # pandas makes `lat.1` of a second `lat`
+    # As the header is written: pandas makes `lat.1` of a second `lat`.
+    written = read_cells(path, header=None, nrows=1).iloc[0]
+    plain_names(pd.Index([name for name in written if name.strip()]), path)
     frame.columns = plain_names(frame.columns, path)
     frame.index = frame.index + 2
     return frame[(frame != "").any(axis=1)]

@@ -99,12 +99,12 @@ class Trainer:
                 self.optimizer.step()
             else:  # weight decay and momentum would change the weights without a photo
                 steps_without += 1
-            if steps_without == self.batches.steps_per_epoch:
-                one = min(self.batches.unreadable, default=self.batches.photos.ids[0])
-                raise GeoclipError(
-                    f"None of the last {steps_without * len(batch.truth):,} photos could be read "
-                    f"({one} for one); check the files."
-                )
+                if steps_without == self.batches.steps_per_epoch:
+                    one = min(self.batches.unreadable, default=self.batches.photos.ids[0])
+                    raise GeoclipError(
+                        f"None of the last {steps_without * len(batch.truth):,} photos could be "
+                        f"read ({one} for one); check the files."
+                    )
             if settings.loss == "clip":  # SigLIP sets no bound and its weights lie beyond CLIP's
                 with torch.no_grad():
                     encoder.log_logit_scale.clamp_(0, MAX_LOG_LOGIT_SCALE)
