@@ -196,6 +196,22 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(
     assert not list(tmp_path.rglob("half"))
 
 
+def test_a_disk_that_is_full_at_the_end_is_one_sentence_and_the_weights_are_kept(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelSettings, "write", full)
+        result = run(scene, tmp_path)
+    assert result.exit_code == 2
+    assert "cannot be written to (No space left on device); free space" in result.stderr
+    assert "Traceback" not in result.output
+    monkeypatch.setattr(Trainer, "run", full)  # what is kept is not trained again
+    assert run(scene, tmp_path).exit_code == 0
+
+
 def test_bad_input_is_one_sentence(scene: Path, tmp_path: Path) -> None:
     (scene / "none.csv").write_text("path,lat,lon,split\n0.png,45.7,4.8,test\n")
     for result, words in (
@@ -203,6 +219,7 @@ def test_bad_input_is_one_sentence(scene: Path, tmp_path: Path) -> None:
         (run(scene, tmp_path / "b", photos="absent.csv"), "absent.csv"),
         (run(scene, tmp_path / "c", "--loss", "other"), "use clip or siglip"),
         (run(scene, tmp_path / "d", "--model", "no-such"), "no-such"),
+        (run(scene, tmp_path / "e", "--device", "meta"), "The device meta holds no values"),
     ):
         assert result.exit_code == 2
         assert words in result.stderr

@@ -102,7 +102,8 @@ def finetune(
     from geoclip.model_settings import ModelSettings  # noqa: PLC0415
 
     seen_countries = places.country_codes[seen.rows].tolist()
-    ModelSettings.read(encoder.folder).tuned(seen_countries).write(folder)
+    with _writing_to(folder):
+        ModelSettings.read(encoder.folder).tuned(seen_countries).write(folder)
     for notice in dict.fromkeys(encoder.notices):
         typer.echo(f"geoclip: {printable(notice)}", err=True)
     if model in KNOWN_MODELS:
@@ -134,15 +135,11 @@ def _write_lists(
 
     others = table[table["split"] != TRAIN]
     columns = ["path", "lat", "lon", "country_code", "location_id", "split"]
-    try:
+    with _writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         others[columns].to_csv(out / HELD_OUT_FILE, index=False)
         missing[["photo_id", "path"]].to_csv(out / MISSING_FILE, index=False)
-    except OSError as problem:
-        raise GeoclipError(
-            f"{out} cannot be written to ({problem.strerror}); name another folder."
-        ) from None
     typer.echo(
         f"{len(table) - len(others):,} photos to train on, {len(others):,} held out, "
         f"{len(missing):,} missing.",
@@ -161,11 +158,23 @@ def _tell_unreadable(trainer: "Trainer", file: Path) -> None:
     if unreadable:
         import pandas as pd  # noqa: PLC0415
 
-        pd.DataFrame(unreadable, columns=["photo_id", "path"]).to_csv(file, index=False)
+        with _writing_to(file.parent):
+            pd.DataFrame(unreadable, columns=["photo_id", "path"]).to_csv(file, index=False)
         typer.echo(
             f"{len(unreadable):,} photos could not be read and were left out; they are in {file}.",
             err=True,
         )
+
+
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise GeoclipError(
+            f"{folder} cannot be written to ({problem.strerror}); free space there and give the "
+            "same command again, or name another folder."
+        ) from None
 
 
 def _check_run(file: Path, about: dict[str, Any]) -> None:
