@@ -81,8 +81,9 @@ def test_photos_of_a_location_are_averaged_as_at_prediction(start):
             together = functional.normalize(visual(views.flatten(1, 2)), dim=-1)
     expected = group_mean(alone.numpy(), [0, 0, 1, 1, 2, 2])[::2]
     assert together.numpy() == pytest.approx(expected, abs=1e-5)
-    with torch.no_grad():
-        assert torch.equal(functional.normalize(visual(views[:, 0]), dim=-1)[0], alone[0])
+    with torch.no_grad():  # what averages is gone again; other batch sizes round otherwise
+        single = functional.normalize(visual(views[:, 0]), dim=-1)
+    assert single.numpy() == pytest.approx(alone.numpy()[::2], abs=1e-5)
 
 
 def test_tuning_pairs_of_a_location_lowers_the_loss(start, photos, book, tmp_path):
