@@ -4,15 +4,17 @@ import ctypes
 import sys
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # from glibc's malloc.h
-_KEPT = 256 * 1024 * 1024
+_KEPT = 2**31 - 1  # as much as the setting can say
+_PADDING = 16 * 1024 * 1024
 
 
 def keep_freed_memory() -> bool:
-    """Ask glibc to keep up to 256 MiB of freed memory instead of giving it back to the kernel.
+    """Ask glibc to keep up to 2 GiB of freed memory instead of giving it back to the kernel.
 
-    A forward and backward pass frees and takes the same large blocks at every step; where page
-    faults are dear, returning them made a text tower's training step three times slower. Returns
-    whether the C library took the setting (it is left alone where it is not glibc).
+    A pass through an encoder frees and takes the same large blocks again and again; where page
+    faults are dear, returning them took 45 % of the time of `street-tiny` over 32 photos, and made
+    a text tower's training step three times slower. The process stays as large as it once was.
+    Returns whether the C library took the setting (it is left alone where it is not glibc).
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -21,6 +23,6 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     options = (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_TOP_PAD)
-    values = (_KEPT, _KEPT, _KEPT // 16)
+    values = (_KEPT, _KEPT, _PADDING)
     taken = [mallopt(o, v) == 1 for o, v in zip(options, values, strict=True)]
     return all(taken)
