@@ -20,7 +20,7 @@ def load_encoder(name: str | Path, device: str = "cpu") -> Encoder:
     download. Raises GeoclipError for an unknown name, a pickle, a folder without a model, or a
     device that is not there.
     """
-    if device.split(":")[0] == "meta":
+    if device.partition(":")[0] == "meta":
         raise GeoclipError("The device meta holds no values; name cpu or one that is there.")
     encoder = _load(str(name))
     try:
