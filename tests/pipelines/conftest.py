@@ -1,12 +1,10 @@
 """A small planet on a small gazetteer, and one Ray for all tests of the pipelines."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from several_nodes import Nodes
 
 from geoclip.demo import Planet, PlanetSettings
 from geoclip.gazetteer import Gazetteer
@@ -73,13 +71,3 @@ def run(
     out = tmp_path_factory.mktemp("run")
     end_to_end(out, [planet_photos], settings=run_settings, gazetteer=few_places, workers=2)
     return out
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    """A head and two workers, shared by the tests of faults."""
-    if not sys.platform.startswith("linux"):
-        pytest.skip("processes are found in /proc")
-    nodes = Nodes()
-    yield nodes
-    nodes.cluster.shutdown()
