@@ -122,9 +122,9 @@ def photos_and_groups(
     `suffixes` chooses the files in folders, as in `list_photos`. `group_by` names a column of the
     CSV files; a photo that is in none of them, or whose cell is empty, is a group of its own.
     Raises GeoclipError for a list that cannot be read, lacks a column or names nothing, for a photo
-    of two groups, and when `group_by` is given without a CSV file.
+    of two groups, for an address, and when `group_by` is given without a CSV file.
     """
-    paths = [named for path in paths for named in _expand_lists(path)]
+    paths = [named for path in paths for named in _expand_lists(_local(path))]
     lists = [path for path in paths if path.lower().endswith(".csv")]
     if group_by is not None and not lists:
         raise GeoclipError(f"--group-by {group_by} needs a .csv list that has this column.")
@@ -145,6 +145,18 @@ def photos_and_groups(
     if group_by is None:
         return listed, None
     return listed, [group or key for key, (_, group) in photos.items()]
+
+
+def _local(path: str) -> str:
+    """The path of an address `file:///…`; other paths as they are, other addresses an error."""
+    if "://" not in path or os.path.lexists(path):
+        return path
+    if path.startswith("file:///"):
+        return os.fspath(decode_path(path))
+    raise GeoclipError(
+        f"{path} is an address, and only files of this machine are read: download it first, or "
+        "name s3:// and the like to python -m pipelines.locate_photos."
+    )
 
 
 def _expand_lists(path: str) -> list[str]:

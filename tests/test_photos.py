@@ -476,6 +476,15 @@ def test_a_group_counts_wherever_its_list_stands(tmp_path: Path) -> None:
         photos_and_groups([listed, str(tmp_path / "other.csv")], "loc")
 
 
+def test_addresses(tmp_path: Path) -> None:
+    photo = tmp_path / "a b.jpg"
+    photo.touch()
+    assert photos_and_groups([photo.as_uri()]) == ([photo], None)
+    for address in ("https://example.org/a.jpg", "s3://bucket/photos"):
+        with pytest.raises(GeoclipError, match=rf"^{address} is an address, .* download it first"):
+            photos_and_groups([str(photo), address])
+
+
 def test_grouping_needs_a_list(folder: Callable[..., Path]) -> None:
     with pytest.raises(GeoclipError, match=r"needs a \.csv"):
         photos_and_groups([str(folder("a.jpg"))], "location_id")
