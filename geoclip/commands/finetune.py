@@ -102,8 +102,9 @@ def finetune(
     from geoclip.model_settings import ModelSettings  # noqa: PLC0415
 
     seen_countries = places.country_codes[seen.rows].tolist()
+    tuned = ModelSettings.read(encoder.folder).tuned(seen_countries)
     with _writing_to(folder):
-        ModelSettings.read(encoder.folder).tuned(seen_countries).write(folder)
+        tuned.write(folder)
     for notice in dict.fromkeys(encoder.notices):
         typer.echo(f"geoclip: {printable(notice)}", err=True)
     if model in KNOWN_MODELS:
