@@ -179,4 +179,4 @@ def write_out_ledger(
     entries = [*tally.unread, *left_out(others)]
     if entries or ledger.exists():
         write_ledger(entries, ledger)
-        typer.echo(f"Wrote {ledger} ({len(entries):,} files not located)", err=True)
+        typer.echo(f"Wrote {ledger} (files not located: {len(entries):,})", err=True)
