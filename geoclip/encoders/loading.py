@@ -110,12 +110,38 @@ def _load_hub(model_id: str) -> Encoder:
             return TransformersEncoder.from_pretrained(model_id, local=False)
         from geoclip.encoders.open_clip_encoder import OpenClipEncoder  # noqa: PLC0415
 
+        _fetch_safetensors(model_id)
         return OpenClipEncoder.from_reference(f"hf-hub:{model_id}", name=model_id)
+    except GeoclipError:
+        raise
     except Exception as error:  # every network and hub failure is the same to the user
         raise GeoclipError(
             f"{model_id} could not be loaded from the hub ({_reason(error)}); check the id and the "
             "connection, or download it and name its folder."
         ) from error
+
+
+def _fetch_safetensors(model_id: str, pickle: str = "") -> None:
+    """Download a hub model's safetensors, or find them here.
+
+    open_clip takes the `pickle` (of its usual name if "") where it finds no safetensors of that
+    name. Raises GeoclipError where the hub has none.
+    """
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    from geoclip.encoders.open_clip_encoder import WEIGHTS_FILE  # noqa: PLC0415
+
+    file = Path(pickle).with_suffix(".safetensors").name if pickle else WEIGHTS_FILE
+    try:
+        hf_hub_download(model_id, file)
+    except LocalEntryNotFoundError:  # without a network, whether there is one is not known
+        raise
+    except EntryNotFoundError:
+        raise GeoclipError(
+            f"{model_id} has no {file} on the hub, and a pickle, which can run code when loaded, "
+            "is refused; download it and convert it once with: geoclip models convert FILE"
+        ) from None
 
 
 def _load_tag(name: str) -> Encoder:
@@ -136,8 +162,13 @@ def _load_tag(name: str) -> Encoder:
             f"its tags are {', '.join(tags) or 'none'}."
         )
     try:
+        if tag != "random":
+            source = open_clip.get_pretrained_cfg(architecture, tag)["hf_hub"]
+            _fetch_safetensors(*source.rsplit("/", 1))
         return OpenClipEncoder.from_reference(architecture, tag, name=name)
-    except RuntimeError as error:
+    except GeoclipError:
+        raise
+    except Exception as error:  # every network and hub failure is the same to the user
         raise GeoclipError(
             f"{name} could not be loaded ({_reason(error)}); check the connection."
         ) from error
