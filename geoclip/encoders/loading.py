@@ -1,6 +1,8 @@
 """From a model's name or folder to an encoder."""
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from geoclip.encoders.encoder import Encoder
@@ -101,7 +103,8 @@ def _load_hub(model_id: str) -> Encoder:
     from huggingface_hub import hf_hub_download  # noqa: PLC0415
     from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415
 
-    try:
+    advice = "check the id and the connection, or download it and name its folder"
+    with _one_sentence(f"{model_id} could not be loaded from the hub", advice):
         try:
             hf_hub_download(model_id, "open_clip_config.json")
         except EntryNotFoundError:
@@ -112,13 +115,17 @@ def _load_hub(model_id: str) -> Encoder:
 
         _fetch_safetensors(model_id)
         return OpenClipEncoder.from_reference(f"hf-hub:{model_id}", name=model_id)
+
+
+@contextmanager
+def _one_sentence(what: str, advice: str) -> Iterator[None]:
+    """Make one sentence of any failure of network and hub: they are the same to the user."""
+    try:
+        yield
     except GeoclipError:
         raise
-    except Exception as error:  # every network and hub failure is the same to the user
-        raise GeoclipError(
-            f"{model_id} could not be loaded from the hub ({_reason(error)}); check the id and the "
-            "connection, or download it and name its folder."
-        ) from error
+    except Exception as error:
+        raise GeoclipError(f"{what} ({_reason(error)}); {advice}.") from error
 
 
 def _fetch_safetensors(model_id: str, pickle: str = "") -> None:
@@ -161,14 +168,8 @@ def _load_tag(name: str) -> Encoder:
             f"{architecture} has no pretrained tag {tag!r}; "
             f"its tags are {', '.join(tags) or 'none'}."
         )
-    try:
+    with _one_sentence(f"{name} could not be loaded", "check the connection"):
         if tag != "random":
             source = open_clip.get_pretrained_cfg(architecture, tag)["hf_hub"]
             _fetch_safetensors(*source.rsplit("/", 1))
         return OpenClipEncoder.from_reference(architecture, tag, name=name)
-    except GeoclipError:
-        raise
-    except Exception as error:  # every network and hub failure is the same to the user
-        raise GeoclipError(
-            f"{name} could not be loaded ({_reason(error)}); check the connection."
-        ) from error
