@@ -10,7 +10,7 @@ import pandas as pd
 import shapely
 from rebuild_names import ANCHORS
 
-from geoclip.sphere import great_circle_km
+from geoclip.places.sphere import great_circle_km
 
 TOLERANCE_DEGREES = 0.02
 DECIMALS = 4  # about 10 m

@@ -7,26 +7,26 @@ The distribution is called geoclip-gzsl. The names below are loaded when first u
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from geoclip.name_guard import refuse_other_distribution
+from geoclip.support.name_guard import refuse_other_distribution
 
 refuse_other_distribution()
 
 if TYPE_CHECKING:
+    from geoclip.encoders.registry import KNOWN_MODELS
     from geoclip.errors import GeoclipError, PhotoError
-    from geoclip.evaluation import evaluate_files
-    from geoclip.gazetteer import Gazetteer
-    from geoclip.guesses import Guess, read_guesses, to_geodataframe
-    from geoclip.guesses_writer import write_guesses
-    from geoclip.known_models import KNOWN_MODELS
+    from geoclip.evaluation.distances import evaluate_files
+    from geoclip.guesses.maps import write_map
+    from geoclip.guesses.schema import Guess, read_guesses, to_geodataframe
+    from geoclip.guesses.writer import write_guesses
     from geoclip.locator import Locator
-    from geoclip.maps import write_map
-    from geoclip.outlines import Outlines
-    from geoclip.photo_files import list_photos
-    from geoclip.photo_table import read_photo_table
-    from geoclip.photos import read_photo
-    from geoclip.place import Place
-    from geoclip.ranking import RankingSettings
-    from geoclip.sphere import great_circle_km
+    from geoclip.photos.decoding import read_photo
+    from geoclip.photos.listing import list_photos
+    from geoclip.photos.photo_table import read_photo_table
+    from geoclip.places.gazetteer import Gazetteer
+    from geoclip.places.outlines import Outlines
+    from geoclip.places.place import Place
+    from geoclip.places.sphere import great_circle_km
+    from geoclip.ranking.ranking import RankingSettings
 
     __version__: str
 
@@ -53,24 +53,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "KNOWN_MODELS": "geoclip.known_models",
-    "Gazetteer": "geoclip.gazetteer",
+    "KNOWN_MODELS": "geoclip.encoders.registry",
+    "Gazetteer": "geoclip.places.gazetteer",
     "GeoclipError": "geoclip.errors",
-    "Guess": "geoclip.guesses",
+    "Guess": "geoclip.guesses.schema",
     "Locator": "geoclip.locator",
-    "Outlines": "geoclip.outlines",
+    "Outlines": "geoclip.places.outlines",
     "PhotoError": "geoclip.errors",
-    "Place": "geoclip.place",
-    "RankingSettings": "geoclip.ranking",
-    "evaluate_files": "geoclip.evaluation",
-    "great_circle_km": "geoclip.sphere",
-    "list_photos": "geoclip.photo_files",
-    "read_guesses": "geoclip.guesses",
-    "read_photo": "geoclip.photos",
-    "read_photo_table": "geoclip.photo_table",
-    "to_geodataframe": "geoclip.guesses",
-    "write_guesses": "geoclip.guesses_writer",
-    "write_map": "geoclip.maps",
+    "Place": "geoclip.places.place",
+    "RankingSettings": "geoclip.ranking.ranking",
+    "evaluate_files": "geoclip.evaluation.distances",
+    "great_circle_km": "geoclip.places.sphere",
+    "list_photos": "geoclip.photos.listing",
+    "read_guesses": "geoclip.guesses.schema",
+    "read_photo": "geoclip.photos.decoding",
+    "read_photo_table": "geoclip.photos.photo_table",
+    "to_geodataframe": "geoclip.guesses.schema",
+    "write_guesses": "geoclip.guesses.writer",
+    "write_map": "geoclip.guesses.maps",
 }
 
 

@@ -1,7 +1,6 @@
 """Encoder and place index together: photos in, ranked places out."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,35 +8,30 @@ import numpy as np
 import pandas as pd
 import torch
 
-from geoclip.answers import CLASS_COLUMNS, answer_rows, class_rows, silent_rows
 from geoclip.encoders import Encoder, load_encoder
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer import Gazetteer
-from geoclip.guesses import Guess, guess_table, to_geodataframe, to_guesses
-from geoclip.hierarchy import Hierarchy
-from geoclip.index import PlaceIndex
-from geoclip.model_settings import ModelSettings
-from geoclip.paths import AnyPath, encode_path, path_list
-from geoclip.posterior import Scores, joint_posterior
-from geoclip.ranking import (
-    BLOCK,
-    LevelEmbeddings,
-    Ranking,
-    RankingSettings,
-    posterior_of,
-    rank_embeddings,
-)
-from geoclip.reading import (
+from geoclip.guesses.rows import CLASS_COLUMNS, answer_rows, class_rows, silent_rows
+from geoclip.guesses.schema import Guess, guess_table, to_geodataframe, to_guesses
+from geoclip.photos.reader import (
     BATCH,
+    DecodedPhoto,
     Embeddings,
     PhotoReader,
-    Reading,
     embed_batches,
-    encode_readings,
+    encode_decoded,
     in_batches,
     read_batches,
 )
-from geoclip.spread import mass_within
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.model_settings import ModelSettings
+from geoclip.ranking.place_index import PlaceIndex
+from geoclip.ranking.ranker import PlaceRanker
+from geoclip.ranking.ranking import (
+    BLOCK,
+    Ranking,
+    RankingSettings,
+)
+from geoclip.support.paths import AnyPath, encode_path, path_list
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -60,26 +54,24 @@ class Locator:
         log_prior: np.ndarray | None = None,
     ) -> None:
         self.encoder = encoder
-        self.index = index
-        self.gazetteer = gazetteer
-        self.settings = settings or RankingSettings()
-        self.hierarchy = Hierarchy.of(gazetteer)
-        self.log_prior = log_prior
+        with torch.no_grad():
+            logit_scale = float(encoder.log_logit_scale.exp())
+        self.ranker = PlaceRanker(index, gazetteer, logit_scale, settings, log_prior)
 
-    @cached_property
-    def _levels(self) -> LevelEmbeddings:
-        return LevelEmbeddings.of(self.index.embeddings, self.hierarchy)
+    @property
+    def index(self) -> PlaceIndex:
+        """The embeddings of the places."""
+        return self.ranker.index
 
-    @cached_property
-    def _city_prior(self) -> np.ndarray | None:
-        """What is added to the log posterior of the hierarchy's cities (Q,); None for nothing."""
-        cities, settings = self.hierarchy.cities, self.settings
-        prior = None if self.log_prior is None else self.log_prior[cities]
-        if settings.seen_penalty and settings.seen_countries:
-            seen = np.isin(self.gazetteer.country_codes[cities], settings.seen_countries)
-            penalty = np.where(seen, -settings.seen_penalty, 0.0)
-            prior = penalty if prior is None else prior + penalty
-        return prior
+    @property
+    def gazetteer(self) -> Gazetteer:
+        """The places."""
+        return self.ranker.gazetteer
+
+    @property
+    def settings(self) -> RankingSettings:
+        """How places are ranked."""
+        return self.ranker.settings
 
     def __repr__(self) -> str:
         return f"Locator({self.encoder!r}, {self.gazetteer!r}, {self.settings!r})"
@@ -111,16 +103,15 @@ class Locator:
         near: tuple[float, float, float] | None = None,
     ) -> "Locator":
         """The same locator for a part of the world; arguments and errors as `narrowing.prior`."""
-        with np.errstate(divide="ignore"):
-            log_prior = np.log(self.gazetteer.prior(countries, bbox, near))
-        if self.log_prior is not None:
-            log_prior = log_prior + self.log_prior
-        return type(self)(self.encoder, self.index, self.gazetteer, self.settings, log_prior)
+        ranker = self.ranker.narrowed(countries, bbox, near)
+        return type(self)(
+            self.encoder, ranker.index, ranker.gazetteer, ranker.settings, ranker.log_prior
+        )
 
     @property
-    def notices(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """Sentences that a user should see once."""
-        return self.encoder.notices
+        return self.encoder.warnings
 
     def embed(
         self, paths: AnyPath | Iterable[AnyPath], progress: Callable[[int], None] | None = None
@@ -136,49 +127,13 @@ class Locator:
         names = [encode_path(path) for path in paths]
         return embed_batches(self.encoder, names, batches, width, progress)
 
-    def encode(self, readings: Sequence[Reading]) -> list[np.ndarray | None]:
+    def encode(self, readings: Sequence[DecodedPhoto]) -> list[np.ndarray | None]:
         """Embeddings (d,) of what was read, a video's the mean of its frames; None without one."""
-        return encode_readings(self.encoder, readings)
-
-    @property
-    def _logit_scale(self) -> float:
-        with torch.no_grad():
-            return float(self.encoder.log_logit_scale.exp())
-
-    def support_within(
-        self, values: np.ndarray, lat: np.ndarray, lon: np.ndarray, km: float
-    ) -> np.ndarray:
-        """By how many times embeddings (N, d) make the places within `km` of points (N,) probable.
-
-        That is their posterior over what a photo that tells nothing leaves them: a Bayes factor.
-        `lat` and `lon` are in degrees; NaN where they are and where no place is so near.
-        """
-        h, settings = self.hierarchy, self.settings
-        levels = (h.countries, h.regions, h.cities)
-        nothing = Scores(*(np.zeros((1, len(rows)), np.float32) for rows in levels))
-        given = settings.temperatures, self._city_prior, settings.size_power
-        before = joint_posterior(nothing, h, *given)
-        factors = [np.empty(0)]
-        for start in range(0, len(values), BLOCK):
-            part = slice(start, start + BLOCK)
-            scores = self._levels.scores(values[part], self._logit_scale)
-            after = posterior_of(scores, h, settings, self._city_prior)
-            near, rest = (mass_within(p, lat[part], lon[part], km) for p in (after, before))
-            factors.append(np.divide(near, rest, out=np.full_like(near, np.nan), where=rest > 0))
-        return np.concatenate(factors)
+        return encode_decoded(self.encoder, readings)
 
     def rank(self, values: np.ndarray, top_k: int = 5) -> Ranking:
         """Rank the cities for embeddings (N, d)."""
-        return rank_embeddings(
-            values,
-            self._levels,
-            self.hierarchy,
-            self._logit_scale,
-            self.settings,
-            top_k,
-            self._city_prior,
-            torch.get_num_threads(),
-        )
+        return self.ranker.rank(values, top_k)
 
     def locate(
         self,
@@ -189,7 +144,7 @@ class Locator:
     ) -> "gpd.GeoDataFrame":
         """Locate photos and videos; one row per photo and rank, with the points as geometry.
 
-        The columns are those of `geoclip.guesses`. With `group_by`, the readable photos of one
+        The columns are those of `guesses.schema`. With `group_by`, the readable photos of one
         group are views of one place: their mean embedding is ranked and each gets that answer; a
         missing group (None, NaN) is none. A photo that cannot be read has one row. Places that
         `log_prior` or a greedy choice excludes are not listed, even where fewer than `top_k` are
@@ -229,9 +184,9 @@ class Locator:
                 values = group_mean(values, [group_by[int(i)] for i in readable])
             ranking = self.rank(values, top_k)
             named = (readable, paths[readable])
-            rows = answer_rows(self.gazetteer, self.hierarchy, *named, ranking, top_k)
+            rows = answer_rows(self.gazetteer, self.ranker.hierarchy, *named, ranking, top_k)
             if classes:
-                answers = class_rows(self.gazetteer, self.hierarchy, ranking)
+                answers = class_rows(self.gazetteer, self.ranker.hierarchy, ranking)
                 rows = rows.join(answers.set_index(readable), on="order")
             parts.append(rows)
         frame = pd.concat(parts).sort_values(["order", "rank"], kind="stable", ignore_index=True)

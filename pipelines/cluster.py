@@ -12,7 +12,7 @@ import ray
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
 from geoclip.errors import GeoclipError
-from geoclip.name_guard import check_checkout
+from geoclip.support.name_guard import check_checkout
 from pipelines.storage import is_uri
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from geoclip.errors import GeoclipError
-from geoclip.model_settings import as_tuples
+from geoclip.ranking.model_settings import as_tuples
 from pipelines.storage import is_uri
 
 BAD_INPUT = 2

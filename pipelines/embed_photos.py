@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import ray
 
-from geoclip.known_models import check_model_name
+from geoclip.encoders.registry import check_model_name
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import photo_parser, run
 from pipelines.inputs import photo_parts

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import ray
 
-from geoclip.captions import CaptionBook, CaptionSettings
-from geoclip.gazetteer import Gazetteer
-from geoclip.index import ABOUT_FILE, PlaceIndex, embed_rows, index_key
-from geoclip.known_models import check_model_name
-from geoclip.memory import keep_freed_memory
-from geoclip.model_settings import ModelSettings
+from geoclip.encoders.registry import check_model_name
+from geoclip.places.captions import CaptionBook, CaptionSettings
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.model_settings import ModelSettings
+from geoclip.ranking.place_index import ABOUT_FILE, PlaceIndex, embed_rows, index_key
+from geoclip.support.memory import keep_freed_memory
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import at_least_one, run
 from pipelines.photo_actors import load_model, model_folder

@@ -18,22 +18,22 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from geoclip.demo import Planet, PlanetSettings
+from geoclip.encoders.registry import CHECKPOINTS, check_model_name
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer import Gazetteer
-from geoclip.known_models import CHECKPOINTS, check_model_name
-from geoclip.maps import write_map
-from geoclip.model_settings import ModelSettings
-from geoclip.photo_table import read_photo_table
-from geoclip.ranking import RankingSettings
-from geoclip.splits import TRAIN
+from geoclip.guesses.maps import write_map
+from geoclip.photos.photo_table import read_photo_table
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.model_settings import ModelSettings
+from geoclip.ranking.ranking import RankingSettings
 from geoclip.training.settings import TrainingSettings
+from geoclip.training.splits import TRAIN
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import add_settings, at_least_one, local_path, read_settings, run
 from pipelines.embed_places import embed_places
 from pipelines.evaluate_guesses import evaluate_guesses
 from pipelines.locate_photos import locate_photos
 from pipelines.photo_actors import model_folder
+from pipelines.planet.planet import Planet, PlanetSettings
 from pipelines.report_table import print_report
 from pipelines.train_encoder import train_encoder
 from pipelines.write_captions import write_captions

@@ -15,10 +15,16 @@ from typing import Any
 import pandas as pd
 
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer import Gazetteer
-from geoclip.place import LEVELS
-from geoclip.report import RANKED, baseline_figures, gzsl_figures, locations, split_figures
-from geoclip.splits import TRAIN
+from geoclip.evaluation.report import (
+    RANKED,
+    baseline_figures,
+    gzsl_figures,
+    locations,
+    split_figures,
+)
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.places.place import LEVELS
+from geoclip.training.splits import TRAIN
 from pipelines.cluster import ROOT, check_checkout
 from pipelines.command_line import local_path, run
 from pipelines.storage import read_parquet

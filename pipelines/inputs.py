@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from geoclip.errors import GeoclipError
-from geoclip.paths import encode_path, resolve_path
-from geoclip.photo_files import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted, list_photos
-from geoclip.tables import read_text_table, refuse_duplicates, refuse_rows, require_columns
+from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted, list_photos
+from geoclip.support.paths import encode_path, resolve_path
+from geoclip.support.tables import read_text_table, refuse_duplicates, refuse_rows, require_columns
 from pipelines.parquet_photos import PARQUET, parquet_parts
 from pipelines.photo_source import Part, Photo, sliced
 from pipelines.storage import absolute, is_uri, join, list_files, parent, read_bytes
@@ -109,7 +109,7 @@ def _table_photos(file: Path, folder: str) -> list[Photo]:
 
 
 def _resolved(text: str, folder: str) -> str:
-    if text.startswith("file:///"):  # with percent signs, which `geoclip.paths` reads
+    if text.startswith("file:///"):  # with percent signs, which `geoclip.support.paths` reads
         return resolve_path(text, Path())
     if is_uri(folder) or is_uri(text):
         return join(folder, text)

@@ -8,7 +8,7 @@ could not be read; the same command goes on where a run was stopped. With an OUT
 .parquet, .csv, .geojson or .gpkg the answer is one file, made in one go: for small jobs.
 
 Views that share a `location_id` are answered together. The output has the columns of
-`geoclip.guesses`, those of `geoclip.locator.CLASS_COLUMNS`, photo_id, location_id and message; a
+`guesses.schema`, those of `locator.CLASS_COLUMNS`, photo_id, location_id and message; a
 photo that cannot be read has one row with its status.
 """
 
@@ -20,18 +20,18 @@ import pandas as pd
 import pyarrow as pa
 import ray
 
+from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
-from geoclip.folder.ledger import LedgerEntry, ledger_path, write_ledger
-from geoclip.gazetteer import Gazetteer
-from geoclip.guesses import ENDINGS
-from geoclip.guesses_arrow import arrow_guesses, arrow_schema
-from geoclip.guesses_writer import GuessWriter
-from geoclip.index import PlaceIndex
-from geoclip.known_models import check_model_name
+from geoclip.guesses.failures import Failure, ledger_path, write_ledger
+from geoclip.guesses.guesses_arrow import arrow_guesses, arrow_schema
+from geoclip.guesses.schema import ENDINGS
+from geoclip.guesses.writer import GuessWriter
 from geoclip.locator import CLASS_COLUMNS, Embeddings, Locator
-from geoclip.model_settings import ModelSettings
-from geoclip.ranking import RankingSettings
-from geoclip.reading import in_batches
+from geoclip.photos.reader import in_batches
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.model_settings import ModelSettings
+from geoclip.ranking.place_index import PlaceIndex
+from geoclip.ranking.ranking import RankingSettings
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import at_least_one, photo_parser, run
 from pipelines.embed_places import embed_places
@@ -160,7 +160,7 @@ def locate_to_file(out: Path, parts: Sequence[Part], spec: LocatorSpec, pool: Po
         writer.write(located)
     unread = located[located["status"] != "ok"]
     columns = (unread[name] for name in ("path", "status", "message"))
-    entries = [LedgerEntry(*row) for row in zip(*columns, strict=True)]
+    entries = [Failure(*row) for row in zip(*columns, strict=True)]
     ledger = ledger_path(out)
     if entries or ledger.exists():
         write_ledger(entries, ledger)

@@ -17,22 +17,22 @@ from ray.data import Dataset
 from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
 from geoclip.encoders import Encoder, load_encoder
+from geoclip.encoders.registry import KNOWN_MODELS
 from geoclip.errors import PhotoError
-from geoclip.folder.records import encoder_key
-from geoclip.known_models import KNOWN_MODELS
 from geoclip.locator import Embeddings, default_device
-from geoclip.memory import keep_freed_memory
-from geoclip.photos import UNREADABLE
-from geoclip.reading import (
+from geoclip.photos.decoding import UNREADABLE
+from geoclip.photos.reader import (
     BATCH,
+    DecodedPhoto,
     PhotoPath,
     PhotoReader,
-    Reading,
     embed_batches,
     in_batches,
     read_batches,
     read_pictures,
 )
+from geoclip.runs.records import encoder_key
+from geoclip.support.memory import keep_freed_memory
 from pipelines.outputs import IO_CPUS
 from pipelines.photo_source import Part, PhotoSource
 from pipelines.storage import is_uri, local_copy, read_bytes
@@ -136,16 +136,16 @@ class ViewReader:
     def __init__(self, read: PhotoReader) -> None:
         self.read = read
 
-    def __call__(self, view: dict[str, Any]) -> Reading:
-        """Read it; what cannot be had is a `Reading` with its problem."""
+    def __call__(self, view: dict[str, Any]) -> DecodedPhoto:
+        """Read it; what cannot be had is a `DecodedPhoto` with its problem."""
         path, content = view["path"], view["content"]
         if view["problem"] is not None:
-            return Reading(None, PhotoError(view["problem"], UNREADABLE))
+            return DecodedPhoto(None, PhotoError(view["problem"], UNREADABLE))
         if content is None and is_uri(path):
             try:
                 content = read_bytes(path)
             except OSError as problem:
-                return Reading(None, _out_of_reach(path, problem))
+                return DecodedPhoto(None, _out_of_reach(path, problem))
         return self.read(path, content)
 
 

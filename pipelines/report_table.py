@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from geoclip.metrics import THRESHOLDS_KM
+from geoclip.evaluation.metrics import THRESHOLDS_KM
 
 WIDTH = 120
 WHO = {"before": "before", "after": "after", "constant": "best constant", "chance": "chance"}

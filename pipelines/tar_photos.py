@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from geoclip.paths import encode_path
-from geoclip.photo_files import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted
+from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted
+from geoclip.support.paths import encode_path
 from pipelines.photo_source import Photo
 from pipelines.storage import filesystem, resumed
 

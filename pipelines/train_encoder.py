@@ -15,14 +15,14 @@ from pathlib import Path
 import ray.train
 import ray.train.torch
 
+from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer import Gazetteer
-from geoclip.known_models import check_model_name
-from geoclip.model_settings import ModelSettings
-from geoclip.splits import TRAIN
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.model_settings import ModelSettings
 from geoclip.training.checkpoints import ENCODER, History, export_encoder
 from geoclip.training.held_out import EvaluationSettings, draw_held_out
 from geoclip.training.settings import TrainingSettings
+from geoclip.training.splits import TRAIN
 from pipelines.cluster import (
     absolute_model,
     check_lasting,

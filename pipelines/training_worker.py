@@ -9,9 +9,9 @@ import ray.train
 import ray.train.torch
 import torch
 
-from geoclip.captions import CaptionBook
-from geoclip.gazetteer import Gazetteer
-from geoclip.memory import keep_freed_memory
+from geoclip.places.captions import CaptionBook
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.support.memory import keep_freed_memory
 from geoclip.training.checkpoints import History, read_checkpoint, write_checkpoint
 from geoclip.training.held_out import EvaluationSettings, HeldOut, draw_held_out
 from geoclip.training.labelled import training_photos

@@ -15,10 +15,10 @@ from pathlib import Path
 import pandas as pd
 import ray
 
-from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer import Gazetteer
-from geoclip.photo_table import read_photo_table
+from geoclip.photos.photo_table import read_photo_table
+from geoclip.places.captions import CaptionBook, CaptionSettings
+from geoclip.places.gazetteer import Gazetteer
 from geoclip.training.labelled import label_photos, split_photos
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import local_path, run

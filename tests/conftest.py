@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from small_world import FakeEncoder
 
-    from geoclip.gazetteer import Gazetteer
+    from geoclip.places.gazetteer import Gazetteer
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -30,7 +30,7 @@ def small_gazetteer() -> "Gazetteer":
     """Ten cities: territories, a country without regions, a mixed one, one without a city."""
     from small_world import CITIES, COUNTRIES, REGIONS, place_table
 
-    from geoclip.gazetteer import Gazetteer
+    from geoclip.places.gazetteer import Gazetteer
 
     return Gazetteer(place_table(COUNTRIES, REGIONS, CITIES))
 
@@ -38,7 +38,7 @@ def small_gazetteer() -> "Gazetteer":
 @pytest.fixture(scope="session")
 def world() -> "Gazetteer":
     """The packaged gazetteer."""
-    from geoclip.gazetteer import Gazetteer
+    from geoclip.places.gazetteer import Gazetteer
 
     return Gazetteer.default()
 

@@ -8,7 +8,7 @@ import pandas as pd
 from PIL import Image
 from tiny_encoders import random_tiny_clip
 
-from geoclip.gazetteer.tables import default_folder
+from geoclip.places.gazetteer_tables import default_folder
 
 CITIES = 60
 SIDE = 40

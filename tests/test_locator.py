@@ -12,16 +12,16 @@ from PIL import Image
 from small_world import CITIES, COUNTRIES, REGIONS, FakeEncoder, place_table
 from tiny_encoders import random_tiny_clip
 
-from geoclip.answers import class_rows, gps_rows
-from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer import Gazetteer
-from geoclip.guesses import COLUMNS, guess_table, read_guesses
-from geoclip.guesses_writer import write_guesses
-from geoclip.index import PlaceIndex
+from geoclip.guesses.rows import class_rows, gps_rows
+from geoclip.guesses.schema import COLUMNS, guess_table, read_guesses
+from geoclip.guesses.writer import write_guesses
 from geoclip.locator import BATCH, CLASS_COLUMNS, Locator, group_mean
-from geoclip.model_settings import ModelSettings
-from geoclip.ranking import RankingSettings, rank
+from geoclip.places.captions import CaptionBook, CaptionSettings
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.model_settings import ModelSettings
+from geoclip.ranking.place_index import PlaceIndex
+from geoclip.ranking.ranking import RankingSettings, rank
 
 PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
 CITY = RankingSettings(point="city")
@@ -133,14 +133,14 @@ def test_blocks_give_what_one_block_gives(locator, folder, monkeypatch):
     paths = [folder / f"{PAINTED[i % 4]}.png" for i in range(11)]
     whole = locator.locate(paths)
     sizes = []
-    monkeypatch.setattr("geoclip.ranking.BLOCK", 3)
-    monkeypatch.setattr("geoclip.ranking.CACHE_ROWS", 2)
+    monkeypatch.setattr("geoclip.ranking.ranking.BLOCK", 3)
+    monkeypatch.setattr("geoclip.ranking.ranking.CACHE_ROWS", 2)
 
     def noted(part, *rest):
         sizes.append(len(part.city))
         return rank(part, *rest)
 
-    monkeypatch.setattr("geoclip.ranking.rank", noted)
+    monkeypatch.setattr("geoclip.ranking.ranking.rank", noted)
     assert_geodataframe_equal(locator.locate(paths), whole)
     assert sorted(sizes) == [1, 1, 1, 2, 2, 2, 2]
 
@@ -292,7 +292,7 @@ def test_one_photo_twice(locator, folder):
 
 
 def test_notices_and_repr(locator):
-    assert locator.notices == ["a fake encoder"]
+    assert locator.warnings == ["a fake encoder"]
     assert "10 cities" in repr(locator)
 
 
@@ -315,7 +315,7 @@ def test_a_narrowed_locator(locator, folder):
     )
     with pytest.raises(GeoclipError, match="no country"):
         locator.narrowed(countries=["Atlantis"])
-    assert locator.log_prior is None
+    assert locator.ranker.log_prior is None
 
 
 @pytest.fixture(scope="module")
@@ -361,7 +361,7 @@ def test_countries_trained_on_can_be_held_back(small_gazetteer, fake_encoder, tm
     def share(settings: RankingSettings) -> np.ndarray:
         locator = Locator(fake_encoder, index, small_gazetteer, settings)
         ranking = locator.rank(values, len(small_gazetteer))
-        rows = locator.hierarchy.cities[ranking.cities]
+        rows = locator.ranker.hierarchy.cities[ranking.cities]
         return np.where(codes[rows] == "FR", ranking.probabilities, 0).sum(axis=1)
 
     plain = share(RankingSettings())
@@ -376,15 +376,15 @@ def test_countries_trained_on_can_be_held_back(small_gazetteer, fake_encoder, tm
 def test_the_continent_answer_sums_the_ranked_countries(
     ranked, small_gazetteer, fake_encoder, monkeypatch
 ):
-    monkeypatch.setattr("geoclip.ranking.RANKED_COUNTRIES", ranked)
+    monkeypatch.setattr("geoclip.ranking.ranking.RANKED_COUNTRIES", ranked)
     locator = Locator(
         fake_encoder, PlaceIndex.build(fake_encoder, small_gazetteer), small_gazetteer
     )
     values = np.random.default_rng(1).normal(size=(50, 16)).astype(np.float32)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
     ranking = locator.rank(values)
-    answers = class_rows(small_gazetteer, locator.hierarchy, ranking)
-    names = small_gazetteer.continents[locator.hierarchy.countries[ranking.countries]]
+    answers = class_rows(small_gazetteer, locator.ranker.hierarchy, ranking)
+    names = small_gazetteer.continents[locator.ranker.hierarchy.countries[ranking.countries]]
     for row, told in enumerate(answers["continent_ranking"].str.split()):
         totals = [ranking.country_probabilities[row][names[row] == name].sum() for name in told]
         assert totals == sorted(totals, reverse=True)
@@ -429,13 +429,15 @@ def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder, monkeyp
     values = np.vstack([np.zeros_like(lyon)] * 2 + [lyon] * 3)
     lat = np.array([45.75, -75.0, 45.75, -20.88, np.nan])
     lon = np.array([4.85, 0.0, 4.85, 55.45, 0.0])
-    support = locator.support_within(values, lat, lon, 25.0)
+    support = locator.ranker.support_within(values, lat, lon, 25.0)
     assert support[0] == pytest.approx(1, rel=1e-5)
     assert np.isnan(support).tolist() == [False, True, False, False, True]
     monkeypatch.setattr("geoclip.locator.BLOCK", 2)
-    np.testing.assert_allclose(locator.support_within(values, lat, lon, 25.0), support, rtol=1e-5)
+    np.testing.assert_allclose(
+        locator.ranker.support_within(values, lat, lon, 25.0), support, rtol=1e-5
+    )
     before = 1 / 5 / 2  # one of five countries, one of its two regions
     ranking = locator.rank(lyon, top_k=10)
-    region = np.isin(locator.hierarchy.cities, small_gazetteer.rows(["lyon", "denis2"]))
+    region = np.isin(locator.ranker.hierarchy.cities, small_gazetteer.rows(["lyon", "denis2"]))
     after = ranking.probabilities[0, region[ranking.cities[0]]].sum()
     assert support[2] == pytest.approx(after / before, rel=1e-3)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from geoclip.capture import read_capture
 from geoclip.errors import PhotoError
-from geoclip.photo_files import list_left_out
-from geoclip.photos import STATUSES, list_photos, read_photo
+from geoclip.photos.decoding import STATUSES, list_photos, read_photo
+from geoclip.photos.listing import list_left_out
+from geoclip.photos.metadata import read_metadata
 from tests.torture import TortureEntry, make_torture_folder, unlock
 
 SECONDS_EACH = 10
@@ -86,7 +86,7 @@ def test_all_statuses_occur(entries: list[TortureEntry]) -> None:
 
 def test_captures_raise_nothing(entries: list[TortureEntry]) -> None:
     for entry in entries:
-        fix = read_capture(entry.path).gps
+        fix = read_metadata(entry.path).gps
         assert fix is None or not fix.trustworthy
 
 
@@ -100,7 +100,7 @@ def test_making_it_again_and_reading_it_change_nothing(
     before = state()
     for entry in entries:
         status_of(entry.path)
-        read_capture(entry.path)
+        read_metadata(entry.path)
     assert state() == before
     assert make_torture_folder(folder) == entries
 

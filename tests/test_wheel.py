@@ -13,7 +13,7 @@ LOCATE = """
 import json, sys
 from pathlib import Path
 import geoclip
-from geoclip.known_models import CHECKPOINTS
+from geoclip.encoders.registry import CHECKPOINTS
 from geoclip import Gazetteer, Locator
 europe = Gazetteer.default()
 locator = Locator.from_pretrained(CHECKPOINTS / "planet-start", europe)
@@ -59,7 +59,6 @@ def test_wheel_is_small_and_carries_its_data(our_wheel: Path) -> None:
         "geoclip/checkpoints/street-tiny/open_clip_model.safetensors",
         "geoclip/checkpoints/street-tiny/places/embeddings.npy",
         "geoclip/checkpoints/street-tiny/LICENSE",
-        "geoclip/demo/country_facts.csv",
         "geoclip_launcher.py",
     ):
         assert needed in names

@@ -27,7 +27,7 @@ def evaluate(
 
     For instance: geoclip evaluate guesses.csv --truth im2gps_places365.csv
     """
-    from geoclip.evaluation import evaluate_files  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.evaluation.distances import evaluate_files  # noqa: PLC0415 - pandas is slow to import
 
     evaluation = evaluate_files(guesses, truth, allow_gps)
     report = evaluation.report()
@@ -48,7 +48,7 @@ def evaluate(
 
 def print_report(report: dict[str, Any]) -> None:
     """Print the figures, level by level."""
-    from geoclip.metrics import THRESHOLDS_KM  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.evaluation.metrics import THRESHOLDS_KM  # noqa: PLC0415 - pandas is slow to import
 
     rows = [
         (level, f"{km:,} km", f"{report['within_km'][str(km)]:.2f} %")

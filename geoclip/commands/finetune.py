@@ -13,15 +13,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from geoclip.commands.terminal import printable
+from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
-from geoclip.known_models import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from geoclip.encoders import Encoder
-    from geoclip.gazetteer import Gazetteer
+    from geoclip.places.gazetteer import Gazetteer
     from geoclip.training.batches import PhotoSet
     from geoclip.training.trainer import Trainer
 
@@ -99,13 +99,13 @@ def finetune(
 
         folder = train_here(trainer, out, checkpoint_every, report)
     _tell_unreadable(trainer, out / UNREADABLE_FILE)
-    from geoclip.model_settings import ModelSettings  # noqa: PLC0415
+    from geoclip.ranking.model_settings import ModelSettings  # noqa: PLC0415
 
     seen_countries = places.country_codes[seen.rows].tolist()
     tuned = ModelSettings.read(encoder.folder).tuned(seen_countries)
     with _writing_to(folder):
         tuned.write(folder)
-    for notice in dict.fromkeys(encoder.notices):
+    for notice in dict.fromkeys(encoder.warnings):
         typer.echo(f"geoclip: {printable(notice)}", err=True)
     if model in KNOWN_MODELS:
         licence = KNOWN_MODELS[model].licence
@@ -119,8 +119,8 @@ def _photos(
     tables: list[Path], gazetteer: Path | None, seed: int, held_out: float
 ) -> tuple["pd.DataFrame", "pd.DataFrame", "Gazetteer"]:
     """The photos with place and split, those whose files are missing, and the places."""
-    from geoclip.gazetteer import Gazetteer  # noqa: PLC0415
-    from geoclip.photo_table import read_photo_table  # noqa: PLC0415
+    from geoclip.photos.photo_table import read_photo_table  # noqa: PLC0415
+    from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
     from geoclip.training.labelled import label_photos, split_photos  # noqa: PLC0415
 
     photos = read_photo_table(tables)
@@ -132,7 +132,7 @@ def _write_lists(
     out: Path, about: dict[str, Any], table: "pd.DataFrame", missing: "pd.DataFrame"
 ) -> None:
     """Note in `out` what the run is made of, and the photos held out and missing."""
-    from geoclip.splits import TRAIN  # noqa: PLC0415
+    from geoclip.training.splits import TRAIN  # noqa: PLC0415
 
     others = table[table["split"] != TRAIN]
     columns = ["path", "lat", "lon", "country_code", "location_id", "split"]
@@ -201,11 +201,11 @@ def _trainer(
     settings: TrainingSettings,
     device: str | None,
 ) -> tuple["Encoder", "Trainer"]:
-    from geoclip.captions import CaptionBook  # noqa: PLC0415
     from geoclip.encoders import load_encoder  # noqa: PLC0415
     from geoclip.locator import default_device  # noqa: PLC0415
-    from geoclip.memory import keep_freed_memory  # noqa: PLC0415
-    from geoclip.model_settings import ModelSettings  # noqa: PLC0415
+    from geoclip.places.captions import CaptionBook  # noqa: PLC0415
+    from geoclip.ranking.model_settings import ModelSettings  # noqa: PLC0415
+    from geoclip.support.memory import keep_freed_memory  # noqa: PLC0415
     from geoclip.training.trainer import Trainer  # noqa: PLC0415
 
     keep_freed_memory()

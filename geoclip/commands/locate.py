@@ -20,9 +20,9 @@ from geoclip.commands.locate_steps import (
     write_out_ledger,
 )
 from geoclip.commands.terminal import printable
+from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
-from geoclip.garbage import made_to_last
-from geoclip.known_models import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
+from geoclip.support.garbage import made_to_last
 
 if TYPE_CHECKING:
     from geoclip.locator import Locator
@@ -139,16 +139,16 @@ def locate(
         named = countries.split(",") if countries else None
         locator = locator.narrowed(named, box, circle)  # type: ignore[arg-type]
 
-    from geoclip.album_travel import AlbumSettings  # noqa: PLC0415
-    from geoclip.evidence import EvidenceSettings  # noqa: PLC0415
-    from geoclip.folder.gps_comparison import GpsSummary  # noqa: PLC0415
-    from geoclip.folder.run import FolderRun, RunSettings  # noqa: PLC0415
+    from geoclip.photos.abstention import AbstentionSettings  # noqa: PLC0415
+    from geoclip.ranking.travel import TripSettings  # noqa: PLC0415
+    from geoclip.runs.folder_run import FolderRun, RunSettings  # noqa: PLC0415
+    from geoclip.runs.gps_summary import GpsSummary  # noqa: PLC0415
 
     settings = RunSettings(
         top_k=top_k,
         gps=gps.value,
-        evidence=EvidenceSettings(evidence.value, evidence_threshold),
-        album=AlbumSettings() if album else None,
+        evidence=AbstentionSettings(evidence.value, evidence_threshold),
+        album=TripSettings() if album else None,
         frames=frames,
         jobs=jobs or os.cpu_count() or 1,
     )
@@ -156,7 +156,7 @@ def locate(
     tally = Tally(GpsSummary() if gps is Gps.compare else None)
     with open_journal(run, out, keep_embeddings, keep_journal) as journal:
         read_photos(run, journal)
-        _print_notices([*locator.notices, *([_larger_models()] if default else [])])
+        _print_notices([*locator.warnings, *([_larger_models()] if default else [])])
         guesses = answer(run, journal, out, tally)
         if map_file is not None or sidecar:
             write_map_and_sidecars(guesses, out, map_file, model if sidecar else None, dry_run)
@@ -206,7 +206,7 @@ def _with_list_on_stdin(paths: list[str]) -> list[str]:
     """The paths with those of a list on standard input, one a line, for `-`."""
     if "-" not in paths:
         return paths
-    from geoclip.photo_files import read_path_list  # noqa: PLC0415
+    from geoclip.photos.listing import read_path_list  # noqa: PLC0415
 
     position = paths.index("-")
     if sys.stdin is None:
@@ -224,7 +224,7 @@ def _refuse_replacing(paths: list[str], out: Path | None, map_file: Path | None)
                 "another --out or --map."
             )
     if out is not None:
-        from geoclip.folder.ledger import ledger_path, refuse_no_ledger  # noqa: PLC0415
+        from geoclip.guesses.failures import ledger_path, refuse_no_ledger  # noqa: PLC0415
 
         refuse_no_ledger(ledger_path(out))
 
@@ -232,7 +232,7 @@ def _refuse_replacing(paths: list[str], out: Path | None, map_file: Path | None)
 def _photos(
     paths: list[str], group_by: str | None, limit: int | None, is_own: Callable[[Path], bool]
 ) -> tuple[list[Path], list[str] | None]:
-    from geoclip.photo_files import (  # noqa: PLC0415
+    from geoclip.photos.listing import (  # noqa: PLC0415
         PHOTO_SUFFIXES,
         VIDEO_SUFFIXES,
         photos_and_groups,
@@ -248,9 +248,9 @@ def _photos(
 
 def _load(model: str, gazetteer: Path | None, device: str | None) -> "Locator":
     with made_to_last():
-        from geoclip.gazetteer import Gazetteer  # noqa: PLC0415
         from geoclip.locator import Locator  # noqa: PLC0415
-        from geoclip.memory import keep_freed_memory  # noqa: PLC0415
+        from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
+        from geoclip.support.memory import keep_freed_memory  # noqa: PLC0415
 
         keep_freed_memory()
         places = None if gazetteer is None else Gazetteer.read(gazetteer)
@@ -268,6 +268,6 @@ def _larger_models() -> str:
     )
 
 
-def _print_notices(notices: Sequence[str]) -> None:
-    for notice in dict.fromkeys(notices):
+def _print_notices(warnings: Sequence[str]) -> None:
+    for notice in dict.fromkeys(warnings):
         typer.echo(f"geoclip: {printable(notice)}", err=True)

@@ -11,9 +11,9 @@ from geoclip.commands.terminal import print_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from geoclip.folder.answers import Block
-    from geoclip.folder.gps_comparison import GpsSummary
-    from geoclip.folder.ledger import LedgerEntry
+    from geoclip.guesses.failures import Failure
+    from geoclip.runs.answers import Block
+    from geoclip.runs.gps_summary import GpsSummary
 
 COLUMNS = ("photo", "rank", "place", "lat", "lon", "probability", "radius km", "source")
 
@@ -23,7 +23,7 @@ class Tally:
 
     def __init__(self, comparison: "GpsSummary | None" = None) -> None:
         self.photos = 0
-        self.unread: list[LedgerEntry] = []
+        self.unread: list[Failure] = []
         self.kinds: Counter[str] = Counter()
         self.kept = 0
         self.comparison = comparison

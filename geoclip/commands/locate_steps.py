@@ -16,9 +16,9 @@ from geoclip.commands.terminal import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from geoclip.folder.answers import FolderAnswers
-    from geoclip.folder.journal import Journal
-    from geoclip.folder.run import FolderRun
+    from geoclip.runs.answers import FolderAnswers
+    from geoclip.runs.folder_run import FolderRun
+    from geoclip.runs.journal import Journal
 
 INTERRUPTED = 130
 
@@ -31,7 +31,7 @@ def open_journal(
 
     The one beside --out is removed when all is done; an error leaves it for the next run.
     """
-    from geoclip.folder.journal import Journal, remove_journals  # noqa: PLC0415
+    from geoclip.runs.journal import Journal, remove_journals  # noqa: PLC0415
 
     with ExitStack() as stack:
         if kept is None and out is None:
@@ -78,7 +78,7 @@ def answer(
     run: "FolderRun", journal: "Journal", out: Path | None, tally: Tally
 ) -> "pd.DataFrame | None":
     """Rank and write to --out; without it the table is printed and returned."""
-    from geoclip.folder.answers import FolderAnswers  # noqa: PLC0415
+    from geoclip.runs.answers import FolderAnswers  # noqa: PLC0415
 
     answers = FolderAnswers(run, journal)
     if out is None:
@@ -87,7 +87,7 @@ def answer(
         guesses = pd.concat(list(_tables(answers, tally)), ignore_index=True)
         print_guesses(guesses)
         return guesses
-    from geoclip.guesses_writer import GuessWriter  # noqa: PLC0415
+    from geoclip.guesses.writer import GuessWriter  # noqa: PLC0415
 
     scratch = journal_home(out) / "draft"
     with GuessWriter(out, scratch, answers.extra_columns) as writer:
@@ -113,16 +113,16 @@ def write_map_and_sidecars(
     dry_run: bool,
 ) -> None:
     """The map and the sidecars, from the table that is in place."""
-    from geoclip.guesses import guess_table, read_guesses  # noqa: PLC0415
+    from geoclip.guesses.schema import guess_table, read_guesses  # noqa: PLC0415
 
     table = guess_table(guesses) if guesses is not None else read_guesses(out or Path())
     if map_file is not None:
-        from geoclip.maps import write_map  # noqa: PLC0415
+        from geoclip.guesses.maps import write_map  # noqa: PLC0415
 
         write_map(table, map_file)
         typer.echo(f"Wrote {map_file}", err=True)
     if sidecar_model is not None:
-        from geoclip.sidecar import PRIVACY_WARNING, write_sidecars  # noqa: PLC0415
+        from geoclip.guesses.sidecars import PRIVACY_WARNING, write_sidecars  # noqa: PLC0415
 
         journal = Path("-") if out is None else sidecar_journal(out)
         report = write_sidecars(table, journal, dry_run, sidecar_model)
@@ -141,7 +141,7 @@ def sidecar_journal(out: Path) -> Path:
 
 def beside(out: Path) -> list[Path]:
     """The files that stand beside the table `out`: its ledger and the journal of sidecars."""
-    from geoclip.folder.ledger import ledger_path  # noqa: PLC0415
+    from geoclip.guesses.failures import ledger_path  # noqa: PLC0415
 
     return [ledger_path(out), sidecar_journal(out)]
 
@@ -164,13 +164,13 @@ def write_out_ledger(
     tally: Tally, paths: list[str], out: Path, is_own: Callable[[Path], bool]
 ) -> None:
     """Write OUT-ledger.csv if there is something to say, or an older one to replace."""
-    from geoclip.folder.ledger import ledger_path, left_out, write_ledger  # noqa: PLC0415
-    from geoclip.photo_files import (  # noqa: PLC0415
+    from geoclip.guesses.failures import ledger_path, left_out, write_ledger  # noqa: PLC0415
+    from geoclip.guesses.sidecars import SUFFIX  # noqa: PLC0415
+    from geoclip.photos.listing import (  # noqa: PLC0415
         PHOTO_SUFFIXES,
         VIDEO_SUFFIXES,
         list_left_out,
     )
-    from geoclip.sidecar import SUFFIX  # noqa: PLC0415
 
     ledger = ledger_path(out)
     folders = [path for path in paths if not path.lower().endswith(".csv")]

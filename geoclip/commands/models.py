@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from geoclip.commands.terminal import print_table
-from geoclip.known_models import KNOWN_MODELS, KnownModel, weights_folder
+from geoclip.encoders.registry import KNOWN_MODELS, KnownModel, weights_folder
 
 models_app = typer.Typer(
     help="List the known models, or convert weights.", invoke_without_command=True
@@ -67,6 +67,6 @@ def convert(
     ] = None,
 ) -> None:
     """Turn pickled weights into safetensors, once; no code in the file is run."""
-    from geoclip.conversion import convert_state_dict  # noqa: PLC0415
+    from geoclip.encoders.conversion import convert_state_dict  # noqa: PLC0415
 
     typer.echo(f"Wrote {convert_state_dict(file, out)}; the original is unchanged.")

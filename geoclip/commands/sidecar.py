@@ -25,7 +25,7 @@ def undo(
 
     Exits with 0 when none of them is left, and 3 when some were changed since and stay.
     """
-    from geoclip.sidecar import undo_sidecars  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.guesses.sidecars import undo_sidecars  # noqa: PLC0415 - pandas is slow to import
 
     report = undo_sidecars(journal)
     for path, reason in report.kept:

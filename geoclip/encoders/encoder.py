@@ -18,7 +18,7 @@ class Encoder(ABC):
     """An image tower and a text tower with one embedding space.
 
     `preprocess` turns an upright RGB image into pixels (3, S, S); `image_size` is S, the size in
-    pixels below which an image need not be decoded; `notices` are sentences a user should see
+    pixels below which an image need not be decoded; `warnings` are sentences a user should see
     once (random weights, a corrected activation); `folder` is where it was loaded from, if local.
     """
 
@@ -28,13 +28,13 @@ class Encoder(ABC):
         model: nn.Module,
         preprocess: Callable[[Image.Image], Tensor],
         image_size: int,
-        notices: Sequence[str] = (),
+        warnings: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.model = model
         self.preprocess = preprocess
         self.image_size = image_size
-        self.notices = list(notices)
+        self.warnings = list(warnings)
         self.folder: Path | None = None
 
     def __repr__(self) -> str:
@@ -133,7 +133,7 @@ class Encoder(ABC):
 def weight_sample(weights: Tensor, most: int = 4096) -> bytes:
     """Shape and an even sample of weights, for hashes of them.
 
-    Reading all of a large tower would take longer than loading it.
+    DecodedPhoto all of a large tower would take longer than loading it.
     """
     flat = weights.detach().reshape(-1)
     sample = flat[:: max(1, flat.numel() // most)].float().cpu().numpy()

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geoclip.encoders.encoder import Encoder
+from geoclip.encoders.registry import KNOWN_MODELS, unknown_model
 from geoclip.errors import GeoclipError
-from geoclip.known_models import KNOWN_MODELS, unknown_model
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HUB_PREFIXES = ("hf:", "hf-hub:")

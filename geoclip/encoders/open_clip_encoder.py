@@ -17,7 +17,7 @@ from geoclip.encoders.causal_text import encode_causal_text
 from geoclip.encoders.encoder import Encoder
 from geoclip.encoders.folding import folded
 from geoclip.errors import GeoclipError
-from geoclip.files import write_tensors
+from geoclip.support.files import write_tensors
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
@@ -33,13 +33,13 @@ class OpenClipEncoder(Encoder):
         model: Any,
         tokenizer: Any,
         model_config: dict[str, Any],
-        notices: Sequence[str] = (),
+        warnings: Sequence[str] = (),
     ) -> None:
         self.preprocess_config = dict(open_clip.get_model_preprocess_cfg(model))
         transform = image_transform_v2(PreprocessCfg(**self.preprocess_config), is_train=False)
         size = model.visual.image_size
         short_side = size if isinstance(size, int) else max(size)
-        super().__init__(name, model, transform, short_side, notices)
+        super().__init__(name, model, transform, short_side, warnings)
         self.tokenizer = tokenizer
         self.model_config = model_config
         # Several times faster for convolutions on CPUs and on GPUs alike.
@@ -71,10 +71,10 @@ class OpenClipEncoder(Encoder):
         Tag "random" gives random weights, with a notice; a tag whose weights were trained with
         QuickGELU is loaded with it, whatever the architecture's own setting.
         """
-        notices = []
+        warnings = []
         random_weights = tag == "random"
         if random_weights:
-            notices.append(
+            warnings.append(
                 f"{reference} has random weights: its answers mean nothing (tests only)."
             )
         trained = tag is not None and not random_weights
@@ -83,7 +83,7 @@ class OpenClipEncoder(Encoder):
             config = open_clip.get_model_config(reference)
             if quick_gelu and not config.get("quick_gelu", False):
                 config["quick_gelu"] = True
-                notices.append(f"{reference}:{tag} was trained with QuickGELU; it is switched on.")
+                warnings.append(f"{reference}:{tag} was trained with QuickGELU; it is switched on.")
             model = open_clip.create_model(
                 reference,
                 pretrained=None if random_weights else tag,
@@ -91,7 +91,7 @@ class OpenClipEncoder(Encoder):
                 pretrained_text=False,
             )
             tokenizer = open_clip.get_tokenizer(reference)
-        return cls(name or reference, model.eval(), tokenizer, config, notices)
+        return cls(name or reference, model.eval(), tokenizer, config, warnings)
 
     @classmethod
     def from_config(cls, name: str, config: dict[str, Any], **preprocess: Any) -> "OpenClipEncoder":
@@ -198,7 +198,7 @@ def _tag_uses_quick_gelu(architecture: str, tag: str) -> bool:
 
 @contextmanager
 def _quiet() -> Any:
-    """Silence open_clip's log lines about loading; our own notices say what matters."""
+    """Silence open_clip's log lines about loading; our own warnings say what matters."""
     root, level = logging.getLogger(), logging.getLogger().level
     root.setLevel(logging.ERROR)
     try:

@@ -9,15 +9,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from geoclip.encoders.encoder import Encoder
-from geoclip.files import let_others_read
+from geoclip.support.files import let_others_read
 
 
 class TransformersEncoder(Encoder):
     """A transformers dual encoder with its processor."""
 
-    def __init__(self, name: str, model: Any, processor: Any, notices: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, model: Any, processor: Any, warnings: Sequence[str] = ()) -> None:
         image_size = model.config.vision_config.image_size
-        super().__init__(name, model, self._preprocess, image_size, notices)
+        super().__init__(name, model, self._preprocess, image_size, warnings)
         self.processor = processor
         self.causal = model.config.model_type == "clip"
 

@@ -11,15 +11,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from geoclip.captions import CaptionBook, distinct, truth_matrix
 from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError, PhotoError
-from geoclip.paths import decode_path
-from geoclip.photos import read_photo
-from geoclip.place import COUNTRY
-from geoclip.seeds import seeded_generator
+from geoclip.photos.decoding import read_photo
+from geoclip.places.captions import CaptionBook, distinct, truth_matrix
+from geoclip.places.place import COUNTRY
+from geoclip.support.paths import decode_path
+from geoclip.support.seeds import seeded_generator
 from geoclip.training.augment import augment, to_pixels
-from geoclip.training.neighbourhoods import Neighbourhoods
+from geoclip.training.distance_smoothing import DistanceSmoothing
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.step import Batch
 from geoclip.training.workers import Workers
@@ -112,7 +112,7 @@ class Batches:
         photos: PhotoSet,
         settings: TrainingSettings,
         workers: Workers,
-        neighbourhoods: Neighbourhoods | None = None,
+        neighbourhoods: DistanceSmoothing | None = None,
     ) -> None:
         self.encoder = encoder
         self.book = book

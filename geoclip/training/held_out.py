@@ -7,18 +7,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from geoclip.captions import CaptionBook
 from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError
-from geoclip.index import PlaceIndex, embed_rows
+from geoclip.evaluation.report import locations, split_figures
 from geoclip.locator import Embeddings, Locator
-from geoclip.paths import decode_path
-from geoclip.photos import UNREADABLE
-from geoclip.ranking import RankingSettings
-from geoclip.report import locations, split_figures
-from geoclip.seeds import seeded_uniforms
-from geoclip.splits import TRAIN
+from geoclip.photos.decoding import UNREADABLE
+from geoclip.places.captions import CaptionBook
+from geoclip.ranking.place_index import PlaceIndex, embed_rows
+from geoclip.ranking.ranking import RankingSettings
+from geoclip.support.paths import decode_path
+from geoclip.support.seeds import seeded_uniforms
 from geoclip.training.settings import option
+from geoclip.training.splits import TRAIN
 from geoclip.training.workers import Workers
 
 FIGURES = ("within_25_km", "within_750_km", "country_top1", "country_top5", "geoscore")

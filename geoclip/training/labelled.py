@@ -3,11 +3,11 @@
 import pandas as pd
 
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer import Gazetteer
-from geoclip.labels import place_rows
-from geoclip.paths import decode_path
-from geoclip.splits import TRAIN, with_splits
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.places.labels import place_rows
+from geoclip.support.paths import decode_path
 from geoclip.training.batches import PhotoSet
+from geoclip.training.splits import TRAIN, with_splits
 
 
 def label_photos(photos: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:

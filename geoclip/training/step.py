@@ -9,14 +9,14 @@ from torch.nn.functional import cosine_similarity
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from geoclip.encoders import Encoder
-from geoclip.losses import (
+from geoclip.training.distance_smoothing import SoftClasses
+from geoclip.training.losses import (
     gzsl_loss,
     siglip_loss,
     soft_class_loss,
     target_entropy,
     vision_loss,
 )
-from geoclip.training.neighbourhoods import SoftClasses
 from geoclip.training.precision import mixed_precision
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.workers import Workers, pad_rows

@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from geoclip.captions import CaptionBook
 from geoclip.encoders import Encoder
 from geoclip.encoders.encoder import weight_sample
 from geoclip.encoders.loading import load_folder
 from geoclip.errors import GeoclipError
-from geoclip.files import write_tensors
-from geoclip.seeds import seeded_uniforms
+from geoclip.places.captions import CaptionBook
+from geoclip.support.files import write_tensors
+from geoclip.support.seeds import seeded_uniforms
 from geoclip.training.batches import Batches, PhotoSet
 from geoclip.training.compiling import compile_towers
 from geoclip.training.interpolation import interpolate_weights

@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from geoclip.album import combine_album
-from geoclip.album_travel import AlbumSettings
-from geoclip.gazetteer import Gazetteer
-from geoclip.hierarchy import Hierarchy
-from geoclip.metrics import geoscore, within_km
-from geoclip.photo_table import read_photo_table
-from geoclip.ranking import expected_score_city
-from geoclip.sphere import great_circle_km
+from geoclip.evaluation.metrics import within_km
+from geoclip.photos.photo_table import read_photo_table
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.places.geoscore import geoscore
+from geoclip.places.sphere import great_circle_km
+from geoclip.ranking.hierarchy import Hierarchy
+from geoclip.ranking.ranking import expected_score_city
+from geoclip.ranking.travel import TripSettings
+from geoclip.ranking.trip_smoothing import smooth_trip
 
 ROAD_KM, ROAD_KMH, AIR_KMH, AIRPORT_HOURS, NIGHT_HOURS = 800, 70, 750, 6, 12
 
@@ -112,7 +113,7 @@ def combined(
     h: Hierarchy,
     known: np.ndarray,
     minutes: float,
-    settings: AlbumSettings,
+    settings: TripSettings,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Posteriors after sharing within each journey; `known` (N,) are anchors."""
     parts = []
@@ -124,7 +125,7 @@ def combined(
         for i in np.flatnonzero(known[rows]):
             listed[i, 0] = great_circle_km(*place[i], h.lat, h.lon).argmin()
         hours = simulated_hours(journey, minutes)
-        album = combine_album(listed, probabilities[rows], hours, h.lat, h.lon, anchors, settings)
+        album = smooth_trip(listed, probabilities[rows], hours, h.lat, h.lon, anchors, settings)
         parts.append((rows, album.cities, album.probabilities))
     order = np.argsort(np.concatenate([rows for rows, _, _ in parts]))
     return (
@@ -140,7 +141,7 @@ def main() -> None:
     parser.add_argument("--splits", nargs="+", default=["dev_seen", "dev_unseen"])
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--anchors", type=float, default=0.1, help="share of known positions")
-    parser.add_argument("--evidence", type=float, nargs="+", default=[AlbumSettings.evidence])
+    parser.add_argument("--evidence", type=float, nargs="+", default=[TripSettings.evidence])
     parser.add_argument("--listed", type=int, default=50, help="places of each photo")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -158,7 +159,7 @@ def main() -> None:
     report["alone"] = figures(table, cities, p, h)
     report["alone, photos that are no anchors"] = figures(rest, cities[~known], p[~known], h)
     for evidence in arguments.evidence:
-        settings = AlbumSettings(evidence=evidence)
+        settings = TripSettings(evidence=evidence)
         shared = combined(table, cities, p, h, none, arguments.minutes, settings)
         report[f"album, evidence {evidence}"] = figures(table, *shared, h)
         found, q = combined(table, cities, p, h, known, arguments.minutes, settings)

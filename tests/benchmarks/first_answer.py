@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from geoclip.known_models import CHECKPOINTS
+from geoclip.encoders.registry import CHECKPOINTS
 from tests.benchmarks.inputs import make_photos
 from tests.benchmarks.timing import ROUNDS, interleaved, report, use_threads
 
@@ -21,7 +21,7 @@ import sys
 import open_clip
 open_clip.create_model_from_pretrained("local-dir:" + sys.argv[1])
 """
-LOCATE = "from geoclip.launcher import run_command; run_command()"
+LOCATE = "from geoclip.commands.launcher import run_command; run_command()"
 
 
 def main() -> None:

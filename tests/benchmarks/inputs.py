@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from geoclip.encoders import Encoder
-    from geoclip.index import PlaceIndex
+    from geoclip.ranking.place_index import PlaceIndex
 
 
 def make_photos(folder: Path, megapixels: float, distinct: int) -> list[Path]:
@@ -42,8 +42,8 @@ def random_index(width: int, key: str = "random") -> "PlaceIndex":
     """Unit vectors for the packaged gazetteer's places."""
     import numpy as np
 
-    from geoclip.gazetteer import Gazetteer
-    from geoclip.index import PlaceIndex
+    from geoclip.places.gazetteer import Gazetteer
+    from geoclip.ranking.place_index import PlaceIndex
 
     vectors = np.random.default_rng(0).normal(size=(len(Gazetteer.default()), width))
     return PlaceIndex(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), key)
@@ -51,11 +51,11 @@ def random_index(width: int, key: str = "random") -> "PlaceIndex":
 
 def prepared_encoder(model: str, home: Path) -> tuple["Encoder", Path]:
     """The encoder and the folder to load it from; the cache in `home` gets a random index."""
-    from geoclip.captions import CaptionSettings
     from geoclip.encoders import load_encoder
     from geoclip.encoders.open_clip_encoder import OpenClipEncoder
-    from geoclip.gazetteer import Gazetteer
-    from geoclip.index import index_key
+    from geoclip.places.captions import CaptionSettings
+    from geoclip.places.gazetteer import Gazetteer
+    from geoclip.ranking.place_index import index_key
 
     if Path(model).is_dir():
         return load_encoder(model), Path(model)

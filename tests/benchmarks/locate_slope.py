@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from geoclip.encoders import Encoder
 
 BATCH = 32
-COMMAND = "from geoclip.launcher import run_command; run_command()"
+COMMAND = "from geoclip.commands.launcher import run_command; run_command()"
 
 
 def command_cpu(photos: Path, model: Path, home: Path, threads: int) -> float:
@@ -75,7 +75,7 @@ def main() -> None:
     arguments = parser.parse_args()
     use_threads(arguments.threads)
 
-    from geoclip.memory import keep_freed_memory
+    from geoclip.support.memory import keep_freed_memory
 
     keep_freed_memory()
     few, many = arguments.few, arguments.many

@@ -22,10 +22,10 @@ def main() -> None:
 
     import numpy as np
 
-    from geoclip.gazetteer import Gazetteer
-    from geoclip.hierarchy import Hierarchy
-    from geoclip.memory import keep_freed_memory
-    from geoclip.ranking import LevelEmbeddings, Ranking, RankingSettings, rank_embeddings
+    from geoclip.places.gazetteer import Gazetteer
+    from geoclip.ranking.hierarchy import Hierarchy
+    from geoclip.ranking.ranking import LevelEmbeddings, Ranking, RankingSettings, rank_embeddings
+    from geoclip.support.memory import keep_freed_memory
 
     keep_freed_memory()
     gazetteer = Gazetteer.default()

@@ -27,10 +27,10 @@ import torch
 from PIL import Image
 
 from geoclip.encoders import load_encoder
-from geoclip.gazetteer import Gazetteer
-from geoclip.index import PlaceIndex
 from geoclip.locator import Locator
-from geoclip.memory import keep_freed_memory
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.place_index import PlaceIndex
+from geoclip.support.memory import keep_freed_memory
 
 FILES = 128
 SIZE = (1600, 1200)

@@ -84,8 +84,8 @@ def ours(model: str, photos: Sequence[Path], rounds: int, between: Any) -> dict[
     import torch
 
     from geoclip.encoders.open_clip_encoder import OpenClipEncoder
-    from geoclip.gazetteer import Gazetteer
     from geoclip.locator import Locator
+    from geoclip.places.gazetteer import Gazetteer
 
     encoder = OpenClipEncoder.from_reference(model, "random")
     index = random_index(encoder.model_config["embed_dim"])
@@ -111,7 +111,7 @@ def main() -> None:
     arguments = parser.parse_args()
     use_threads(arguments.threads)
 
-    from geoclip.memory import keep_freed_memory
+    from geoclip.support.memory import keep_freed_memory
 
     keep_freed_memory()
     figures: dict[str, Any] = {"model": arguments.model, "photos": arguments.photos}

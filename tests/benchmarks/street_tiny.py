@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from geoclip.gazetteer import Gazetteer
-from geoclip.known_models import CHECKPOINTS
+from geoclip.encoders.registry import CHECKPOINTS
+from geoclip.evaluation.report import baseline_figures, locations, split_figures
 from geoclip.locator import Embeddings, Locator
-from geoclip.model_settings import as_tuples
-from geoclip.paths import decode_path
-from geoclip.photo_table import read_photo_table
-from geoclip.report import baseline_figures, locations, split_figures
+from geoclip.photos.photo_table import read_photo_table
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.model_settings import as_tuples
+from geoclip.support.paths import decode_path
 from geoclip.training.labelled import label_photos
 from pipelines.evaluate_guesses import answers
 

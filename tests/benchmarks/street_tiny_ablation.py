@@ -3,7 +3,7 @@
     python -m tests.benchmarks.street_tiny_ablation --photos photos.csv \\
         --photos photos_country.csv --work street-tiny-work
 
-Needs the folder that `pipelines.train_street_tiny` keeps. Each variant differs from the recipe with
+Needs the folder that `train_street_tiny` keeps. Each variant differs from the recipe with
 a frozen trunk in one thing: no labels smoothed by distance; further captions from places seen or
 unseen in training; or, besides without those labels, the text tower untaught (and trained with
 photos instead) or the plain CLIP loss (a photo's own caption is the only true one). The rules of
@@ -21,25 +21,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from geoclip.captions import COUNTRY, FALSE, TRUE, CaptionBook, CaptionSettings, distinct
 from geoclip.encoders.loading import load_folder
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
-from geoclip.gazetteer import Gazetteer
+from geoclip.evaluation.report import locations, split_figures
 from geoclip.locator import Locator
-from geoclip.paths import decode_path
-from geoclip.photo_table import read_photo_table
-from geoclip.report import locations, split_figures
-from geoclip.training.kept_features import (
+from geoclip.photos.photo_table import read_photo_table
+from geoclip.places.captions import COUNTRY, FALSE, TRUE, CaptionBook, CaptionSettings, distinct
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.support.paths import decode_path
+from geoclip.training.distance_smoothing import DistanceSmoothing
+from geoclip.training.labelled import label_photos, split_photos, training_photos
+from geoclip.training.step import Batch
+from pipelines.embedded_models.cached_activations import (
     pooled_features,
     split_trunk,
     stage_outputs,
     with_mlp_projection,
 )
-from geoclip.training.labelled import label_photos, split_photos, training_photos
-from geoclip.training.last_stages import FeatureBatches, train_last_stages
-from geoclip.training.neighbourhoods import Neighbourhoods
-from geoclip.training.step import Batch
-from pipelines.train_street_tiny import (
+from pipelines.embedded_models.last_stages import FeatureBatches, train_last_stages
+from pipelines.embedded_models.train_street_tiny import (
     FROZEN_STAGES,
     PROBING,
     RANKING,
@@ -140,7 +140,7 @@ def main() -> None:
         if name == "text tower not taught":
             encoder = untaught(encoder, seed)
         settings = replace(PROBING, seed=seed, **changes)
-        near = [Neighbourhoods(encoder, book, *SMOOTHED[0])] if smoothed else []
+        near = [DistanceSmoothing(encoder, book, *SMOOTHED[0])] if smoothed else []
         taken = train_last_stages(
             encoder, last, outputs, features, photos, book, settings, None, near, batches
         )

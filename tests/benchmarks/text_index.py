@@ -16,8 +16,8 @@ def text_lists(count: int) -> dict[str, list[str]]:
     """The fixed lists, `count` texts each."""
     import numpy as np
 
-    from geoclip.captions import CaptionBook, CaptionSettings
-    from geoclip.gazetteer import Gazetteer
+    from geoclip.places.captions import CaptionBook, CaptionSettings
+    from geoclip.places.gazetteer import Gazetteer
 
     gazetteer = Gazetteer.default()
     short = CaptionBook(
@@ -68,7 +68,7 @@ def main() -> None:
     use_threads(arguments.threads)
 
     from geoclip.encoders.open_clip_encoder import OpenClipEncoder
-    from geoclip.memory import keep_freed_memory
+    from geoclip.support.memory import keep_freed_memory
 
     keep_freed_memory()
     encoder = OpenClipEncoder.from_reference(arguments.model, "random")

@@ -27,8 +27,8 @@ def drawn_batch(encoder: "OpenClipEncoder", size: int) -> tuple["Batch", list[st
     import numpy as np
     import torch
 
-    from geoclip.captions import CaptionBook, distinct, truth_matrix
-    from geoclip.gazetteer import Gazetteer
+    from geoclip.places.captions import CaptionBook, distinct, truth_matrix
+    from geoclip.places.gazetteer import Gazetteer
     from geoclip.training.step import Batch
 
     book = CaptionBook(Gazetteer.default())
@@ -127,7 +127,7 @@ def main() -> None:
         figures = {"chunk": arguments.chunk, "batches": arguments.memory, "peak_mb": [small, large]}
         report("caching_memory", threads, model=model, **figures, ratio=round(large / small, 3))
     else:
-        from geoclip.memory import keep_freed_memory
+        from geoclip.support.memory import keep_freed_memory
 
         keep_freed_memory()
         figures = compare(model, arguments.batch, arguments.rounds)

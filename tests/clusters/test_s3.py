@@ -14,9 +14,9 @@ from inference import write_model, write_photos, write_world
 from loopback_s3 import make_bucket, s3_server
 
 from geoclip.encoders import load_encoder
-from geoclip.gazetteer import Gazetteer
-from geoclip.index import PlaceIndex
 from geoclip.locator import Locator
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.place_index import PlaceIndex
 from pipelines import storage
 from pipelines.storage import filesystem, store_folder
 

@@ -13,7 +13,7 @@ import pytest
 from inference import write_model, write_photos, write_world
 from several_nodes import Nodes, Run
 
-from geoclip.gazetteer import Gazetteer
+from geoclip.places.gazetteer import Gazetteer
 
 PHOTOS = 64
 STEPS = 16

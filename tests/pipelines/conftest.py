@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from geoclip.demo import Planet, PlanetSettings
-from geoclip.gazetteer import Gazetteer
-from geoclip.gazetteer.tables import default_folder
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.places.gazetteer_tables import default_folder
 from geoclip.training.settings import TrainingSettings
 from pipelines.cluster import ray_session
+from pipelines.planet.planet import Planet, PlanetSettings
 
 CITIES_A_COUNTRY = 4
 SMALL = PlanetSettings(

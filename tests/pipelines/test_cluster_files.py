@@ -8,7 +8,7 @@ import pytest
 import ray
 import yaml
 
-from geoclip.known_models import check_model_name
+from geoclip.encoders.registry import check_model_name
 from geoclip.training.settings import TrainingSettings
 from pipelines.command_line import read_settings
 from pipelines.train_encoder import command_line

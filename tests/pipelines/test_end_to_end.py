@@ -12,9 +12,9 @@ import torch
 
 from geoclip.encoders import load_encoder
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer import Gazetteer
-from geoclip.guesses import COLUMNS
+from geoclip.guesses.schema import COLUMNS
 from geoclip.locator import Locator
+from geoclip.places.gazetteer import Gazetteer
 from geoclip.training.settings import TrainingSettings
 from pipelines.end_to_end import START, default_settings, end_to_end
 from pipelines.evaluate_guesses import evaluate_guesses
@@ -80,8 +80,8 @@ def test_two_workers_take_the_steps_of_one(
     run: Path, few_places: Path, run_settings: TrainingSettings
 ) -> None:
     """The run on two Ray Train workers against the same steps in this process."""
-    from geoclip.captions import CaptionBook
-    from geoclip.gazetteer import Gazetteer
+    from geoclip.places.captions import CaptionBook
+    from geoclip.places.gazetteer import Gazetteer
     from geoclip.training.labelled import training_photos
     from geoclip.training.trainer import Trainer
 
@@ -113,7 +113,7 @@ def test_tuned_encoder_loads_in_plain_open_clip(run: Path) -> None:
 
 
 def test_tuned_encoder_locates_photos(run: Path, few_places: Path, planet_photos: Path) -> None:
-    from geoclip.gazetteer import Gazetteer
+    from geoclip.places.gazetteer import Gazetteer
 
     locator = Locator.from_pretrained(run / "encoder", Gazetteer.read(few_places))
     table = pd.read_parquet(run / "predictions.parquet")

@@ -15,17 +15,17 @@ import ray
 from inference import read_rows, write_model, write_photos, write_world
 from PIL import Image
 
-from geoclip.captions import CaptionSettings
 from geoclip.encoders import load_encoder
+from geoclip.encoders.registry import CHECKPOINTS
 from geoclip.errors import GeoclipError, PhotoError
-from geoclip.gazetteer import Gazetteer
-from geoclip.guesses import COLUMNS, read_guesses
-from geoclip.index import SHIPPED_FOLDER, PlaceIndex, index_key
-from geoclip.known_models import CHECKPOINTS
+from geoclip.guesses.schema import COLUMNS, read_guesses
 from geoclip.locator import Locator
-from geoclip.model_settings import ModelSettings
-from geoclip.ranking import RankingSettings
-from geoclip.reading import BATCH, read_pictures
+from geoclip.photos.reader import BATCH, read_pictures
+from geoclip.places.captions import CaptionSettings
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.model_settings import ModelSettings
+from geoclip.ranking.place_index import SHIPPED_FOLDER, PlaceIndex, index_key
+from geoclip.ranking.ranking import RankingSettings
 from pipelines.embed_photos import embed_photos
 from pipelines.embed_places import embed_places
 from pipelines.inputs import photo_parts

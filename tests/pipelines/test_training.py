@@ -11,8 +11,8 @@ from tiny_encoders import random_tiny_clip
 
 from geoclip.encoders import load_encoder
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer import Gazetteer
-from geoclip.photo_table import read_photo_table
+from geoclip.photos.photo_table import read_photo_table
+from geoclip.places.gazetteer import Gazetteer
 from geoclip.training.held_out import EvaluationSettings
 from geoclip.training.labelled import label_photos, split_photos
 from geoclip.training.settings import TrainingSettings
@@ -79,7 +79,7 @@ def test_the_encoder_is_that_of_the_best_evaluation(
     trained: Path, captions: Path, few_places: Path
 ) -> None:
     """Its figures, computed anew in this process, are the best of the table."""
-    from geoclip.captions import CaptionBook
+    from geoclip.places.captions import CaptionBook
     from geoclip.training.held_out import HeldOut, draw_held_out
     from geoclip.training.workers import Workers
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from geoclip.errors import GeoclipError
-from geoclip.photo_table import read_photo_table
+from geoclip.photos.photo_table import read_photo_table
 from pipelines.write_captions import write_captions
 
 

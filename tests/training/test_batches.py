@@ -9,7 +9,7 @@ import torch
 from tiny_encoders import clip_encoder
 
 from geoclip.errors import GeoclipError
-from geoclip.seeds import seeded_generator
+from geoclip.support.seeds import seeded_generator
 from geoclip.training.batches import Batches, PhotoSet, epoch_order
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.workers import Workers

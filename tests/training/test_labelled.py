@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from geoclip.gazetteer import Gazetteer
+from geoclip.places.gazetteer import Gazetteer
 from geoclip.training.labelled import training_photos
 
 TABLE = pd.DataFrame(

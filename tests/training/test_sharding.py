@@ -18,10 +18,10 @@ from tiny_encoders import (
 from torch import distributed, multiprocessing
 from torch.distributed.tensor import DTensor
 
-from geoclip.captions import CaptionBook
 from geoclip.encoders import Encoder, load_encoder
 from geoclip.errors import GeoclipError
-from geoclip.gazetteer import Gazetteer
+from geoclip.places.captions import CaptionBook
+from geoclip.places.gazetteer import Gazetteer
 from geoclip.training.batches import PhotoSet
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.sharding import shard_blocks

@@ -16,17 +16,17 @@ from safetensors.torch import load_file, save_file
 from tiny_encoders import clip_encoder, siglip_like_encoder, timm_encoder
 from torch import distributed, multiprocessing
 
-from geoclip.captions import distinct, truth_matrix
 from geoclip.encoders import Encoder
-from geoclip.losses import (
+from geoclip.places.captions import distinct, truth_matrix
+from geoclip.training import step as step_module
+from geoclip.training.distance_smoothing import SoftClasses
+from geoclip.training.losses import (
     gzsl_loss,
     siglip_loss,
     soft_class_loss,
     target_entropy,
     vision_loss,
 )
-from geoclip.training import step as step_module
-from geoclip.training.neighbourhoods import SoftClasses
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.step import Batch, contrastive_gradients, freeze_batch_norm
 from geoclip.training.workers import Workers

@@ -16,9 +16,9 @@ from tiny_encoders import (
     write_transformers_clip,
 )
 
-from geoclip.captions import CaptionBook, CaptionSettings
 from geoclip.encoders import load_encoder
 from geoclip.errors import GeoclipError
+from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.trainer import STATE_FILE, Trainer, make_optimizer, schedule
 
@@ -290,6 +290,6 @@ def test_a_transformers_run_goes_on_too(book, photos, tmp_path):
 
 
 def photo_of(photos, i):
-    from geoclip.photos import read_photo
+    from geoclip.photos.decoding import read_photo
 
     return read_photo(photos.paths[i])

@@ -1,0 +1,180 @@
+"""The encoders that have a short name, and whether their weights are on this machine.
+
+Nothing here loads a model or uses the network. Sizes are those of the weights in 32-bit floats, of
+the embedded model as it is stored.
+"""
+
+import difflib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from geoclip.errors import GeoclipError
+
+CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
+_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt")
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """An encoder with a short name.
+
+    `reference` is what its kind loads: `ARCHITECTURE:TAG` for open_clip, a hub id for transformers,
+    the folder of an embedded model. `hub_id` is the Hugging Face repository that holds the weights,
+    "" for an embedded model.
+    """
+
+    name: str
+    kind: Literal["open_clip", "transformers", "embedded"]
+    reference: str
+    size_mb: int
+    licence: str
+    note: str
+    hub_id: str = ""
+
+
+_HUB_MODELS = (
+    KnownModel(
+        "streetclip",
+        "transformers",
+        "geolocal/StreetCLIP",
+        1711,
+        "CC BY-NC 4.0",
+        "the authors' own; what is fine-tuned from it inherits the licence",
+        "geolocal/StreetCLIP",
+    ),
+    # OpenAI trained with QuickGELU; without it in the name the features are quietly wrong.
+    KnownModel(
+        "clip-l-336",
+        "open_clip",
+        "ViT-L-14-336-quickgelu:openai",
+        1711,
+        "MIT",
+        "the starting point of StreetCLIP",
+        "timm/vit_large_patch14_clip_336.openai",
+    ),
+    KnownModel(
+        "clip-l",
+        "open_clip",
+        "ViT-L-14-quickgelu:openai",
+        1710,
+        "MIT",
+        "OpenAI CLIP, 224 px",
+        "timm/vit_large_patch14_clip_224.openai",
+    ),
+    KnownModel(
+        "clip-b-16",
+        "open_clip",
+        "ViT-B-16-quickgelu:openai",
+        599,
+        "MIT",
+        "OpenAI CLIP, 224 px",
+        "timm/vit_base_patch16_clip_224.openai",
+    ),
+    KnownModel(
+        "clip-b-32",
+        "open_clip",
+        "ViT-B-32-quickgelu:openai",
+        605,
+        "MIT",
+        "OpenAI CLIP, 224 px, the fastest",
+        "timm/vit_base_patch32_clip_224.openai",
+    ),
+    KnownModel(
+        "laion-b-32",
+        "open_clip",
+        "ViT-B-32:laion2b_s34b_b79k",
+        605,
+        "MIT",
+        "trained on LAION-2B, 224 px",
+        "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+    ),
+    KnownModel(
+        "siglip",
+        "open_clip",
+        "ViT-B-16-SigLIP:webli",
+        813,
+        "Apache-2.0",
+        "sigmoid loss, 224 px",
+        "timm/ViT-B-16-SigLIP",
+    ),
+    KnownModel(
+        "siglip-so400m",
+        "open_clip",
+        "ViT-SO400M-14-SigLIP-384:webli",
+        3512,
+        "Apache-2.0",
+        "sigmoid loss, 384 px, the largest",
+        "timm/ViT-SO400M-14-SigLIP-384",
+    ),
+)
+
+DEFAULT_MODEL = "street-tiny"
+"""What answers where no model is named."""
+_STREET_TINY = KnownModel(
+    DEFAULT_MODEL,
+    "embedded",
+    "",
+    25,
+    "research and demonstration only, see its LICENSE",
+    "comes with geoclip, needs no download; used when no model is named",
+)
+
+
+def known_models(checkpoints: Path = CHECKPOINTS) -> dict[str, KnownModel]:
+    """Short name → model; an embedded model is listed only where its folder is."""
+    folder = checkpoints / _STREET_TINY.name
+    embedded = [replace(_STREET_TINY, reference=str(folder))] if folder.is_dir() else []
+    return {model.name: model for model in [*embedded, *_HUB_MODELS]}
+
+
+KNOWN_MODELS = known_models()
+
+
+def check_model_name(name: str) -> None:
+    """Raise GeoclipError unless `name` can name a model.
+
+    It can when it is a known name, a path that exists, a hub id (`hf:ORGANISATION/NAME`)
+    or an open_clip `ARCHITECTURE:TAG`. An unknown one is answered with the nearest known names.
+    """
+    if name not in KNOWN_MODELS and ":" not in name and not Path(name).exists():
+        raise unknown_model(name)
+
+
+def unknown_model(name: str) -> GeoclipError:
+    """The error for a name that is neither known nor a folder; offers the nearest known names."""
+    names = list(KNOWN_MODELS)
+    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    offer = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(names)}."
+    return GeoclipError(f"There is no model or folder called {name!r}; {offer}")
+
+
+def weights_folder(model: KnownModel) -> Path | None:
+    """The folder with the model's weights on this machine; None where they are not here."""
+    if model.kind == "embedded":
+        return Path(model.reference)
+    snapshots = hub_cache() / f"models--{model.hub_id.replace('/', '--')}" / "snapshots"
+    if not snapshots.is_dir():
+        return None
+    # Weights still being downloaded have no link in the snapshot, or a link to nothing.
+    complete = [folder for folder in snapshots.iterdir() if _has_weights(folder)]
+    return max(complete, key=lambda folder: folder.stat().st_mtime, default=None)
+
+
+def _has_weights(folder: Path) -> bool:
+    return folder.is_dir() and any(
+        file.suffix in _WEIGHT_SUFFIXES and file.is_file() for file in folder.iterdir()
+    )
+
+
+def hub_cache() -> Path:
+    """The folder where Hugging Face libraries keep downloads, by their own environment rules."""
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if os.environ.get(variable):
+            return Path(os.environ[variable]).expanduser()
+    if os.environ.get("HF_HOME"):
+        return Path(os.environ["HF_HOME"]).expanduser() / "hub"
+    # Containers run under user ids that have no home: then `~` stays, and nothing is there.
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    return Path(cache) / "huggingface" / "hub"

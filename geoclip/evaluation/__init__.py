@@ -1,0 +1,1 @@
+"""How good guesses are: metrics, baselines, benchmarks, reports."""

@@ -1,0 +1,155 @@
+"""Figures of an evaluation: arrays of distances and classes in, plain dictionaries out.
+
+Distances are great-circle km (`geoclip.places.sphere.great_circle_km`); an unanswered photo has the
+distance infinity and so is a miss everywhere. Percentages run from 0 to 100. The thresholds are
+those usual for IM2GPS (Vo et al. 2017), the GeoScore is that of OpenStreetView-5M (Astruc et al.
+2024).
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from geoclip.places.geoscore import geoscore
+
+THRESHOLDS_KM = {"street": 1, "city": 25, "region": 200, "country": 750, "continent": 2500}
+UNKNOWN = ""  # the class of a photo whose class is not known; it belongs to no average
+
+Report = dict[str, Any]
+
+
+def within_km(km: ArrayLike) -> dict[str, float]:
+    """Percent of the distances (n,) that are at most each threshold, keyed "1", "25", … "2500"."""
+    distances = _checked(km)
+    return {str(t): 100 * float(np.mean(distances <= t)) for t in THRESHOLDS_KM.values()}
+
+
+def within_km_by_country(km: ArrayLike, country_codes: ArrayLike) -> dict[str, float | None]:
+    """Like `within_km`, averaged over countries, each with the same weight; (n,) and (n,).
+
+    Photos of unknown country ("") are left out; None when none remains.
+    """
+    distances = _checked(km)
+    return {
+        str(t): mean_over_classes(distances <= t, country_codes) for t in THRESHOLDS_KM.values()
+    }
+
+
+def distance_figures(km: ArrayLike) -> Report:
+    """`within_km`, `median_km`, `mean_km` and `geoscore` of distances (n,), infinite for a miss.
+
+    The median is None where it is infinite; the mean is over finite distances, None without any.
+    """
+    distances = _checked(km)
+    answered = distances[np.isfinite(distances)]
+    median = float(np.median(distances))
+    return {
+        "within_km": within_km(distances),
+        "median_km": median if np.isfinite(median) else None,
+        "mean_km": float(answered.mean()) if len(answered) else None,
+        "geoscore": float(geoscore(distances).mean()),
+    }
+
+
+def mean_over_classes(hits: ArrayLike, classes: ArrayLike) -> float | None:
+    """The mean over the classes (n,) of the mean of `hits` (n,) within each class, in percent.
+
+    Rows of class "" are left out; None when no other remains.
+    """
+    truth = np.asarray(classes, dtype=object)
+    values = np.asarray(hits, dtype=float)
+    known = truth != UNKNOWN
+    if not known.any():
+        return None
+    codes, _ = pd.factorize(truth[known])
+    return 100 * float(np.mean(np.bincount(codes, values[known]) / np.bincount(codes)))
+
+
+def class_mean_accuracy(truth: ArrayLike, ranked: ArrayLike, k: int = 1) -> float | None:
+    """Top-k accuracy in percent, averaged over the classes of `truth`.
+
+    truth (n,), "" where unknown (left out); ranked (n,) predictions or (n, m), best first.
+    """
+    return mean_over_classes(_hits(truth, ranked, k), truth)
+
+
+def gzsl_accuracy(truth: ArrayLike, prediction: ArrayLike, seen_classes: ArrayLike) -> Report:
+    """Generalized zero-shot accuracy (Xian et al. 2017) of predictions among all classes.
+
+    S and U are the means over seen and over unseen classes of top-1 accuracy in percent, None where
+    no photo qualifies; H is their harmonic mean, 0 when both are 0, None when either is None.
+    truth (n,), "" where unknown (left out); prediction (n,); seen_classes (c,). `n_seen` and
+    `n_unseen` count photos, `classes_seen` and `classes_unseen` the classes they show.
+    """
+    actual = np.asarray(truth, dtype=object)
+    seen_set = set(np.asarray(seen_classes, dtype=object).tolist())
+    hits = _hits(actual, prediction, 1)
+    known = actual != UNKNOWN
+    is_seen = np.array([name in seen_set for name in actual.tolist()], dtype=bool) & known
+    is_unseen = known & ~is_seen
+    seen = mean_over_classes(hits[is_seen], actual[is_seen])
+    unseen = mean_over_classes(hits[is_unseen], actual[is_unseen])
+    return {
+        "S": seen,
+        "U": unseen,
+        "H": _harmonic_mean(seen, unseen),
+        "n_seen": int(is_seen.sum()),
+        "n_unseen": int(is_unseen.sum()),
+        "classes_seen": len(set(actual[is_seen].tolist())),
+        "classes_unseen": len(set(actual[is_unseen].tolist())),
+    }
+
+
+def split_report(
+    km: ArrayLike,
+    true_country: ArrayLike,
+    true_continent: ArrayLike,
+    ranked_countries: ArrayLike,
+    ranked_continents: ArrayLike,
+) -> Report:
+    """All figures of one split, with the keys of `report.json`.
+
+    km, true_country, true_continent (n,); ranked_countries (n, k) with k >= 5, best first;
+    ranked_continents (n,) or (n, k). One row a location when figures per location are wanted.
+    """
+    distances = _checked(km)
+    figures = distance_figures(distances)
+    return {
+        "n": len(distances),
+        "within_km": figures["within_km"],
+        "within_km_by_country": within_km_by_country(distances, true_country),
+        "median_km": figures["median_km"],
+        "mean_km": figures["mean_km"],
+        "geoscore": figures["geoscore"],
+        "continent_top1": class_mean_accuracy(true_continent, ranked_continents),
+        "country_top1": class_mean_accuracy(true_country, ranked_countries),
+        "country_top5": class_mean_accuracy(true_country, ranked_countries, k=5),
+    }
+
+
+def _hits(truth: ArrayLike, ranked: ArrayLike, k: int) -> NDArray[np.bool_]:
+    actual = np.asarray(truth, dtype=object)
+    table = np.asarray(ranked, dtype=object)
+    table = table[:, None] if table.ndim == 1 else table
+    if len(table) != len(actual):
+        raise ValueError(f"{len(actual)} true classes but {len(table)} predictions")
+    equal = np.asarray(table[:, :k] == actual[:, None], dtype=bool)
+    return np.asarray(equal.any(axis=1), dtype=bool)
+
+
+def _harmonic_mean(first: float | None, second: float | None) -> float | None:
+    if first is None or second is None:
+        return None
+    return 2 * first * second / (first + second) if first + second > 0 else 0.0
+
+
+def _checked(km: ArrayLike) -> NDArray[np.float64]:
+    """Distances (n,), at least one and none of them NaN (which would pass for a miss unnoticed)."""
+    distances = np.asarray(km, dtype=float)
+    if distances.ndim != 1 or len(distances) == 0:
+        raise ValueError(f"distances must be a list of at least one, got shape {distances.shape}")
+    if np.isnan(distances).any() or (distances < 0).any():
+        raise ValueError("distances must be 0 or more; use infinity for a photo without an answer")
+    return distances

@@ -1,0 +1,1 @@
+"""The table of guesses: its schema and rows, files, the map page, sidecars, failures."""

@@ -1,0 +1,52 @@
+"""Guesses measured by the positions that photos state, and positions that look wrong."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from geoclip.photos.metadata import GpsFix
+from geoclip.places.sphere import great_circle_km
+
+EXTRA_COLUMNS = {
+    "gps_lat": "float64",
+    "gps_lon": "float64",
+    "error_km": "float64",
+    "gps_note": "str",
+}
+FAR_KM = 750.0
+DOUBTFUL_FACTOR = 10
+"""A posterior spread over the world is thin near any place; what the photo changes counts."""
+DOUBT = f"the photo looks like a place more than {FAR_KM:,.0f} km away"
+
+
+def stated_positions(fixes: Sequence[GpsFix | None]) -> tuple[np.ndarray, np.ndarray]:
+    """Latitudes and longitudes (N,) of what files state, NaN where they state none."""
+    stated = [(np.nan, np.nan) if fix is None else (fix.lat, fix.lon) for fix in fixes]
+    lat, lon = np.array(stated, dtype=np.float64).reshape(-1, 2).T
+    return lat, lon
+
+
+def compared(
+    table: pd.DataFrame, order: np.ndarray, fixes: Sequence[GpsFix | None], support: np.ndarray
+) -> pd.DataFrame:
+    """A block's table with `EXTRA_COLUMNS`; a row's photo has the position `order` in `fixes`.
+
+    `gps_lat`, `gps_lon` is the stated position, `error_km` the distance from it to the row's
+    point (NaN where it is not trustworthy), and `gps_note` says why a stated position looks wrong:
+    by itself, or because the photo makes the places within `FAR_KM` at least `DOUBTFUL_FACTOR`
+    times less probable than they are without it. `support` (N,) is by how many times it makes them
+    more probable (`Locator.support_within`), NaN where nothing was guessed.
+    """
+    lat, lon = stated_positions(fixes)
+    trusted = np.array([fix is not None and fix.trustworthy for fix in fixes], dtype=bool)
+    notes = np.array(["" if fix is None else fix.reason for fix in fixes], dtype=object)
+    notes[(support <= 1 / DOUBTFUL_FACTOR) & trusted] = DOUBT
+    points = table["lat"].to_numpy(np.float64), table["lon"].to_numpy(np.float64)
+    error = great_circle_km(*points, lat[order], lon[order])
+    return table.assign(
+        gps_lat=lat[order],
+        gps_lon=lon[order],
+        error_km=np.where(trusted[order], error, np.nan),
+        gps_note=notes[order],
+    )

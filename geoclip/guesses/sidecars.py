@@ -1,0 +1,228 @@
+"""XMP sidecars beside the originals: written once, journaled, and taken back exactly.
+
+`photo.jpg` gets `photo.jpg.xmp`, the name that darktable and others read. A sidecar states the
+guessed position as XMP's own GPS properties and, in a namespace of ours, what it comes from. The
+journal is a file of JSON lines: what is to be written is noted with its SHA-256 before it is
+written, so that `undo_sidecars` finds everything even after a crash, and removes nothing else.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from geoclip.errors import GeoclipError
+from geoclip.guesses.schema import ALBUM, MODEL
+from geoclip.guesses.xmp import sidecar_xmp
+from geoclip.support.paths import decode_path, encode_path
+
+PRIVACY_WARNING = (
+    "Sidecars say where photos were taken: whoever receives them with the photos knows it too."
+)
+SUFFIX = ".xmp"
+BATCH = 256
+"""Sidecars noted in the journal at a time, before any of them is written."""
+DRAFT_SUFFIX = ".geoclip-draft"
+
+
+@dataclass
+class SidecarReport:
+    """What came of each photo, by path: sidecars written, photos skipped and why."""
+
+    written: list[Path] = field(default_factory=list)
+    skipped: list[tuple[Path, str]] = field(default_factory=list)
+    dry_run: bool = False
+
+    def summary(self) -> str:
+        """Say in one line how many there are, and why others are not."""
+        verb = "would be written" if self.dry_run else "written"
+        reasons = pd.Series([reason for _, reason in self.skipped], dtype="str").value_counts()
+        left = "".join(f"; {count:,} not: {reason}" for reason, count in reasons.items())
+        return f"{len(self.written):,} sidecars {verb}{left}."
+
+
+@dataclass
+class UndoReport:
+    """What came of each sidecar of a journal."""
+
+    removed: list[Path] = field(default_factory=list)
+    gone: list[Path] = field(default_factory=list)
+    kept: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def write_sidecars(
+    guesses: pd.DataFrame, journal: Path, dry_run: bool = False, model: str = ""
+) -> SidecarReport:
+    """Write a sidecar for the best guess of each photo of a table (`geoclip.guesses.schema`).
+
+    A photo that has a position of its own (EXIF, XMP, a sidecar) is left alone, and so is every
+    file that stands where a sidecar would go, unless it is as this journal says it was written.
+    The originals are only read. With `dry_run` nothing is written, the journal included.
+    Raises GeoclipError where the journal cannot be read or written.
+    """
+    known = dict(_entries(journal)) if journal.exists() else {}
+    report = SidecarReport(dry_run=dry_run)
+    best = guesses[(guesses["rank"] == 1) & (guesses["status"] == "ok")].to_dict("records")
+    for start in range(0, len(best), BATCH):
+        planned: dict[Path, bytes] = {}
+        for guess in best[start : start + BATCH]:
+            photo = decode_path(str(guess["path"]))
+            target = photo.with_name(photo.name + SUFFIX)
+            reason = _obstacle(guess, photo, target, known)
+            if reason:
+                report.skipped.append((photo, reason))
+            else:
+                planned[target] = sidecar_xmp(guess, model)
+        if dry_run:
+            report.written += planned
+        else:
+            _note(journal, planned)
+            _write(planned, known, report)
+    return report
+
+
+def _obstacle(guess: dict[Any, Any], photo: Path, target: Path, known: dict[Path, set[str]]) -> str:
+    """Why a photo gets no sidecar; "" if it does."""
+    if guess["source"] not in (MODEL, ALBUM) or has_position(photo):
+        return "the photo has a position of its own"
+    if not np.isfinite([guess["lat"], guess["lon"]]).all():
+        return "no position was guessed"
+    if os.path.lexists(target) and not _is_ours(target, known):
+        return "there is a sidecar already"
+    other = photo.with_suffix(SUFFIX)
+    if other != target and _names_position(other):
+        return "another sidecar has a position"
+    return ""
+
+
+def has_position(photo: Path) -> bool:
+    """Whether a photo file carries a position of its own, believable or not."""
+    from geoclip.photos.metadata import read_metadata  # noqa: PLC0415 (Pillow)
+
+    return read_metadata(photo).gps is not None
+
+
+def _names_position(sidecar: Path) -> bool:
+    try:
+        return b"GPSLatitude" in sidecar.read_bytes()
+    except OSError:
+        return False
+
+
+def _write(planned: dict[Path, bytes], known: dict[Path, set[str]], report: SidecarReport) -> None:
+    for target, content in planned.items():
+        try:
+            _put(target, content, replace=os.path.lexists(target) and _is_ours(target, known))
+        except FileExistsError:
+            report.skipped.append((target.with_suffix(""), "there is a sidecar already"))
+        except OSError as problem:
+            reason = f"it cannot be written ({problem.strerror})"
+            report.skipped.append((target.with_suffix(""), reason))
+        else:
+            known.setdefault(target.absolute(), set()).add(_digest(content))
+            report.written.append(target)
+
+
+def _put(target: Path, content: bytes, replace: bool) -> None:
+    """Put a complete file in place; FileExistsError where one has come up in the meantime."""
+    draft = _draft(target)
+    try:
+        draft.write_bytes(content)
+        if replace:
+            draft.replace(target)
+            return
+        try:
+            os.link(draft, target)  # unlike a rename it never takes the place of another file
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            with target.open("xb") as file:
+                file.write(content)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _draft(target: Path) -> Path:
+    return target.with_name(f".{target.name}{DRAFT_SUFFIX}")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _is_ours(target: Path, known: dict[Path, set[str]]) -> bool:
+    """Whether a sidecar is a plain file with the content that the journal says it got."""
+    digests = known.get(target.absolute(), set())
+    try:
+        return not target.is_symlink() and _digest(target.read_bytes()) in digests
+    except OSError:
+        return False
+
+
+def _note(journal: Path, planned: dict[Path, bytes]) -> None:
+    """Add lines to the journal and see them to the disk."""
+    lines = [
+        json.dumps({"sidecar": encode_path(target.absolute()), "sha256": _digest(content)})
+        for target, content in planned.items()
+    ]
+    if not lines:
+        return
+    try:
+        with journal.open("ab") as file:
+            # A line that was cut off by a crash must not swallow the next one.
+            file.write(("\n" + "\n".join(lines) + "\n").encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as problem:
+        raise GeoclipError(
+            f"The journal {journal} cannot be written ({problem.strerror}), so no more sidecars "
+            "are: free the disk or name another journal."
+        ) from None
+
+
+def _entries(journal: Path) -> Iterator[tuple[Path, set[str]]]:
+    """Sidecars of a journal with the digests of what was written to each."""
+    try:
+        lines = journal.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as problem:
+        raise GeoclipError(
+            f"The journal {journal} cannot be read ({problem.strerror}): check the path."
+        ) from None
+    digests: dict[Path, set[str]] = {}
+    filled = [line for line in lines if line.strip()]
+    for line in filled:
+        with suppress(ValueError, KeyError, TypeError):  # a line that a crash cut off
+            entry = json.loads(line)
+            digests.setdefault(decode_path(entry["sidecar"]), set()).add(entry["sha256"])
+    if filled and not digests:
+        raise GeoclipError(f"{journal} is no journal of sidecars: name the one that was written.")
+    yield from digests.items()
+
+
+def undo_sidecars(journal: Path) -> UndoReport:
+    """Remove the sidecars of a journal that are as they were written; others stay.
+
+    Raises GeoclipError where the journal cannot be read or is none.
+    """
+    report = UndoReport()
+    known = dict(_entries(journal))
+    for target in known:
+        try:
+            _draft(target).unlink(missing_ok=True)
+            if not os.path.lexists(target):
+                report.gone.append(target)
+            elif _is_ours(target, known):
+                target.unlink()
+                report.removed.append(target)
+            else:
+                report.kept.append((target, "changed since it was written"))
+        except OSError as problem:
+            report.kept.append((target, problem.strerror or "cannot be removed"))
+    return report

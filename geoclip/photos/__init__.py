@@ -1,0 +1,1 @@
+"""Photos: listing, decoding, videos, metadata, tables of photos, abstention, reading."""

@@ -1,0 +1,180 @@
+"""Files, folders, globs and CSV lists → the photos they name."""
+
+import glob
+import os
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from geoclip.errors import GeoclipError
+from geoclip.support.paths import AnyPath, decode_path, path_list
+from geoclip.support.tables import read_text_table, refuse_rows, require_columns
+
+# fmt: off
+PHOTO_SUFFIXES = frozenset({
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo",
+    ".png", ".tif", ".tiff", ".webp",
+})
+VIDEO_SUFFIXES = frozenset({
+    ".3g2", ".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".ogv", ".webm", ".wmv",
+})
+# fmt: on
+
+
+def list_photos(
+    paths: AnyPath | Iterable[AnyPath], suffixes: Container[str] = PHOTO_SUFFIXES
+) -> list[Path]:
+    """The photos named by files, folders and globs, each once, in the order given.
+
+    A folder gives the entries below it whose ending is one of `suffixes` (lower case, with the
+    dot), sorted; links are followed, each folder is entered once, and macOS companions (`._name`)
+    are left out. A folder that cannot be listed stands for itself. A path that does not exist, or
+    a glob that matches nothing, is kept, so that it is reported with the photos.
+    """
+    return _listed(paths, lambda name: is_wanted(name, suffixes))
+
+
+def list_left_out(
+    paths: AnyPath | Iterable[AnyPath], suffixes: Container[str] = PHOTO_SUFFIXES
+) -> list[Path]:
+    """The files in folders that `list_photos` passes over, for a record of them."""
+    paths = path_list(paths)
+    named = {_key(path) for path in list_photos(paths, suffixes)}
+    return [path for path in _listed(paths, lambda _: True) if _key(path) not in named]
+
+
+def read_path_list(stream: BinaryIO) -> list[str]:
+    """Paths from a stream, one a line; separated by zero bytes, as `find -print0` writes them,
+    where it holds one, so that names with line breaks can be given.
+    """
+    content = stream.read()
+    if b"\0" in content:
+        names = content.split(b"\0")
+    else:
+        names = [line.removesuffix(b"\r") for line in content.split(b"\n")]
+    return [os.fsdecode(name) for name in names if name]
+
+
+def is_wanted(path: str, suffixes: Container[str]) -> bool:
+    """Whether a file's ending is one of `suffixes` and it is no macOS companion (`._name`)."""
+    name = path.rsplit("/", 1)[-1]
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+    return suffix in suffixes and not name.startswith("._")
+
+
+def _listed(paths: AnyPath | Iterable[AnyPath], wanted: Callable[[str], bool]) -> list[Path]:
+    photos: dict[str, Path] = {}
+    for path in path_list(paths):
+        for photo in _expand(os.fspath(path), wanted):
+            photos.setdefault(_key(photo), photo)
+    return list(photos.values())
+
+
+def _key(photo: Path) -> str:
+    """The same for a path however it is written; links are not followed."""
+    return os.path.abspath(photo)  # noqa: PTH100
+
+
+def _expand(path: str, wanted: Callable[[str], bool]) -> Iterator[Path]:
+    if os.path.isdir(path):  # noqa: PTH112
+        yield from sorted(_walk(path, wanted))
+    elif not os.path.lexists(path) and glob.has_magic(path):
+        for match in sorted(glob.glob(path, recursive=True)) or [path]:  # noqa: PTH207
+            is_folder = os.path.isdir(match)  # noqa: PTH112
+            yield from sorted(_walk(match, wanted)) if is_folder else [Path(match)]
+    else:
+        yield Path(path)
+
+
+def _walk(folder: str, wanted: Callable[[str], bool]) -> Iterator[Path]:
+    """Wanted files below a folder; one reached again, by whatever link, is not entered again."""
+    entered: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        current = waiting.pop()
+        try:
+            info = os.stat(current)  # noqa: PTH116
+            if (info.st_dev, info.st_ino) in entered:
+                continue
+            entered.add((info.st_dev, info.st_ino))
+            entries = list(os.scandir(current))
+        except OSError:
+            yield Path(current)
+            continue
+        folders = sorted((entry for entry in entries if _is_folder(entry)), key=lambda e: e.name)
+        # Links are entered last, so that photos keep their real folder's path.
+        waiting[:0] = [entry.path for entry in folders if entry.is_symlink()]
+        waiting += [entry.path for entry in folders if not entry.is_symlink()]
+        files = (entry for entry in entries if wanted(entry.name) and not _is_folder(entry))
+        yield from (Path(entry.path) for entry in files)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return os.path.isdir(entry.path)  # noqa: PTH112  (`entry.is_dir` raises for a link to itself)
+
+
+def photos_and_groups(
+    paths: Sequence[str], group_by: str | None = None, suffixes: Container[str] = PHOTO_SUFFIXES
+) -> tuple[list[Path], list[str] | None]:
+    """Photos named on a command line, `.csv` lists included, and the group of each.
+
+    `suffixes` chooses the files in folders, as in `list_photos`. `group_by` names a column of the
+    CSV files; a photo that is in none of them, or whose cell is empty, is a group of its own.
+    Raises GeoclipError for a list that cannot be read, lacks a column or names nothing, for a photo
+    of two groups, for an address, and when `group_by` is given without a CSV file.
+    """
+    paths = [named for path in paths for named in _expand_lists(_local(path))]
+    lists = [path for path in paths if path.lower().endswith(".csv")]
+    if group_by is not None and not lists:
+        raise GeoclipError(f"--group-by {group_by} needs a .csv list that has this column.")
+    photos: dict[str, tuple[Path, str]] = {}
+    for path in paths:
+        named = _read_list(path, group_by) if path in lists else _ungrouped(path, suffixes)
+        for photo, group in named:
+            first, known = photos.setdefault(_key(photo), (photo, group))
+            if known and group and known != group:
+                raise GeoclipError(
+                    f"{photo} has {known!r} and {group!r} in {group_by}: keep one of them."
+                )
+            photos[_key(photo)] = first, known or group
+    if not photos:
+        where = f" in {', '.join(paths)}" if paths else ""
+        raise GeoclipError(f"No photos were found{where}: name files or folders.")
+    listed = [photo for photo, _ in photos.values()]
+    if group_by is None:
+        return listed, None
+    return listed, [group or key for key, (_, group) in photos.items()]
+
+
+def _local(path: str) -> str:
+    """The path of an address `file:///…`; other paths as they are, other addresses an error."""
+    if "://" not in path or os.path.lexists(path):
+        return path
+    if path.startswith("file:///"):
+        return os.fspath(decode_path(path))
+    raise GeoclipError(
+        f"{path} is an address, and only files of this machine are read: download it first, or "
+        "name s3:// and the like to python -m pipelines.locate_photos."
+    )
+
+
+def _expand_lists(path: str) -> list[str]:
+    """The lists that a glob of them matches; other paths as they are."""
+    is_glob = path.lower().endswith(".csv") and glob.has_magic(path) and not os.path.lexists(path)
+    return (sorted(glob.glob(path, recursive=True)) or [path]) if is_glob else [path]  # noqa: PTH207
+
+
+def _ungrouped(path: str, suffixes: Container[str]) -> list[tuple[Path, str]]:
+    return [(photo, "") for photo in list_photos([path], suffixes)]
+
+
+def _read_list(path: str, group_by: str | None) -> list[tuple[Path, str]]:
+    """Photo and group ("" for none) from a CSV list; paths are relative to the list's folder."""
+    table = read_text_table(Path(path))
+    wanted = ["path"] + ([group_by.lower()] if group_by else [])
+    require_columns(table, wanted, Path(path))
+    refuse_rows(Path(path), table["path"] == "", "path is empty", "name the photo or drop the row")
+    photos = table["path"].map(lambda text: Path(path).parent / decode_path(text))
+    groups = table[wanted[-1]].str.strip() if group_by else [""] * len(table)
+    return list(zip(photos, groups, strict=True))

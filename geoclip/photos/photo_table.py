@@ -1,0 +1,133 @@
+"""Photo tables: CSV files that say where photos were taken, for training and for evaluation.
+
+Columns: `path` (relative to the CSV file), `lat` and `lon` in degrees (both empty where only the
+country is known); optional `country_code` (ISO alpha-2), `location_id` (views of one place share
+it), `split`. Other columns are ignored. Names are compared without regard to case.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from geoclip.errors import GeoclipError
+from geoclip.places.sphere import great_circle_km
+from geoclip.support.paths import AnyPath, encode_path, path_list, resolve_path
+from geoclip.support.tables import coordinates, read_text_table, refuse_duplicates, refuse_rows
+
+SAME_LOCATION_KM = 25.0
+"""Two tables may call views by one location that lie no farther apart: in one city, say."""
+COLUMNS = ("photo_id", "path", "lat", "lon", "country_code", "location_id", "split")
+
+
+def read_photo_table(paths: AnyPath | Iterable[AnyPath]) -> pd.DataFrame:
+    """The photos of one or several CSV files, in order, with the columns `COLUMNS`.
+
+    `photo_id` is the path as it stands in the file and unique, `path` is absolute; whether the
+    photo exists is not looked at. Non-UTF-8 names: see `support.paths`. Raises GeoclipError for a
+    bad file or row, for a photo that stands twice, for a location that two tables say lies in
+    different places, and when there is no photo at all.
+    """
+    files = [Path(path) for path in path_list(paths)]
+    if not files:
+        raise GeoclipError("No photo table was given: name a CSV file with path, lat, lon.")
+    tables = [_read_one(file) for file in files]
+    _refuse_shared_photos(files, tables)
+    _refuse_shared_locations(files, tables)
+    table = pd.concat(tables, ignore_index=True)
+    if table.empty:
+        names = ", ".join(map(str, files))
+        raise GeoclipError(f"{names} lists no photo: add a row for each photo below the header.")
+    return table
+
+
+def _read_one(file: Path) -> pd.DataFrame:
+    frame = read_text_table(file)
+    _require_labels(frame, file)
+    for name in ("lat", "lon", "country_code", "location_id", "split"):
+        if name not in frame:
+            frame[name] = ""
+        frame[name] = frame[name].str.strip()
+    refuse_rows(file, frame["path"] == "", "path is empty", "name the photo or drop the row")
+    lat, lon = coordinates(frame, file)
+    country = _country_codes(frame["country_code"], file)
+    unlabelled = lat.isna() & (country == "")
+    cure = "fill in lat and lon or country_code, or drop the row"
+    refuse_rows(file, unlabelled, "neither coordinates nor a country_code is given", cure)
+    photo_id = frame["path"].map(encode_path)
+    table = pd.DataFrame(
+        {
+            "photo_id": photo_id,
+            "path": photo_id.map(lambda text: resolve_path(text, file.parent)),
+            "lat": lat,
+            "lon": lon,
+            "country_code": country,
+            "location_id": frame["location_id"].where(frame["location_id"] != "", photo_id),
+            "split": frame["split"],
+        }
+    )
+    refuse_duplicates(file, table["path"], "photo")
+    return table
+
+
+def _require_labels(frame: pd.DataFrame, file: Path) -> None:
+    """A table has a path and at least one kind of label; half a pair of coordinates is none."""
+    has = set(frame.columns)
+    coordinates_or_country = {"lat", "lon"} <= has or (
+        "country_code" in has and not has & {"lat", "lon"}
+    )
+    if "path" not in has or not coordinates_or_country:
+        raise GeoclipError(
+            f"{file} has the columns {', '.join(frame.columns)}: it needs path with lat and lon, "
+            "or path with country_code."
+        )
+
+
+def _country_codes(values: pd.Series, file: Path) -> pd.Series:
+    codes = values.str.upper()
+    bad = (codes != "") & ~codes.str.fullmatch("[A-Z]{2}")
+    cure = "use ISO alpha-2, such as FR, or leave it empty"
+    refuse_rows(file, bad, "country_code {} is not two letters", cure, values)
+    return codes
+
+
+def _refuse_shared_photos(files: list[Path], tables: list[pd.DataFrame]) -> None:
+    """Raise GeoclipError for a photo_id or file that two tables (or one, given twice) both hold."""
+    seen: dict[str, tuple[Path, int]] = {}
+    for file, table in zip(files, tables, strict=True):
+        fresh: dict[str, tuple[Path, int]] = {}
+        for row, photo_id, path in zip(table.index, table["photo_id"], table["path"], strict=True):
+            for key in (photo_id, path):
+                if key in seen:
+                    other, other_row = seen[key]
+                    raise GeoclipError(
+                        f"{file}, row {row}: photo {photo_id!r} stands in {other}, row "
+                        f"{other_row} already: keep one row for each."
+                    )
+                fresh[key] = (file, int(row))
+        seen |= fresh
+
+
+def _refuse_shared_locations(files: list[Path], tables: list[pd.DataFrame]) -> None:
+    """Raise GeoclipError for a location_id that names two places, as where tables count from 1."""
+    views = pd.concat(tables, keys=range(len(tables)), names=["table", "row"]).reset_index()
+    views = views.sort_values("lat", key=pd.isna, kind="stable")
+    views = views.drop_duplicates(["location_id", "table"])
+    shared = views[views["location_id"].duplicated(keep=False)].sort_values("table", kind="stable")
+    for location, of_one in shared.groupby("location_id"):
+        first = of_one.iloc[0]
+        for _, view in of_one.iloc[1:].iterrows():
+            if _lie_apart(view, first):
+                raise GeoclipError(
+                    f"{files[view['table']]}, row {view['row']}: the location {location!r} is "
+                    f"another place in {files[first['table']]}, row {first['row']}; give different "
+                    "places ids of their own."
+                )
+
+
+def _lie_apart(view: pd.Series, other: pd.Series) -> bool:
+    codes = view["country_code"], other["country_code"]
+    if all(codes) and codes[0] != codes[1]:
+        return True
+    km = great_circle_km(view["lat"], view["lon"], other["lat"], other["lon"])
+    return bool(km > SAME_LOCATION_KM)  # False where one has no coordinates

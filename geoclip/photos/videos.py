@@ -1,0 +1,184 @@
+"""A video file → a few upright RGB frames, spread over the clip.
+
+A handful of frames says nearly as much about a whole clip as all of them (CLIPBert, Lei et al.
+2021), and costs little more than as many photos.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from geoclip.errors import GeoclipError, PhotoError
+from geoclip.photos.decoding import (
+    MAX_PIXELS,
+    check_file,
+    open_file,
+    refuse,
+    refuse_damage,
+    refuse_size,
+)
+from geoclip.photos.listing import VIDEO_SUFFIXES
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+__all__ = ["VIDEO_SUFFIXES", "is_video", "read_container_tags", "read_frames"]
+
+# Containers of cameras and phones only: playlists would lead to other files.
+_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,ogg,asf,flv"
+_LONGEST_SEARCH = 600
+"""Frames decoded, at most, on the way from a key frame to the moment wanted."""
+
+
+def is_video(path: str | os.PathLike[str]) -> bool:
+    """Whether a file's ending is that of a video."""
+    return os.path.splitext(os.fspath(path))[1].lower() in VIDEO_SUFFIXES  # noqa: PTH122
+
+
+def read_frames(
+    path: str | os.PathLike[str],
+    count: int = 4,
+    short_side: int | None = None,
+    content: bytes | None = None,
+) -> list[Image.Image]:
+    """Up to `count` upright RGB frames at even distances over a video, in order of time.
+
+    Where it can, a frame is the key frame before its moment, which is cheap to reach. With
+    `short_side` (pixels) larger frames are scaled down to it. A clip of fewer frames gives fewer;
+    damage in the middle costs only the frames there. `content` is as for `read_photo`. Raises
+    PhotoError with the statuses of `read_photo`, and GeoclipError where `count` is below 1.
+    """
+    if count < 1:
+        raise GeoclipError(f"{count} frames of a video were asked for; ask for 1 or more.")
+    name = os.fspath(path)
+    with _open(name, content) as container:
+        stream = _video_stream(container, name)
+        frames = [_upright_rgb(frame, short_side) for frame in _sparse(container, stream, count)]
+    if not frames:
+        refuse(name, "no frame of the video can be decoded; copy it again", "truncated")
+    return frames
+
+
+def read_container_tags(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The texts that stand in a video's header, keys in lower case; raises PhotoError."""
+    with _open(os.fspath(path)) as container:
+        streams = [stream.metadata for stream in container.streams]
+        merged = {k: v for tags in [*streams, container.metadata] for k, v in tags.items()}
+    return {key.lower(): value for key, value in merged.items()}
+
+
+@contextmanager
+def _open(name: str, content: bytes | None = None) -> "Iterator[InputContainer]":
+    """Open a video without following anything it refers to; errors become PhotoError."""
+    import av  # noqa: PLC0415
+
+    if content is None:
+        check_file(name)
+    rules = {"format_whitelist": _FORMATS, "protocol_whitelist": ""}
+    recognised = True
+    with open_file(name, content) as file:
+        try:
+            recognised = file.read(12)[4:8] == b"ftyp"
+            file.seek(0)
+            with av.open(
+                _Unnamed(file), "r", metadata_errors="replace", options=rules
+            ) as container:
+                recognised = True
+                yield container
+        except PhotoError:
+            raise
+        except MemoryError:
+            refuse_size(name)
+        except Exception as problem:  # decoders of damaged files raise almost anything
+            if recognised:
+                refuse_damage(name, problem)
+            refuse(name, "the content is not a video in a known format; remove it", "not a photo")
+
+
+class _Unnamed:
+    """An open file that tells the decoder its bytes and not its name."""
+
+    def __init__(self, file: Any) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+def _video_stream(container: "InputContainer", name: str) -> "VideoStream":
+    # A cover picture of a sound file counts as a stream of one frame.
+    if not container.streams.video:
+        refuse(name, "the file holds sound only; remove it", "not a photo")
+    stream = container.streams.video[0]
+    if stream.width * stream.height > MAX_PIXELS:
+        refuse_size(name)
+    return stream
+
+
+def _sparse(
+    container: "InputContainer", stream: "VideoStream", count: int
+) -> "Iterator[VideoFrame]":
+    """Frames of the middles of `count` equal parts of the clip."""
+    length = _length(container, stream)
+    if length is None:
+        yield from _key_frames(container, stream, count)
+        return
+    start = stream.start_time or 0
+    last = -1.0
+    for part in range(count):
+        moment = start + int(length * (part + 0.5) / count)
+        frame = _frame_at(container, stream, moment, last)
+        if frame is not None and frame.pts is not None and frame.pts > last:
+            last = frame.pts
+            yield frame
+
+
+def _length(container: "InputContainer", stream: "VideoStream") -> int | None:
+    """Duration in the stream's time base; None where the file does not say."""
+    import av  # noqa: PLC0415
+
+    if stream.duration:
+        return stream.duration
+    if not container.duration or not stream.time_base:
+        return None
+    return int(container.duration / av.time_base / stream.time_base)
+
+
+def _key_frames(
+    container: "InputContainer", stream: "VideoStream", count: int
+) -> "Iterator[VideoFrame]":
+    stream.codec_context.skip_frame = "NONKEY"
+    for frame, _ in zip(container.decode(stream), range(count), strict=False):
+        yield frame
+
+
+def _frame_at(
+    container: "InputContainer", stream: "VideoStream", moment: int, last: float
+) -> "VideoFrame | None":
+    """The key frame before `moment` if it is later than `last`, else the frame at `moment`."""
+    import av  # noqa: PLC0415
+
+    found = None
+    try:
+        container.seek(moment, stream=stream, backward=True)
+        for decoded, frame in enumerate(container.decode(stream)):
+            if frame.pts is None or frame.is_corrupt:
+                continue
+            found = frame
+            if frame.pts >= moment or (frame.key_frame and frame.pts > last):
+                break
+            if decoded >= _LONGEST_SEARCH:
+                break
+    except av.FFmpegError:
+        pass  # damage here: what was decoded before it will do
+    return found
+
+
+def _upright_rgb(frame: "VideoFrame", short_side: int | None) -> Image.Image:
+    width, height = frame.width, frame.height
+    scale = min(1.0, (short_side or min(width, height)) / min(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    image = frame.to_image(width=size[0], height=size[1])
+    return image.rotate(frame.rotation, expand=True) if frame.rotation else image

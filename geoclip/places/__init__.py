@@ -1,0 +1,1 @@
+"""Places: the sphere, the gazetteer and its readers, country outlines, narrowing, captions."""

@@ -1,0 +1,233 @@
+"""The gazetteer: countries, regions and cities in columns, with their parents and nearest places.
+
+A *row* is a place's position. Rows are ordered countries, regions, cities; ids are what is carried
+from one part of the program to another: names repeat (there are several Valencias), ids do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+
+from geoclip.errors import GeoclipError
+from geoclip.places.gazetteer_files import read_places
+from geoclip.places.gazetteer_tables import default_folder
+from geoclip.places.narrowing import prior
+from geoclip.places.place import LEVELS, Place, level_number
+from geoclip.places.sphere import chord_to_km, unit_vectors
+
+NO_ROW = -1
+
+
+class Gazetteer:
+    """P places in columns; `Gazetteer.default()` and `Gazetteer.read(path)` make one.
+
+    Attributes:
+        ids, names, ascii_names: (P,) object arrays of str.
+        levels: (P,) int8, positions in LEVELS.
+        parents: (P,) int32 row of the parent, -1 for a country.
+        ancestors: (P, 3) int32 [country, region, city] rows, a place's own row at its own level,
+            -1 where there is none.
+        lat, lon: (P,) float64 degrees.
+        population: (P,) int64.
+        country_codes, sovereigns, continents: (P,) object arrays of two-letter codes: the place's
+            country entry, the country that entry belongs to (itself unless a territory), and the
+            continent.
+    """
+
+    def __init__(self, places: pd.DataFrame, alternate_names: pd.DataFrame | None = None) -> None:
+        """`places` as `readers.read_places` gives it: checked and ordered by level."""
+        text = {name: places[name].to_numpy(dtype=object) for name in _TEXT_COLUMNS}
+        self.ids: NDArray[np.object_] = text["place_id"]
+        self.names: NDArray[np.object_] = text["name"]
+        self.ascii_names: NDArray[np.object_] = text["ascii_name"]
+        self.country_codes: NDArray[np.object_] = text["country_code"]
+        self.sovereigns: NDArray[np.object_] = text["sovereign"]
+        self.continents: NDArray[np.object_] = text["continent"]
+        self.levels: NDArray[np.int8] = places["level"].to_numpy(dtype=np.int8)
+        self.lat: NDArray[np.float64] = places["lat"].to_numpy(dtype=np.float64)
+        self.lon: NDArray[np.float64] = places["lon"].to_numpy(dtype=np.float64)
+        self.population: NDArray[np.int64] = places["population"].to_numpy(dtype=np.int64)
+        self._index = pd.Index(self.ids)
+        self.parents: NDArray[np.int32] = self._index.get_indexer(text["parent_id"]).astype(
+            np.int32
+        )
+        self.ancestors: NDArray[np.int32] = _ancestors(self.levels, self.parents)
+        self._alternate_names = alternate_names
+        self._trees: dict[str, cKDTree] = {}
+
+    @classmethod
+    def default(cls) -> Gazetteer:
+        """The packaged gazetteer: all cities over 15,000 people, their regions and countries."""
+        return cls.read()
+
+    @classmethod
+    def read(cls, path: str | Path | None = None) -> Gazetteer:
+        """A gazetteer from a folder or file, the packaged one without it.
+
+        A folder with countries.csv, regions.csv and cities.csv; a GeoNames dump (a folder or a
+        file such as cities500.txt with admin1CodesASCII.txt beside it); or a .csv of one's own
+        places with the columns name, lat and lon: told from what is in it. GeoclipError names
+        file, row and cure.
+        """
+        return cls(*read_places(default_folder() if path is None else Path(path)))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        counts = [len(self.level_rows(level)) for level in LEVELS]
+        words = ("countries", "regions", "cities")
+        parts = ", ".join(f"{n:,} {word}" for n, word in zip(counts, words, strict=True))
+        return f"Gazetteer({parts}; {self.fingerprint})"
+
+    def __iter__(self) -> Iterator[Place]:
+        return (self.place(row) for row in range(len(self)))
+
+    def __contains__(self, place_id: object) -> bool:
+        return place_id in self._index
+
+    def __getitem__(self, place_id: str) -> Place:
+        """The place of an id; GeoclipError for an unknown one."""
+        return self.place(int(self.rows([place_id])[0]))
+
+    def place(self, row: int) -> Place:
+        """The place in a row."""
+        parent = int(self.parents[row])
+        return Place(
+            place_id=self.ids[row],
+            level=LEVELS[self.levels[row]],
+            name=self.names[row],
+            lat=float(self.lat[row]),
+            lon=float(self.lon[row]),
+            country_code=self.country_codes[row],
+            parent_id=None if parent == NO_ROW else self.ids[parent],
+            population=int(self.population[row]),
+        )
+
+    def rows(self, ids: Iterable[str]) -> NDArray[np.int64]:
+        """Rows of ids, in their order; GeoclipError naming the first unknown one."""
+        wanted = [ids] if isinstance(ids, str) else list(ids)
+        rows = self._index.get_indexer(np.array(wanted, dtype=object))
+        unknown = np.flatnonzero(rows == NO_ROW)
+        if unknown.size:
+            raise GeoclipError(
+                f"the gazetteer has no place with the id {wanted[unknown[0]]!r}; ids are like "
+                "'FR' (country), 'FR.84' (region) and '2996944' (city), and a table of guesses or "
+                "captions must be used with the gazetteer that it was made with."
+            )
+        return rows.astype(np.int64)
+
+    def level_rows(self, level: str) -> NDArray[np.int64]:
+        """The rows of one level ("country", "region" or "city"): a contiguous range."""
+        number = level_number(level)
+        first, last = np.searchsorted(self.levels, [number, number + 1])
+        return np.arange(first, last, dtype=np.int64)
+
+    def child_rows(self, row: int) -> NDArray[np.int64]:
+        """Rows of the places whose parent is in this row, in order."""
+        first, last = np.searchsorted(self.parents[self._by_parent], [row, row + 1])
+        return self._by_parent[first:last]
+
+    def children(self, place_id: str) -> list[str]:
+        """Ids of the places directly below: a country's are its regions and its cities without."""
+        return self.ids[self.child_rows(int(self.rows([place_id])[0]))].tolist()
+
+    def parents_of(self, place_id: str) -> list[str]:
+        """Ids of a place's ancestors, nearest first: of a city its region, then its country."""
+        row = int(self.parents[self.rows([place_id])[0]])
+        found = []
+        while row != NO_ROW:
+            found.append(self.ids[row])
+            row = int(self.parents[row])
+        return found
+
+    def nearest(
+        self, lat: ArrayLike, lon: ArrayLike, level: str = "city"
+    ) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
+        """Ids of the nearest places of a level and their great-circle distances in km.
+
+        Shapes are those of `lat` and `lon` broadcast; scalars give a str and a float.
+        """
+        rows, km = self.nearest_rows(lat, lon, level)
+        return self.ids[rows], km
+
+    def nearest_rows(
+        self, lat: ArrayLike, lon: ArrayLike, level: str = "city"
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Rows of the nearest places of a level and their great-circle distances in km.
+
+        Straight-line neighbours of unit vectors are great-circle neighbours, so neither the date
+        line nor a pole is special. GeoclipError for a latitude or longitude that is none.
+        """
+        phi, lam = np.asarray(lat, dtype=np.float64), np.asarray(lon, dtype=np.float64)
+        if not (np.isfinite(phi).all() and np.isfinite(lam).all() and (np.abs(phi) <= 90).all()):
+            raise GeoclipError(
+                "nearest needs latitudes from -90 to 90 and finite longitudes; leave out the "
+                "points without coordinates."
+            )
+        chord, position = self._tree(level).query(unit_vectors(phi, lam), workers=-1)
+        return self.level_rows(level)[position], chord_to_km(chord)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with any id, name, coordinate or parent."""
+        digest = hashlib.sha256()
+        for column in (self.ids, self.names):
+            digest.update("\0".join(column).encode())
+        for numbers in (self.lat, self.lon, self.parents):
+            digest.update(np.ascontiguousarray(numbers, dtype=np.float64).tobytes())
+        return digest.hexdigest()[:16]
+
+    def alternate_names(self) -> pd.DataFrame:
+        """Other Latin-script names: columns place_id and name; empty when there are none."""
+        if self._alternate_names is None:
+            return pd.DataFrame({"place_id": [], "name": []}, dtype=object)
+        known = self._alternate_names["place_id"].isin(self._index)
+        return self._alternate_names[known].reset_index(drop=True)
+
+    def prior(
+        self,
+        countries: Sequence[str] | None = None,
+        bbox: tuple[float, float, float, float] | None = None,
+        near: tuple[float, float, float] | None = None,
+        territories: bool = False,
+    ) -> NDArray[np.float64]:
+        """Weights (P,) of the places that are left when the world is narrowed; see `narrowing`."""
+        return prior(self, countries, bbox, near, territories)
+
+    @cached_property
+    def _by_parent(self) -> NDArray[np.int64]:
+        return np.argsort(self.parents, kind="stable").astype(np.int64)
+
+    def _tree(self, level: str) -> cKDTree:
+        if level not in self._trees:
+            rows = self.level_rows(level)
+            if not rows.size:
+                raise GeoclipError(f"the gazetteer has no place of the level {level!r}.")
+            self._trees[level] = cKDTree(unit_vectors(self.lat[rows], self.lon[rows]))
+        return self._trees[level]
+
+
+_TEXT_COLUMNS = (
+    "place_id", "name", "ascii_name", "parent_id", "country_code", "sovereign", "continent"
+)  # fmt: skip
+
+
+def _ancestors(levels: NDArray[np.int8], parents: NDArray[np.int32]) -> NDArray[np.int32]:
+    """(P, 3) rows of each place's country, region and city; parents stand above their children."""
+    table = np.full((len(levels), len(LEVELS)), NO_ROW, dtype=np.int32)
+    rows = np.arange(len(levels))
+    for level in range(len(LEVELS)):
+        own = rows[levels == level]
+        has_parent = own[parents[own] != NO_ROW]
+        table[has_parent] = table[parents[has_parent]]
+        table[own, level] = own
+    return table

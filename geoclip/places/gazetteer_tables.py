@@ -1,0 +1,119 @@
+"""Gazetteer tables: reading our own folder, and what the readers of other layouts share.
+
+Every reader gives one table of places, ordered countries, regions, cities, with the columns
+place_id, name, ascii_name, level, parent_id (empty for a country), country_code, sovereign,
+continent, lat, lon, population; and a table of alternate names (place_id, name) or None.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from geoclip.errors import GeoclipError
+from geoclip.places import gazetteer_checks as checks
+from geoclip.support.tables import first_line, read_text_table, refuse_rows, require_columns
+
+Tables = tuple[pd.DataFrame, pd.DataFrame | None]
+
+
+def default_folder() -> Path:
+    """Where the packaged gazetteer lies: inside an installed wheel, else beside the package."""
+    here = Path(__file__).resolve().parents[1]
+    inside = here / "_gazetteers"
+    return inside if inside.is_dir() else here.parent / "gazetteers"
+
+
+def read_folder(folder: Path) -> Tables:
+    """Our own layout: countries.csv, regions.csv, cities.csv and, if there, alternate names."""
+    countries = read_countries(folder / "countries.csv")
+    regions = _read_level(folder / "regions.csv", level=1, may_be_empty=True)
+    cities = _read_level(folder / "cities.csv", level=2)
+    _check_ids_across(folder, countries, regions, cities)
+    _check_parents(folder, countries, regions, cities)
+    regions["parent_id"] = regions["country_code"]
+    cities["parent_id"] = cities["region_id"].where(
+        cities["region_id"] != "", cities["country_code"]
+    )
+    names = folder / "alternate_names.parquet"
+    return join_levels(countries, regions, cities), read_alternate_names(names)
+
+
+def read_countries(path: Path) -> pd.DataFrame:
+    """Countries and territories, one a row, checked; also the columns that captions do not use."""
+    table = _read_level(path, level=0)
+    require_columns(table, ["continent", "sovereign"], path)
+    ids = table["place_id"]
+    checks.check_parents(table["sovereign"], ids, "sovereign", path, path.name)
+    return table.assign(parent_id="", country_code=ids)
+
+
+@lru_cache(maxsize=1)
+def packaged_countries() -> pd.DataFrame:
+    """The countries table of the packaged gazetteer, read once; not to be changed."""
+    return read_countries(default_folder() / "countries.csv")
+
+
+def join_levels(
+    countries: pd.DataFrame, regions: pd.DataFrame, cities: pd.DataFrame
+) -> pd.DataFrame:
+    """One table of three, with each place's sovereign and continent taken from its country."""
+    columns = ["place_id", "name", "ascii_name", "level", "parent_id", "country_code"]
+    columns += ["lat", "lon", "population"]
+    levels = (frame.reindex(columns=columns) for frame in (countries, regions, cities))
+    places = pd.concat(levels, ignore_index=True)
+    by_code = countries.set_index("place_id")[["sovereign", "continent"]]
+    for column in by_code:
+        places[column] = places["country_code"].map(by_code[column])
+    return places
+
+
+def read_alternate_names(path: Path) -> pd.DataFrame | None:
+    """Columns place_id and name of a Parquet file; None where there is no file."""
+    if not path.exists():
+        return None
+    try:
+        return pd.read_parquet(path, columns=["place_id", "name"])
+    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+        raise GeoclipError(
+            f"{path} cannot be read ({first_line(error)}): replace it or take it away."
+        ) from error
+
+
+def _read_level(path: Path, level: int, may_be_empty: bool = False) -> pd.DataFrame:
+    checks.check_exists(path)
+    table = read_text_table(path)
+    parents = {0: [], 1: ["country_code"], 2: ["country_code", "region_id"]}[level]
+    require_columns(table, ["place_id", "name", "lat", "lon", "population", *parents], path)
+    if not may_be_empty:
+        checks.check_not_empty(table, path)
+    table = checks.checked_places(table, path)
+    ascii_name = table["ascii_name"] if "ascii_name" in table else table["name"]
+    return table.assign(level=level, ascii_name=ascii_name)
+
+
+def _check_parents(
+    folder: Path, countries: pd.DataFrame, regions: pd.DataFrame, cities: pd.DataFrame
+) -> None:
+    codes = countries["place_id"]
+    for table, name in ((regions, "regions.csv"), (cities, "cities.csv")):
+        path = folder / name
+        checks.check_filled(table, "country_code", path)
+        checks.check_parents(table["country_code"], codes, "country", path, "countries.csv")
+    path = folder / "cities.csv"
+    checks.check_parents(cities["region_id"], regions["place_id"], "region", path, "regions.csv")
+    country_of_region = regions.set_index("place_id")["country_code"]
+    expected = cities["region_id"].map(country_of_region).fillna(cities["country_code"])
+    what = "the region lies in another country than the country_code says"
+    refuse_rows(path, expected != cities["country_code"], what, "correct one of them")
+
+
+def _check_ids_across(
+    folder: Path, countries: pd.DataFrame, regions: pd.DataFrame, cities: pd.DataFrame
+) -> None:
+    above = pd.concat([countries["place_id"], regions["place_id"]])
+    ids = regions["place_id"], cities["place_id"]
+    checks.check_own_ids(ids[0], countries["place_id"], "country", folder / "regions.csv")
+    checks.check_own_ids(ids[1], above, "country or region", folder / "cities.csv")

@@ -1,0 +1,106 @@
+"""Reader of a GeoNames dump: cities500.txt and the like with admin1CodesASCII.txt."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+
+from geoclip.errors import GeoclipError
+from geoclip.places import gazetteer_checks as checks
+from geoclip.places.gazetteer_tables import Tables, join_levels, packaged_countries
+from geoclip.places.representative import representative_points
+from geoclip.support.tables import first_line, read_cells, refuse_duplicates
+
+# The dump's 19 columns by position; those that are not read have no name here.
+COLUMNS = {
+    0: "place_id", 1: "name", 2: "ascii_name", 4: "lat", 5: "lon", 6: "feature_class",
+    8: "country_code", 10: "admin1", 14: "population",
+}  # fmt: skip
+N_COLUMNS = 19
+REGION_COLUMNS = {0: "place_id", 1: "name", 2: "ascii_name"}
+FILES = ("cities500.txt", "cities1000.txt", "cities5000.txt", "cities15000.txt")
+REGIONS_FILE = "admin1CodesASCII.txt"
+
+
+def read_dump(path: Path) -> Tables:
+    """Places of a dump's file, or of a folder's most detailed cities file; no alternate names.
+
+    The regions are those of admin1CodesASCII.txt beside it that have a city, the countries those of
+    the packaged gazetteer that have a city. A city whose admin-1 code has no name has no region.
+    """
+    file = _cities_file(path)
+    table = _read_cities(file)
+    countries = packaged_countries()
+    codes = countries["place_id"]
+    checks.check_filled(table, "country_code", file)
+    checks.check_parents(table["country_code"], codes, "country", file, "geoclip's countries.csv")
+    names = _read_regions(file.parent / REGIONS_FILE)
+    region_id = table["country_code"] + "." + table["admin1"]
+    table["region_id"] = region_id.where(region_id.isin(names["place_id"]), "")
+    regions = _regions_with_cities(table, names)
+    table["parent_id"] = table["region_id"].where(table["region_id"] != "", table["country_code"])
+    countries = countries[codes.isin(table["country_code"])]
+    return join_levels(countries, regions, table.assign(level=2)), None
+
+
+def _cities_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    found = [path / name for name in FILES if (path / name).exists()]
+    if not found:
+        raise GeoclipError(
+            f"{path}: the folder holds no gazetteer; it needs cities.csv (with countries.csv and "
+            f"regions.csv) or one of GeoNames' {', '.join(FILES)}."
+        )
+    return found[0]
+
+
+def _read_cities(path: Path) -> pd.DataFrame:
+    table = _read_tabs(path)
+    if not table.empty and table.shape[1] != N_COLUMNS:
+        raise GeoclipError(
+            f"{path}: row 1 has {table.shape[1]} columns separated by tabs and a GeoNames dump has "
+            f"{N_COLUMNS}; give the unpacked .txt file as GeoNames offers it."
+        )
+    checks.check_not_empty(table, path)
+    table = table[list(COLUMNS)].set_axis(list(COLUMNS.values()), axis="columns")
+    table = table[table["feature_class"].isin(["P", ""])]  # populated places
+    checks.check_not_empty(table, path)
+    return checks.checked_places(table, path)
+
+
+def _read_regions(path: Path) -> pd.DataFrame:
+    checks.check_exists(path)
+    table = _read_tabs(path)
+    if table.shape[1] < len(REGION_COLUMNS):
+        raise GeoclipError(
+            f"{path}: row 1 has {table.shape[1]} columns separated by tabs and needs a code, "
+            "a name and an ASCII name; give the file as GeoNames offers it."
+        )
+    table = table[list(REGION_COLUMNS)].set_axis(list(REGION_COLUMNS.values()), axis="columns")
+    refuse_duplicates(path, table["place_id"], "code")
+    return table
+
+
+def _read_tabs(path: Path) -> pd.DataFrame:
+    """Text cells without a header, so that the index, which is the row, begins with 1."""
+    try:
+        table = read_cells(path, sep="\t", header=None, quoting=csv.QUOTE_NONE)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (OSError, ValueError) as error:
+        raise GeoclipError(
+            f"{path} cannot be read ({first_line(error)}): give the unpacked .txt file as GeoNames "
+            "offers it."
+        ) from error
+    table.index = table.index + 1
+    return table[(table != "").any(axis=1)]
+
+
+def _regions_with_cities(cities: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
+    points = representative_points(cities[cities["region_id"] != ""], "region_id")
+    regions = names[names["place_id"].isin(points.index)].join(points, on="place_id")
+    code = regions["place_id"].str.split(".").str[0]
+    return regions.assign(level=1, country_code=code, parent_id=code)

@@ -1,0 +1,121 @@
+"""Narrowing the world: which places are left inside some countries, a box or a circle."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoclip.errors import GeoclipError
+from geoclip.places.sphere import great_circle_km, wrap_longitude
+
+if TYPE_CHECKING:
+    from geoclip.places.gazetteer import Gazetteer
+
+Mask = NDArray[np.bool_]
+
+
+def prior(
+    gazetteer: Gazetteer,
+    countries: Sequence[str] | None = None,
+    bbox: tuple[float, float, float, float] | None = None,
+    near: tuple[float, float, float] | None = None,
+    territories: bool = False,
+) -> NDArray[np.float64]:
+    """Weights (P,) over places: 1 inside everything that is asked for, 0 outside.
+
+    A place with places below it counts as inside when one of those is, so that a country that a
+    box cuts keeps its cities within the box and loses the others. Nothing asked for: all 1.
+
+    Args:
+        gazetteer: the places.
+        countries: codes (or names) of country entries. A territory with an entry of its own, such
+            as Réunion, is outside unless it is named too or `territories` is set.
+        bbox: west, south, east, north in degrees; west > east crosses the date line.
+        near: latitude, longitude, radius in km.
+        territories: take in the territories of the countries that are named.
+
+    Raises:
+        GeoclipError: an unknown country, impossible numbers, or no place left.
+    """
+    inside = np.ones(len(gazetteer), dtype=bool)
+    if countries is not None:
+        inside &= _in_countries(gazetteer, countries, territories)
+    if bbox is not None:
+        inside &= _in_box(gazetteer, *bbox)
+    if near is not None:
+        inside &= _in_circle(gazetteer, *near)
+    inside = _with_ancestors(gazetteer, inside & ~_has_children(gazetteer))
+    if not inside.any():
+        raise GeoclipError(
+            f"no place of the gazetteer is left (countries {countries}, bbox {bbox}, near {near}); "
+            "widen what the world was narrowed to."
+        )
+    return inside.astype(np.float64)
+
+
+def country_code(gazetteer: Gazetteer, word: str) -> str:
+    """Code of a country given by code or name; GeoclipError offers the nearest names."""
+    rows = gazetteer.level_rows("country")
+    by_word: dict[str, str] = {}
+    for names in (gazetteer.ascii_names, gazetteer.names, gazetteer.ids):  # a code wins
+        by_word |= {names[row].casefold(): gazetteer.ids[row] for row in rows}
+    wanted = word.strip().casefold()
+    if wanted not in by_word:
+        close = difflib.get_close_matches(wanted, by_word, n=3)
+        offer = ", ".join(f"{by_word[name]} ({name})" for name in close)
+        raise GeoclipError(
+            f"the gazetteer has no country {word!r}; "
+            + (f"did you mean {offer}?" if offer else "use two-letter codes such as FR or US.")
+        )
+    return by_word[wanted]
+
+
+def _in_countries(gazetteer: Gazetteer, countries: Sequence[str], territories: bool) -> Mask:
+    words = [countries] if isinstance(countries, str) else countries
+    codes = {country_code(gazetteer, word) for word in words}
+    inside = np.isin(gazetteer.country_codes, list(codes))
+    if territories:
+        inside |= np.isin(gazetteer.sovereigns, list(codes))
+    return inside
+
+
+def _in_box(gazetteer: Gazetteer, west: float, south: float, east: float, north: float) -> Mask:
+    numbers = np.array([west, south, east, north], dtype=np.float64)
+    if not np.isfinite(numbers).all() or not -90 <= south <= north <= 90:
+        raise GeoclipError(
+            f"the box {(west, south, east, north)} is none; give west, south, east, north in "
+            "degrees, with south not above north."
+        )
+    rows = (gazetteer.lat >= south) & (gazetteer.lat <= north)
+    if east - west >= 360:
+        return rows
+    # Measured eastwards from the western edge, a box that crosses the date line is like any other.
+    width = (east - west) % 360
+    return rows & ((gazetteer.lon - west) % 360 <= width)
+
+
+def _in_circle(gazetteer: Gazetteer, lat: float, lon: float, km: float) -> Mask:
+    if not (np.isfinite([lat, lon, km]).all() and abs(lat) <= 90 and km > 0):
+        raise GeoclipError(
+            f"the circle {(lat, lon, km)} is none; give latitude, longitude and a radius in km "
+            "above 0."
+        )
+    away = great_circle_km(lat, wrap_longitude(lon), gazetteer.lat, gazetteer.lon)
+    return np.asarray(away <= km)
+
+
+def _has_children(gazetteer: Gazetteer) -> Mask:
+    has = np.zeros(len(gazetteer), dtype=bool)
+    has[gazetteer.parents[gazetteer.parents >= 0]] = True
+    return has
+
+
+def _with_ancestors(gazetteer: Gazetteer, inside: Mask) -> Mask:
+    above = gazetteer.ancestors[inside]
+    marked = inside.copy()
+    marked[above[above >= 0]] = True
+    return marked

@@ -1,0 +1,137 @@
+"""Reader of a user's own CSV of places, whose parents are built from names."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pandas as pd
+
+from geoclip.places import gazetteer_checks as checks
+from geoclip.places.gazetteer_tables import (
+    Tables,
+    default_folder,
+    join_levels,
+    packaged_countries,
+    read_folder,
+)
+from geoclip.places.representative import representative_points
+from geoclip.support.tables import read_text_table, refuse_rows, require_columns
+
+OPTIONAL = ("place_id", "region", "country", "country_code", "population")
+
+
+def read_own_csv(path: Path) -> Tables:
+    """Places of a CSV with name, lat, lon and optionally place_id, region, country, country_code,
+    population; no alternate names.
+
+    The country is that of the code, else of the name, else found from the coordinates by the
+    packaged outlines and cities. A region has the id of the packaged region of its name in that
+    country, or is a new one. A place without an id gets "row" and its row number.
+    """
+    table = _read_rows(path)
+    table["country_code"] = _country_codes(table, path)
+    table["region_id"] = _region_ids(table)
+    table["parent_id"] = table["region_id"].where(table["region_id"] != "", table["country_code"])
+    regions = _regions(table)
+    countries = packaged_countries()
+    countries = countries[countries["place_id"].isin(table["country_code"])]
+    above = pd.concat([countries["place_id"], regions["place_id"]])
+    checks.check_own_ids(table["place_id"], above, "country or region", path)
+    return join_levels(countries, regions, table.assign(level=2)), None
+
+
+def folded(names: pd.Series) -> pd.Series:
+    """Names as they are compared: without marks, case and surrounding spaces."""
+    return names.map(
+        lambda name: "".join(
+            char
+            for char in unicodedata.normalize("NFKD", name.strip()).casefold()
+            if not unicodedata.combining(char)
+        )
+    )
+
+
+def _read_rows(path: Path) -> pd.DataFrame:
+    table = read_text_table(path)
+    require_columns(table, ["name", "lat", "lon"], path)
+    checks.check_not_empty(table, path)
+    table = table.assign(**{column: "" for column in OPTIONAL if column not in table.columns})
+    numbered = "row" + table.index.to_series().astype(str)
+    table["place_id"] = table["place_id"].where(table["place_id"].str.strip() != "", numbered)
+    table = checks.checked_places(table, path)
+    return table.assign(ascii_name=_ascii(table["name"]))
+
+
+def _ascii(names: pd.Series) -> pd.Series:
+    """Names in ASCII where dropping marks gives that, else as they are."""
+    plain = names.map(
+        lambda name: "".join(
+            char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char)
+        )
+    )
+    return plain.where(plain.map(str.isascii), names)
+
+
+def _country_codes(table: pd.DataFrame, path: Path) -> pd.Series:
+    """A packaged code for every row: given, by the country's name, or by the coordinates."""
+    countries = packaged_countries()
+    codes = table["country_code"].str.strip().str.upper()
+    known = countries["place_id"]
+    checks.check_parents(codes, known, "country", path, "geoclip's countries.csv")
+
+    by_name = dict(zip(folded(countries["name"]), known, strict=True))
+    by_name |= dict(zip(folded(countries["ascii_name"]), known, strict=True))
+    named = table["country"].str.strip() != ""
+    from_name = folded(table["country"]).map(by_name).fillna("")
+    unknown = named & (codes == "") & (from_name == "")
+    what = "the country {} is no English name of geoclip's countries.csv"
+    refuse_rows(path, unknown, what, "correct it or add a country_code", table["country"])
+
+    codes = codes.where(codes != "", from_name)
+    blank = codes == ""
+    if blank.any():
+        codes[blank] = _located_codes(table[blank])
+    return codes
+
+
+def _located_codes(table: pd.DataFrame) -> list[str]:
+    from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415  (gazetteer imports this module)
+    from geoclip.places.outlines import Outlines  # noqa: PLC0415  (geopandas is slow to import)
+
+    packaged = Gazetteer.default()
+    lat, lon = table["lat"].to_numpy(), table["lon"].to_numpy()
+    return Outlines.default().country_of(lat, lon, packaged, max_km=float("inf")).tolist()
+
+
+def _region_ids(table: pd.DataFrame) -> pd.Series:
+    """Ids of the packaged regions of these names, else new ids made of country and name."""
+    regions = table["region"].str.strip()
+    if (regions == "").all():
+        return regions
+    places, _ = read_folder(default_folder())
+    packaged = places[places["level"] == 1]
+    by_name = {
+        (code, name): region_id
+        for names in (packaged["ascii_name"], packaged["name"])
+        for code, name, region_id in zip(
+            packaged["country_code"], folded(names), packaged["place_id"], strict=True
+        )
+    }
+    ids = [
+        by_name.get((code, name), f"{code}.{name}") if name else ""
+        for code, name in zip(table["country_code"], folded(regions), strict=True)
+    ]
+    return pd.Series(ids, index=table.index, dtype=object)
+
+
+def _regions(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a region, named as in the first of its rows."""
+    within = table[table["region_id"] != ""]
+    first = within.drop_duplicates("region_id").set_index("region_id")
+    points = representative_points(within, "region_id")
+    regions = points.assign(
+        name=first["region"].str.strip(), country_code=first["country_code"], level=1
+    )
+    regions = regions.reset_index(names="place_id")
+    return regions.assign(ascii_name=_ascii(regions["name"]), parent_id=regions["country_code"])

@@ -1,0 +1,1 @@
+"""From embeddings to ranked places: place index, hierarchy, posterior, point estimate, settings."""

@@ -1,0 +1,130 @@
+"""A gazetteer's parents as arrays that a ranking can sum over."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from geoclip.errors import GeoclipError
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.places.geoscore import geoscore
+from geoclip.places.place import COUNTRY, REGION
+from geoclip.places.sphere import chord_to_km, unit_vectors
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """Countries, regions and cities with cities of one parent side by side.
+
+    `countries` (K,), `regions` (R,) and `cities` (Q,) are gazetteer rows; a city's group is its
+    region, or, without one, the cities of its country that have none. Regions are in order of
+    their country and cities in order of their group, so that sums over children are sums over
+    slices: `region_starts` cuts `regions` by country, `group_starts` cuts `cities` by group.
+    Countries without a region or a city are left out, as are regions without a city.
+    """
+
+    countries: np.ndarray
+    regions: np.ndarray
+    cities: np.ndarray
+    country_continent: np.ndarray  # (K,) number of the continent
+    region_country: np.ndarray  # (R,) position in `countries`
+    region_starts: np.ndarray  # start of each country's regions, for the countries that have any
+    group_region: np.ndarray  # (G,) position in `regions`, -1 for cities without one
+    group_country: np.ndarray  # (G,) position in `countries`
+    group_starts: np.ndarray  # (G,) start of each group in `cities`
+    city_group: np.ndarray  # (Q,)
+    lat: np.ndarray  # (Q,) of the cities, degrees
+    lon: np.ndarray
+    population: np.ndarray
+
+    def __repr__(self) -> str:
+        counts = (len(self.countries), len(self.regions), len(self.cities))
+        return "Hierarchy({} countries, {} regions, {} cities)".format(*counts)
+
+    @classmethod
+    def of(cls, gazetteer: Gazetteer) -> "Hierarchy":
+        """Sort a gazetteer's cities by country and region; GeoclipError where it has none."""
+        cities = gazetteer.level_rows("city")
+        if not len(cities):
+            raise GeoclipError(f"{gazetteer!r} has no city to rank; add places to it.")
+        chains = gazetteer.ancestors[cities]
+        order = np.lexsort((cities, chains[:, REGION], chains[:, COUNTRY]))
+        cities, chains = cities[order], chains[order]
+        countries, city_country = np.unique(chains[:, COUNTRY], return_inverse=True)
+        pairs = chains[:, [COUNTRY, REGION]]
+        new_group = np.r_[True, (pairs[1:] != pairs[:-1]).any(axis=1)]
+        group_starts = np.flatnonzero(new_group)
+        group_rows = chains[group_starts, REGION]
+        regions = group_rows[group_rows >= 0]
+        group_region = np.where(group_rows >= 0, np.cumsum(group_rows >= 0) - 1, -1)
+        region_country = city_country[group_starts][group_rows >= 0]
+        return cls(
+            countries=countries,
+            regions=regions,
+            cities=cities,
+            country_continent=np.unique(gazetteer.continents[countries], return_inverse=True)[1],
+            region_country=region_country,
+            region_starts=np.flatnonzero(np.r_[True, np.diff(region_country) > 0][: len(regions)]),
+            group_region=group_region,
+            group_country=city_country[group_starts],
+            group_starts=group_starts,
+            city_group=np.cumsum(new_group) - 1,
+            lat=gazetteer.lat[cities],
+            lon=gazetteer.lon[cities],
+            population=gazetteer.population[cities],
+        )
+
+    def group_log_share(self) -> np.ndarray:
+        """Log share (G,) of a country's probability that its regions, or its bare cities, may get.
+
+        0 where all cities of a country have a region, or none has. In a country with both, the
+        cities without a region count as one more region, which has 1 / (R + 1): given the whole,
+        a handful of them would outweigh all regions.
+        """
+        bare = self.group_region < 0
+        regions = np.bincount(self.region_country, minlength=len(self.countries))
+        regions = regions[self.group_country]
+        mixed = (regions > 0) & np.isin(self.group_country, self.group_country[bare])
+        share = np.where(bare, 1, regions) / (regions + 1)
+        return np.log(np.where(mixed, share, 1.0))
+
+    @cached_property
+    def city_country(self) -> np.ndarray:
+        """Positions (Q,) in `countries` of the cities' countries."""
+        return self.group_country[self.city_group]
+
+    def group_sizes(self) -> np.ndarray:
+        """Count the cities of each group, (G,)."""
+        return np.diff(np.r_[self.group_starts, len(self.cities)])
+
+    @cached_property
+    def group_means(self) -> np.ndarray:
+        """`means_of` all cities."""
+        return self.means_of(np.ones(len(self.cities), dtype=bool))
+
+    def means_of(self, allowed: np.ndarray) -> np.ndarray:
+        """Means (G, 3) of the unit vectors of each group's `allowed` (Q,) cities.
+
+        They are shorter the wider these lie; NaN where there is none. A city weighs by the square
+        root of its population.
+        """
+        sums = np.add.reduceat(allowed[:, None] * self._weighted, self.group_starts)
+        vectors, weights = sums[:, :3], sums[:, 3:]
+        return np.divide(vectors, weights, out=np.full_like(vectors, np.nan), where=weights > 0)
+
+    @cached_property
+    def _weighted(self) -> np.ndarray:
+        """The cities' unit vectors times their weights, and the weights, (Q, 4)."""
+        weights = np.sqrt(np.maximum(self.population, 1))[:, None]
+        return np.hstack([weights * unit_vectors(self.lat, self.lon), weights])
+
+    @cached_property
+    def group_scores(self) -> np.ndarray:
+        """GeoScore (G, G) float32 of one group's centre as the answer for another's.
+
+        A centre is the direction of the mean of the group's cities.
+        """
+        xyz = self.group_means
+        xyz = xyz / np.maximum(np.linalg.norm(xyz, axis=1, keepdims=True), 1e-12)
+        squared = np.maximum(2 - 2 * (xyz @ xyz.T), 0).astype(np.float32)
+        return geoscore(chord_to_km(np.sqrt(squared))).astype(np.float32)

@@ -1,0 +1,147 @@
+"""The text embeddings of a gazetteer's places, kept with the key of what made them."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geoclip.errors import GeoclipError
+from geoclip.places.captions import COUNTRIES_WITH_ARTICLE, CaptionBook, CaptionSettings
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.support.files import write_whole
+
+if TYPE_CHECKING:
+    from geoclip.encoders import Encoder
+
+EMBEDDINGS_FILE = "embeddings.npy"
+ABOUT_FILE = "index.json"
+SHIPPED_FOLDER = "places"
+"""Subfolder of a model folder that may hold the packaged gazetteer's index."""
+STORED = np.float16
+
+
+def index_key(encoder: "Encoder", gazetteer: Gazetteer, settings: CaptionSettings) -> str:
+    """Hash of all that an index depends on: text tower, gazetteer and prompts."""
+    prompts = {k: v for k, v in asdict(settings).items() if not k.startswith("keep_")}
+    wording = json.dumps([prompts, sorted(COUNTRIES_WITH_ARTICLE)], sort_keys=True)
+    parts = [encoder.fingerprint(), gazetteer.fingerprint, wording]
+    return sha256("\n".join(parts).encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class PlaceIndex:
+    """One unit-length text embedding for every gazetteer row.
+
+    `embeddings` is (P, d) float16 in the gazetteer's row order, `key` says what made it. Half
+    precision moves a cosine by some 1e-5; products are taken in float32 (`LevelEmbeddings`).
+    """
+
+    embeddings: np.ndarray
+    key: str
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    def __repr__(self) -> str:
+        return f"PlaceIndex({len(self):,} places, d={self.embeddings.shape[1]}, key={self.key})"
+
+    @classmethod
+    def build(
+        cls, encoder: "Encoder", gazetteer: Gazetteer, settings: CaptionSettings | None = None
+    ) -> "PlaceIndex":
+        """Encode the prompts of every place; the mean over a place's prompts is normalised."""
+        book = CaptionBook(gazetteer, settings)
+        embeddings = embed_rows(encoder, book, range(len(gazetteer)))
+        return cls(embeddings.astype(STORED), index_key(encoder, gazetteer, book.settings))
+
+    @classmethod
+    def read(cls, folder: Path) -> "PlaceIndex":
+        """Read a saved index, memory-mapped. Raises GeoclipError if it is damaged."""
+        try:
+            about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
+            key, shape = str(about["key"]), (int(about["places"]), int(about["width"]))
+            embeddings = np.lib.format.open_memmap(folder / EMBEDDINGS_FILE, mode="r")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise GeoclipError(
+                f"{folder} holds no readable place index ({error}); delete it and make it anew."
+            ) from error
+        if embeddings.shape != shape or embeddings.dtype != STORED:
+            raise GeoclipError(
+                f"{folder} holds a place index of which {EMBEDDINGS_FILE} and {ABOUT_FILE} do not "
+                "belong together; delete it and make it anew."
+            )
+        return cls(embeddings, key)
+
+    def save(self, folder: Path) -> None:
+        """Write the index; the key comes last, so that a half-written one is never taken."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ABOUT_FILE).unlink(missing_ok=True)  # an older key would fit what is half new
+        embeddings = np.asarray(self.embeddings, dtype=STORED)
+        write_whole(folder / EMBEDDINGS_FILE, lambda f: np.save(f, embeddings))
+        places, width = self.embeddings.shape
+        about = {"key": self.key, "places": places, "width": width}
+        write_whole(folder / ABOUT_FILE, lambda f: f.write(json.dumps(about).encode()))
+
+    @classmethod
+    def cached(
+        cls,
+        encoder: "Encoder",
+        gazetteer: Gazetteer,
+        settings: CaptionSettings | None = None,
+    ) -> "PlaceIndex":
+        """Read the index of this encoder, gazetteer and prompts, or build and keep it.
+
+        One that comes with the encoder, in its folder's `places`, is used first. It is kept under
+        `cache_folder`. A cache that cannot be written is no reason to fail.
+        """
+        key = index_key(encoder, gazetteer, settings or CaptionSettings())
+        home = cache_folder() / key
+        count = len(gazetteer)
+        index = cls.shipped(encoder.folder, key, count) or cls._kept(home, key, count)
+        if index is not None:
+            return index
+        index = cls.build(encoder, gazetteer, settings)
+        with suppress(OSError):
+            index.save(home)
+        return index
+
+    @classmethod
+    def shipped(cls, model: Path | None, key: str, places: int) -> "PlaceIndex | None":
+        """The index of so many places that comes with a model folder, if it has one of this key."""
+        return None if model is None else cls._kept(model / SHIPPED_FOLDER, key, places)
+
+    @classmethod
+    def _kept(cls, folder: Path, key: str, places: int) -> "PlaceIndex | None":
+        with suppress(GeoclipError):
+            index = cls.read(folder)
+            if index.key == key and len(index) == places:
+                return index
+        return None
+
+
+def embed_rows(encoder: "Encoder", book: CaptionBook, rows: Iterable[int]) -> np.ndarray:
+    """Places by gazetteer row → the normalised mean over their prompts (n, d), float32."""
+    prompts = [book.prompts(row) for row in rows]
+    features = encoder.encode_texts([text for texts in prompts for text in texts])
+    starts = np.cumsum([0, *(len(texts) for texts in prompts[:-1])])
+    sums = np.add.reduceat(features, starts, axis=0)
+    return sums / np.linalg.norm(sums, axis=1, keepdims=True)
+
+
+def cache_folder() -> Path:
+    """Folder of kept indexes: `$GEOCLIP_CACHE`, else in the user's cache folder."""
+    if os.environ.get("GEOCLIP_CACHE"):
+        return Path(os.environ["GEOCLIP_CACHE"])
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / "geoclip" / "places"
+    try:
+        return Path.home() / ".cache" / "geoclip" / "places"
+    except RuntimeError:  # containers run under user ids that have no home
+        return Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}" / "places"

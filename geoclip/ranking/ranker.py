@@ -1,0 +1,108 @@
+"""From photo embeddings to ranked places: index, hierarchy, settings and prior together."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.places.narrowing import prior
+from geoclip.ranking.hierarchy import Hierarchy
+from geoclip.ranking.place_index import PlaceIndex
+from geoclip.ranking.posterior import Logits, joint_posterior
+from geoclip.ranking.ranking import (
+    BLOCK,
+    LevelEmbeddings,
+    Ranking,
+    RankingSettings,
+    posterior_of,
+    rank_embeddings,
+)
+from geoclip.ranking.spread import mass_within
+
+
+class PlaceRanker:
+    """Ranks the places of an index for photo embeddings.
+
+    `logit_scale` is the encoder's multiplier of cosines. `log_prior` (P,), if given, is added to
+    each place's log posterior by gazetteer row.
+    """
+
+    def __init__(
+        self,
+        index: PlaceIndex,
+        gazetteer: Gazetteer,
+        logit_scale: float,
+        settings: RankingSettings | None = None,
+        log_prior: np.ndarray | None = None,
+    ) -> None:
+        self.index = index
+        self.gazetteer = gazetteer
+        self.logit_scale = logit_scale
+        self.settings = settings or RankingSettings()
+        self.hierarchy = Hierarchy.of(gazetteer)
+        self.log_prior = log_prior
+
+    @cached_property
+    def _levels(self) -> LevelEmbeddings:
+        return LevelEmbeddings.of(self.index.embeddings, self.hierarchy)
+
+    @cached_property
+    def _city_prior(self) -> np.ndarray | None:
+        """What is added to the log posterior of the hierarchy's cities (Q,); None for nothing."""
+        cities, settings = self.hierarchy.cities, self.settings
+        prior = None if self.log_prior is None else self.log_prior[cities]
+        if settings.seen_penalty and settings.seen_countries:
+            seen = np.isin(self.gazetteer.country_codes[cities], settings.seen_countries)
+            penalty = np.where(seen, -settings.seen_penalty, 0.0)
+            prior = penalty if prior is None else prior + penalty
+        return prior
+
+    def narrowed(
+        self,
+        countries: Sequence[str] | None = None,
+        bbox: tuple[float, float, float, float] | None = None,
+        near: tuple[float, float, float] | None = None,
+    ) -> "PlaceRanker":
+        """The same ranker for a part of the world; arguments and errors as `narrowing.prior`."""
+        with np.errstate(divide="ignore"):
+            log_prior = np.log(prior(self.gazetteer, countries, bbox, near))
+        if self.log_prior is not None:
+            log_prior = log_prior + self.log_prior
+        return type(self)(self.index, self.gazetteer, self.logit_scale, self.settings, log_prior)
+
+    def rank(self, values: np.ndarray, top_k: int = 5) -> Ranking:
+        """Rank the cities for embeddings (N, d). Raises GeoclipError for `top_k` below 1."""
+        return rank_embeddings(
+            values,
+            self._levels,
+            self.hierarchy,
+            self.logit_scale,
+            self.settings,
+            top_k,
+            self._city_prior,
+            torch.get_num_threads(),
+        )
+
+    def support_within(
+        self, values: np.ndarray, lat: np.ndarray, lon: np.ndarray, km: float
+    ) -> np.ndarray:
+        """By how many times embeddings (N, d) make the places within `km` of points (N,) probable.
+
+        That is their posterior over what a photo that tells nothing leaves them: a Bayes factor.
+        `lat` and `lon` are in degrees; NaN where they are and where no place is so near.
+        """
+        h, settings = self.hierarchy, self.settings
+        levels = (h.countries, h.regions, h.cities)
+        nothing = Logits(*(np.zeros((1, len(rows)), np.float32) for rows in levels))
+        given = settings.temperatures, self._city_prior, settings.size_power
+        before = joint_posterior(nothing, h, *given)
+        factors = [np.empty(0)]
+        for start in range(0, len(values), BLOCK):
+            part = slice(start, start + BLOCK)
+            logits = self._levels.scores(values[part], self.logit_scale)
+            after = posterior_of(logits, h, settings, self._city_prior)
+            near, rest = (mass_within(p, lat[part], lon[part], km) for p in (after, before))
+            factors.append(np.divide(near, rest, out=np.full_like(near, np.nan), where=rest > 0))
+        return np.concatenate(factors)

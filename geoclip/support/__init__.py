@@ -1,0 +1,1 @@
+"""What every part uses: whole files, seeded chance, tables, paths, the process, the name guard."""

@@ -1,0 +1,1 @@
+"""How the embedded models `planet-start` and `street-tiny` are made."""

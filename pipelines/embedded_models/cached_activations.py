@@ -1,0 +1,152 @@
+"""What the first stages of an image tower make of each photo, computed once and kept.
+
+They are frozen while the last stages are trained (`last_stages.py`), so a few views
+of every photo pass them once. A run that is cut off goes on after the last photos read.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from geoclip.encoders.open_clip_encoder import OpenClipEncoder
+from geoclip.errors import GeoclipError
+from geoclip.support.files import write_whole
+from geoclip.support.seeds import seeded_generator
+from geoclip.training.batches import PhotoSet, photo_pixels
+
+DROPOUT = 0.3
+_PHOTOS = 256
+_BATCH = 32
+
+
+def with_mlp_projection(start: OpenClipEncoder, seed: int = 0) -> OpenClipEncoder:
+    """The same towers, the image trunk followed by an untrained MLP (one hidden layer, GELU)."""
+    config = deepcopy(start.model_config)
+    config["vision_cfg"].update(timm_proj="mlp", timm_proj_bias=True, timm_drop=DROPOUT)
+    mean, std = start.normalization
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        encoder = OpenClipEncoder.from_config("with projection", config, mean=mean, std=std)
+    encoder.tokenizer = start.tokenizer
+    head = "visual.head."
+    weights = {k: v for k, v in start.model.state_dict().items() if not k.startswith(head)}
+    missing, unknown = encoder.model.load_state_dict(weights, strict=False)
+    if unknown or not all(name.startswith(head) for name in missing):
+        raise GeoclipError(f"{start.name} has no timm image tower whose projection can be trained.")
+    return encoder
+
+
+def split_trunk(encoder: OpenClipEncoder, stages: int) -> tuple[nn.Module, nn.Module]:
+    """The image trunk's stem with its first `stages` stages, and the rest up to its pooling.
+
+    Both share their weights with the encoder. Raises GeoclipError for a trunk of another kind.
+    """
+    trunk: Any = getattr(_visual(encoder), "trunk", None)
+    parts = ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "global_pool")
+    if not all(hasattr(trunk, part) for part in parts) or not 0 < stages < len(trunk.blocks):
+        raise GeoclipError(
+            f"{encoder.name} has no EfficientNet of more than {stages} stages; name another tower."
+        )
+    first = nn.Sequential(trunk.conv_stem, trunk.bn1, *trunk.blocks[:stages])
+    last = nn.Sequential(*trunk.blocks[stages:], trunk.conv_head, trunk.bn2, trunk.global_pool)
+    return first, last
+
+
+def stage_outputs(
+    encoder: OpenClipEncoder, stages: nn.Module, photos: PhotoSet, views: int, folder: Path
+) -> np.ndarray:
+    """What the first stages make of V views of N photos, (V, N, C, H, W) float16, kept in `folder`.
+
+    View 0 is the photo as it is encoded for prediction, the others are augmented. A photo that
+    cannot be read has NaN. Raises GeoclipError where `folder` keeps those of other photos or of
+    another trunk.
+    """
+    digest = hashlib.sha256("\n".join(photos.ids).encode(errors="surrogateescape"))
+    for value in stages.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    claim_folder(folder, digest.hexdigest(), "features of other photos or weights")
+    encoder.model.eval()
+    return np.stack(
+        [
+            np.concatenate(list(_view(encoder, stages, photos, view, folder)))
+            for view in range(views)
+        ]
+    )
+
+
+def claim_folder(folder: Path, key: str, others: str) -> None:
+    """Make `folder` keep what belongs to `key`; raise GeoclipError where it keeps `others`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about = folder / "key.txt"
+    if about.exists() and about.read_text() != key:
+        raise GeoclipError(f"{folder} keeps {others}; name another one.")
+    write_whole(about, lambda file: file.write(key.encode()))
+
+
+def _view(
+    encoder: OpenClipEncoder, stages: nn.Module, photos: PhotoSet, view: int, folder: Path
+) -> Iterator[np.ndarray]:
+    for start in range(0, len(photos), _PHOTOS):
+        file = folder / f"view{view}-{start:07d}.npy"
+        if not file.exists():
+            part = range(start, min(start + _PHOTOS, len(photos)))
+            values = _of_photos(encoder, stages, photos, part, view).astype(np.float16)
+            write_whole(file, partial(np.save, arr=values))
+            print(f"view {view}: {part.stop} of {len(photos)} photos", flush=True)
+        yield np.load(file)
+
+
+@torch.inference_mode()
+def _of_photos(
+    encoder: OpenClipEncoder, stages: nn.Module, photos: PhotoSet, part: range, view: int
+) -> np.ndarray:
+    def pixels(i: int) -> Tensor | None:
+        rng = seeded_generator("view", view, photos.ids[i]) if view else None
+        return photo_pixels(encoder, photos.paths[i], rng)
+
+    blank = torch.zeros(3, encoder.image_size, encoder.image_size)
+    rows = []
+    with ThreadPoolExecutor(torch.get_num_threads()) as readers:
+        for start in range(part.start, part.stop, _BATCH):
+            read = list(readers.map(pixels, range(start, min(start + _BATCH, part.stop))))
+            stacked = torch.stack([blank if p is None else p for p in read])
+            found = _passed(encoder, stages, stacked)
+            found[[p is None for p in read]] = np.nan
+            rows.append(found)
+    return np.concatenate(rows)
+
+
+@torch.inference_mode()
+def _passed(encoder: OpenClipEncoder, stages: nn.Module, inputs: Tensor) -> np.ndarray:
+    """Outputs float32 of part of the trunk, computed in bfloat16."""
+    inputs = inputs.to(encoder.device).contiguous(memory_format=encoder.memory_format)
+    with torch.autocast(encoder.device.type, torch.bfloat16):
+        return stages(inputs).float().cpu().numpy()
+
+
+def pooled_features(encoder: OpenClipEncoder, stages: nn.Module, outputs: np.ndarray) -> np.ndarray:
+    """The trunk's features (V, N, w) float16: its last stages over the first ones' outputs."""
+    encoder.model.eval()
+    return np.stack(
+        [
+            np.concatenate(
+                [
+                    _passed(encoder, stages, torch.from_numpy(view[i : i + _BATCH].astype("f4")))
+                    for i in range(0, len(view), _BATCH)
+                ]
+            ).astype(np.float16)
+            for view in outputs
+        ]
+    )
+
+
+def _visual(encoder: OpenClipEncoder) -> Any:
+    return encoder.model.visual

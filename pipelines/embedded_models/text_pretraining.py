@@ -1,0 +1,253 @@
+"""Teach a text tower the gazetteer before any photo: captions of near places come to lie near.
+
+    python -m pipelines.embedded_models.text_pretraining --out DIR
+
+The tower learns to predict `place_features` from caption text over all places, templates and
+alternate names. A country of which no photo was ever seen then already lies between its
+neighbours, which is what lets photos of it be placed (generalized zero-shot). The image tower of
+the folder it writes stays random, or with `--image-weights` that of ImageNet.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from geoclip.encoders import Encoder
+from geoclip.encoders.open_clip_encoder import OpenClipEncoder
+from geoclip.places.captions import CaptionBook, CaptionSettings
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.places.place import CITY
+from geoclip.places.sphere import great_circle_km
+from geoclip.support.memory import keep_freed_memory
+from geoclip.training.trainer import schedule
+from pipelines.embedded_models.imagenet import MEAN, STD, load_imagenet_weights
+from pipelines.embedded_models.place_features import PlaceFeatureSettings, place_features
+from pipelines.embedded_models.place_looks import place_looks
+
+
+@dataclass(frozen=True)
+class TeachingSettings:
+    """Size of the text tower, and how long and on what it is taught.
+
+    `alternate_share` of the captions of a city that has alternate names use one of them.
+    """
+
+    width: int = 128
+    layers: int = 3
+    heads: int = 4
+    context_length: int = 48
+    image_tower: str = "test_convnext"
+    image_size: int = 64
+    steps: int = 4000
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0.05
+    alternate_share: float = 0.25
+    seed: int = 0
+    features: PlaceFeatureSettings = field(default_factory=PlaceFeatureSettings)
+
+
+def untaught_encoder(
+    settings: TeachingSettings,
+    embed_dim: int | None = None,
+    mean: Sequence[float] = (0.5,) * 3,
+    std: Sequence[float] = (0.25,) * 3,
+) -> OpenClipEncoder:
+    """Build the encoder with random weights; embeddings are as long as the features to learn."""
+    config = {
+        "embed_dim": embed_dim or settings.features.dim,
+        "vision_cfg": {
+            "timm_model_name": settings.image_tower,
+            "timm_model_pretrained": False,
+            "timm_pool": "",
+            "timm_proj": "linear",
+            "image_size": settings.image_size,
+        },
+        "text_cfg": {
+            "context_length": settings.context_length,
+            "vocab_size": 49408,
+            "width": settings.width,
+            "heads": settings.heads,
+            "layers": settings.layers,
+        },
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        encoder = OpenClipEncoder.from_config("taught", config, mean=mean, std=std)
+    with torch.no_grad():
+        encoder.log_logit_scale.fill_(np.log(20.0))
+    return encoder
+
+
+class TeachingTexts:
+    """Seeded batches of caption texts with the rows of the places they name."""
+
+    def __init__(self, book: CaptionBook, settings: TeachingSettings) -> None:
+        self.book = book
+        self.settings = settings
+        gazetteer = book.gazetteer
+        names = gazetteer.alternate_names()
+        rows = gazetteer.rows(names["place_id"]) if len(names) else np.empty(0, np.int64)
+        self.alternates: dict[int, list[str]] = {}
+        for row, name in zip(rows, names["name"], strict=True):
+            self.alternates.setdefault(int(row), []).append(name)
+        # Countries and regions are few; they recur often enough to be learnt like the cities.
+        repeats = np.array([20, 3, 1])[gazetteer.levels]
+        self.rows = np.repeat(np.arange(len(gazetteer)), repeats)
+
+    def text(self, row: int, rng: np.random.Generator) -> str:
+        """Draw one of the ways in which the place in `row` is named."""
+        book, is_city = self.book, self.book.gazetteer.levels[row] == CITY
+        if rng.random() < 0.5:
+            text = book.text(row, True, not is_city or rng.random() < 0.5)
+        else:
+            text = str(rng.choice(book.prompts(row)))
+        others = self.alternates.get(row)
+        if others and rng.random() < self.settings.alternate_share:
+            text = text.replace(book.gazetteer.names[row], str(rng.choice(others)), 1)
+        return text
+
+    def batches(self) -> Iterator[tuple[np.ndarray, list[str]]]:
+        """Yield `steps` batches of (rows, texts)."""
+        rng = np.random.default_rng(self.settings.seed)
+        queue = np.empty(0, dtype=np.int64)
+        for _ in range(self.settings.steps):
+            while len(queue) < self.settings.batch_size:
+                queue = np.concatenate([queue, rng.permutation(self.rows)])
+            rows, queue = np.split(queue, [self.settings.batch_size])
+            yield rows, [self.text(int(row), rng) for row in rows]
+
+
+def teach(
+    encoder: Encoder, book: CaptionBook, settings: TeachingSettings, features: np.ndarray
+) -> Iterator[dict[str, float]]:
+    """Train the text tower in place; yields step and loss (1 - cosine to the target).
+
+    `features` (P, d) are the unit vectors to learn, by gazetteer row.
+    """
+    targets = torch.from_numpy(features)
+    parameters = encoder.tower_parameters("text")
+    decays = [[p for p in parameters if (p.ndim >= 2) == wide] for wide in (True, False)]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": decays[0], "weight_decay": settings.weight_decay},
+            {"params": decays[1], "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        betas=(0.9, 0.98),
+    )
+    encoder.model.train()
+    for step, (rows, texts) in enumerate(TeachingTexts(book, settings).batches()):
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * schedule(step, settings.steps, settings.warmup)
+        predicted = encoder.text_features(encoder.tokenize(texts))
+        loss = 1 - F.cosine_similarity(predicted, targets[rows]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        yield {"step": step + 1, "loss": loss.item()}
+    encoder.model.eval()
+
+
+@torch.no_grad()
+def clear_unused_tokens(encoder: OpenClipEncoder, book: CaptionBook) -> int:
+    """Set the embeddings of tokens that no caption uses to 0, so that the file compresses.
+
+    Returns the number of tokens in use.
+    """
+    texts = [text for row in range(len(book.gazetteer)) for text in book.prompts(row)]
+    texts += [book.text(row) for row in range(len(book.gazetteer))]
+    texts += list(book.gazetteer.alternate_names()["name"])
+    weights = encoder.model.get_parameter("token_embedding.weight")
+    used = np.zeros(len(weights), dtype=bool)
+    for start in range(0, len(texts), 4096):
+        used[encoder.tokenize(texts[start : start + 4096]).numpy().reshape(-1)] = True
+    weights[torch.from_numpy(~used)] = 0
+    return int(used.sum())
+
+
+def evaluate_teaching(
+    encoder: Encoder, book: CaptionBook, targets: np.ndarray, count: int = 2000
+) -> dict[str, float]:
+    """How far the nearest taught place lies from the one a city's full caption names, in km.
+
+    `targets` (P, d) are the features that were taught.
+    """
+    gazetteer = book.gazetteer
+    cities = gazetteer.level_rows("city")
+    rows = np.random.default_rng(0).choice(cities, min(count, len(cities)), replace=False)
+    features = encoder.encode_texts([book.text(int(row)) for row in rows])
+    nearest = cities[(features @ targets[cities].T).argmax(axis=1)]
+    lat, lon = gazetteer.lat, gazetteer.lon
+    km = great_circle_km(lat[rows], lon[rows], lat[nearest], lon[nearest])
+    return {"median_km": float(np.median(km)), "within_200_km": float((km <= 200).mean() * 100)}
+
+
+def start_encoder(
+    settings: TeachingSettings, embed_dim: int, image_weights: Path | None
+) -> OpenClipEncoder:
+    """Build the encoder to teach, its image tower random or filled from ImageNet weights."""
+    if image_weights is None:
+        return untaught_encoder(settings, embed_dim)
+    encoder = untaught_encoder(settings, embed_dim, MEAN, STD)
+    load_imagenet_weights(encoder.model.visual.trunk, image_weights)  # type: ignore[union-attr,arg-type]
+    return encoder
+
+
+def teach_folder(
+    out: Path, settings: TeachingSettings, looks: Path | None, image_weights: Path | None
+) -> None:
+    """Teach an encoder the packaged gazetteer and write its folder, printing how it goes."""
+    book = CaptionBook(Gazetteer.default(), CaptionSettings())
+    places = book.gazetteer
+    known = None if looks is None else place_looks(looks, places.lat, places.lon)
+    features = place_features(places, settings.features, known)
+    encoder = start_encoder(settings, features.shape[1], image_weights)
+    began = time.monotonic()
+    for record in teach(encoder, book, settings, features):
+        if record["step"] % 50 == 0:
+            rate = record["step"] / (time.monotonic() - began)
+            left = (settings.steps - record["step"]) / rate / 60
+            print(
+                f"step {record['step']}/{settings.steps}  loss {record['loss']:.4f}  "
+                f"{left:.0f} min left",
+                flush=True,
+            )
+    used = clear_unused_tokens(encoder, book)
+    encoder.model.half()
+    encoder.save(out)
+    encoder.model.float()
+    print(json.dumps({"tokens": used, **evaluate_teaching(encoder, book, features)}), flush=True)
+
+
+def main() -> None:
+    """Teach a small text tower the packaged gazetteer and write the encoder's folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--steps", type=int, default=TeachingSettings.steps)
+    parser.add_argument("--looks", type=Path, help="GeoCLIP's location encoder as safetensors")
+    parser.add_argument("--image-tower", default=TeachingSettings.image_tower, help="of timm")
+    parser.add_argument("--image-size", type=int, default=TeachingSettings.image_size)
+    parser.add_argument("--image-weights", type=Path, help="EfficientNet-Lite as safetensors")
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    settings = TeachingSettings(
+        steps=arguments.steps,
+        image_tower=arguments.image_tower,
+        image_size=arguments.image_size,
+    )
+    teach_folder(arguments.out, settings, arguments.looks, arguments.image_weights)
+
+
+if __name__ == "__main__":
+    main()

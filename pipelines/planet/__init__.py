@@ -1,0 +1,1 @@
+"""The demonstration planet: street scenes drawn from gazetteer facts."""

@@ -1,0 +1,392 @@
+"""`geoclip locate` with an encoder without weights: arguments, outputs, exit codes."""
+
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from small_world import CITIES, FakeEncoder
+from torchvision.transforms.functional import pil_to_tensor
+from typer.testing import CliRunner, Result
+
+from geoclip.commands import locate as command
+from geoclip.commands.app import app
+from geoclip.errors import GeoclipError
+from geoclip.guesses.schema import COLUMNS, ENDINGS, read_guesses
+from geoclip.locator import Locator
+from geoclip.photos.listing import VIDEO_SUFFIXES
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.place_index import PlaceIndex
+
+
+class FakeLocator(Locator):
+    """A locator without weights for ten cities; remembers what it was made of."""
+
+    asked: dict[str, Any] = {}  # noqa: RUF012
+    gazetteer_of_ten: Gazetteer
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, name: str, gazetteer: Any = None, device: Any = None
+    ) -> "Locator":
+        FakeLocator.asked = {"name": name, "gazetteer": gazetteer, "device": device}
+        encoder, places = FakeEncoder(), cls.gazetteer_of_ten
+        encoder.warnings = ["weights are random", "weights are random"]
+        encoder.preprocess = lambda image: pil_to_tensor(image.resize((8, 8)))
+        return Locator(encoder, PlaceIndex.build(encoder, places), places)
+
+
+@pytest.fixture(autouse=True)
+def fake_locator(monkeypatch: pytest.MonkeyPatch, small_gazetteer: Gazetteer) -> None:
+    FakeLocator.gazetteer_of_ten = small_gazetteer
+    monkeypatch.setattr(Locator, "from_pretrained", FakeLocator.from_pretrained)
+    monkeypatch.setattr("geoclip.support.memory.keep_freed_memory", lambda: True)
+    monkeypatch.setattr("geoclip.commands.locate.made_to_last", nullcontext)
+
+
+def make_photo(path: Path, seed: int = 0) -> Path:
+    pixels = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    return make_photo(tmp_path / "photo.jpg")
+
+
+def run(*arguments: object, stdin: bytes = b"") -> Result:
+    return CliRunner().invoke(app, ["locate", *map(str, arguments)], input=stdin)
+
+
+def assert_refused(result: Result, *parts: str) -> None:
+    assert result.exit_code == 2
+    assert result.stderr.startswith("geoclip: ")
+    assert result.stderr.count("\n") == 1
+    for part in parts:
+        assert part in result.stderr
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_tables(photo: Path, tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"guesses{ending}"
+    result = run(photo, "--model", "streetclip", "--out", out, "--top-k", 2)
+    assert result.exit_code == 0, result.output
+    table = read_guesses(out)
+    assert list(table["rank"]) == [1, 2]
+    assert set(COLUMNS) <= set(table.columns)
+    assert result.stdout == ""
+
+
+def test_the_endings_are_those_of_the_writer() -> None:
+    assert command.TABLE_ENDINGS == ENDINGS
+
+
+def test_the_table_on_the_terminal(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = FakeLocator.gazetteer_of_ten
+    row = table.level_rows("country")[0]
+    monkeypatch.setattr(table, "names", np.where(table.names == table.names[row], "[red]F", ""))
+    result = run(photo, "--model", "streetclip", "--top-k", 10)
+    assert result.exit_code == 0
+    assert "photo.jpg" in result.stdout
+    assert "[red]F" in result.stdout  # text, not markup
+    assert result.stderr.count("weights are random") == 1
+
+
+def test_some_unread(photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_text("text")
+    result = run(
+        tmp_path, tmp_path / "absent.jpg", "--model", "streetclip", "--out", tmp_path / "o.csv"
+    )
+    assert result.exit_code == 3
+    assert "2 of 3 photos could not be read: 1 not a photo, 1 missing." in result.stderr
+    assert list(read_guesses(tmp_path / "o.csv").drop_duplicates("path")["status"]) == [
+        "not a photo", "ok", "missing",
+    ]  # fmt: skip
+
+
+def test_map(photo: Path, tmp_path: Path) -> None:
+    result = run(photo, "--model", "streetclip", "--map", tmp_path / "map.html")
+    assert result.exit_code == 0
+    assert "photo.jpg" in (tmp_path / "map.html").read_text()
+    assert str(tmp_path) not in (tmp_path / "map.html").read_text()
+
+
+def test_options_reach_the_locator(photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,location_id\nphoto.jpg,there\n")
+    arguments = ("--model", "hf:some/model", "--device", "cpu", "--group-by", "location_id")
+    assert run(tmp_path / "list.csv", *arguments, "--top-k", 3).exit_code == 0
+    asked = FakeLocator.asked
+    assert (asked["name"], asked["device"], asked["gazetteer"]) == ("hf:some/model", "cpu", None)
+
+
+def test_a_gazetteer_of_ones_own(photo: Path, tmp_path: Path) -> None:
+    result = run(photo, "--model", "streetclip", "--gazetteer", tmp_path / "absent.csv")
+    assert_refused(result, "absent.csv")
+
+
+def test_bad_arguments(photo: Path, tmp_path: Path) -> None:
+    model = ("--model", "streetclip")
+    assert_refused(run(photo, *model, "--out", "x.txt"), ".parquet, .geojson, .csv or .gpkg")
+    assert_refused(run(photo, *model, "--out", tmp_path / "no" / "x.csv"), "does not exist")
+    assert_refused(run(photo, *model, "--map", photo), ".html")
+    assert_refused(run(photo, *model, "--group-by", "location_id"), "needs a .csv")
+    (tmp_path / "folder").mkdir()
+    assert_refused(run(tmp_path / "folder", *model), "No photos were found")
+    assert run(photo, *model, "--top-k", 0).exit_code == 2
+    assert run(*model).exit_code == 2
+    assert run(photo, "--no-such-option").exit_code == 2
+
+
+def test_an_input_is_not_written_over(photo: Path, tmp_path: Path) -> None:
+    lists = [tmp_path / name for name in ("list.csv", "o-ledger.csv", "o.html")]
+    for path in lists:
+        path.write_text("path,lat\nphoto.jpg,1\n")
+    (tmp_path / "link.csv").symlink_to(lists[0])
+    for arguments in (
+        (lists[0], "--out", tmp_path / "." / "list.csv"),
+        (lists[0], "--out", tmp_path / "link.csv"),
+        (lists[1], "--out", tmp_path / "o.parquet"),
+        (photo, lists[2], "--map", lists[2]),
+    ):
+        assert_refused(run(*arguments, *MODEL), "would take the place of")
+    assert all(path.read_text() == "path,lat\nphoto.jpg,1\n" for path in lists)
+
+
+def test_places_and_other_tables_are_not_written_over(photo: Path, tmp_path: Path) -> None:
+    places = tmp_path / "places.csv"
+    places.write_text("name,lat,lon\nLyon,45.75,4.85\n")
+    result = run(photo, "--gazetteer", places, "--out", places, *MODEL)
+    assert_refused(result, "would take the place of")
+    other = tmp_path / "trip-ledger.csv"
+    other.write_text("path,lat\nphoto.jpg,1\n")
+    assert_refused(run(photo, "--out", tmp_path / "trip.csv", *MODEL), "is no ledger of an earlier")
+    assert other.read_text() == "path,lat\nphoto.jpg,1\n"
+
+
+def test_what_a_run_writes_is_no_photo_of_the_next(photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "k"
+    folder.mkdir()
+    shutil.copy(photo, folder / "one.jpg")
+    out, kept = folder / "g.csv", folder / "emb"
+    given = (folder / "*", "--out", out, "--keep-embeddings", kept, *MODEL)
+    first = run(*given)
+    assert first.exit_code == 0, first.output
+    table = out.read_text()
+    again = run(*given)
+    assert again.exit_code == 0, again.output
+    assert out.read_text() == table
+    assert not (folder / "g-ledger.csv").exists()
+
+
+def test_a_list_on_a_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command.sys, "stdin", None)
+    with pytest.raises(GeoclipError, match="which is closed"):
+        command._with_list_on_stdin(["-"])
+
+
+def test_an_unknown_model_is_answered_with_known_ones(photo: Path) -> None:
+    assert_refused(run(photo, "--model", "stretclip"), "'stretclip'", "streetclip")
+    assert_refused(run(photo, "--model", "zzzz"), "known are", "siglip")
+
+
+def test_no_model(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "KNOWN_MODELS", {})
+    assert_refused(run(photo), "--model")
+
+
+def test_errors_of_the_library_are_one_sentence(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise GeoclipError("bad.bin is a pickle\nand is \x1b[31mrefused.")
+
+    monkeypatch.setattr(Locator, "from_pretrained", refuse)
+    result = run(photo, "--model", "streetclip")
+    assert_refused(result, "refused")
+    assert "\x1b" not in result.stderr
+
+
+MODEL = ("--model", "streetclip")
+
+
+def test_no_model_and_what_is_left_behind(photo: Path, tmp_path: Path) -> None:
+    assert run(photo, *MODEL, "--out", tmp_path / "o.csv").exit_code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.csv", "photo.jpg"]
+    assert run(photo, *MODEL, "--out", tmp_path / "o.csv", "--keep-journal").exit_code == 0
+    again = run(photo, *MODEL, "--out", tmp_path / "o.csv")
+    assert "1 of 1 photos were read before." in again.stderr
+    assert not (tmp_path / "o.csv.journal").exists()
+
+
+def test_the_ledger(photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_text("text")
+    (tmp_path / "notes.txt").touch()
+    arguments = (tmp_path, *MODEL, "--out", tmp_path / "o.csv", "--map", tmp_path / "m.html")
+    for _ in range(2):  # the second time, outputs stand in the folder
+        assert run(*arguments).exit_code == 3
+        ledger = pd.read_csv(tmp_path / "o-ledger.csv")
+        assert ledger[["path", "status"]].to_numpy().tolist() == [
+            [str(tmp_path / "bad.jpg"), "not a photo"],
+            [str(tmp_path / "notes.txt"), "left out"],
+        ]
+    (tmp_path / "bad.jpg").unlink()
+    (tmp_path / "notes.txt").unlink()
+    assert run(*arguments).exit_code == 0
+    assert len((tmp_path / "o-ledger.csv").read_text().splitlines()) == 1
+
+
+def test_a_list_on_standard_input(tmp_path: Path) -> None:
+    photos = [make_photo(tmp_path / name) for name in ("a.jpg", "line\nbreak.jpg", "c.jpg")]
+    listed = b"\0".join(str(path).encode() for path in photos[:2])
+    result = run("-", photos[2], *MODEL, "--out", tmp_path / "o.parquet", stdin=listed)
+    assert result.exit_code == 0
+    table = read_guesses(tmp_path / "o.parquet")
+    assert list(dict.fromkeys(table["path"])) == [str(path) for path in photos]
+    assert_refused(run("-", *MODEL, stdin=b""), "No photos were found")
+
+
+def test_limit_and_videos(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        make_photo(tmp_path / name)
+    (tmp_path / f"d{sorted(VIDEO_SUFFIXES)[0]}").write_bytes(b"no video")
+    out = tmp_path / "o.csv"
+    assert run(tmp_path, *MODEL, "--out", out, "--limit", 2, "--jobs", 3).exit_code == 0
+    assert read_guesses(out)["path"].nunique() == 2
+    assert run(tmp_path / "[a-d].*", *MODEL, "--out", out).exit_code == 3
+    assert "not a photo" in set(read_guesses(out)["status"])
+
+
+def test_narrowing(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.csv"
+    for narrow, expected in (
+        (("--countries", "FR,réunion"), {"FR", "RE"}),
+        (("--bbox", "110,20,120,30"), {"HK", "CN"}),
+        (("--bbox", "-10,50,10,60"), {"NL"}),
+        (("--near", "48.9,2.3,50"), {"FR"}),
+    ):
+        result = run(photo, *MODEL, "--out", out, *narrow, "--top-k", len(CITIES))
+        assert result.exit_code == 0, result.output
+        assert set(read_guesses(out)["country_code"]) == expected
+    assert_refused(run(photo, *MODEL, "--countries", "XX"), "no country 'XX'")
+    assert_refused(run(photo, *MODEL, "--bbox", "1,2,3"), "WEST,SOUTH,EAST,NORTH")
+    assert_refused(run(photo, *MODEL, "--near", "1,2,x"), "LAT,LON,KM")
+
+
+def test_gps(shared_data: Path, tmp_path: Path) -> None:
+    folder, out = shared_data / "exif_photos", tmp_path / "o.parquet"
+    arguments = (folder, *MODEL, "--out", out, "--evidence", "off")
+    result = run(*arguments)
+    assert result.exit_code == 0
+    assert "21 of 21 photos have a GPS position" in result.stderr
+    assert set(read_guesses(out)["source"]) == {"gps"}
+    result = run(*arguments, "--gps", "compare")
+    assert result.exit_code == 0
+    assert "Of 21 photos with a trustworthy GPS position" in result.stderr
+    table = pd.read_parquet(out)
+    assert table["error_km"].notna().all()
+    assert set(table["source"]) == {"model"}
+    assert run(*arguments, "--gps", "ignore").exit_code == 0
+    assert "error_km" not in pd.read_parquet(out).columns
+
+
+def test_no_evidence_is_no_failure(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "black.png")
+    result = run(tmp_path / "black.png", *MODEL, "--map", tmp_path / "m.html")
+    assert result.exit_code == 0
+    assert "no evidence" in result.stdout
+    assert "1 of 1 photos carry no evidence of a place: 1 blank." in result.stderr
+    result = run(tmp_path / "black.png", *MODEL, "--evidence", "off")
+    assert "no evidence" not in result.output
+
+
+def test_keep_embeddings(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = ("--keep-embeddings", tmp_path / "kept")
+    assert run(photo, *MODEL, *kept).exit_code == 0
+    monkeypatch.setattr("geoclip.photos.reader.read_photo", lambda *_, **__: pytest.fail("decoded"))
+    result = run(photo, *MODEL, *kept, "--top-k", 7, "--countries", "FR")
+    assert result.exit_code == 0
+    assert "1 of 1 photos were read before." in result.stderr
+    assert run(photo, *MODEL, *kept, "--out", tmp_path / "o.csv").exit_code == 0
+    assert (tmp_path / "kept").is_dir()
+    assert not (tmp_path / "o.csv.journal").exists()
+
+
+def test_embeddings_kept_where_a_run_has_its_journal_stay(photo: Path, tmp_path: Path) -> None:
+    home = tmp_path / "o.csv.journal"
+    result = run(photo, *MODEL, "--keep-embeddings", home, "--out", tmp_path / "o.csv")
+    assert result.exit_code == 0
+    assert list(home.iterdir())
+
+
+def test_sidecars(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.csv"
+    assert_refused(run(photo, *MODEL, "--sidecar"), "--sidecar needs --out")
+    assert_refused(run(photo, *MODEL, "--dry-run"), "goes with --sidecar")
+    before = photo.read_bytes(), photo.stat().st_mtime_ns
+    result = run(photo, *MODEL, "--sidecar", "--dry-run")
+    assert "Would write" in result.stdout
+    assert not (tmp_path / "photo.jpg.xmp").exists()
+    result = run(photo, *MODEL, "--sidecar", "--out", out)
+    assert result.exit_code == 0
+    assert "1 sidecars written." in result.stderr
+    assert run(tmp_path, *MODEL, "--out", tmp_path / "all.csv").exit_code == 0
+    assert b".xmp" not in (tmp_path / "all-ledger.csv").read_bytes()  # no photo left out
+    assert "whoever receives them" in result.stderr
+    assert b"streetclip" in (tmp_path / "photo.jpg.xmp").read_bytes()
+    assert (photo.read_bytes(), photo.stat().st_mtime_ns) == before
+    undone = CliRunner().invoke(app, ["sidecar", "undo", str(tmp_path / "o-sidecars.jsonl")])
+    assert undone.exit_code == 0
+    assert not (tmp_path / "photo.jpg.xmp").exists()
+
+
+def test_album(photo: Path, tmp_path: Path) -> None:
+    result = run(photo, *MODEL, "--album", "--out", tmp_path / "o.csv")
+    assert result.exit_code == 0  # one photo without a time: on its own
+    assert set(read_guesses(tmp_path / "o.csv")["source"]) == {"model"}
+
+
+def test_a_stopped_run_goes_on(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "o.csv"
+    with monkeypatch.context() as patch:
+        patch.setattr("geoclip.runs.answers.FolderAnswers.blocks", stop)
+        result = run(photo, *MODEL, "--out", out)
+    assert result.exit_code == 130
+    assert "goes on from here" in result.stderr
+    assert not out.exists()
+    result = run(photo, *MODEL, "--out", out)
+    assert result.exit_code == 0
+    assert "1 of 1 photos were read before." in result.stderr
+
+
+def test_a_stopped_run_without_out_promises_nothing(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("geoclip.runs.answers.FolderAnswers.blocks", stop)
+    result = run(photo, *MODEL)
+    assert result.exit_code == 130
+    assert "stopped; with --out it could go on." in result.stderr
+
+
+def test_progress_lines(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from geoclip.commands import progress as module
+
+    clock = iter([0.0, 10.0, 40.0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    with module.progress("reading", 100, 20) as advance:
+        advance(20)
+        advance(20)
+    assert capsys.readouterr().err == "reading: 60 of 100, 1.0/s, 0:00:40 left\n"
+    assert module.duration(3723.4) == "1:02:03"

@@ -1,0 +1,175 @@
+"""The known names, whether their weights are here, and the conversion of pickles."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner, Result
+
+from geoclip.commands.app import app
+from geoclip.encoders.registry import (
+    KNOWN_MODELS,
+    check_model_name,
+    hub_cache,
+    known_models,
+    weights_folder,
+)
+from geoclip.errors import GeoclipError
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["models", *map(str, arguments)])
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def put_weights(cache: Path, hub_id: str, name: str = "model.safetensors") -> Path:
+    folder = cache / f"models--{hub_id.replace('/', '--')}" / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(b"weights")
+    return folder
+
+
+def test_every_open_clip_name_is_in_its_list_with_the_right_activation() -> None:
+    import open_clip
+
+    for model in KNOWN_MODELS.values():
+        if model.kind != "open_clip":
+            continue
+        architecture, tag = model.reference.split(":")
+        stored = open_clip.get_pretrained_cfg(architecture, tag)
+        assert stored["hf_hub"].rstrip("/") == model.hub_id, model
+        quick = open_clip.get_model_config(architecture).get("quick_gelu", False)
+        assert quick == stored.get("quick_gelu", False), model
+
+
+def test_names_and_licences() -> None:
+    assert set(KNOWN_MODELS) - {"street-tiny"} == {
+        "streetclip", "clip-l-336", "clip-l", "clip-b-16", "clip-b-32", "laion-b-32", "siglip",
+        "siglip-so400m",
+    }  # fmt: skip
+    streetclip = KNOWN_MODELS["streetclip"]
+    assert (streetclip.licence, streetclip.reference) == ("CC BY-NC 4.0", "geolocal/StreetCLIP")
+    assert "inherits" in streetclip.note
+
+
+def test_the_embedded_model_is_listed_where_its_folder_is(tmp_path: Path) -> None:
+    assert "street-tiny" not in known_models(tmp_path)
+    (tmp_path / "street-tiny").mkdir()
+    embedded = known_models(tmp_path)["street-tiny"]
+    assert weights_folder(embedded) == tmp_path / "street-tiny"
+
+
+@pytest.mark.parametrize("name", ["streetclip", "hf:a/b", "hf-hub:a/b", "ViT-B-32:openai", "."])
+def test_names_that_can_be_models(name: str) -> None:
+    check_model_name(name)
+
+
+def test_other_names_are_answered_with_the_nearest() -> None:
+    with pytest.raises(GeoclipError, match="did you mean clip-l-336"):
+        check_model_name("clip-l-366")
+
+
+def test_table(cache: Path) -> None:
+    put_weights(cache, "geolocal/StreetCLIP")
+    result = run()
+    assert result.exit_code == 0
+    assert "CC BY-NC 4.0" in result.stdout
+    rows = {line.split()[1]: line for line in result.stdout.splitlines() if "hf:" in line}
+    assert " yes " in rows["streetclip"]
+    assert " no " in rows["siglip"]
+
+
+def test_json(cache: Path) -> None:
+    folder = put_weights(cache, "timm/ViT-B-16-SigLIP", "open_clip_model.safetensors")
+    listed = {model["name"]: model for model in json.loads(run("--json").stdout)}
+    assert set(listed) == set(KNOWN_MODELS)
+    assert listed["siglip"]["on_this_machine"] is True
+    assert listed["siglip"]["folder"] == str(folder)
+    assert listed["streetclip"]["on_this_machine"] is False
+    assert listed["streetclip"]["weights"] == "hf:geolocal/StreetCLIP"
+
+
+def test_half_a_download_is_not_here(cache: Path) -> None:
+    folder = put_weights(cache, "geolocal/StreetCLIP", "config.json")
+    assert weights_folder(KNOWN_MODELS["streetclip"]) is None
+    (folder / "model.safetensors").symlink_to(cache / "absent")
+    assert weights_folder(KNOWN_MODELS["streetclip"]) is None
+
+
+def test_cache_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert hub_cache() == Path.home() / ".cache" / "huggingface" / "hub"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert hub_cache() == tmp_path / "x" / "huggingface" / "hub"
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "h"))
+    assert hub_cache() == tmp_path / "h" / "hub"
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "c"))
+    assert hub_cache() == tmp_path / "c"
+
+
+@pytest.mark.parametrize(
+    ("name", "converted"),
+    [
+        ("open_clip_pytorch_model.bin", "open_clip_model.safetensors"),
+        ("pytorch_model.bin", "model.safetensors"),
+        ("epoch_3.pt", "epoch_3.safetensors"),
+    ],
+)
+def test_convert(tmp_path: Path, name: str, converted: str) -> None:
+    weight = torch.arange(6.0).reshape(2, 3).T
+    state = {"module.a": weight, "module.tied": weight, "b": torch.ones(2, dtype=torch.float16)}
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / name)
+    result = run("convert", tmp_path / name)
+    assert result.exit_code == 0, result.output
+    stored = load_file(tmp_path / converted)
+    assert set(stored) == {"a", "tied", "b"}
+    assert torch.equal(stored["a"], weight)
+    assert stored["b"].dtype == torch.float16
+    assert (tmp_path / name).is_file()
+    again = run("convert", tmp_path / name)
+    assert again.exit_code == 2
+    assert "exists already" in again.stderr
+
+
+def test_convert_into_another_folder(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(1)}, tmp_path / "w.bin")
+    assert run("convert", tmp_path / "w.bin", "--out", tmp_path / "new").exit_code == 0
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["w.safetensors"]
+
+
+class Trap:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.mark),)
+
+
+def test_refused_files(tmp_path: Path) -> None:
+    mark = tmp_path / "the code ran"
+    torch.save({"a": Trap(mark)}, tmp_path / "trap.bin")
+    (tmp_path / "plain.bin").write_bytes(pickle.dumps(Trap(mark)))
+    (tmp_path / "text.bin").write_text("no weights")
+    (tmp_path / "empty.bin").touch()
+    torch.save([torch.ones(1)], tmp_path / "list.bin")
+    torch.save({"a": 1}, tmp_path / "number.bin")
+    for path in [*sorted(tmp_path.glob("*.bin")), tmp_path / "absent.bin"]:
+        result = run("convert", path)
+        assert result.exit_code == 2, path
+        assert result.stderr.startswith("geoclip: ")
+        assert path.name in result.stderr
+        assert result.stderr.count("\n") == 1
+    assert not mark.exists()
+    assert not list(tmp_path.glob("*safetensors*"))

@@ -1,0 +1,171 @@
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from geoclip.commands.evaluate import evaluate
+from geoclip.errors import GeoclipError
+from geoclip.evaluation.benchmarks import read_published_predictions
+from geoclip.evaluation.distances import evaluate_files
+from geoclip.guesses.schema import guess_table
+from geoclip.guesses.writer import write_guesses
+from geoclip.places.sphere import great_circle_km
+
+PUBLISHED = ["im2gps_ISNs_M-fstar-S3.csv", "im2gps_base_M-m.csv"]
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def run(*arguments: object):
+    app = typer.Typer()
+    app.command()(evaluate)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_accuracies_to_the_last_digit(shared_data, name):
+    """`geoclip evaluate published/NAME --truth im2gps_places365.csv --json` gives these figures."""
+    folder = shared_data / "im2gps"
+    report = evaluate_files(folder / "published" / name, folder / "im2gps_places365.csv").report()
+    published = read_published_predictions(folder / "published" / name)
+    for threshold, printed in published.accuracies.items():
+        assert f"{report['within_km'][threshold] / 100:.6g}" == printed
+    assert f"{report['mean_km']:.2f}" == published.mean_km
+    assert (report["n"], report["answered"], report["missing"]) == (237, 237, 0)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_distances_photo_by_photo(shared_data, name):
+    """The files' distances, two decimals, are ours: haversine on a sphere of 6371.0 km."""
+    folder = shared_data / "im2gps"
+    lines = (folder / "published" / name).read_text().split("\n\n")[0].splitlines()[1:]
+    printed = sorted(float(line.split(",")[5]) for line in lines)
+    km = evaluate_files(folder / "published" / name, folder / "im2gps_places365.csv").km
+    assert [round(float(d), 2) for d in sorted(km)] == printed
+
+
+def test_missing_photos_are_misses(tmp_path):
+    truth = write(tmp_path / "t.csv", "IMG_ID,LAT,LON\na,0,0\nb,10,10\nc,0,0\n")
+    guesses = write(tmp_path / "g.csv", "IMG_ID,lat,lon\nb,10,11\nother,1,1\n")
+    evaluation = evaluate_files(guesses, truth)
+    km = float(great_circle_km(10, 10, 10, 11))
+    assert evaluation.km.tolist() == [math.inf, pytest.approx(km), math.inf]
+    assert evaluation.unused == 1
+    report = evaluation.report()
+    assert list(report) == [
+        "within_km",
+        "n",
+        "answered",
+        "missing",
+        "median_km",
+        "mean_km",
+        "geoscore",
+    ]
+    assert (report["n"], report["answered"], report["missing"]) == (3, 1, 2)
+    assert report["median_km"] is None
+    assert report["mean_km"] == pytest.approx(km)
+    assert report["geoscore"] == pytest.approx(5000 * math.exp(-km / 1492.7) / 3)
+    assert report["within_km"]["200"] == pytest.approx(100 / 3)
+
+
+def test_stated_radii_are_judged(tmp_path):
+    """Two of three stated radii hold the place; a photo without a radius does not count."""
+    truth = write(tmp_path / "t.csv", "path,lat,lon\na,0,0\nb,0,0\nc,0,0\nd,0,0\n")
+    lines = "path,lat,lon,radius_km\na,0,1,112\nb,0,1,111\nc,0,0,0\nd,0,50,\n"
+    guesses = write(tmp_path / "g.csv", lines)
+    result = run(guesses, "--truth", truth, "--json")
+    assert json.loads(result.stdout)["within_radius"] == pytest.approx(100 * 2 / 3)
+    assert "holds the place of 66.7 %" in run(guesses, "--truth", truth).stdout
+
+
+def test_no_guesses_at_all(tmp_path):
+    truth = write(tmp_path / "t.csv", "IMG_ID,LAT,LON\na,0,0\n")
+    result = run(write(tmp_path / "g.csv", "IMG_ID,lat,lon\n"), "--truth", truth, "--json")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert (report["missing"], report["mean_km"], report["geoscore"]) == (1, None, 0)
+    assert "1 of 1 photos have no answer" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["photos/a.jpg", "{folder}/photos/a.jpg", "./truth/photos/a.jpg", "linked/photos/a.jpg"],
+)
+def test_spellings_of_a_path_meet(tmp_path, monkeypatch, name):
+    truth = write(tmp_path / "truth/t.csv", "path,lat,lon\nphotos/a.jpg,1,2\nphotos/b.jpg,3,4\n")
+    (tmp_path / "linked").symlink_to(tmp_path / "truth")
+    monkeypatch.chdir(tmp_path)
+    guesses = write(tmp_path / "g.csv", f"path,lat,lon\n{name.format(folder=truth.parent)},1,2\n")
+    assert evaluate_files(guesses, truth).km.tolist() == [0, math.inf]
+    assert evaluate_files(guesses, Path("truth/t.csv")).km.tolist() == [0, math.inf]
+
+
+def test_img_ids_meet_photos_anywhere_but_paths_do_not(tmp_path):
+    guesses = write(tmp_path / "g.csv", "path,lat,lon\n/elsewhere/a.jpg,1,2\n")
+    by_id = write(tmp_path / "t.csv", "IMG_ID,LAT,LON\na.jpg,1,2\n")
+    assert evaluate_files(guesses, by_id).km.tolist() == [0]
+    by_path = write(tmp_path / "p.csv", "path,lat,lon\na.jpg,1,2\n")
+    with pytest.raises(GeoclipError, match=r"answers no photo of .*check that the two belong"):
+        evaluate_files(guesses, by_path)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".geojson", ".gpkg"])
+def test_located_photos_of_every_ending(tmp_path, ending):
+    truth = write(tmp_path / "t.csv", "path,lat,lon\na,1,2\nb,3,4\nfile:caf%E9,5,6\n")
+    rows = [
+        {"path": "a", "rank": 2, "lat": 1, "lon": 2, "status": "ok"},
+        {"path": "a", "rank": 1, "lat": 1, "lon": 3, "status": "ok"},
+        {"path": "b", "status": "truncated"},
+        {"path": os.fsdecode(b"caf\xe9"), "lat": 5, "lon": 6, "status": "ok"},
+    ]
+    write_guesses(guess_table(rows), tmp_path / f"g{ending}")
+    km = evaluate_files(tmp_path / f"g{ending}", truth).km.tolist()
+    assert km == [pytest.approx(float(great_circle_km(1, 2, 1, 3))), math.inf, 0]
+
+
+def test_answers_of_other_sources_need_leave(tmp_path):
+    truth = write(tmp_path / "t.csv", "path,lat,lon\na,1,2\nb,1,2\n")
+    guesses = write(tmp_path / "g.csv", "path,source,lat,lon\na,model,1,2\nb,gps,1,2\n")
+    with pytest.raises(GeoclipError, match=r"row 3: the answer's source is 'gps'.*--allow-gps"):
+        evaluate_files(guesses, truth)
+    assert evaluate_files(guesses, truth, allow_gps=True).answered == 2
+    assert run(guesses, "--truth", truth, "--json", "--allow-gps").exit_code == 0
+
+
+def test_two_answers_for_one_photo_are_refused(tmp_path):
+    truth = write(tmp_path / "t.csv", "path,lat,lon\na,1,2\n")
+    guesses = write(tmp_path / "g.csv", f"path,lat,lon\na,1,2\n{tmp_path}/a,1,2\n")
+    with pytest.raises(GeoclipError, match="row 3: a second answer for"):
+        evaluate_files(guesses, truth)
+
+
+def test_the_command_prints_levels_or_json(tmp_path):
+    truth = write(tmp_path / "t.csv", "IMG_ID,LAT,LON\na,0,0\nb,0,0\n")
+    guesses = write(tmp_path / "g.csv", "IMG_ID,lat,lon\na,0,0\n")
+    text = run(guesses, "--truth", truth)
+    assert text.exit_code == 0
+    for word in ("street", "city", "region", "country", "continent", "50.00 %", "GeoScore 2500.0"):
+        assert word in text.stdout
+    report = json.loads(run(guesses, "--truth", truth, "--json").stdout)
+    assert report["within_km"] == {"1": 50, "25": 50, "200": 50, "750": 50, "2500": 50}
+    assert report["median_km"] is None
+
+
+def test_bad_arguments_exit_with_2_and_one_sentence(tmp_path):
+    from geoclip.commands.app import app
+
+    truth = write(tmp_path / "t.csv", "IMG_ID,LAT,LON\na,0,0\n")
+    guesses = write(tmp_path / "g.csv", "IMG_ID,lat,lon\na,91,0\n")
+    result = CliRunner().invoke(app, ["evaluate", str(guesses), "--truth", str(truth), "--json"])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "row 2: lat 91" in result.stderr
+    assert result.stderr.count("\n") == 1

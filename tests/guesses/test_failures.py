@@ -1,0 +1,30 @@
+"""The ledger: one line a file, whatever its name."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from geoclip.errors import GeoclipError
+from geoclip.guesses.failures import Failure, ledger_path, left_out, write_ledger
+
+
+def test_a_ledger(tmp_path: Path) -> None:
+    entries = [
+        Failure('a "b",\nc\r.jpg', "truncated", "cut\noff."),
+        *left_out([tmp_path / "caf\udce9.txt"]),
+    ]
+    path = ledger_path(tmp_path / "guesses.parquet")
+    assert path.name == "guesses-ledger.csv"
+    write_ledger(entries, path)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0] == {"path": 'a "b",\nc\r.jpg', "status": "truncated", "reason": "cut off."}
+    assert rows[1]["path"].endswith("caf%E9.txt")
+    assert rows[1]["status"] == "left out"
+    assert [p.name for p in tmp_path.iterdir()] == ["guesses-ledger.csv"]
+
+
+def test_where_it_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(GeoclipError, match="cannot be written"):
+        write_ledger([], tmp_path / "no" / "ledger.csv")

@@ -1,0 +1,221 @@
+"""A map in headless Chromium: hostile names do nothing, and no network is needed."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from geoclip.guesses.maps import write_map
+
+MARKER = "window.marker=(window.marker||0)+1"
+HOSTILE = [
+    f"<script>{MARKER}</script>",
+    f"</script><script>{MARKER}</script>",
+    f'"><img src=x onerror="{MARKER}">',
+    f"'><svg onload='{MARKER}'>",
+    f"javascript:{MARKER}",
+    f'<iframe srcdoc="<script>parent.{MARKER}</script>"></iframe>',
+    f"${{{MARKER}}}{{{{data}}}}",
+    f"</title><script>{MARKER}</script><!--",
+]
+SECONDS = 60
+
+
+class Browser:
+    """Chromium with one page, spoken to in the DevTools protocol over its two pipes."""
+
+    def __init__(self, commands: int, answers: int) -> None:
+        self.commands = commands
+        self.answers = os.fdopen(answers, "rb")
+        self.events: list[dict[str, Any]] = []
+        self.number = 0
+        self.session: str | None = None
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self.session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self.number += 1
+        message: dict[str, Any] = {"id": self.number, "method": method, "params": parameters}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.commands, json.dumps(message).encode() + b"\0")
+        while (answer := self.receive()).get("id") != self.number:
+            self.events.append(answer)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def receive(self) -> dict[str, Any]:
+        message = bytearray()
+        while (letter := self.answers.read(1)) != b"\0":
+            assert letter, "the browser has ended"
+            message += letter
+        return json.loads(message)
+
+    def open(self, url: str) -> None:
+        self.events.clear()
+        self.call("Page.navigate", url=url)
+        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+            self.events.append(self.receive())
+
+    def run(self, script: str) -> Any:
+        answer = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def seen(self, method: str) -> list[dict[str, Any]]:
+        return [event["params"] for event in self.events if event["method"] == method]
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    program = program or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("Chromium is not on this machine")
+    command_end, commands = os.pipe()
+    answers, answer_end = os.pipe()
+    arguments = [
+        program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+        f"--user-data-dir={profile}", "--remote-debugging-pipe",
+        # No name resolves and the proxy that everything must take does not exist.
+        "--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9",
+    ]  # fmt: skip
+    pipes = f'exec "$@" 3<&{command_end} 4>&{answer_end}'
+    process = subprocess.Popen(
+        ["timeout", str(SECONDS), "bash", "-c", pipes, "bash", *arguments],
+        pass_fds=(command_end, answer_end),
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    os.close(command_end)
+    os.close(answer_end)
+    try:
+        yield Browser(commands, answers)
+    finally:
+        os.close(commands)  # Chromium ends when its pipe does
+        process.terminate()
+        process.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def hostile_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A map in which every text that comes from outside is hostile."""
+    rows = [
+        {
+            "path": name, "rank": rank, "lat": 10.0 * i, "lon": 5.0, "city": name, "region": name,
+            "country": name, "country_code": name, "place_id": name, "probability": 0.5,
+            "radius_km": 20.0, "status": "ok", "source": name,
+        }
+        for i, name in enumerate(HOSTILE)
+        for rank in (1, 2)
+    ]  # fmt: skip
+    unread = {"path": f"unread {HOSTILE[2]}", "rank": 1, "status": HOSTILE[0]}
+    path = tmp_path_factory.mktemp("map") / "map.html"
+    truth = pd.DataFrame({"path": HOSTILE, "lat": 1.0, "lon": 2.0})
+    table = pd.DataFrame([*rows, unread])
+    write_map(table, path, truth, title=" ".join(HOSTILE), show_paths=True)
+    return path
+
+
+def test_the_marker_would_be_seen(browser: Browser, tmp_path: Path) -> None:
+    """Without care the same names do run: what follows can fail."""
+    careless = tmp_path / "careless.html"
+    careless.write_text("<title>x</title>" + "\n".join(HOSTILE), encoding="utf-8")
+    browser.open(careless.as_uri())
+    assert browser.run("window.marker") >= 3
+
+
+def test_hostile_names_do_nothing(browser: Browser, hostile_map: Path) -> None:
+    browser.open(hostile_map.as_uri())
+    photos = browser.run("document.querySelectorAll('#photos button').length")
+    assert photos == len(HOSTILE) + 1
+    popups = browser.run(
+        """(async () => {
+          const texts = [];
+          for (const button of document.querySelectorAll('#photos button')) {
+            button.click();
+            await new Promise((done) => setTimeout(done, 20));
+            texts.push(document.getElementById('popup').textContent);
+          }
+          const filter = document.getElementById('filter');
+          filter.value = '<script>';
+          filter.dispatchEvent(new Event('input'));
+          await new Promise((done) => setTimeout(done, 100));
+          return texts;
+        })()"""
+    )
+    # The names are shown as they are, in the list and in the details.
+    assert [text for text, name in zip(popups, HOSTILE, strict=False) if name not in text] == []
+    assert browser.run("window.marker") is None
+    assert browser.run("document.querySelectorAll('img, iframe, svg, a, object').length") == 0
+    assert browser.run("document.querySelectorAll('script').length") == 2
+    assert browser.run("document.title") == " ".join(HOSTILE)
+    assert browser.seen("Page.javascriptDialogOpening") == []
+    assert browser.seen("Runtime.exceptionThrown") == []
+
+
+def test_the_map_opens_without_a_network(browser: Browser, hostile_map: Path) -> None:
+    browser.call(
+        "Network.emulateNetworkConditions",
+        offline=True, latency=0, downloadThroughput=0, uploadThroughput=0,
+    )  # fmt: skip
+    browser.open(hostile_map.as_uri())
+    requested = [event["request"]["url"] for event in browser.seen("Network.requestWillBeSent")]
+    assert requested == [hostile_map.as_uri()]
+    assert browser.seen("Log.entryAdded") == []
+    assert "located" in browser.run("document.getElementById('summary').textContent")
+    colours = browser.run(
+        """(() => {
+          const canvas = document.getElementById('map');
+          const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+          return new Set(new Uint32Array(pixels.data.buffer)).size;
+        })()"""
+    )
+    assert colours > 3  # sea, land, borders and photos are drawn
+
+
+@pytest.mark.parametrize("lons", [(179.0, -179.0), (-179.5, 178.0), (10.0, 12.0)])
+def test_photos_on_both_sides_of_the_date_line_are_shown_side_by_side(
+    browser: Browser, tmp_path: Path, lons: tuple[float, float]
+) -> None:
+    rows = [
+        {
+            "path": f"{i}.jpg", "rank": 1, "lat": -17.0, "lon": lon, "city": "c", "region": "r",
+            "country": "k", "country_code": "FJ", "place_id": "p", "probability": 0.9,
+            "status": "ok", "source": "model",
+        }
+        for i, lon in enumerate(lons)
+    ]  # fmt: skip
+    write_map(pd.DataFrame(rows), tmp_path / "map.html")
+    browser.open((tmp_path / "map.html").as_uri())
+    lit = browser.run(
+        """new Promise((done) => setTimeout(() => {
+          const canvas = document.getElementById('map');
+          const { width, height } = canvas;
+          const data = canvas.getContext('2d').getImageData(0, 0, width, height).data;
+          const found = [];
+          for (let i = 0; i < data.length; i += 4)
+            if (data[i] === 255 && data[i + 1] === 255 && data[i + 2] === 255)
+              found.push((i / 4) % width / width);
+          done([Math.min(...found), Math.max(...found)]);
+        }, 200))"""
+    )
+    assert 0.02 < lit[0] < lit[1] < 0.98  # the dots' white rings, away from the edges

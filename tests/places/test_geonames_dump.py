@@ -1,0 +1,80 @@
+"""A GeoNames dump, as GeoNames offers it."""
+
+import pytest
+
+from geoclip.errors import GeoclipError
+from geoclip.places.gazetteer import Gazetteer
+
+
+def line(place_id, name, lat, lon, code, admin1, population, feature="P"):
+    cells = [place_id, name, name, "", lat, lon, feature, "PPL", code, "", admin1]
+    return "\t".join(map(str, [*cells, "", "", "", population, "", "", "UTC", "2026-01-01"])) + "\n"
+
+
+CITIES = [
+    line(2996944, "Lyon", 45.74846, 4.84671, "FR", "84", 522250),
+    line(3352136, 'Wind"hoek', -22.55941, 17.08323, "NA", "21", 268132),
+    line(935264, "Saint-Denis", -20.88231, 55.4504, "RE", "RE", 137195),
+    line(1, "Nowhere Peak", 45, 5, "FR", "84", 0, feature="T"),
+    line(2, "No Region", 46, 5, "FR", "00", 700),
+]
+REGIONS = (
+    "FR.84\tAuvergne-Rhône-Alpes\tAuvergne-Rhone-Alpes\t11071625\n"
+    "NA.21\tKhomas\tKhomas\t1\n"
+    "DE.02\tBavaria\tBavaria\t2\n"
+)
+
+
+@pytest.fixture
+def dump(tmp_path):
+    (tmp_path / "cities500.txt").write_text("".join(CITIES), encoding="utf-8")
+    (tmp_path / "admin1CodesASCII.txt").write_text(REGIONS, encoding="utf-8")
+    return tmp_path
+
+
+def test_folder_and_file_read_alike(dump):
+    gazetteer = Gazetteer.read(dump)
+    assert gazetteer.fingerprint == Gazetteer.read(dump / "cities500.txt").fingerprint
+    assert [len(gazetteer.level_rows(level)) for level in ("country", "region", "city")] == [
+        3,
+        2,
+        4,
+    ]
+    assert gazetteer.parents_of("2996944") == ["FR.84", "FR"]
+    assert gazetteer.parents_of("2") == ["FR"]
+    assert gazetteer.parents_of("935264") == ["RE"]
+    assert gazetteer["3352136"].name == 'Wind"hoek'
+    assert gazetteer["NA.21"].population == 268132
+    assert gazetteer["FR"].name == "France"
+
+
+@pytest.mark.parametrize(
+    ("row", "new", "message"),
+    [
+        (1, line(2996944, "Again", 1, 1, "FR", "84", 1), "row 2: .*'2996944' stands in row 1 al"),
+        (1, line(9, "Far", 95, 1, "FR", "84", 1), "row 2: lat 95 is not between"),
+        (2, line(9, "Old", 45, 20, "YU", "1", 1), "row 3: the country 'YU' is not in geoclip's"),
+        (2, "\n" + line(9, "Far", 95, 1, "FR", "84", 1), "row 4: lat 95"),
+        (4, "2\tCut off\tCut", "row 5: the lat is empty: fill it in"),
+        (2, "x\t" * 20 + "\n", "cannot be read .*: give the unpacked .txt file"),
+        (0, "a\tb\n", "row 1 has 2 columns|cannot be read"),
+    ],
+)  # fmt: skip
+def test_faults_name_the_line(dump, row, new, message):
+    lines = CITIES.copy()
+    lines[row] = new
+    (dump / "cities500.txt").write_text("".join(lines), encoding="utf-8")
+    with pytest.raises(GeoclipError, match=message):
+        Gazetteer.read(dump)
+
+
+def test_missing_files(dump, tmp_path):
+    (dump / "admin1CodesASCII.txt").unlink()
+    with pytest.raises(GeoclipError, match=r"admin1CodesASCII\.txt does not exist: add it"):
+        Gazetteer.read(dump)
+    (dump / "cities500.txt").write_text("")
+    with pytest.raises(GeoclipError, match=r"cities500\.txt is empty: give"):
+        Gazetteer.read(dump)
+    (dump / "cities500.txt").unlink()
+    with pytest.raises(GeoclipError, match="the folder holds no gazetteer"):
+        Gazetteer.read(dump)

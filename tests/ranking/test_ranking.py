@@ -1,0 +1,595 @@
+"""Posteriors against nested loops, greedy choice against the procedure, the reported point."""
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from small_world import place_table
+
+from geoclip.errors import GeoclipError
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.places.geoscore import geoscore
+from geoclip.places.sphere import great_circle_km, spherical_mean
+from geoclip.ranking.hierarchy import Hierarchy
+from geoclip.ranking.posterior import shared_out
+from geoclip.ranking.ranking import (
+    LevelEmbeddings,
+    Logits,
+    RankingSettings,
+    expected_score_city,
+    expected_score_region_city,
+    greedy_posterior,
+    joint_posterior,
+    rank,
+    rank_embeddings,
+    top_cities,
+    top_columns,
+)
+
+GREEDY = RankingSettings(method="greedy", point="city")
+PLAIN = RankingSettings(point="city")
+
+
+@dataclass
+class Example:
+    """A small world, logits by gazetteer row for `n` photos, and a log prior by row."""
+
+    gazetteer: Gazetteer
+    logits: np.ndarray  # (N, P)
+    log_prior: np.ndarray | None  # (P,)
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        return Hierarchy.of(self.gazetteer)
+
+    @property
+    def scores(self) -> Logits:
+        h = self.hierarchy
+        return Logits(*(self.logits[:, rows] for rows in (h.countries, h.regions, h.cities)))
+
+    @property
+    def city_prior(self) -> np.ndarray | None:
+        return None if self.log_prior is None else self.log_prior[self.hierarchy.cities]
+
+
+def random_gazetteer(rng: np.random.Generator) -> Gazetteer:
+    """One to four countries; each city in a region of its country or in none."""
+    countries, regions, cities = [], [], []
+    for k in range(rng.integers(1, 5)):
+        code = f"{'ABCD'[k]}X"
+        countries.append((code, code, "EU", code))
+        parents = [code, *(f"{code}.{r}" for r in range(rng.integers(0, 3)))]
+        regions += [(parent, parent) for parent in parents[1:]]
+        for parent in rng.choice(parents, size=rng.integers(1, 5)):
+            lat, lon = rng.uniform(-90, 90), rng.uniform(-180, 180)
+            people = int(rng.integers(0, 10**6))
+            cities.append((f"c{len(cities)}", "name", str(parent), lat, lon, people))
+    order = rng.permutation(len(cities))
+    return Gazetteer(place_table(countries, regions, [cities[i] for i in order]))
+
+
+def example(seed: int, prior: str = "none", scale: float = 3.0, n: int = 3) -> Example:
+    rng = np.random.default_rng(seed)
+    gazetteer = random_gazetteer(rng)
+    logits = scale * rng.normal(size=(n, len(gazetteer)))
+    log_prior = None if prior == "none" else rng.normal(size=len(gazetteer))
+    if log_prior is not None and prior == "closed":
+        codes = sorted(set(gazetteer.country_codes))
+        closed = np.isin(gazetteer.country_codes, codes[1:]) | (rng.random(len(gazetteer)) < 0.3)
+        closed[gazetteer.level_rows("city")[0]] = False
+        log_prior[closed] = -np.inf
+    return Example(gazetteer, logits, log_prior)
+
+
+examples = st.builds(example, st.integers(0, 10**6), st.sampled_from(["none", "soft", "closed"]))
+temperature = st.floats(0.1, 10)
+
+
+def softmax(logits: list[float]) -> list[float]:
+    top = max(logits)
+    weights = [math.exp(value - top) for value in logits]
+    return [weight / sum(weights) for weight in weights]
+
+
+def slow_joint(
+    gazetteer: Gazetteer, logits: np.ndarray, temperatures=(1, 1, 1), log_prior=None
+) -> dict[str, float]:
+    """Posterior of one photo by city id: a product of softmaxes, loop within loop."""
+    places = list(gazetteer)
+    row = {place.place_id: i for i, place in enumerate(places)}
+    cities = [place for place in places if place.level == "city"]
+
+    def shares(ids: list[str], level: int) -> dict[str, float]:
+        return dict(
+            zip(ids, softmax([logits[row[i]] / temperatures[level] for i in ids]), strict=True)
+        )
+
+    used = {ancestor for city in cities for ancestor in gazetteer.parents_of(city.place_id)}
+    weights = {}
+    p_country = shares(
+        [p.place_id for p in places if p.level == "country" and p.place_id in used], 0
+    )
+    for country, p in p_country.items():
+        below = gazetteer.children(country)
+        regions = [i for i in below if gazetteer[i].level == "region" and i in used]
+        bare = [i for i in below if gazetteer[i].level == "city"]
+        parts = len(regions) + bool(bare)  # bare cities count as one more, average region
+        groups = [(p / parts, bare)]
+        if regions:
+            p_region = shares(regions, 1)
+            in_regions = len(regions) / parts
+            groups += [(p * p_region[r] * in_regions, gazetteer.children(r)) for r in regions]
+        for p_group, members in groups:
+            for city, p_city in (shares(members, 2) if members else {}).items():
+                prior = 1.0 if log_prior is None else math.exp(log_prior[row[city]])
+                weights[city] = p_group * p_city * prior
+    total = sum(weights.values())
+    return {city: weight / total for city, weight in weights.items()}
+
+
+@settings(max_examples=150, deadline=None)
+@given(examples, st.tuples(temperature, temperature, temperature))
+def test_joint_equals_nested_loops(case, temperatures):
+    log_p = joint_posterior(case.scores, case.hierarchy, temperatures, case.city_prior).log_cities
+    ids = case.gazetteer.ids[case.hierarchy.cities]
+    assert np.exp(log_p).sum(axis=1) == pytest.approx(1)
+    for photo in range(len(log_p)):
+        slow = slow_joint(case.gazetteer, case.logits[photo], temperatures, case.log_prior)
+        expected = [slow[place_id] for place_id in ids]
+        assert np.exp(log_p[photo]) == pytest.approx(expected, rel=1e-9, abs=1e-15)
+
+
+def test_the_random_worlds_hold_the_hard_cases():
+    worlds = [example(seed).hierarchy for seed in range(60)]
+    sizes = [np.bincount(h.group_country[h.city_group]) for h in worlds]
+    assert any((s == 1).any() and len(s) > 1 for s in sizes)  # one-city countries
+    mixed = [len(np.unique(h.group_country)) < len(h.group_country) for h in worlds]
+    assert sum(mixed) > 5
+    assert any((h.group_region < 0).any() and (h.group_region >= 0).any() for h in worlds)
+    assert any(len(h.regions) == 0 for h in worlds)
+
+
+def test_joint_by_hand():
+    countries = [("AX", "A", "EU", "AX"), ("BX", "B", "EU", "BX")]
+    cities = [("a1", "", "AX.1", 0.0, 0.0, 1), ("a2", "", "AX.1", 0.0, 1.0, 1)]
+    cities += [("a3", "", "AX.2", 0.0, 2.0, 1), ("b", "", "BX", 0.0, 3.0, 1)]
+    g = Gazetteer(place_table(countries, [("AX.1", "1"), ("AX.2", "2")], cities))
+    logits = np.log([[3, 1, 1, 4, 1, 9, 1, 1]])  # countries 3:1, regions 1:4, cities 1:9
+    log_p = joint_posterior(Example(g, logits, None).scores, Hierarchy.of(g)).log_cities
+    assert np.exp(log_p[0]) == pytest.approx([0.015, 0.135, 0.6, 0.25])
+
+
+@settings(max_examples=60, deadline=None)
+@given(examples, st.integers(0, 10**6), st.sampled_from(["joint", "greedy"]))
+def test_order_of_the_gazetteer_does_not_matter(case, seed, method):
+    g, rng = case.gazetteer, np.random.default_rng(seed)
+    # Two cities alone in their groups may be equally probable; then the first goes first.
+    p = rank(case.scores, case.hierarchy, PLAIN, len(g), case.city_prior).probabilities
+    assume((-np.diff(p, axis=1) > 1e-9 * p[:, :-1]).all(where=p[:, 1:] > 0))
+    frame = place_frame(g)
+    shuffled = np.concatenate(
+        [rng.permutation(g.level_rows(x)) for x in ("country", "region", "city")]
+    )
+    other = Example(
+        Gazetteer(frame.iloc[shuffled].reset_index(drop=True)),
+        case.logits[:, shuffled],
+        None if case.log_prior is None else case.log_prior[shuffled],
+    )
+    answers, probabilities = [], []
+    for one in (case, other):
+        how = RankingSettings(method=method, point_cities=4)
+        ranking = rank(one.scores, one.hierarchy, how, 3, one.city_prior)
+        ids = one.gazetteer.ids
+        listed = ranking.probabilities > 0
+        answers.append(
+            (
+                np.where(listed, ids[one.hierarchy.cities[ranking.cities]], "").tolist(),
+                ids[one.hierarchy.cities[ranking.points]].tolist(),
+                ids[one.hierarchy.countries[ranking.countries[:, 0]]].tolist(),
+            )
+        )
+        probabilities.append(ranking.probabilities)
+    assert answers[0] == answers[1]
+    assert probabilities[0] == pytest.approx(probabilities[1], rel=1e-9, abs=1e-15)
+
+
+def place_frame(g: Gazetteer):
+    """The table that would build this gazetteer again."""
+    countries = [(g.ids[r], "", "EU", g.ids[r]) for r in g.level_rows("country")]
+    regions = [(g.ids[r], "") for r in g.level_rows("region")]
+    cities = [
+        (g.ids[r], "", g.ids[g.parents[r]], g.lat[r], g.lon[r], int(g.population[r]))
+        for r in g.level_rows("city")
+    ]
+    return place_table(countries, regions, cities)
+
+
+def slow_greedy(case: Example, photo: int, most: int) -> str:
+    """StreetCLIP's procedure: the best country, then the best of its most populous cities.
+
+    A prior is added to the cities' logits, and that of its most favoured city to a country's.
+    """
+    g, logits = case.gazetteer, case.logits[photo]
+    prior = np.zeros(len(g)) if case.log_prior is None else case.log_prior
+    allowed = [(p, row) for row, p in enumerate(g) if p.level == "city" and prior[row] > -np.inf]
+    favour: dict[str, float] = {}
+    for p, row in allowed:
+        favour[p.country_code] = max(favour.get(p.country_code, -np.inf), prior[row])
+    country = max(favour, key=lambda code: logits[g.rows([code])[0]] + favour[code])
+    inside = [(p, row) for p, row in allowed if p.country_code == country]
+    inside.sort(key=lambda pair: -pair[0].population)
+    return max(inside[:most], key=lambda pair: logits[pair[1]] + prior[pair[1]])[0].place_id
+
+
+@settings(max_examples=100, deadline=None)
+@given(examples, st.integers(1, 4))
+def test_greedy_equals_the_procedure(case, most):
+    h = case.hierarchy
+    log_p = greedy_posterior(case.scores, h, most, case.city_prior).log_cities
+    best, probabilities = top_columns(log_p, 1)
+    expected = [slow_greedy(case, photo, most) for photo in range(len(log_p))]
+    assert case.gazetteer.ids[h.cities[best[:, 0]]].tolist() == expected
+    assert np.exp(log_p).sum(axis=1) == pytest.approx(1)
+    assert ((np.exp(log_p) > 0).sum(axis=1) <= most).all()
+    assert (probabilities > 0).all()
+
+
+def test_greedy_ranks_the_countries_by_their_own_logits():
+    case = example(7, n=20)
+    assert len(case.hierarchy.countries) == 4
+    ranking = rank(case.scores, case.hierarchy, GREEDY)
+    expected = np.argsort(-case.scores.country, axis=1)[:, :5]
+    assert np.array_equal(ranking.countries, expected)
+    cities = case.hierarchy.city_group[ranking.cities[:, 0]]
+    assert np.array_equal(case.hierarchy.group_country[cities], ranking.countries[:, 0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(examples, st.integers(1, 6))
+def test_expected_score_equals_brute_force(case, m):
+    h = case.hierarchy
+    log_p = joint_posterior(case.scores, h, log_prior=case.city_prior).log_cities
+    candidates, probabilities = top_columns(log_p, m)
+    points = expected_score_city(candidates, probabilities, h)
+    for i, (chosen, cities, p) in enumerate(zip(points, candidates, probabilities, strict=True)):
+        gains = {
+            a: sum(
+                q * float(geoscore(great_circle_km(h.lat[a], h.lon[a], h.lat[b], h.lon[b])))
+                for b, q in zip(cities, p, strict=True)
+            )
+            for a in cities
+            if log_p[i, a] > -np.inf
+        }
+        assert chosen in gains
+        assert gains[chosen] == pytest.approx(max(gains.values()), rel=1e-6)
+
+
+def test_the_point_lies_within_the_narrowed_world():
+    turns = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    ring = [(f"r{i}", "", "AX", 5 * np.sin(t), 5 * np.cos(t), 1) for i, t in enumerate(turns)]
+    countries = [("AX", "A", "EU", "AX"), ("BX", "B", "EU", "BX")]
+    g = Gazetteer(place_table(countries, [], [*ring, ("middle", "", "BX", 0.0, 0.0, 1)]))
+    h, settings = Hierarchy.of(g), RankingSettings()
+    scores = Example(g, np.log([[1000.0, 1.0, *[1.0] * 13]]), None).scores
+    is_middle = g.ids[h.cities] == "middle"
+    assert is_middle[rank(scores, h, settings).points[0]]  # hardly probable, yet the best hedge
+    ranking = rank(scores, h, settings, 13, np.where(is_middle, -np.inf, 0.0))
+    assert not is_middle[ranking.points[0]]
+    assert ranking.probabilities[0] == pytest.approx([*[1 / 12] * 12, 0])
+
+
+@given(
+    st.lists(st.sampled_from([-1.0, -2.0, -3.0, -np.inf]), min_size=1, max_size=12),
+    st.integers(1, 12),
+)
+def test_top_columns_break_ties_by_position(values, k):
+    table = np.array([values, values[::-1]])
+    best, probabilities = top_columns(table, k)
+    for row, found, p in zip(table, best, probabilities, strict=True):
+        expected = sorted(range(len(row)), key=lambda i: (-row[i], i))[:k]
+        assert found.tolist() == expected
+        assert p == pytest.approx(np.exp(row[expected]))
+
+
+def test_marginals_of_a_ranking():
+    case = example(3, "soft", n=40)
+    h, g = case.hierarchy, case.gazetteer
+    ranking = rank(case.scores, h, PLAIN, 2, case.city_prior)
+    p = np.exp(joint_posterior(case.scores, h, log_prior=case.city_prior).log_cities)
+    country = h.group_country[h.city_group]
+    by_country = np.stack([p[:, country == k].sum(axis=1) for k in range(len(h.countries))], axis=1)
+    assert np.array_equal(ranking.countries, np.argsort(-by_country, axis=1)[:, :5])
+    assert ranking.country_probabilities == pytest.approx(-np.sort(-by_country)[:, :5])
+    chains = g.ancestors[h.cities]
+    for i, region in enumerate(ranking.regions):
+        sums: dict[tuple[int, int], float] = {}
+        for chain, share in zip(chains, p[i], strict=True):
+            key = (chain[0], chain[1])
+            sums[key] = sums.get(key, 0.0) + share
+        best = max(sums, key=lambda key: sums[key])[1]
+        assert (h.regions[region] if region >= 0 else -1) == best
+    assert ranking.cities.shape == ranking.probabilities.shape == (40, 2)
+    assert np.array_equal(ranking.points, ranking.cities[:, 0])
+
+
+def test_top_k_above_the_number_of_cities_gives_all_of_them():
+    case = example(1)
+    regions = RankingSettings(point="expected_score_regions")
+    for how in (PLAIN, GREEDY, RankingSettings(), regions):
+        ranking = rank(case.scores, case.hierarchy, how, top_k=1000)
+        assert ranking.cities.shape == (3, len(case.hierarchy.cities))
+        assert all(len(set(row)) == len(row) for row in ranking.cities)
+
+
+def test_no_photos():
+    case = example(2, n=0)
+    for how in (PLAIN, GREEDY, RankingSettings()):
+        ranking = rank(case.scores, case.hierarchy, how)
+        assert len(ranking.cities) == len(ranking.points) == len(ranking.countries) == 0
+
+
+@pytest.mark.parametrize("method", ["joint", "greedy"])
+@pytest.mark.parametrize(
+    ("value", "message"), [(-np.inf, "excludes every city"), (np.nan, "NaN"), (np.inf, r"\+inf")]
+)
+def test_impossible_priors_are_refused(method, value, message):
+    case = example(4)
+    prior = np.full(len(case.hierarchy.cities), value)
+    with pytest.raises(GeoclipError, match=message):
+        rank(case.scores, case.hierarchy, RankingSettings(method=method), 5, prior)
+
+
+def test_top_k_below_one_is_refused():
+    case = example(4)
+    with pytest.raises(GeoclipError, match="top_k is 0"):
+        rank(case.scores, case.hierarchy, PLAIN, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"method": "best"},
+        {"point": "mean"},
+        {"temperatures": (1, 1)},
+        {"temperatures": (1, 0, 1)},
+        {"temperatures": (1, float("nan"), 1)},
+        {"greedy_cities": 0},
+        {"point_cities": 0},
+        {"point_temperature": 0},
+        {"point_temperature": float("nan")},
+        {"radius_share": 1},
+        {"radius_share": -0.1},
+        {"radius_share": float("nan")},
+    ],
+)
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(GeoclipError):
+        RankingSettings(**wrong)
+
+
+def test_float32_is_stable_at_a_logit_scale_of_100(world):
+    rng, h, n, d = np.random.default_rng(0), Hierarchy.of(world), 4, 64
+    photos, places = (rng.normal(size=(k, d)).astype(np.float32) for k in (n, len(world)))
+    photos, places = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (photos, places))
+    single = LevelEmbeddings.of(places, h).scores(photos, 100.0)
+    double = LevelEmbeddings.of(places.astype(float), h).scores(photos.astype(float), 100.0)
+    assert single.city.dtype == np.float32
+    narrow, wide = (joint_posterior(s, h).log_cities for s in (single, double))
+    assert narrow.dtype == np.float32
+    assert np.isfinite(narrow).all()
+    assert abs(narrow - wide).max() < 2e-3
+    assert np.exp(narrow.astype(float)).sum(axis=1) == pytest.approx(1, abs=1e-4)
+    assert np.array_equal(top_columns(narrow, 5)[0], top_columns(wide, 5)[0])
+
+
+def test_scores_are_scaled_dot_products(small_gazetteer):
+    rng, h = np.random.default_rng(0), Hierarchy.of(small_gazetteer)
+    photos, places = rng.normal(size=(3, 4)), rng.normal(size=(len(small_gazetteer), 4))
+    scores = LevelEmbeddings.of(places, h).scores(photos, 7.0)
+    for values, rows in zip(
+        (scores.country, scores.region, scores.city),
+        (h.countries, h.regions, h.cities),
+        strict=True,
+    ):
+        expected = [[7 * float(photo @ places[row]) for row in rows] for photo in photos]
+        assert values == pytest.approx(np.array(expected))
+
+
+def share_of_single_cities(world: Gazetteer, settings=PLAIN, log_prior=None) -> float:
+    """How often logits without any meaning put a country with one listed city first."""
+    h, rng = Hierarchy.of(world), np.random.default_rng(1)
+    sizes = (len(h.countries), len(h.regions), len(h.cities))
+    scores = Logits(*(rng.normal(size=(100, size)).astype(np.float32) for size in sizes))
+    first = rank(scores, h, settings, 1, log_prior).cities[:, 0]
+    country = h.group_country[h.city_group]
+    return float((np.bincount(country)[country[first]] == 1).mean())
+
+
+def test_joint_favours_countries_with_one_listed_city(world):
+    plain = share_of_single_cities(world)
+    assert plain > 0.6  # of 48 countries among 244, 48 cities among 34,006
+    sharper = RankingSettings(point="city", temperatures=(1, 0.3, 0.3))
+    assert share_of_single_cities(world, sharper) < 0.7 * plain
+    population = np.log1p(Hierarchy.of(world).population)
+    assert share_of_single_cities(world, PLAIN, population) < 0.1 * plain
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_blocks_and_threads_change_nothing(world, monkeypatch, threads):
+    rng, h = np.random.default_rng(2), Hierarchy.of(world)
+    photos, places = rng.normal(size=(11, 8)), rng.normal(size=(len(world), 8))
+    levels = LevelEmbeddings.of(places, h)
+    settings = RankingSettings(radius_share=0.5)
+    whole = rank(levels.scores(photos, 2.0), h, settings, 3)
+    monkeypatch.setattr("geoclip.ranking.ranking.BLOCK", 5)
+    monkeypatch.setattr("geoclip.ranking.ranking.CACHE_ROWS", 2)
+    parts = rank_embeddings(photos, levels, h, 2.0, settings, 3, threads=threads)
+    for field in fields(whole):
+        assert getattr(parts, field.name) == pytest.approx(
+            getattr(whole, field.name), rel=1e-9, nan_ok=True
+        )
+
+
+def test_half_precision_embeddings_are_ranked_in_single(small_gazetteer):
+    h = Hierarchy.of(small_gazetteer)
+    half = np.random.default_rng(0).normal(size=(len(small_gazetteer), 4)).astype(np.float16)
+    levels = LevelEmbeddings.of(half, h)
+    assert levels.city.dtype == levels.country.dtype == levels.region.dtype == np.float32
+    assert np.array_equal(levels.city, half[h.cities].astype(np.float32))
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 3000.0])
+def test_groups_far_below_the_best_keep_their_order_in_float32(world, scale):
+    """Exponentials of their logits vanish beside the best one's, but not their cities' shares."""
+    h, rng = Hierarchy.of(world), np.random.default_rng(0)
+    sizes = (len(h.countries), len(h.regions), len(h.cities))
+    wide = Logits(*(scale * rng.normal(size=(2, size)) for size in sizes))
+    narrow = Logits(*(x.astype(np.float32) for x in (wide.country, wide.region, wide.city)))
+    log_p, exact = (joint_posterior(s, h).log_cities for s in (narrow, wide))
+    assert log_p.dtype == np.float32
+    assert log_p == pytest.approx(exact, rel=1e-5, abs=2e-3)
+
+
+def test_shares_of_groups_far_below_and_of_excluded_ones_in_float32():
+    low, none = -200.0, -np.inf
+    logits = np.array(
+        [[0, low, low, none, none], [0, none, none, none, none], [none] * 5], np.float32
+    )
+    found = shared_out(np.zeros((3, 3), np.float32), logits, np.array([0, 1, 3]))
+    half = math.log(0.5)
+    expected = [[0, half, half, none, none], [0, none, none, none, none], [none] * 5]
+    assert found == pytest.approx(np.array(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 7, 100, 5000])
+def test_top_columns_of_many_columns_with_ties(k):
+    table = np.random.default_rng(k).integers(-900, 0, (5, 5003)).astype(np.float32)
+    table[3] = 0
+    table[4, 10:] = -np.inf
+    best, probabilities = top_columns(table, k)
+    for row, found, p in zip(table, best, probabilities, strict=True):
+        expected = sorted(range(len(row)), key=lambda i: (-row[i], i))[:k]
+        assert found.tolist() == expected
+        assert p == pytest.approx(np.exp(row[expected].astype(float)))
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.1, 1.0, 10.0, 100.0])
+@pytest.mark.parametrize("k", [1, 5, 100])
+@pytest.mark.parametrize("prior", ["none", "soft", "few"])
+def test_the_top_cities_are_those_of_the_whole_posterior(world, scale, k, prior):
+    """Peaked posteriors are answered from some groups, flat ones are not; both are exact."""
+    h, rng = Hierarchy.of(world), np.random.default_rng(k)
+    sizes = (len(h.countries), len(h.regions), len(h.cities))
+    scores = Logits(*((scale * rng.normal(size=(9, n))).astype(np.float32) for n in sizes))
+    log_prior = None
+    if prior != "none":
+        log_prior = rng.normal(size=len(h.cities)).astype(np.float32)
+    if prior == "few":
+        log_prior[rng.permutation(len(h.cities))[3:]] = -np.inf
+    posterior = joint_posterior(scores, h, log_prior=log_prior)
+    best, probabilities = top_cities(posterior, k)
+    expected, expected_p = top_columns(posterior.log_cities, k)
+    np.testing.assert_allclose(probabilities, expected_p, rtol=1e-4)
+    p = np.exp(posterior.log_cities.astype(float))
+    np.testing.assert_allclose(np.take_along_axis(p, best, axis=1), expected_p, rtol=1e-4)
+    assert all(len(set(row)) == min(k, len(h.cities)) for row in best.tolist())
+    if scale == 0:
+        assert best.tolist() == expected.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(examples, st.sampled_from([0.5, 1.0, 1.4, 3.0]))
+def test_the_region_point_equals_nested_loops(case, temperature):
+    h = case.hierarchy
+    posterior = joint_posterior(case.scores, h, log_prior=case.city_prior)
+    points, of_points = expected_score_region_city(posterior, temperature)
+    members = [np.flatnonzero(h.city_group == group) for group in range(len(h.group_starts))]
+    centres = [
+        spherical_mean(h.lat[rows], h.lon[rows], np.sqrt(np.maximum(h.population[rows], 1)))
+        for rows in members
+    ]
+    for photo, point in enumerate(points):
+        p = np.exp(posterior.log_cities[photo])
+        p_group = [p[rows].sum() for rows in members]
+        gains = [
+            sum(
+                q ** (1 / temperature)
+                * 5000
+                * math.exp(-float(great_circle_km(*here, *there)) / 1492.7)
+                for q, there in zip(p_group, centres, strict=True)
+            )
+            if own > 0
+            else -1.0
+            for here, own in zip(centres, p_group, strict=True)
+        ]
+        chosen = h.city_group[point]
+        assert gains[chosen] == pytest.approx(max(gains), rel=1e-4)
+        assert p[point] == p[members[chosen]].max()
+        assert of_points[photo] == pytest.approx(p[point])
+
+
+def test_the_region_point_sees_what_lies_beyond_the_best_cities():
+    """One city of 30 % far away against 70 % spread over a cluster of ten regions."""
+    regions = [("AX.0", "AX"), *((f"BX.{i}", "BX") for i in range(10))]
+    cities = [("far", "n", "AX.0", 0.0, 0.0, 10)]
+    cities += [(f"b{i}", "n", f"BX.{i}", 40.0 + i / 10, 100.0, 10) for i in range(10)]
+    countries = [("AX", "AX", "EU", "AX"), ("BX", "BX", "AS", "BX")]
+    h = Hierarchy.of(Gazetteer(place_table(countries, regions, cities)))
+    scores = Logits(np.log([[0.3, 0.7]]), np.zeros((1, 11)), np.zeros((1, 11)))
+    by_cities = rank(scores, h, RankingSettings(point="expected_score", point_cities=1))
+    by_regions = rank(scores, h, RankingSettings(point="expected_score_regions"))
+    assert h.lat[by_cities.points[0]] == 0
+    assert 40 <= h.lat[by_regions.points[0]] <= 41
+
+
+@settings(max_examples=60, deadline=None)
+@given(examples, st.integers(1, 6))
+def test_the_region_point_is_named_first_then_a_city_of_each_country(case, top_k):
+    h = case.hierarchy
+    ranking = rank(
+        case.scores, h, RankingSettings(point="expected_score_regions"), top_k, case.city_prior
+    )
+    posterior = joint_posterior(case.scores, h, log_prior=case.city_prior)
+    by_probability, _ = top_columns(posterior.log_cities, len(h.cities))
+    for photo, cities in enumerate(ranking.cities):
+        p = np.exp(posterior.log_cities[photo].astype(np.float64))
+        expected = [ranking.points[photo]]
+        for country in ranking.countries[photo][:top_k]:
+            groups = np.flatnonzero(h.group_country == country)
+            likeliest = groups[posterior.log_groups[photo, groups].argmax()]
+            inside = np.flatnonzero(h.city_group == likeliest)
+            if country != h.city_country[expected[0]] and p[inside].max() > 0:
+                expected.append(inside[posterior.log_cities[photo, inside].argmax()])
+        expected += [city for city in by_probability[photo] if city not in expected]
+        possible = [city for city in expected if p[city] > 0][: len(cities)]
+        assert list(cities[: len(possible)]) == possible
+        np.testing.assert_allclose(ranking.probabilities[photo], p[cities], rtol=1e-5, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(examples, st.floats(-0.5, 1.5))
+def test_countries_weigh_by_their_size_inside_their_continent(case, power):
+    h = case.hierarchy
+    starts = np.flatnonzero(np.r_[True, np.diff(h.group_country) > 0])
+
+    def by_country(size_power: float) -> np.ndarray:
+        posterior = joint_posterior(case.scores, h, size_power=size_power)
+        return np.add.reduceat(np.exp(posterior.log_groups.astype(np.float64)), starts, axis=1)
+
+    plain, found = by_country(0.0), by_country(power)
+    continents = case.gazetteer.continents[h.countries]
+    sizes = [np.count_nonzero(h.city_country == country) for country in range(len(h.countries))]
+    for photo in range(len(plain)):
+        for continent in set(continents):
+            inside = np.flatnonzero(continents == continent)
+            weights = np.array([plain[photo, c] * sizes[c] ** power for c in inside])
+            share = weights / weights.sum() * plain[photo, inside].sum()
+            np.testing.assert_allclose(found[photo, inside], share, rtol=1e-3, atol=1e-6)
+
+
+def test_a_size_power_is_finite():
+    with pytest.raises(GeoclipError, match="size_power"):
+        RankingSettings(size_power=np.nan)

@@ -1,0 +1,300 @@
+"""Runs over folders: interrupted or not, the answer is the same, and nothing is read twice."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from small_world import FakeEncoder
+
+from geoclip.ranking.travel import TripSettings
+from geoclip.places.captions import CaptionBook
+from geoclip.photos.metadata import PhotoMetadata, GpsFix
+from geoclip.photos.abstention import AbstentionSettings
+from geoclip.runs.answers import NO_EVIDENCE, FolderAnswers
+from geoclip.guesses.gps_comparison import DOUBT
+from geoclip.runs.gps_summary import GpsSummary
+from geoclip.runs.journal import Journal
+from geoclip.runs.records import encoder_key
+from geoclip.runs.folder_run import FolderRun, RunSettings
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.place_index import PlaceIndex
+from geoclip.locator import Locator
+from geoclip.ranking.ranking import RankingSettings
+from geoclip.photos.reader import BATCH
+
+PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
+START = datetime(2020, 5, 1, 12)
+ALL = AbstentionSettings("off")
+
+
+@pytest.fixture
+def locator(fake_encoder: FakeEncoder, small_gazetteer: Gazetteer) -> Locator:
+    """Places a picture of red value i + 1 at PAINTED[i]."""
+    book, axes = CaptionBook(small_gazetteer), np.eye(16)
+    for i, place in enumerate(PAINTED):
+        chain = small_gazetteer.ancestors[small_gazetteer.rows([place])[0]]
+        for text in {text for row in chain[chain >= 0] for text in book.prompts(row)}:
+            fake_encoder.known[text] = axes[i]
+        fake_encoder.pictured[i + 1] = book.prompts(chain[2])[0]
+    index = PlaceIndex.build(fake_encoder, small_gazetteer)
+    return Locator(fake_encoder, index, small_gazetteer, RankingSettings(point="city"))
+
+
+@pytest.fixture
+def metadata_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, PhotoMetadata]:
+    """What the camera wrote, by name of file."""
+    known: dict[str, PhotoMetadata] = {}
+    nothing = PhotoMetadata(None, None, "")
+    monkeypatch.setattr(
+        "geoclip.photos.reader.read_metadata", lambda path: known.get(Path(path).name, nothing)
+    )
+    return known
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each photo was decoded."""
+    from geoclip.photos.decoding import read_photo
+
+    counts: Counter[str] = Counter()
+
+    def counting(path: Path, *others: object) -> Image.Image:
+        counts[Path(path).name] += 1
+        return read_photo(path, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("geoclip.photos.reader.read_photo", counting)
+    return counts
+
+
+def paint(folder: Path, count: int) -> list[Path]:
+    paths = [folder / f"{i:03}.png" for i in range(count)]
+    for i, path in enumerate(paths):
+        Image.new("RGB", (8, 8), (i % 4 + 1, 0, 0)).save(path)
+    return paths
+
+
+def answer(run: FolderRun, journal: Journal) -> pd.DataFrame:
+    blocks = list(FolderAnswers(run, journal).blocks())
+    assert sum(block.photos for block in blocks) == len(run)
+    return pd.concat([block.table for block in blocks], ignore_index=True)
+
+
+def located(locator: Locator, paths: list[Path], folder: Path, **settings: object) -> pd.DataFrame:
+    run = FolderRun.of(locator, paths, settings=RunSettings(**{"evidence": ALL, **settings}))
+    with Journal.open(folder / run.journal_key) as journal:
+        run.read(journal)
+        return answer(run, journal)
+
+
+def test_as_the_locator_says(locator: Locator, tmp_path: Path) -> None:
+    paths = [*paint(tmp_path, 6), tmp_path / "gone.png"]
+    table = located(locator, paths, tmp_path / "j", top_k=3)
+    expected = pd.DataFrame(locator.locate(paths, 3).drop(columns="geometry"))
+    pd.testing.assert_frame_equal(
+        table[expected.columns], expected, check_dtype=False, atol=1e-3, rtol=1e-2
+    )
+
+
+def test_stopped_and_started_again(locator: Locator, tmp_path: Path, decoded: Counter[str]) -> None:
+    paths = paint(tmp_path, BATCH * 3 + 5)
+    paths[7].write_text("no photo")
+    whole = located(locator, paths, tmp_path / "whole")
+    decoded.clear()
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    run = FolderRun.of(locator, paths, settings=RunSettings(evidence=ALL))
+    for left in (3, 2, 1, 0):
+        with Journal.open(tmp_path / "j") as journal:
+            assert len(run.todo(journal)) == left + 1
+            with pytest.raises(KeyboardInterrupt):
+                run.read(journal, progress=stop)
+    with Journal.open(tmp_path / "j") as journal:
+        assert run.todo(journal) == []
+        run.read(journal)
+        pd.testing.assert_frame_equal(answer(run, journal), whole)
+    # The batch that was being read ahead is read again, what is in the journal never.
+    assert max(decoded.values()) <= 2
+    assert max(decoded[path.name] for path in paths[:BATCH]) == 1
+
+
+def test_a_photo_that_changed_is_read_again(
+    locator: Locator, tmp_path: Path, decoded: Counter[str]
+) -> None:
+    paths = paint(tmp_path, 3)
+    located(locator, paths, tmp_path / "j")
+    Image.new("RGB", (8, 8), (2, 0, 0)).save(paths[0])
+    table = located(locator, paths, tmp_path / "j")
+    assert table[table["rank"] == 1]["place_id"].tolist() == ["kowloon", "kowloon", "amsterdam"]
+    assert decoded == {"000.png": 2, "001.png": 1, "002.png": 1}
+
+
+def test_other_settings_need_no_photo_again(
+    locator: Locator, tmp_path: Path, decoded: Counter[str]
+) -> None:
+    paths = paint(tmp_path, 4)
+    located(locator, paths, tmp_path / "j")
+    narrow = locator.narrowed(countries=["HK"])
+    table = located(narrow, paths, tmp_path / "j", top_k=2)
+    assert set(table["country_code"]) == {"HK"}
+    assert len(table) == 8
+    assert set(decoded.values()) == {1}
+    other = FakeEncoder(salt="other")
+    assert (
+        FolderRun.of(Locator(other, locator.index, locator.gazetteer), paths).journal_key
+        != FolderRun.of(locator, paths).journal_key
+    )
+
+
+def test_groups_are_brought_together(
+    locator: Locator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = paint(tmp_path, 8)
+    groups = ["a", "b", "c", "a", "b", "b", "b", "a"]
+    monkeypatch.setattr("geoclip.runs.answers.BLOCK", 2)
+    run = FolderRun.of(locator, paths, groups, RunSettings(top_k=3, evidence=ALL))
+    assert run.groups == ["a"] * 3 + ["b"] * 4 + ["c"]
+    assert list(run.slices(2)) == [(0, 3), (3, 7), (7, 8)]
+    with Journal.open(tmp_path / "j") as journal:
+        run.read(journal)
+        table = answer(run, journal)
+    expected = locator.locate(run.paths, 3, run.groups)
+    assert table["path"].tolist() == expected["path"].tolist()
+    # Places that are equally probable may change places with the rounding.
+    first = table["rank"] == 1
+    assert table["probability"].to_numpy() == pytest.approx(expected["probability"], abs=2e-3)
+    assert table[first]["place_id"].tolist()[3:7] == [table["place_id"][9]] * 4
+
+
+def test_a_trusted_position_is_kept(
+    locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata], decoded: Counter[str]
+) -> None:
+    paths = paint(tmp_path, 3)
+    metadata_of["000.png"] = PhotoMetadata(GpsFix(48.86, 2.34, True, ""), None, "")
+    metadata_of["001.png"] = PhotoMetadata(GpsFix(0.0, 0.0, False, "the position is 0,0"), None, "")
+    table = located(locator, paths, tmp_path / "j", top_k=2)
+    assert table["source"].tolist() == ["gps"] + ["model"] * 4
+    kept = table.iloc[0]
+    assert (kept["lat"], kept["lon"], kept["place_id"]) == (48.86, 2.34, "paris")
+    assert (kept["place_lat"], kept["probability"], kept["rank"]) == (48.85, 1, 1)
+    assert "000.png" not in decoded
+    guessed = located(locator, paths, tmp_path / "j", gps="ignore", top_k=1)
+    assert guessed["place_id"].tolist() == ["lyon", "kowloon", "amsterdam"]
+    assert decoded == {"000.png": 1, "001.png": 1, "002.png": 1}  # the others were known
+    again = located(locator, paths, tmp_path / "j", top_k=2)
+    pd.testing.assert_frame_equal(again, table)
+
+
+def test_comparison(locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata]) -> None:
+    paths = [*paint(tmp_path, 5), tmp_path / "gone.png"]
+    metadata_of["000.png"] = PhotoMetadata(GpsFix(45.75, 4.85, True, ""), None, "")  # Lyon, as painted
+    metadata_of["001.png"] = PhotoMetadata(GpsFix(45.75, 4.85, True, ""), None, "")  # looks like Kowloon
+    metadata_of["002.png"] = PhotoMetadata(GpsFix(0, 0, False, "the position is 0,0"), None, "")
+    metadata_of["003.png"] = PhotoMetadata(GpsFix(np.nan, 2, False, "the position is incomplete"), None, "")
+    metadata_of["gone.png"] = PhotoMetadata(GpsFix(1, 1, True, ""), None, "")
+    sharp = locator
+    sharp.encoder.model.logit_scale.data += 2
+    table = located(sharp, paths, tmp_path / "j", gps="compare", top_k=2)
+    first = table[table["rank"] == 1].set_index("path")
+    rows = first.loc[[str(path) for path in paths]]
+    assert rows["source"].tolist() == ["model"] * 5 + [""]
+    assert rows["error_km"].tolist() == pytest.approx(
+        [0, 9635, np.nan, np.nan, np.nan, np.nan], nan_ok=True, abs=1
+    )
+    assert rows["gps_note"].tolist() == [
+        *("", DOUBT, "the position is 0,0", "the position is incomplete", "", "")
+    ]
+    summary = GpsSummary()
+    summary.add(table)
+    text = " ".join(summary.lines())
+    assert "Of 3 photos" in text  # a missing photo is a miss
+    assert "1 of them without a guess" in text
+    assert "33 % street (1 km)" in text
+    assert "2 stated positions look wrong by themselves and 1 look wrong" in text
+    assert "No photo has" in GpsSummary().lines()[0]
+
+
+def test_a_photo_without_evidence_is_not_guessed(locator: Locator, tmp_path: Path) -> None:
+    paths = paint(tmp_path, 2)  # both are plain
+    table = located(locator, paths, tmp_path / "j", evidence=AbstentionSettings())
+    assert table["status"].tolist() == [NO_EVIDENCE] * 2
+    assert table["lat"].isna().all()
+    run = FolderRun.of(locator, paths, settings=RunSettings(evidence=AbstentionSettings()))
+    with Journal.open(tmp_path / "j" / run.journal_key) as journal:
+        (block,) = FolderAnswers(run, journal).blocks()
+    assert block.kinds == {"blank": 2}
+    assert block.unread == []
+    certain = AbstentionSettings(threshold=1.1)
+    assert set(located(locator, paths, tmp_path / "j", evidence=certain)["status"]) == {"ok"}
+
+
+def test_an_album_shares_evidence(
+    locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata]
+) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for i, path in enumerate(paths):  # Lyon, but the third looks like Amsterdam
+        Image.new("RGB", (8, 8), (3 if i == 2 else 1, 0, 0)).save(path)
+        metadata_of[path.name] = PhotoMetadata(None, START + timedelta(minutes=5 * i), "")
+    metadata_of["0.png"] = PhotoMetadata(GpsFix(45.75, 4.85, True, ""), START, "")
+    metadata_of["4.png"] = PhotoMetadata(None, None, "")  # no time: alone
+    alone = located(locator, paths, tmp_path / "j", top_k=1)
+    assert alone["place_id"].tolist() == ["lyon", "lyon", "amsterdam", "lyon", "lyon"]
+    table = located(locator, paths, tmp_path / "j", top_k=1, album=TripSettings())
+    assert table["place_id"].tolist() == ["lyon"] * 5
+    assert table["source"].tolist() == ["gps", "album", "album", "album", "model"]
+    assert table["probability"][1] > alone["probability"][1]
+
+
+def test_a_photo_without_a_time_keeps_its_point_in_an_album(
+    locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata]
+) -> None:
+    locator.settings = RankingSettings(point="expected_score_regions", radius_share=0.5)
+    paths = paint(tmp_path, 5)
+    for i in range(3):
+        metadata_of[f"{i:03}.png"] = PhotoMetadata(None, START + timedelta(minutes=5 * i), "")
+    alone = located(locator, paths, tmp_path / "j", top_k=3)
+    table = located(locator, paths, tmp_path / "j", top_k=3, album=TripSettings())
+    kept = alone["path"].isin([str(path) for path in paths[3:]])
+    pd.testing.assert_frame_equal(table[kept.to_numpy()], alone[kept])
+    assert (alone.loc[alone["radius_km"].notna(), "rank"] == 1).all()
+    assert alone["radius_km"].notna().any()
+    assert table.loc[~kept, "radius_km"].isna().all()  # the album's posterior has none
+
+
+def test_a_position_is_doubted_by_the_whole_posterior(
+    locator: Locator,
+    tmp_path: Path,
+    metadata_of: dict[str, PhotoMetadata],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever is listed of it, and by what the photo changes: all is far where nothing is sure."""
+    monkeypatch.setattr("geoclip.runs.answers.CANDIDATES", 1)
+    reunion, nowhere = GpsFix(-20.88, 55.45, True, ""), GpsFix(-75.0, 0.0, True, "")
+    paths = paint(tmp_path, 2)
+    for path, fix in zip(paths, (reunion, nowhere), strict=True):
+        metadata_of[path.name] = PhotoMetadata(fix, None, "")
+
+    def notes(change: float) -> list[str]:
+        locator.encoder.model.logit_scale.data += change
+        table = located(locator, paths, tmp_path / "j", gps="compare", top_k=1)
+        return table["gps_note"].tolist()
+
+    assert notes(-2) == ["", ""]  # flat: four fifths of it lie far from Réunion
+    assert notes(4) == [DOUBT, ""]  # sharp; no place is near the other position at all
+
+
+def test_a_photo_named_twice(locator: Locator, tmp_path: Path) -> None:
+    paths = paint(tmp_path, 1) * 2
+    assert located(locator, paths, tmp_path / "j", top_k=2)["rank"].tolist() == [1, 2, 1, 2]
+
+
+def test_the_journal_s_key_changes_with_what_the_encoder_is_fed() -> None:
+    plain, again, smoother = FakeEncoder(), FakeEncoder(), FakeEncoder()
+    smoother.preprocess = lambda image: FakeEncoder().preprocess(image.resize((50, 50)))
+    assert encoder_key(plain) == encoder_key(again) != encoder_key(smoother)
+    assert encoder_key(plain, 4) != encoder_key(plain)

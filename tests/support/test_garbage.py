@@ -1,0 +1,40 @@
+"""The search for garbage pauses, and passes over what was made meanwhile."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from geoclip.support.garbage import made_to_last
+
+
+@pytest.fixture(autouse=True)
+def search_as_before() -> Iterator[None]:
+    gc.unfreeze()  # a test that runs the command leaves its own behind
+    yield
+    gc.enable()
+    gc.unfreeze()
+
+
+def test_what_is_made_meanwhile_is_passed_over_and_the_search_goes_on():
+    with made_to_last():
+        assert not gc.isenabled()
+        made = [[i] for i in range(100)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= len(made)
+    assert not any(item is made for item in gc.get_objects())
+
+
+def test_an_error_lets_the_search_go_on_and_keeps_nothing():
+    with pytest.raises(KeyError), made_to_last():
+        raise KeyError
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+def test_where_the_search_is_off_it_stays_off():
+    gc.disable()
+    with made_to_last():
+        assert not gc.isenabled()
+    assert not gc.isenabled()
+    assert gc.get_freeze_count() == 0
