@@ -432,7 +432,7 @@ def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder, monkeyp
     support = locator.ranker.support_within(values, lat, lon, 25.0)
     assert support[0] == pytest.approx(1, rel=1e-5)
     assert np.isnan(support).tolist() == [False, True, False, False, True]
-    monkeypatch.setattr("geoclip.locator.BLOCK", 2)
+    monkeypatch.setattr("geoclip.ranking.ranker.BLOCK", 2)
     np.testing.assert_allclose(
         locator.ranker.support_within(values, lat, lon, 25.0), support, rtol=1e-5
     )
