@@ -98,15 +98,20 @@ class PhotoLocator:
         start = 0
         for some in in_batches(rows, LOCATIONS):
             views = pd.DataFrame(
-                [(v["photo_id"], v["path"], r["location_id"]) for r in some for v in r["views"]],
-                columns=["photo_id", "path", "location_id"],
+                [
+                    (v["photo_id"], v["path"], row["location_id"], row["photo_id"])
+                    for row in some
+                    for v in row["views"]
+                ],
+                columns=["photo_id", "path", "location_id", "row"],
             )
             part = slice(start, start + len(views))
             start = part.stop
             yield self._answer(views, found.part(part))
 
     def _answer(self, views: pd.DataFrame, found: Embeddings) -> pa.Table:
-        groups = views["location_id"].tolist()
+        # A row is a location; the same location_id in another row is another file's.
+        groups = views.pop("row").tolist()
         guesses = self.locator.guesses(found, self.top_k, groups, classes=True)
         messages = views["photo_id"].map(lambda photo: found.messages.get(photo, ""))
         table = guesses.rename(columns={"path": "photo_id"})

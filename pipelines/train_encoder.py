@@ -26,6 +26,7 @@ from geoclip.training.splits import TRAIN
 from pipelines.cluster import (
     absolute_model,
     check_lasting,
+    computes_on_gpu,
     cpus_for_each,
     may_grow,
     ray_session,
@@ -93,6 +94,9 @@ def train_encoder(
         trainer = ray.train.torch.TorchTrainer(
             train_on_worker,
             train_loop_config={**config, "counter": counter},
+            torch_config=ray.train.torch.TorchConfig(
+                backend="gloo" if use_gpu and not computes_on_gpu(1) else None  # None: Ray chooses
+            ),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=workers,
                 use_gpu=use_gpu,

@@ -10,6 +10,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import ray
 from inference import read_rows, write_model, write_photos, write_world
@@ -39,6 +40,7 @@ from pipelines.locate_photos import (
 )
 from pipelines.outputs import Output
 from pipelines.photo_actors import LARGEST_BATCH, Pool, batch_for, cpus_an_actor, decode_apart
+from pipelines.photo_source import ListedPhotos, Photo, read_blocks
 
 COUNT = 20
 VIEWS = (1, 7, 12)
@@ -207,6 +209,22 @@ def test_what_is_noted_of_a_run(tmp_path: Path) -> None:
 def test_an_index_that_changed_since_the_job_began(home: Path) -> None:
     with pytest.raises(GeoclipError, match="another place index than when this job began"):
         PhotoLocator(replace(given(home), index_key="another key"), 1)
+
+
+def test_locations_of_one_name_in_a_block_are_not_averaged(home: Path, locator: Locator) -> None:
+    """They come from two files, or from rows that do not stand side by side."""
+    paths = [str(home / "photos" / f"{i:04}.jpg") for i in range(4)]
+    listed = [Photo(path, path, location_id="a") for path in paths]
+    block = pa.concat_tables(
+        table for pair in (listed[:2], listed[2:]) for table in read_blocks(ListedPhotos(pair))
+    )
+    assert block["location_id"].to_pylist() == ["a", "a"]
+    (table,) = PhotoLocator(given(home), 1)(block)
+    answers = table.to_pandas()
+    wanted = locator.guesses(locator.embed(paths), 3, [1, 1, 2, 2])
+    assert answers["photo_id"].tolist() == wanted["path"].tolist()
+    np.testing.assert_allclose(answers["probability"], wanted["probability"], rtol=1e-4)
+    assert answers["location_id"].unique().tolist() == ["a"]
 
 
 def test_inputs_without_a_photo(home: Path, tmp_path: Path) -> None:
