@@ -6,7 +6,6 @@ Actors load the encoder once and encode the prompts of a share of the places eac
 the place index that `locate_photos --index` reads and, as MODEL/places, `geoclip locate`.
 """
 
-import argparse
 import tempfile
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import ABOUT_FILE, PlaceIndex, embed_rows, index_key
 from geoclip.support.memory import keep_freed_memory
 from pipelines.cluster import absolute_model, check_lasting, ray_session
-from pipelines.command_line import at_least_one, run
+from pipelines.command_line import Actors, Model, OutFolder, Places, run
 from pipelines.photo_actors import load_model, model_folder
 from pipelines.storage import absolute, exists, is_uri, join, local_copy, store_folder
 
@@ -102,19 +101,13 @@ def _embedded(
     return embeddings
 
 
-def main() -> None:
+def main(*, model: Model, out: OutFolder, gazetteer: Places = None, actors: Actors = 2) -> None:
     """Embed places from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="a known name, a folder or hf:ID")
-    parser.add_argument("--out", required=True, help="a folder or URI")
-    parser.add_argument("--gazetteer", type=Path)
-    parser.add_argument("--actors", type=at_least_one, default=2)
-    arguments = parser.parse_args()
-    check_model_name(arguments.model)
-    Gazetteer.read(arguments.gazetteer)
-    check_lasting(arguments.out)
+    check_model_name(model)
+    Gazetteer.read(gazetteer)
+    check_lasting(out)
     with ray_session():
-        embed_places(arguments.model, arguments.out, arguments.gazetteer, actors=arguments.actors)
+        embed_places(model, out, gazetteer, actors=actors)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,16 @@ that all nodes reach. The fine-tuned encoder is in DIR/encoder, the curve of los
 DIR/losses.csv, figures on held-out photos in DIR/evaluations.csv, both in DIR/tensorboard too.
 """
 
-import argparse
 import tempfile
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Any
 
 import ray.train
 import ray.train.torch
+import typer
 
+from geoclip.commands.options import settings_of, with_settings
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.places.gazetteer import Gazetteer
@@ -31,7 +34,7 @@ from pipelines.cluster import (
     may_grow,
     ray_session,
 )
-from pipelines.command_line import add_settings, at_least_one, read_settings, run
+from pipelines.command_line import Gpu, Model, OutFolder, Places, Workers, run
 from pipelines.photo_actors import model_folder
 from pipelines.progress import shown
 from pipelines.storage import absolute, filesystem, is_uri, join, store_folder
@@ -43,6 +46,13 @@ RUN_NAME = "training"
 CHECKPOINTS_KEPT = 2
 LAST, BEST = "last", "best"
 NO_EVALUATION = EvaluationSettings()
+
+
+class Kept(StrEnum):
+    """Which checkpoint becomes the tuned encoder."""
+
+    last = LAST
+    best = BEST
 
 
 def train_encoder(
@@ -191,47 +201,40 @@ def _collect(
     return join(out, ENCODER)
 
 
-def command_line() -> argparse.ArgumentParser:
-    """The options of this program."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--captions", required=True, help="of write_captions; a path or URI")
-    parser.add_argument("--start", required=True, help="a known name, a folder or hf:ID")
-    parser.add_argument("--out", required=True, help="a folder or URI")
-    parser.add_argument("--gazetteer", type=Path, help="places other than the packaged ones")
-    parser.add_argument("--workers", type=at_least_one, default=2, help="(default: 2)")
-    parser.add_argument("--gpu", action="store_true", help="one GPU a worker")
-    parser.add_argument(
-        "--checkpoint-every", type=at_least_one, default=500, help="steps (default: 500)"
-    )
-    parser.add_argument("--fsdp", action="store_true", help="share weights out among workers")
-    parser.add_argument("--keep", choices=[LAST, BEST], default=LAST, help="(default: last)")
-    add_settings(parser, EvaluationSettings)
-    add_settings(parser, TrainingSettings)
-    return parser
-
-
-def main() -> None:
+@with_settings(NO_EVALUATION, TrainingSettings())
+def main(
+    *,
+    captions: Annotated[str, typer.Option(help="Of write_captions; a path or URI.")],
+    start: Model,
+    out: OutFolder,
+    gazetteer: Places = None,
+    workers: Workers = 2,
+    gpu: Gpu = False,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 500,
+    fsdp: Annotated[bool, typer.Option("--fsdp", help="Share weights out among workers.")] = False,
+    keep: Annotated[Kept, typer.Option(help="Checkpoint that is the tuned encoder.")] = Kept.last,
+    **settings: Any,
+) -> None:
     """Fine-tune from the command line."""
-    arguments = command_line().parse_args()
-    settings = read_settings(arguments, TrainingSettings)
-    evaluation = read_settings(arguments, EvaluationSettings)
-    check_lasting(arguments.out)
-    check_model_name(arguments.start)
-    Gazetteer.read(arguments.gazetteer)
-    check_training(arguments.captions, settings, evaluation, arguments.keep, arguments.fsdp)
+    training = settings_of(TrainingSettings(), settings)
+    evaluation = settings_of(NO_EVALUATION, settings)
+    check_lasting(out)
+    check_model_name(start)
+    Gazetteer.read(gazetteer)
+    check_training(captions, training, evaluation, keep, fsdp)
     with ray_session():
         train_encoder(
-            arguments.captions,
-            arguments.start,
-            arguments.out,
-            settings,
-            gazetteer=arguments.gazetteer,
-            workers=arguments.workers,
-            use_gpu=arguments.gpu,
-            checkpoint_every=arguments.checkpoint_every,
-            fsdp=arguments.fsdp,
+            captions,
+            start,
+            out,
+            training,
+            gazetteer=gazetteer,
+            workers=workers,
+            use_gpu=gpu,
+            checkpoint_every=checkpoint_every,
+            fsdp=fsdp,
             evaluation=evaluation,
-            keep=arguments.keep,
+            keep=keep,
         )
 
 

@@ -27,6 +27,7 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import SHIPPED_FOLDER, PlaceIndex, index_key
 from geoclip.ranking.ranking import RankingSettings
+from pipelines.command_line import command_of
 from pipelines.embed_photos import embed_photos
 from pipelines.embed_places import embed_places
 from pipelines.inputs import photo_parts
@@ -186,9 +187,8 @@ def test_bad_arguments_are_found_before_ray_starts(
     monkeypatch.setattr(module, "ray_session", lambda: pytest.fail("Ray was started"))
     for model, error in (("clip-b-23", "no model or folder"), ("clip-b-32", "holds no photo")):
         given = ["--photos", str(tmp_path), "--model", model, "--out", str(tmp_path / "out")]
-        monkeypatch.setattr("sys.argv", [program, *given])
         with pytest.raises(GeoclipError, match=error):
-            module.main()
+            command_of(module.main)(given, standalone_mode=False)
 
 
 def test_files_of_an_unknown_run(tmp_path: Path) -> None:
