@@ -36,7 +36,7 @@ from pipelines.cluster import (
 )
 from pipelines.command_line import Gpu, Model, OutFolder, Places, Workers, run
 from pipelines.photo_actors import model_folder
-from pipelines.progress import shown
+from pipelines.remote_progress import remote_progress
 from pipelines.storage import absolute, filesystem, is_uri, join, store_folder
 from pipelines.training_metrics import mlflow_server
 from pipelines.training_worker import train_on_worker
@@ -100,7 +100,7 @@ def train_encoder(
         "fsdp": fsdp,
         "mlflow": mlflow_server(),
     }
-    with shown("fine-tuning") as counter:
+    with remote_progress("fine-tuning") as counter:
         trainer = ray.train.torch.TorchTrainer(
             train_on_worker,
             train_loop_config={**config, "counter": counter},
