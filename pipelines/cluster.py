@@ -103,10 +103,16 @@ def cpus_for_each(workers: int, nodes: list[dict[str, Any]], gpus: int = 0) -> i
     return next((cpus for cpus in range(largest, 0, -1) if places(cpus) >= workers), 0)
 
 
+def cluster_nodes() -> list[dict[str, Any]]:
+    """`ray.nodes()`: the machines of the cluster, also those that were lost."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return nodes
+
+
 def check_gpus(gpus: float) -> None:
     """Raise GeoclipError where no machine can give an actor its `gpus`, now or later."""
-    there = [node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]]
-    most = max(there, default=0)
+    live = [node["Resources"] for node in cluster_nodes() if node["Alive"]]
+    most = max((resources.get("GPU", 0) for resources in live), default=0)
     if gpus > most and not may_grow():
         raise GeoclipError(
             f"Ray finds {most:g} GPUs on this machine and each actor is to have {gpus:g}; give "
@@ -130,7 +136,7 @@ def _sees_cuda() -> bool:
 
 def may_grow() -> bool:
     """Whether more machines may still join: not where Ray was started here for this program."""
-    return bool(os.environ.get("RAY_ADDRESS")) or len(ray.nodes()) > 1
+    return bool(os.environ.get("RAY_ADDRESS")) or len(cluster_nodes()) > 1
 
 
 def absolute_model(name: str) -> str:

@@ -70,15 +70,16 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
     if pool.gpus:
         check_gpus(pool.gpus)
         computes_on_gpu(pool.gpus)
-    cpus = float(ray.cluster_resources().get("CPU", 1))
-    photos = ray.data.read_datasource(
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cpus = resources.get("CPU", 1.0)
+    photos: Dataset = ray.data.read_datasource(
         PhotoSource(parts), override_num_blocks=len(parts), num_cpus=IO_CPUS
     )
     actors = max(1, min(pool.actors, len(parts)))
     # With GPUs `map_batches` insists on a number of rows and merges blocks up to it, which may be
     # gigabytes of photos. Actors batch by themselves, so they take blocks as they come.
     apply = photos.map_batches_internal if pool.gpus else photos.map_batches
-    return apply(
+    rows: Dataset = apply(
         kind,
         fn_constructor_args=(*arguments, pool.threads or max(1, int(cpus) // actors)),
         compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=IN_FLIGHT),
@@ -87,6 +88,7 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
         num_cpus=cpus_an_actor(cpus, actors),
         num_gpus=pool.gpus,
     )
+    return rows
 
 
 def cpus_an_actor(cpus: float, actors: int) -> float:

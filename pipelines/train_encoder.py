@@ -29,6 +29,7 @@ from geoclip.training.splits import TRAIN
 from pipelines.cluster import (
     absolute_model,
     check_lasting,
+    cluster_nodes,
     computes_on_gpu,
     cpus_for_each,
     may_grow,
@@ -78,7 +79,7 @@ def train_encoder(
     check_training(captions, settings, evaluation, keep, fsdp)
     out = absolute(out)
     stored = ModelSettings.read(model_folder(start))
-    cpus = cpus_for_each(workers, ray.nodes(), gpus=int(use_gpu))
+    cpus = cpus_for_each(workers, cluster_nodes(), gpus=int(use_gpu))
     if not cpus and not may_grow():
         raise GeoclipError(
             f"This machine has no room for {workers} workers{' with a GPU each' * use_gpu} beside "

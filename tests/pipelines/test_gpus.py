@@ -104,6 +104,7 @@ def test_more_gpus_than_there_are(home: Path, tmp_path: Path) -> None:
         embed_photos(str(tmp_path / "out"), parts, str(home / "model"), Pool(1, gpus=3))
 
 
+@pytest.mark.slow
 def test_the_main_job(few_places: Path, ray_on_two_cpus: None, tmp_path: Path) -> None:
     planet = PlanetSettings(
         train_places=16, train_views=1, seen_places=4, unseen_places=4, held_out_countries=4
