@@ -3,8 +3,8 @@
     python -m pipelines.embed_photos --photos INPUT --model NAME --out OUT
 
 INPUT and OUT are as for `pipelines.locate_photos`; OUT is a folder of Parquet parts with the
-columns of `SCHEMA` (a photo that cannot be read has a status and no embedding), beside it a ledger.
-The same command goes on where a run was stopped.
+columns of `SCHEMA`. A photo that cannot be read has a status and no embedding; OUT-ledger lists
+such photos. The same command goes on where a run was stopped.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def embed_photos(out: str, parts: Sequence[Part], model: str, pool: Pool) -> Out
     output.begin({"model": ray.get(key_of_images.remote(model))})
     with output.resuming():
         output.write(on_actors(parts, PhotoRows, (model,), pool), SCHEMA)
-    output.write_ledger()
+    output.write_failures()
     return output
 
 

@@ -81,7 +81,7 @@ def end_to_end(
     check_model_name(start)
     check_lasting(out)
     out.mkdir(parents=True, exist_ok=True)
-    places, wording = Gazetteer.read(gazetteer), ModelSettings.read(model_folder(start)).captions
+    places, captions = Gazetteer.read(gazetteer), ModelSettings.read(model_folder(start)).captions
     seconds: dict[str, float] = {}
     if not photos:
         with stage("Draw the demonstration planet", seconds):
@@ -91,7 +91,7 @@ def end_to_end(
     with ray_session():
         with stage("Write captions", seconds):
             table = write_captions(
-                listed, out / "captions.parquet", gazetteer, wording, settings.seed
+                listed, out / "captions.parquet", gazetteer, captions, settings.seed
             )
         held_out = table[(table["split"] != TRAIN) & table["lat"].notna()]
         if held_out.empty:
@@ -103,7 +103,7 @@ def end_to_end(
 
         def predict(model: str) -> pd.DataFrame:
             index = out / "places"
-            embed_places(model, index, gazetteer, wording, workers)
+            embed_places(model, index, gazetteer, captions, workers)
             return locate_photos(held_out, model, index, gazetteer, actors=workers, gpus=gpus)
 
         with stage("Locate before fine-tuning", seconds):

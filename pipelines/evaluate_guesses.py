@@ -31,13 +31,13 @@ from pipelines.command_line import Places, on_this_machine, run
 from pipelines.storage import read_parquet
 from pipelines.write_captions import read_captions
 
-ANSWER = ["location_id", "rank", "status", "lat", "lon", RANKED, "continent_ranking"]
-ANSWER += [f"{level}_id" for level in LEVELS]
-TRUE = ["location_id", "split", "lat", "lon", "place_id", "place_row"]
+NEEDED = ["location_id", "rank", "status", "lat", "lon", RANKED, "continent_ranking"]
+NEEDED += [f"{level}_id" for level in LEVELS]
+TRUTH = ["location_id", "split", "lat", "lon", "place_id", "place_row"]
 
 
-def answers(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The first-ranked answer of each location (index), those that were read."""
+def first_guesses(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The first-ranked guess for each location (index), those that were read."""
     first = predictions[(predictions["rank"] == 1) & (predictions["status"] == "ok")]
     return first.drop_duplicates("location_id").set_index("location_id")
 
@@ -52,15 +52,15 @@ def evaluate_guesses(
     """
     train = captions[captions["split"] == TRAIN]
     train_rows = gazetteer.rows(train["place_id"])
-    answered = {name: answers(table) for name, table in predictions.items()}
+    guessed = {name: first_guesses(table) for name, table in predictions.items()}
     report: dict[str, Any] = {"splits": {}, "gzsl": {}}
     held_out = captions[(captions["split"] != TRAIN) & captions["lat"].notna()]
     for split, photos in held_out.groupby("split"):
         truth = locations(photos)
-        figures = {n: split_figures(a, truth, gazetteer) for n, a in answered.items()}
+        figures = {n: split_figures(table, truth, gazetteer) for n, table in guessed.items()}
         figures.update(baseline_figures(locations(train), truth, gazetteer))
         report["splits"][str(split)] = figures
-    for name, table in answered.items():
+    for name, table in guessed.items():
         for level, figures in gzsl_figures(
             table, locations(held_out), train_rows, gazetteer
         ).items():
@@ -77,8 +77,8 @@ def main(
 ) -> None:
     """Evaluate from the command line."""
     check_checkout(ROOT)
-    located = read_parquet(predictions, ANSWER, "predictions", "pipelines.locate_photos")
-    captioned = read_captions(captions, TRUE)
+    located = read_parquet(predictions, NEEDED, "predictions", "pipelines.locate_photos")
+    captioned = read_captions(captions, TRUTH)
     report = evaluate_guesses(captioned, {"after": located}, Gazetteer.read(gazetteer))
     try:
         out.write_text(json.dumps(report, indent=2) + "\n")

@@ -129,7 +129,7 @@ def _resolved(text: str, folder: str) -> str:
 
 
 def _refuse_repeats(files: Sequence[str]) -> None:
-    """A file that is named twice would be read, and answered, twice."""
+    """A file that is named twice would be read, and located, twice."""
     again = next((file for file, count in Counter(files).items() if count > 1), None)
     if again:
         raise GeoclipError(f"{again} is named twice, perhaps by a folder: keep one of them.")

@@ -156,7 +156,7 @@ def locate_into(out: str, parts: Sequence[Part], spec: LocatorSpec, pool: Pool) 
     with output.resuming():
         located = on_actors(parts, PhotoLocator, (spec,), pool)
         output.write(located, arrow_schema(EXTRA))
-    output.write_ledger()
+    output.write_failures()
     return output
 
 

@@ -139,7 +139,7 @@ def test_tables_that_cannot_be_evaluated(
     from pipelines import evaluate_guesses
 
     pd.DataFrame({"path": ["a.jpg"]}).to_parquet(tmp_path / "captions.parquet")
-    pd.DataFrame(columns=evaluate_guesses.ANSWER).to_parquet(tmp_path / "predictions.parquet")
+    pd.DataFrame(columns=evaluate_guesses.NEEDED).to_parquet(tmp_path / "predictions.parquet")
     named = ("--predictions", tmp_path / predictions, "--captions", tmp_path / captions)
     given = [*map(str, named), "--out", str(tmp_path / "report.json")]
     with pytest.raises(GeoclipError, match=error):
