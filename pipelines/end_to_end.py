@@ -18,7 +18,7 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from geoclip.commands.options import settings_of, with_settings
+from geoclip.commands.options import read_settings, with_settings
 from geoclip.encoders.registry import CHECKPOINTS, check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.guesses.maps import write_map
@@ -189,7 +189,7 @@ def main(
     **settings: Any,
 ) -> None:
     """Run from the command line."""
-    training = settings_of(default_settings(model), settings)
+    training = read_settings(default_settings(model), settings)
     end_to_end(out, photos, model, training, gazetteer=gazetteer, workers=workers, use_gpu=gpu)
 
 

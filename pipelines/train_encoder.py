@@ -17,7 +17,7 @@ import ray.train
 import ray.train.torch
 import typer
 
-from geoclip.commands.options import settings_of, with_settings
+from geoclip.commands.options import read_settings, with_settings
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.places.gazetteer import Gazetteer
@@ -45,15 +45,14 @@ from pipelines.write_captions import read_captions
 
 RUN_NAME = "training"
 CHECKPOINTS_KEPT = 2
-LAST, BEST = "last", "best"
 NO_EVALUATION = EvaluationSettings()
 
 
-class Kept(StrEnum):
+class Keep(StrEnum):
     """Which checkpoint becomes the tuned encoder."""
 
-    last = LAST
-    best = BEST
+    LAST = "last"
+    BEST = "best"
 
 
 def train_encoder(
@@ -68,7 +67,7 @@ def train_encoder(
     checkpoint_every: int = 500,
     fsdp: bool = False,
     evaluation: EvaluationSettings = NO_EVALUATION,
-    keep: str = LAST,
+    keep: str = Keep.LAST,
 ) -> str:
     """Fine-tune `start` and return the folder or URI of the tuned encoder.
 
@@ -119,7 +118,7 @@ def train_encoder(
     table, places = read_captions(captions, ["split", "place_id"]), Gazetteer.read(gazetteer)
     rows = places.rows(table.loc[table["split"] == TRAIN, "place_id"])
     tuned = stored.tuned(places.country_codes[rows].tolist())
-    return _collect(result, out, tuned, evaluation.best_by if keep == BEST else None)
+    return _collect(result, out, tuned, evaluation.best_by if keep == Keep.BEST else None)
 
 
 def run_config(out: str, evaluation: EvaluationSettings) -> ray.train.RunConfig:
@@ -145,7 +144,7 @@ def check_training(
     captions: Path | str,
     settings: TrainingSettings,
     evaluation: EvaluationSettings = NO_EVALUATION,
-    keep: str = LAST,
+    keep: str = Keep.LAST,
     fsdp: bool = False,
 ) -> None:
     """Refuse what cannot work before any worker is started."""
@@ -153,11 +152,11 @@ def check_training(
     if evaluation.evaluate_every:
         columns = ["photo_id", "lat", "location_id", "split"]
         draw_held_out(read_captions(captions, columns), evaluation)
-    elif keep == BEST:
+    elif keep == Keep.BEST:
         raise GeoclipError(
             "The best checkpoint is not known without evaluation; set evaluate_every."
         )
-    if keep == BEST and settings.alpha < 1:
+    if keep == Keep.BEST and settings.alpha < 1:
         raise GeoclipError(
             "alpha averages the weights that training ends with, not those of a checkpoint before; "
             "keep the last checkpoint, or leave alpha at 1."
@@ -202,7 +201,7 @@ def _collect(
     return join(out, ENCODER)
 
 
-@with_settings(NO_EVALUATION, TrainingSettings())
+@with_settings(EvaluationSettings, TrainingSettings)
 def main(
     *,
     captions: Annotated[str, typer.Option(help="Of write_captions; a path or URI.")],
@@ -213,12 +212,12 @@ def main(
     gpu: Gpu = False,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 500,
     fsdp: Annotated[bool, typer.Option("--fsdp", help="Share weights out among workers.")] = False,
-    keep: Annotated[Kept, typer.Option(help="Checkpoint that is the tuned encoder.")] = Kept.last,
+    keep: Annotated[Keep, typer.Option(help="Checkpoint that is the tuned encoder.")] = Keep.LAST,
     **settings: Any,
 ) -> None:
     """Fine-tune from the command line."""
-    training = settings_of(TrainingSettings(), settings)
-    evaluation = settings_of(NO_EVALUATION, settings)
+    training = read_settings(TrainingSettings, settings)
+    evaluation = read_settings(EvaluationSettings, settings)
     check_lasting(out)
     check_model_name(start)
     Gazetteer.read(gazetteer)

@@ -15,14 +15,14 @@ Settings = TypeVar("Settings", bound="DataclassInstance")
 
 
 def with_settings(
-    *settings: "DataclassInstance",
+    *settings: "DataclassInstance | type[DataclassInstance]",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Replace a command's `**settings` by one option for each field of each of `settings`.
 
-    The help of an option is the field's, its default the field's value. The command is called with
-    the options that the user gave; `settings_of` makes settings of them.
+    They are dataclasses, or instances whose values are the defaults. An option's help is that of
+    its field. The command is called with the options that the user gave: see `read_settings`.
     """
-    options = [_option(one, field) for one in settings for field in fields(one)]
+    options = [_option(one, field) for one in map(_instance, settings) for field in fields(one)]
     names = {option.name for option in options}
 
     def replaced(command: Callable[..., None]) -> Callable[..., None]:
@@ -40,10 +40,15 @@ def with_settings(
     return replaced
 
 
-def settings_of(defaults: Settings, given: dict[str, Any]) -> Settings:
-    """The settings `defaults` with those of the `given` values that are fields of theirs."""
-    names = {field.name for field in fields(defaults)}
-    return replace(defaults, **{name: value for name, value in given.items() if name in names})
+def read_settings(settings: Settings | type[Settings], given: dict[str, Any]) -> Settings:
+    """The settings, a dataclass or an instance, with the `given` values of their fields."""
+    names = {field.name for field in fields(settings)}
+    own = {name: value for name, value in given.items() if name in names}
+    return replace(_instance(settings), **own)
+
+
+def _instance(settings: Settings | type[Settings]) -> Settings:
+    return settings() if isinstance(settings, type) else settings
 
 
 def _option(settings: "DataclassInstance", field: "Field[Any]") -> inspect.Parameter:

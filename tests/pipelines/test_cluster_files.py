@@ -9,7 +9,7 @@ import pytest
 import ray
 import yaml
 
-from geoclip.commands.options import settings_of
+from geoclip.commands.options import read_settings
 from geoclip.encoders.registry import check_model_name
 from geoclip.training.settings import TrainingSettings
 from pipelines.command_line import command_of
@@ -30,7 +30,7 @@ def parsed(words: str) -> Any:
     arguments = command_of(main).make_context("train_encoder", command[3:]).params
     check_model_name(arguments["start"])
     given = {name: value for name, value in arguments.items() if value is not None}
-    settings_of(TrainingSettings(), given)
+    read_settings(TrainingSettings, given)
     return SimpleNamespace(**arguments)
 
 

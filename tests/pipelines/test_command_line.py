@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from geoclip.commands.options import settings_of, with_settings
+from geoclip.commands.options import read_settings, with_settings
 from geoclip.errors import GeoclipError
 from geoclip.training.held_out import EvaluationSettings
 from geoclip.training.settings import TrainingSettings
@@ -26,9 +26,9 @@ PROGRAMS = (
 def parse(*arguments: str) -> TrainingSettings:
     read = []
 
-    @with_settings(TrainingSettings(), EvaluationSettings())
+    @with_settings(TrainingSettings, EvaluationSettings)
     def main(**settings: Any) -> None:
-        read.append(settings_of(TrainingSettings(), settings))
+        read.append(read_settings(TrainingSettings, settings))
 
     command_of(main)(arguments, standalone_mode=False)
     return read[0]
