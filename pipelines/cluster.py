@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 
 from geoclip.errors import GeoclipError
 from geoclip.support.name_guard import check_checkout
@@ -115,8 +114,8 @@ def check_gpus(gpus: float) -> None:
     most = max((resources.get("GPU", 0) for resources in live), default=0)
     if gpus > most and not may_grow():
         raise GeoclipError(
-            f"Ray finds {most:g} GPUs on this machine and each actor is to have {gpus:g}; give "
-            "fewer --gpus, or name a cluster in RAY_ADDRESS."
+            f"Ray finds {most:g} GPUs on this machine and each actor is to have {gpus:g}; ask "
+            "for fewer, or name a cluster in RAY_ADDRESS."
         )
 
 
@@ -131,6 +130,8 @@ def computes_on_gpu(gpus: float) -> bool:
 
 @ray.remote(num_cpus=0)
 def _sees_cuda() -> bool:
+    import torch  # noqa: PLC0415  (takes seconds)
+
     return torch.cuda.is_available()
 
 
