@@ -3,28 +3,32 @@
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
 from geoclip.errors import GeoclipError
 from geoclip.support.name_guard import check_checkout
 from pipelines.storage import is_uri
 
 ROOT = Path(__file__).resolve().parents[1]
+JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""The variable in which `ray job submit` tells a job's entry point what it was submitted with."""
 LOCAL_OBJECT_STORE = 256 * 1024 * 1024
 """Bytes for a Ray started here: photos pass as paths, so little is ever stored."""
 
 
 @contextmanager
-def ray_session(cpus: int | None = None) -> Iterator[None]:
+def ray_session(cpus: int | None = None, gpus: int | None = None) -> Iterator[None]:
     """Use the cluster this process belongs to, or start Ray on this machine and stop it after.
 
-    A cluster is used where `RAY_ADDRESS` names one (as for `ray job submit`).
+    A cluster is used where `RAY_ADDRESS` names one (as for `ray job submit`). A Ray started here
+    has the CPUs and GPUs of this machine unless told otherwise.
     """
     check_checkout(ROOT)
     if ray.is_initialized():
@@ -38,6 +42,7 @@ def ray_session(cpus: int | None = None) -> Iterator[None]:
         ray.init(
             address="local",  # not a cluster that happens to run on this machine
             num_cpus=cpus or os.cpu_count(),
+            num_gpus=gpus,
             object_store_memory=LOCAL_OBJECT_STORE,
             include_dashboard=False,
             runtime_env=environment,
@@ -69,7 +74,7 @@ def worker_environment(on_cluster: bool) -> dict[str, Any]:
 
 def _job_brought_code() -> bool:
     """Whether this program is the entry point of a job submitted with a working directory."""
-    job = json.loads(os.environ.get(RAY_JOB_CONFIG_JSON_ENV_VAR, "{}"))
+    job = json.loads(os.environ.get(JOB_CONFIG, "{}"))
     return bool(job.get("runtime_env", {}).get("working_dir"))
 
 
@@ -97,9 +102,42 @@ def cpus_for_each(workers: int, nodes: list[dict[str, Any]], gpus: int = 0) -> i
     return next((cpus for cpus in range(largest, 0, -1) if places(cpus) >= workers), 0)
 
 
+def cluster_nodes() -> list[dict[str, Any]]:
+    """`ray.nodes()`: the machines of the cluster, also those that were lost."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return nodes
+
+
+def check_gpus(gpus: float) -> None:
+    """Raise GeoclipError where no machine can give an actor its `gpus`, now or later."""
+    live = [node["Resources"] for node in cluster_nodes() if node["Alive"]]
+    most = max((resources.get("GPU", 0) for resources in live), default=0)
+    if gpus > most and not may_grow():
+        raise GeoclipError(
+            f"Ray finds {most:g} GPUs on this machine and each actor is to have {gpus:g}; ask "
+            "for fewer, or name a cluster in RAY_ADDRESS."
+        )
+
+
+@cache
+def computes_on_gpu(gpus: float) -> bool:
+    """Whether PyTorch can use the GPUs that Ray gives a worker; says once if it cannot."""
+    usable = bool(ray.get(_sees_cuda.options(num_gpus=gpus).remote()))
+    if not usable:
+        print("geoclip: PyTorch cannot use Ray's GPUs, so processors compute.", file=sys.stderr)
+    return usable
+
+
+@ray.remote(num_cpus=0)
+def _sees_cuda() -> bool:
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    return torch.cuda.is_available()
+
+
 def may_grow() -> bool:
     """Whether more machines may still join: not where Ray was started here for this program."""
-    return bool(os.environ.get("RAY_ADDRESS")) or len(ray.nodes()) > 1
+    return bool(os.environ.get("RAY_ADDRESS")) or len(cluster_nodes()) > 1
 
 
 def absolute_model(name: str) -> str:

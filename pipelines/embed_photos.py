@@ -3,8 +3,8 @@
     python -m pipelines.embed_photos --photos INPUT --model NAME --out OUT
 
 INPUT and OUT are as for `pipelines.locate_photos`; OUT is a folder of Parquet parts with the
-columns of `SCHEMA` (a photo that cannot be read has a status and no embedding), beside it a ledger.
-The same command goes on where a run was stopped.
+columns of `SCHEMA`. A photo that cannot be read has a status and no embedding; OUT-ledger lists
+such photos. The same command goes on where a run was stopped.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import ray
 
 from geoclip.encoders.registry import check_model_name
 from pipelines.cluster import absolute_model, check_lasting, ray_session
-from pipelines.command_line import photo_parser, run
+from pipelines.command_line import Actors, Gpus, Inputs, Model, OutFolder, run
 from pipelines.inputs import photo_parts
 from pipelines.outputs import Output
 from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, on_actors
@@ -62,20 +62,19 @@ def embed_photos(out: str, parts: Sequence[Part], model: str, pool: Pool) -> Out
     output.begin({"model": ray.get(key_of_images.remote(model))})
     with output.resuming():
         output.write(on_actors(parts, PhotoRows, (model,), pool), SCHEMA)
-    output.write_ledger()
+    output.write_failures()
     return output
 
 
-def main() -> None:
+def main(
+    *, photos: Inputs, model: Model, out: OutFolder, actors: Actors = 2, gpus: Gpus = 0
+) -> None:
     """Embed photos from the command line."""
-    parser = photo_parser(__doc__, "a folder or URI")
-    given = parser.parse_args()
-    check_model_name(given.model)
-    check_lasting(given.out)
-    parts = photo_parts(given.photos, given.actors)
-    pool = Pool(given.actors, given.gpus)
+    check_model_name(model)
+    check_lasting(out)
+    parts = photo_parts(photos, actors)
     with ray_session():
-        print(embed_photos(given.out, parts, given.model, pool).summary())
+        print(embed_photos(out, parts, model, Pool(actors, gpus)).summary())
 
 
 if __name__ == "__main__":

@@ -1,23 +1,24 @@
 """The main job: captions → fine-tuning → hierarchical zero-shot prediction → accuracy by distance.
 
-    python -m pipelines.end_to_end                       # the demonstration planet
-    python -m pipelines.end_to_end --photos photos.csv   # real photos
+    python -m pipelines.end_to_end --photos photos.csv --out DIR
 
-Writes report.json, predictions.parquet, map.html and the fine-tuned encoder under --out.
+Without --photos it runs on the demonstration planet. It writes report.json, predictions.parquet,
+map.html and the fine-tuned encoder under --out.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+import typer
 from rich.console import Console
 
+from geoclip.commands.options import read_settings, with_settings
 from geoclip.encoders.registry import CHECKPOINTS, check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.guesses.maps import write_map
@@ -28,7 +29,7 @@ from geoclip.ranking.ranking import RankingSettings
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.splits import TRAIN
 from pipelines.cluster import check_lasting, ray_session
-from pipelines.command_line import add_settings, at_least_one, local_path, read_settings, run
+from pipelines.command_line import Gpu, Places, Workers, on_this_machine, run
 from pipelines.embed_places import embed_places
 from pipelines.evaluate_guesses import evaluate_guesses
 from pipelines.locate_photos import locate_photos
@@ -80,7 +81,7 @@ def end_to_end(
     check_model_name(start)
     check_lasting(out)
     out.mkdir(parents=True, exist_ok=True)
-    places, wording = Gazetteer.read(gazetteer), ModelSettings.read(model_folder(start)).captions
+    places, captions = Gazetteer.read(gazetteer), ModelSettings.read(model_folder(start)).captions
     seconds: dict[str, float] = {}
     if not photos:
         with stage("Draw the demonstration planet", seconds):
@@ -90,7 +91,7 @@ def end_to_end(
     with ray_session():
         with stage("Write captions", seconds):
             table = write_captions(
-                listed, out / "captions.parquet", gazetteer, wording, settings.seed
+                listed, out / "captions.parquet", gazetteer, captions, settings.seed
             )
         held_out = table[(table["split"] != TRAIN) & table["lat"].notna()]
         if held_out.empty:
@@ -102,7 +103,7 @@ def end_to_end(
 
         def predict(model: str) -> pd.DataFrame:
             index = out / "places"
-            embed_places(model, index, gazetteer, wording, workers)
+            embed_places(model, index, gazetteer, captions, workers)
             return locate_photos(held_out, model, index, gazetteer, actors=workers, gpus=gpus)
 
         with stage("Locate before fine-tuning", seconds):
@@ -168,31 +169,28 @@ def _write(out: Path, report: dict[str, Any], after: pd.DataFrame, held_out: pd.
         print(f"{out / name}: {what}")
 
 
-def main() -> None:
+@with_settings(FROM_START)
+def main(
+    *,
+    photos: Annotated[
+        list[Path] | None, on_this_machine("Photo table instead of the planet; may be repeated.")
+    ] = None,
+    out: Annotated[Path, on_this_machine("Folder of all that is written.")] = Path("runs/demo"),
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Encoder to start from instead of planet-start; with another one the defaults of "
+            "training are those of pipelines.train_encoder."
+        ),
+    ] = None,
+    gazetteer: Places = None,
+    workers: Workers = 2,
+    gpu: Gpu = False,
+    **settings: Any,
+) -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=local_path, action="append", help="table; may be repeated")
-    parser.add_argument(
-        "--out", type=local_path, default=Path("runs/demo"), help="folder (default: runs/demo)"
-    )
-    parser.add_argument("--model", help="encoder to start from (default: planet-start)")
-    parser.add_argument("--gazetteer", type=Path, help="places other than the packaged ones")
-    parser.add_argument("--workers", type=at_least_one, default=2, help="(default: 2)")
-    parser.add_argument("--gpu", action="store_true", help="one GPU a worker")
-    named = argparse.ArgumentParser(add_help=False)
-    named.add_argument("--model")
-    start = named.parse_known_args()[0].model
-    add_settings(parser, TrainingSettings, default_settings(start))
-    arguments = parser.parse_args()
-    end_to_end(
-        arguments.out,
-        arguments.photos,
-        arguments.model,
-        read_settings(arguments, TrainingSettings),
-        gazetteer=arguments.gazetteer,
-        workers=arguments.workers,
-        use_gpu=arguments.gpu,
-    )
+    training = read_settings(default_settings(model), settings)
+    end_to_end(out, photos, model, training, gazetteer=gazetteer, workers=workers, use_gpu=gpu)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ The figures are per location, each split beside the best constant answer chosen 
 photos and beside chance; S, U and H are over all evaluated splits.
 """
 
-import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+import typer
 
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.report import (
@@ -24,19 +24,20 @@ from geoclip.evaluation.report import (
 )
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.place import LEVELS
+from geoclip.support.name_guard import check_checkout
 from geoclip.training.splits import TRAIN
-from pipelines.cluster import ROOT, check_checkout
-from pipelines.command_line import local_path, run
+from pipelines.cluster import ROOT
+from pipelines.command_line import Places, on_this_machine, run
 from pipelines.storage import read_parquet
 from pipelines.write_captions import read_captions
 
-ANSWER = ["location_id", "rank", "status", "lat", "lon", RANKED, "continent_ranking"]
-ANSWER += [f"{level}_id" for level in LEVELS]
-TRUE = ["location_id", "split", "lat", "lon", "place_id", "place_row"]
+NEEDED = ["location_id", "rank", "status", "lat", "lon", RANKED, "continent_ranking"]
+NEEDED += [f"{level}_id" for level in LEVELS]
+TRUTH = ["location_id", "split", "lat", "lon", "place_id", "place_row"]
 
 
-def answers(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The first-ranked answer of each location (index), those that were read."""
+def first_guesses(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The first-ranked guess for each location (index), those that were read."""
     first = predictions[(predictions["rank"] == 1) & (predictions["status"] == "ok")]
     return first.drop_duplicates("location_id").set_index("location_id")
 
@@ -51,15 +52,15 @@ def evaluate_guesses(
     """
     train = captions[captions["split"] == TRAIN]
     train_rows = gazetteer.rows(train["place_id"])
-    answered = {name: answers(table) for name, table in predictions.items()}
+    guessed = {name: first_guesses(table) for name, table in predictions.items()}
     report: dict[str, Any] = {"splits": {}, "gzsl": {}}
     held_out = captions[(captions["split"] != TRAIN) & captions["lat"].notna()]
     for split, photos in held_out.groupby("split"):
         truth = locations(photos)
-        figures = {n: split_figures(a, truth, gazetteer) for n, a in answered.items()}
+        figures = {n: split_figures(table, truth, gazetteer) for n, table in guessed.items()}
         figures.update(baseline_figures(locations(train), truth, gazetteer))
         report["splits"][str(split)] = figures
-    for name, table in answered.items():
+    for name, table in guessed.items():
         for level, figures in gzsl_figures(
             table, locations(held_out), train_rows, gazetteer
         ).items():
@@ -67,26 +68,25 @@ def evaluate_guesses(
     return report
 
 
-def main() -> None:
+def main(
+    *,
+    predictions: Annotated[str, typer.Option(help="Of locate_photos; a path or URI.")],
+    captions: Annotated[str, typer.Option(help="Of write_captions; a path or URI.")],
+    out: Annotated[Path, on_this_machine("The report, a .json file.")],
+    gazetteer: Places = None,
+) -> None:
     """Evaluate from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--predictions", required=True, help="of locate_photos; a path or URI")
-    parser.add_argument("--captions", required=True, help="of write_captions; a path or URI")
-    parser.add_argument("--out", type=local_path, required=True)
-    parser.add_argument("--gazetteer", type=Path)
-    arguments = parser.parse_args()
     check_checkout(ROOT)
-    located = read_parquet(arguments.predictions, ANSWER, "predictions", "pipelines.locate_photos")
-    captions = read_captions(arguments.captions, TRUE)
-    places = Gazetteer.read(arguments.gazetteer)
-    report = evaluate_guesses(captions, {"after": located}, places)
+    located = read_parquet(predictions, NEEDED, "predictions", "pipelines.locate_photos")
+    captioned = read_captions(captions, TRUTH)
+    report = evaluate_guesses(captioned, {"after": located}, Gazetteer.read(gazetteer))
     try:
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+        out.write_text(json.dumps(report, indent=2) + "\n")
     except OSError as problem:
         raise GeoclipError(
-            f"{arguments.out} cannot be written ({problem.strerror}); name another --out."
+            f"{out} cannot be written ({problem.strerror}); name another --out."
         ) from None
-    print(f"Figures of {', '.join(report['splits'])} in {arguments.out}.")
+    print(f"Figures of {', '.join(report['splits'])} in {out}.")
 
 
 if __name__ == "__main__":

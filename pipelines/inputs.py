@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted, list_photos
 from geoclip.support.paths import encode_path, resolve_path
 from geoclip.support.tables import read_text_table, refuse_duplicates, refuse_rows, require_columns
-from pipelines.parquet_photos import PARQUET, parquet_parts
+from pipelines.parquet_photos import PARQUET, parquet_ids, parquet_parts
 from pipelines.photo_source import Part, Photo, sliced
 from pipelines.storage import absolute, is_uri, join, list_files, parent, read_bytes
 from pipelines.tar_photos import TAR, TarShard
@@ -33,7 +35,7 @@ def photo_parts(inputs: Sequence[str | Path], workers: int) -> list[Part]:
 
     Locations are each table's own: two that number theirs alike have no view in common.
     Raises GeoclipError for an input that names no photo, a CSV table that cannot be read, a
-    Parquet file without the columns it needs, and where two listed photos have one id.
+    Parquet file without the columns it needs, and where two photos have one id.
     """
     files_listed: list[Photo] = []
     tables: list[list[Photo]] = []
@@ -50,12 +52,22 @@ def photo_parts(inputs: Sequence[str | Path], workers: int) -> list[Part]:
         photos = [file for file in files if not file.lower().endswith((PARQUET, TAR))]
         files_listed += [Photo(file, file) for file in photos]
         tables += [named] if named else []
-    _refuse_shared_ids([photo for table in [files_listed, *tables] for photo in table])
+    every = [photo for table in [files_listed, *tables] for photo in table]
+    _refuse_shared_ids(every)
     _refuse_repeats([*parquet, *shards])
-    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        groups = [part for parts in pool.map(parquet_parts, parquet) for part in parts]
+    groups = _row_groups(parquet, every)
     listed = [part for table in [files_listed, *tables] for part in table_parts(table, workers)]
     return [*listed, *groups, *map(TarShard, shards)]
+
+
+def _row_groups(files: Sequence[str], listed: Sequence[Photo]) -> list[Part]:
+    """The parts of Parquet files whose ids are neither those of `listed` nor one another's."""
+    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
+        groups = [part for parts in pool.map(parquet_parts, files) for part in parts]
+        ids = list(pool.map(parquet_ids, files))
+    others = pa.chunked_array([[photo.photo_id for photo in listed]], pa.string())
+    _refuse_repeated_ids([("a folder or CSV table", others), *zip(files, ids, strict=True)])
+    return groups
 
 
 def table_parts(listed: Sequence[Photo], workers: int) -> Iterator[Part]:
@@ -117,10 +129,30 @@ def _resolved(text: str, folder: str) -> str:
 
 
 def _refuse_repeats(files: Sequence[str]) -> None:
-    """A file that is named twice would be read, and answered, twice."""
+    """A file that is named twice would be read, and located, twice."""
     again = next((file for file, count in Counter(files).items() if count > 1), None)
     if again:
         raise GeoclipError(f"{again} is named twice, perhaps by a folder: keep one of them.")
+
+
+def _refuse_repeated_ids(named: Sequence[tuple[str, pa.ChunkedArray]]) -> None:
+    """Refuse an id that stands in two places or twice in one; each place comes with its name.
+
+    Ids are Arrow strings, as there may be many: Python's take five times the memory.
+    """
+    ids = pa.chunked_array([chunk for _, own in named for chunk in own.chunks], pa.string())
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return
+    seen: dict[str, str] = {}
+    for name, own in named:
+        for photo_id in own.to_pylist():
+            if photo_id in seen:
+                other = "twice" if seen[photo_id] == name else f"and in {seen[photo_id]}"
+                raise GeoclipError(
+                    f"The photo id {photo_id!r} stands in {name} {other}: give each photo an id of "
+                    "its own, or leave the ids out and photos are told apart by where they lie."
+                )
+            seen[photo_id] = name
 
 
 def _refuse_shared_ids(photos: Sequence[Photo]) -> None:

@@ -15,10 +15,12 @@ photo that cannot be read has one row with its status.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
 import pyarrow as pa
 import ray
+import typer
 
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
@@ -33,7 +35,7 @@ from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.ranking import RankingSettings
 from pipelines.cluster import absolute_model, check_lasting, ray_session
-from pipelines.command_line import at_least_one, photo_parser, run
+from pipelines.command_line import Actors, Gpus, Inputs, Model, Places, run
 from pipelines.embed_places import embed_places
 from pipelines.inputs import frame_photos, photo_parts, table_parts
 from pipelines.outputs import Output, data_context
@@ -98,15 +100,20 @@ class PhotoLocator:
         start = 0
         for some in in_batches(rows, LOCATIONS):
             views = pd.DataFrame(
-                [(v["photo_id"], v["path"], r["location_id"]) for r in some for v in r["views"]],
-                columns=["photo_id", "path", "location_id"],
+                [
+                    (v["photo_id"], v["path"], row["location_id"], row["photo_id"])
+                    for row in some
+                    for v in row["views"]
+                ],
+                columns=["photo_id", "path", "location_id", "row"],
             )
             part = slice(start, start + len(views))
             start = part.stop
             yield self._answer(views, found.part(part))
 
     def _answer(self, views: pd.DataFrame, found: Embeddings) -> pa.Table:
-        groups = views["location_id"].tolist()
+        # A row is a location; the same location_id in another row is another file's.
+        groups = views.pop("row").tolist()
         guesses = self.locator.guesses(found, self.top_k, groups, classes=True)
         messages = views["photo_id"].map(lambda photo: found.messages.get(photo, ""))
         table = guesses.rename(columns={"path": "photo_id"})
@@ -149,7 +156,7 @@ def locate_into(out: str, parts: Sequence[Part], spec: LocatorSpec, pool: Pool) 
     with output.resuming():
         located = on_actors(parts, PhotoLocator, (spec,), pool)
         output.write(located, arrow_schema(EXTRA))
-    output.write_ledger()
+    output.write_failures()
     return output
 
 
@@ -178,25 +185,33 @@ def in_memory(parts: Sequence[Part], spec: LocatorSpec, pool: Pool) -> pd.DataFr
     return pa.concat_tables(table.drop("geometry") for table in tables).to_pandas()
 
 
-def main() -> None:
+def main(
+    *,
+    photos: Inputs,
+    model: Model,
+    out: Annotated[str, typer.Option(help="A folder or URI, or one file by its ending.")],
+    actors: Actors = 2,
+    gpus: Gpus = 0,
+    gazetteer: Places = None,
+    index: Annotated[
+        str | None,
+        typer.Option(help="Folder or URI of the place index (default: places beside OUT)."),
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="Guesses for each photo.")] = 5,
+) -> None:
     """Locate photos from the command line."""
-    parser = photo_parser(__doc__, "a folder or URI, or one file by its ending")
-    parser.add_argument("--gazetteer", type=Path)
-    parser.add_argument("--index", help="place index (default: `places` beside OUT)")
-    parser.add_argument("--top-k", type=at_least_one, default=5)
-    given = parser.parse_args()
-    check_model_name(given.model)
-    check_lasting(given.out)
-    parts = photo_parts(given.photos, given.actors)
-    index = given.index or join(parent(absolute(given.out)), "places")
+    check_model_name(model)
+    check_lasting(out)
+    parts = photo_parts(photos, actors)
+    index = index or join(parent(absolute(out)), "places")
     with ray_session():
-        embed_places(given.model, index, given.gazetteer, actors=given.actors)
-        pool = Pool(given.actors, given.gpus)
-        spec = LocatorSpec.of(given.model, index, given.gazetteer, top_k=given.top_k)
-        if not is_uri(given.out) and given.out.lower().endswith(ENDINGS):
-            print(locate_to_file(Path(given.out), parts, spec, pool))
+        embed_places(model, index, gazetteer, actors=actors)
+        pool = Pool(actors, gpus)
+        spec = LocatorSpec.of(model, index, gazetteer, top_k=top_k)
+        if not is_uri(out) and out.lower().endswith(ENDINGS):
+            print(locate_to_file(Path(out), parts, spec, pool))
         else:
-            print(locate_into(given.out, parts, spec, pool).summary())
+            print(locate_into(out, parts, spec, pool).summary())
 
 
 if __name__ == "__main__":

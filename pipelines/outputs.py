@@ -1,8 +1,8 @@
-"""A run's output: Parquet parts in a folder, a checkpoint to go on from, a ledger of failures.
+"""A run's output: Parquet parts in a folder, a checkpoint to go on from, a list of failures.
 
 Beside the folder `OUT` stand `OUT-checkpoint`, where Ray Data notes the photo ids of every part
-that is whole, and `OUT-ledger`, Parquet again. The order of rows is not fixed: sort by photo_id
-(and rank).
+that is whole, and `OUT-ledger`, the photos that could not be read, Parquet again. The order of rows
+is not fixed: sort by photo_id (and rank).
 """
 
 import json
@@ -22,7 +22,7 @@ from geoclip.errors import GeoclipError
 from pipelines.storage import TRANSIENT, exists, filesystem, list_files, read_bytes, write_bytes
 
 ID = "photo_id"
-LEDGER = [ID, "path", "status", "message"]
+FAILURE = [ID, "path", "status", "message"]
 BLOCK_BYTES = 32 * 1024 * 1024
 """Of a block between two steps: small, as a block is what is lost with a worker."""
 IO_CPUS = 0.25
@@ -39,7 +39,7 @@ class Output:
     name: str
 
     @property
-    def ledger(self) -> str:
+    def failures(self) -> str:
         """Where the failures are listed."""
         return f"{self.name}-ledger"
 
@@ -90,17 +90,17 @@ class Output:
         with data_context(config):
             yield
 
-    def write_ledger(self) -> None:
-        """List the photos without an answer, anew from the rows that are there."""
+    def write_failures(self) -> None:
+        """List the photos that could not be read, anew from the rows that are there."""
         if not list_files(self.name):
             return
         system, path = filesystem(self.name)
         with data_context():
             rows = ray.data.read_parquet(path, filesystem=system, num_cpus=IO_CPUS)
-            failed = rows.select_columns(LEDGER).filter(
+            failed = rows.select_columns(FAILURE).filter(
                 expr=col("status") != "ok", num_cpus=IO_CPUS
             )
-            system, path = filesystem(self.ledger)
+            system, path = filesystem(self.failures)
             failed.write_parquet(
                 path,
                 filesystem=system,
@@ -109,9 +109,9 @@ class Output:
             )
 
     def summary(self) -> str:
-        """How many photos there are, and how many in the ledger."""
-        done, failed = self._count(f"{self.checkpoint}/done"), self._count(self.ledger)
-        where = f" ({self.ledger})" if failed else ""
+        """How many photos there are, and how many could not be read."""
+        done, failed = self._count(f"{self.checkpoint}/done"), self._count(self.failures)
+        where = f" ({self.failures})" if failed else ""
         return f"{done:,} photos in {self.name}; {failed:,} could not be read{where}."
 
     def _count(self, name: str) -> int:

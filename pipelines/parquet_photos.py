@@ -3,9 +3,11 @@
 Columns are known by name: `bytes`, `content` or `image` (bytes, or a struct with bytes in it),
 `path` or `uri` (relative to the file); perhaps `photo_id` or `id`, unique over all inputs (without
 it a photo's id is where it lies), and `location_id`, whose rows stand side by side in a row group.
+Another row group or file may use the same `location_id`: it means another location there.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,7 @@ NAMES = {
 }
 PATHS_A_PART = 4096
 ROWS_AT_ONCE = 64
+IDS_AT_ONCE = 65536
 DAMAGE = (OSError, pa.ArrowInvalid)
 
 
@@ -72,10 +75,7 @@ class ParquetRows:
             content = content.get("bytes")
         own = f"{self.name}#{self.group}-{row}"
         where = join(parent(self.name), path) if path else own
-        photo_id = values.get("photo_id")
-        if photo_id is None or photo_id == "":
-            photo_id = where if content is None else own
-        name = str(photo_id)
+        name = _given_id(values) or (where if content is None else own)
         place = "" if values.get("location_id") is None else str(values["location_id"])
         if content is None and not path:
             return Photo(name, own, None, place, f"{own!r}: the row holds neither bytes nor path.")
@@ -92,9 +92,7 @@ def parquet_parts(name: str) -> list[Part]:
         metadata, schema = attempted(lambda: _footer(name))
     except DAMAGE as problem:
         return [ListedPhotos([_damaged(name, name, problem)])]
-    columns = {
-        key: found for key, names in NAMES.items() if (found := _first(names, schema)) is not None
-    }
+    columns = _columns(schema)
     if not columns.keys() & {"content", "path"}:
         raise GeoclipError(
             f"{name} has the columns {', '.join(schema.names)}: photos need one of "
@@ -109,6 +107,48 @@ def parquet_parts(name: str) -> list[Part]:
             for start in range(0, rows, step)
         ]
     return parts
+
+
+def parquet_ids(name: str) -> pa.ChunkedArray:
+    """The ids that a file gives its photos; no photo is read for them.
+
+    They are its id column, and the paths of rows without an id where the file holds no bytes. Where
+    the file is damaged the rest is left out: the run itself says so.
+    """
+    ids: list[pa.Array] = []
+    with suppress(*DAMAGE):
+        ids.extend(resumed(lambda: _ids(name)))
+    return pa.chunked_array(ids, pa.string())
+
+
+def _ids(name: str) -> Iterator[pa.Array]:
+    system, path = filesystem(name)
+    with system.open_input_file(path) as stream:
+        file = pq.ParquetFile(stream)
+        columns = _columns(file.schema_arrow)
+        keys = ["photo_id"] if "content" in columns else ["photo_id", "path"]
+        wanted = {key: columns[key] for key in keys if key in columns}
+        if not wanted:
+            return
+        for batch in file.iter_batches(IDS_AT_ONCE, columns=list(wanted.values())):
+            rows = ({k: row[column] for k, column in wanted.items()} for row in batch.to_pylist())
+            yield pa.array(filter(None, (_id(name, row) for row in rows)), pa.string())
+
+
+def _given_id(values: dict[str, Any]) -> str:
+    """A row's own id, "" where it has none."""
+    return "" if values.get("photo_id") is None else str(values["photo_id"])
+
+
+def _id(name: str, row: dict[str, Any]) -> str:
+    path = row.get("path")
+    return _given_id(row) or (join(parent(name), path) if path else "")
+
+
+def _columns(schema: pa.Schema) -> dict[str, str]:
+    """Which column holds what (a key of `NAMES`)."""
+    found = {key: _first(names, schema) for key, names in NAMES.items()}
+    return {key: name for key, name in found.items() if name is not None}
 
 
 def _footer(name: str) -> tuple[pq.FileMetaData, pa.Schema]:

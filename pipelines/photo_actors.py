@@ -33,6 +33,7 @@ from geoclip.photos.reader import (
 )
 from geoclip.runs.records import encoder_key
 from geoclip.support.memory import keep_freed_memory
+from pipelines.cluster import check_gpus, computes_on_gpu
 from pipelines.outputs import IO_CPUS
 from pipelines.photo_source import Part, PhotoSource
 from pipelines.storage import is_uri, local_copy, read_bytes
@@ -63,14 +64,22 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
     """The photos of `parts` through a pool of actors of a kind; see `outputs.data_context`.
 
     An actor is made with `arguments` and the number of threads it may use, and is called with
-    blocks (tables of `photo_source.SCHEMA`).
+    whole blocks (tables of `photo_source.SCHEMA`). Raises GeoclipError where there are no such
+    GPUs; a GPU that PyTorch cannot use leaves the work to the processor.
     """
-    cpus = float(ray.cluster_resources().get("CPU", 1))
-    photos = ray.data.read_datasource(
+    if pool.gpus:
+        check_gpus(pool.gpus)
+        computes_on_gpu(pool.gpus)
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cpus = resources.get("CPU", 1.0)
+    photos: Dataset = ray.data.read_datasource(
         PhotoSource(parts), override_num_blocks=len(parts), num_cpus=IO_CPUS
     )
     actors = max(1, min(pool.actors, len(parts)))
-    return photos.map_batches(
+    # With GPUs `map_batches` insists on a number of rows and merges blocks up to it, which may be
+    # gigabytes of photos. Actors batch by themselves, so they take blocks as they come.
+    apply = photos.map_batches_internal if pool.gpus else photos.map_batches
+    rows: Dataset = apply(
         kind,
         fn_constructor_args=(*arguments, pool.threads or max(1, int(cpus) // actors)),
         compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=IN_FLIGHT),
@@ -79,6 +88,7 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
         num_cpus=cpus_an_actor(cpus, actors),
         num_gpus=pool.gpus,
     )
+    return rows
 
 
 def cpus_an_actor(cpus: float, actors: int) -> float:

@@ -87,7 +87,11 @@ def read_blocks(part: Part) -> Iterator[pa.Table]:
 
 def locations(photos: Iterable[Photo]) -> Iterator[dict[str, Any]]:
     """Rows of `SCHEMA`: photos side by side that share a location are its views."""
-    for location, views in groupby(photos, lambda photo: photo.location_id or photo.photo_id):
+
+    def place(photo: Photo) -> tuple[bool, str]:
+        return bool(photo.location_id), photo.location_id or photo.photo_id
+
+    for (_, location), views in groupby(photos, place):
         listed = [
             {name: getattr(photo, name) for name in ("photo_id", "path", "content", "problem")}
             for photo in views

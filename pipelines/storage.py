@@ -7,22 +7,21 @@ tried again; what is not there is reported at once.
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partialmethod
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 from pyarrow import fs
-from ray.data import DataContext
-from ray.data._internal.util import RetryingPyFileSystem
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from geoclip.errors import GeoclipError
 
@@ -31,7 +30,7 @@ FIRST_WAIT = 0.1
 """Seconds before the second attempt; each wait is twice the last."""
 FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 TRANSIENT = ("[Tt]imed? ?out", "[Cc]onnection", "HTTP status (429|5\\d\\d)", "[Ss]low ?[Dd]own")
-"""Patterns of passing failures besides those that Ray Data knows by itself."""
+"""What errors that pass say, in regular expressions."""
 
 Result = TypeVar("Result")
 
@@ -66,14 +65,32 @@ def filesystem(name: str) -> tuple[fs.FileSystem, str]:
     return _remote(scheme, rest.split("/")[0]), rest.rstrip("/")
 
 
-class FsspecHandler(fs.FSSpecHandler):
-    """pyarrow's door to fsspec, but that a folder that cannot be listed is an error.
+class S3(fs.S3FileSystem):  # type: ignore[misc]  # pyarrow has no types
+    """S3 whose calls are tried again by the AWS library, `ATTEMPTS` times instead of three.
 
-    fsspec's own `find` takes it for an empty one, and photos would be lost without a word.
+    Its options are those of pyarrow's class, which forgets the attempts when it travels.
     """
 
-    def get_file_info_selector(self, selector: fs.FileSelector) -> list[fs.FileInfo]:
-        """What is in a folder."""
+    def __init__(self, **options: Any) -> None:
+        attempts = fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS)
+        super().__init__(retry_strategy=attempts, **options)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _s3, super().__reduce__()[1]
+
+
+def _s3(options: dict[str, Any]) -> S3:
+    return S3(**options)
+
+
+class FsspecHandler(fs.FSSpecHandler):  # type: ignore[misc]  # pyarrow has no types
+    """pyarrow's door to fsspec, but that calls that fail in passing are tried again.
+
+    A folder that cannot be listed is an error: fsspec's own `find` takes it for an empty one, and
+    photos would be lost without a word.
+    """
+
+    def _list(self, selector: fs.FileSelector) -> list[fs.FileInfo]:
         folder = selector.base_dir
         self.fs.invalidate_cache()
         try:
@@ -92,25 +109,39 @@ class FsspecHandler(fs.FSSpecHandler):
                 infos += self.get_file_info_selector(inner)
         return infos
 
+    def _retried(self, method: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+        return _patient(_says_it_passes)(method, self, *arguments, **options)
+
+    get_file_info_selector = partialmethod(_retried, _list)
+
+
+for _name in (
+    *("get_file_info", "create_dir", "delete_dir", "delete_dir_contents", "delete_file", "move"),
+    *("copy_file", "open_input_stream", "open_input_file", "open_output_stream"),
+):
+    _method = getattr(fs.FSSpecHandler, _name)
+    setattr(FsspecHandler, _name, partialmethod(FsspecHandler._retried, _method))
+
 
 @cache
 def _remote(scheme: str, bucket: str) -> fs.FileSystem:
-    """The file system of a bucket, which Ray wraps so that calls that fail in passing are retried.
+    """The file system of a bucket, whose calls are tried again where they fail in passing.
 
-    Ray Data wraps all it writes to in the same way; its checkpoints it does not.
+    Ray Data does so for what it writes, but not for its checkpoints.
     """
     try:
         system, _ = fs.FileSystem.from_uri(f"{scheme}://{bucket}")
     except pa.ArrowInvalid:
         try:
-            system = fs.PyFileSystem(FsspecHandler(url_to_fs(f"{scheme}://{bucket}")[0]))
+            return fs.PyFileSystem(FsspecHandler(url_to_fs(f"{scheme}://{bucket}")[0]))
         except (ValueError, ImportError) as problem:
             raise GeoclipError(
                 f"{scheme}:// cannot be read ({problem}): use a scheme that pyarrow or an "
                 "installed fsspec package knows."
             ) from None
-    patterns = [*DataContext.get_current().retried_io_errors, *TRANSIENT]
-    return RetryingPyFileSystem.wrap(system, patterns)
+    if isinstance(system, fs.S3FileSystem):
+        return S3(**system.__reduce__()[1][0])  # with the endpoint and region that pyarrow found
+    return system
 
 
 def read_bytes(name: str) -> bytes:
@@ -119,7 +150,7 @@ def read_bytes(name: str) -> bytes:
 
     def read() -> bytes:
         with system.open_input_stream(path) as stream:
-            return stream.read()
+            return bytes(stream.read())
 
     return attempted(read)
 
@@ -156,38 +187,42 @@ def write_bytes(name: str, content: bytes) -> None:
 
 def attempted(call: Callable[[], Result]) -> Result:
     """What `call` returns; an OSError that may pass has it called again, some seconds in all."""
-    for attempt in range(ATTEMPTS - 1):
-        try:
-            return call()
-        except FINAL:
-            raise
-        except OSError:
-            time.sleep(FIRST_WAIT * 2**attempt)
-    return call()
+    return _patient(_may_pass)(call)
 
 
 def resumed(start: Callable[[], Iterator[Result]]) -> Iterator[Result]:
     """What `start()` yields; after an OSError that may pass it goes on where it was."""
-    done, failures = 0, 0
-    while True:
-        try:
+    done = 0
+    for attempt in _patient(_may_pass):
+        with attempt:
             for item in islice(start(), done, None):
                 done += 1
                 yield item
-            return
-        except FINAL:
-            raise
-        except OSError:
-            failures += 1
-            if failures == ATTEMPTS:
-                raise
-            time.sleep(FIRST_WAIT * 2**failures)
+
+
+def _patient(passes: Callable[[BaseException], bool]) -> Retrying:
+    """Calls what fails again while the failure `passes`, up to `ATTEMPTS` times."""
+    return Retrying(
+        retry=retry_if_exception(passes),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential(multiplier=FIRST_WAIT),
+        reraise=True,
+    )
+
+
+def _may_pass(problem: BaseException) -> bool:
+    return isinstance(problem, OSError) and not isinstance(problem, FINAL)
+
+
+def _says_it_passes(problem: BaseException) -> bool:
+    said = f"{type(problem).__name__}: {problem}"
+    return not isinstance(problem, FINAL) and any(re.search(sign, said) for sign in TRANSIENT)
 
 
 def exists(name: str) -> bool:
     """Whether there is such a file or folder."""
     system, path = filesystem(name)
-    return system.get_file_info(path).type != fs.FileType.NotFound
+    return bool(system.get_file_info(path).type != fs.FileType.NotFound)
 
 
 def list_files(name: str) -> list[fs.FileInfo]:

@@ -8,13 +8,16 @@ that all nodes reach. The fine-tuned encoder is in DIR/encoder, the curve of los
 DIR/losses.csv, figures on held-out photos in DIR/evaluations.csv, both in DIR/tensorboard too.
 """
 
-import argparse
 import tempfile
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Any
 
 import ray.train
 import ray.train.torch
+import typer
 
+from geoclip.commands.options import read_settings, with_settings
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.places.gazetteer import Gazetteer
@@ -26,13 +29,15 @@ from geoclip.training.splits import TRAIN
 from pipelines.cluster import (
     absolute_model,
     check_lasting,
+    cluster_nodes,
+    computes_on_gpu,
     cpus_for_each,
     may_grow,
     ray_session,
 )
-from pipelines.command_line import add_settings, at_least_one, read_settings, run
+from pipelines.command_line import Gpu, Model, OutFolder, Places, Workers, run
 from pipelines.photo_actors import model_folder
-from pipelines.progress import shown
+from pipelines.remote_progress import remote_progress
 from pipelines.storage import absolute, filesystem, is_uri, join, store_folder
 from pipelines.training_metrics import mlflow_server
 from pipelines.training_worker import train_on_worker
@@ -40,8 +45,14 @@ from pipelines.write_captions import read_captions
 
 RUN_NAME = "training"
 CHECKPOINTS_KEPT = 2
-LAST, BEST = "last", "best"
 NO_EVALUATION = EvaluationSettings()
+
+
+class Keep(StrEnum):
+    """Which checkpoint becomes the tuned encoder."""
+
+    LAST = "last"
+    BEST = "best"
 
 
 def train_encoder(
@@ -56,7 +67,7 @@ def train_encoder(
     checkpoint_every: int = 500,
     fsdp: bool = False,
     evaluation: EvaluationSettings = NO_EVALUATION,
-    keep: str = LAST,
+    keep: str = Keep.LAST,
 ) -> str:
     """Fine-tune `start` and return the folder or URI of the tuned encoder.
 
@@ -67,7 +78,7 @@ def train_encoder(
     check_training(captions, settings, evaluation, keep, fsdp)
     out = absolute(out)
     stored = ModelSettings.read(model_folder(start))
-    cpus = cpus_for_each(workers, ray.nodes(), gpus=int(use_gpu))
+    cpus = cpus_for_each(workers, cluster_nodes(), gpus=int(use_gpu))
     if not cpus and not may_grow():
         raise GeoclipError(
             f"This machine has no room for {workers} workers{' with a GPU each' * use_gpu} beside "
@@ -89,10 +100,13 @@ def train_encoder(
         "fsdp": fsdp,
         "mlflow": mlflow_server(),
     }
-    with shown("fine-tuning") as counter:
+    with remote_progress("fine-tuning") as counter:
         trainer = ray.train.torch.TorchTrainer(
             train_on_worker,
             train_loop_config={**config, "counter": counter},
+            torch_config=ray.train.torch.TorchConfig(
+                backend="gloo" if use_gpu and not computes_on_gpu(1) else None  # None: Ray chooses
+            ),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=workers,
                 use_gpu=use_gpu,
@@ -104,7 +118,7 @@ def train_encoder(
     table, places = read_captions(captions, ["split", "place_id"]), Gazetteer.read(gazetteer)
     rows = places.rows(table.loc[table["split"] == TRAIN, "place_id"])
     tuned = stored.tuned(places.country_codes[rows].tolist())
-    return _collect(result, out, tuned, evaluation.best_by if keep == BEST else None)
+    return _collect(result, out, tuned, evaluation.best_by if keep == Keep.BEST else None)
 
 
 def run_config(out: str, evaluation: EvaluationSettings) -> ray.train.RunConfig:
@@ -130,7 +144,7 @@ def check_training(
     captions: Path | str,
     settings: TrainingSettings,
     evaluation: EvaluationSettings = NO_EVALUATION,
-    keep: str = LAST,
+    keep: str = Keep.LAST,
     fsdp: bool = False,
 ) -> None:
     """Refuse what cannot work before any worker is started."""
@@ -138,11 +152,11 @@ def check_training(
     if evaluation.evaluate_every:
         columns = ["photo_id", "lat", "location_id", "split"]
         draw_held_out(read_captions(captions, columns), evaluation)
-    elif keep == BEST:
+    elif keep == Keep.BEST:
         raise GeoclipError(
             "The best checkpoint is not known without evaluation; set evaluate_every."
         )
-    if keep == BEST and settings.alpha < 1:
+    if keep == Keep.BEST and settings.alpha < 1:
         raise GeoclipError(
             "alpha averages the weights that training ends with, not those of a checkpoint before; "
             "keep the last checkpoint, or leave alpha at 1."
@@ -187,47 +201,40 @@ def _collect(
     return join(out, ENCODER)
 
 
-def command_line() -> argparse.ArgumentParser:
-    """The options of this program."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--captions", required=True, help="of write_captions; a path or URI")
-    parser.add_argument("--start", required=True, help="a known name, a folder or hf:ID")
-    parser.add_argument("--out", required=True, help="a folder or URI")
-    parser.add_argument("--gazetteer", type=Path, help="places other than the packaged ones")
-    parser.add_argument("--workers", type=at_least_one, default=2, help="(default: 2)")
-    parser.add_argument("--gpu", action="store_true", help="one GPU a worker")
-    parser.add_argument(
-        "--checkpoint-every", type=at_least_one, default=500, help="steps (default: 500)"
-    )
-    parser.add_argument("--fsdp", action="store_true", help="share weights out among workers")
-    parser.add_argument("--keep", choices=[LAST, BEST], default=LAST, help="(default: last)")
-    add_settings(parser, EvaluationSettings)
-    add_settings(parser, TrainingSettings)
-    return parser
-
-
-def main() -> None:
+@with_settings(EvaluationSettings, TrainingSettings)
+def main(
+    *,
+    captions: Annotated[str, typer.Option(help="Of write_captions; a path or URI.")],
+    start: Model,
+    out: OutFolder,
+    gazetteer: Places = None,
+    workers: Workers = 2,
+    gpu: Gpu = False,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 500,
+    fsdp: Annotated[bool, typer.Option("--fsdp", help="Share weights out among workers.")] = False,
+    keep: Annotated[Keep, typer.Option(help="Checkpoint that is the tuned encoder.")] = Keep.LAST,
+    **settings: Any,
+) -> None:
     """Fine-tune from the command line."""
-    arguments = command_line().parse_args()
-    settings = read_settings(arguments, TrainingSettings)
-    evaluation = read_settings(arguments, EvaluationSettings)
-    check_lasting(arguments.out)
-    check_model_name(arguments.start)
-    Gazetteer.read(arguments.gazetteer)
-    check_training(arguments.captions, settings, evaluation, arguments.keep, arguments.fsdp)
+    training = read_settings(TrainingSettings, settings)
+    evaluation = read_settings(EvaluationSettings, settings)
+    check_lasting(out)
+    check_model_name(start)
+    Gazetteer.read(gazetteer)
+    check_training(captions, training, evaluation, keep, fsdp)
     with ray_session():
         train_encoder(
-            arguments.captions,
-            arguments.start,
-            arguments.out,
-            settings,
-            gazetteer=arguments.gazetteer,
-            workers=arguments.workers,
-            use_gpu=arguments.gpu,
-            checkpoint_every=arguments.checkpoint_every,
-            fsdp=arguments.fsdp,
+            captions,
+            start,
+            out,
+            training,
+            gazetteer=gazetteer,
+            workers=workers,
+            use_gpu=gpu,
+            checkpoint_every=checkpoint_every,
+            fsdp=fsdp,
             evaluation=evaluation,
-            keep=arguments.keep,
+            keep=keep,
         )
 
 

@@ -26,7 +26,9 @@ def train_on_worker(config: dict[str, Any]) -> None:
     """Train on one of the workers; all report, the first one writes checkpoints."""
     keep_freed_memory()
     torch.set_num_threads(config["threads"])
-    encoder = load_model(config["start"], str(ray.train.torch.get_device()))
+    # Ray names the GPU it counts for this worker, also one that PyTorch cannot use.
+    device = str(ray.train.torch.get_device()) if torch.cuda.is_available() else "cpu"
+    encoder = load_model(config["start"], device)
     book = CaptionBook(Gazetteer.read(config["gazetteer"]), config["wording"])
     captions = read_captions(config["captions"])
     settings: TrainingSettings = config["settings"]

@@ -9,11 +9,12 @@ programs. Photos that are not there are listed in `OUT-missing.csv` and left out
 URI of storage; the photos are on this machine.
 """
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
 import ray
+import typer
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.photo_table import read_photo_table
@@ -21,7 +22,7 @@ from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.training.labelled import label_photos, split_photos
 from pipelines.cluster import check_lasting, ray_session
-from pipelines.command_line import local_path, run
+from pipelines.command_line import Places, on_this_machine, run
 from pipelines.storage import absolute, join, parent, read_parquet, write_bytes
 
 BATCH = 4096
@@ -89,19 +90,19 @@ def write_captions(
     return table
 
 
-def main() -> None:
+def main(
+    *,
+    photos: Annotated[list[Path], on_this_machine("Photo table; may be repeated.")],
+    out: Annotated[str, typer.Option(help="A path or URI.")],
+    gazetteer: Places = None,
+    seed: Annotated[int, typer.Option(help="Of captions and splits.")] = 0,
+) -> None:
     """Write captions from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=local_path, action="append", required=True)
-    parser.add_argument("--out", required=True, help="a path or URI")
-    parser.add_argument("--gazetteer", type=Path, help="places other than the packaged ones")
-    parser.add_argument("--seed", type=int, default=0, help="of captions and splits (default: 0)")
-    arguments = parser.parse_args()
-    photos = read_photo_table(arguments.photos)
-    Gazetteer.read(arguments.gazetteer)
-    check_lasting(arguments.out)
+    listed = read_photo_table(photos)
+    Gazetteer.read(gazetteer)
+    check_lasting(out)
     with ray_session():
-        write_captions(photos, arguments.out, arguments.gazetteer, seed=arguments.seed)
+        write_captions(listed, out, gazetteer, seed=seed)
 
 
 if __name__ == "__main__":

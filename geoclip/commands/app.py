@@ -12,22 +12,16 @@ from geoclip.commands.finetune import finetune
 from geoclip.commands.locate import locate
 from geoclip.commands.models import models_app
 from geoclip.commands.sidecar import sidecar_app
-from geoclip.commands.terminal import printable
-from geoclip.errors import GeoclipError
-
-BAD_INPUT = 2
+from geoclip.commands.terminal import errors_in_one_sentence
 
 
 class OneSentenceGroup(TyperGroup):
-    """The one place where a GeoclipError becomes a sentence on stderr and exit code 2."""
+    """Subcommands whose errors are one sentence."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the subcommand."""
-        try:
+        with errors_in_one_sentence():
             return super().invoke(ctx)
-        except GeoclipError as problem:
-            typer.echo(f"geoclip: {printable(str(problem))}", err=True)
-            raise typer.Exit(BAD_INPUT) from None
 
 
 app = typer.Typer(
@@ -35,6 +29,7 @@ app = typer.Typer(
     help="Say where on Earth photos were taken. Not for finding out where private people live.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 app.command()(locate)

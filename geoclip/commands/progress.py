@@ -1,8 +1,9 @@
 """Progress of long commands on stderr: a bar on a terminal, now and then a line elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import typer
 from rich.console import Console
@@ -20,29 +21,50 @@ from rich.text import Text
 SECONDS_A_LINE = 30.0
 
 
-class RateColumn(ProgressColumn):
-    """How many are done in a second."""
+class Advance(Protocol):
+    """Called with the number done since the last call."""
 
-    def render(self, task: Task) -> Text:
-        """The rate, or nothing before there is one."""
-        rate = task.finished_speed or task.speed
-        return Text("" if rate is None else f"{rate:.1f}/s")
+    def __call__(self, count: int, words: str = "") -> None:
+        """Show it, and a few `words` beside it: a loss, say."""
+        ...
 
 
 @contextmanager
-def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Gives a function to call with the number done since its last call.
+def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
+    """Show how far the work within the block is.
 
     `done` of the `total` were done by an earlier run and count for neither rate nor time left.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines(what, total, done)
+        lines = _Lines(what, total, done)
+        yield lines
+        lines.close()
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
-        task = bar.add_task(what, total=total, completed=done)
-        yield lambda count: bar.advance(task, count)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[words]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(what, total=total, completed=done, words="")
+
+        def advance(count: int, words: str = "") -> None:
+            bar.update(task, advance=count, words=words)
+
+        yield advance
+
+
+class _RateColumn(ProgressColumn):
+    """How many are done in a second."""
+
+    def render(self, task: Task) -> Text:
+        """The rate, or nothing before there is one."""
+        rate = task.finished_speed or task.speed
+        return Text("" if rate is None else _a_second(rate))
 
 
 class _Lines:
@@ -50,20 +72,32 @@ class _Lines:
 
     def __init__(self, what: str, total: int, done: int) -> None:
         self.what, self.total, self.done = what, total, done
-        self.fresh = 0
+        self.fresh, self.words = 0, ""
         self.start = self.last = time.monotonic()
 
-    def __call__(self, count: int) -> None:
+    def __call__(self, count: int, words: str = "") -> None:
         self.fresh += count
+        self.words = words
         now = time.monotonic()
-        if now - self.last < SECONDS_A_LINE:
-            return
-        self.last = now
-        rate = self.fresh / (now - self.start)
+        if now - self.last >= SECONDS_A_LINE:
+            self.last = now
+            self._write(now)
+
+    def close(self) -> None:
+        """Say how it ended where there are words of it."""
+        if self.words:
+            self._write(time.monotonic())
+
+    def _write(self, now: float) -> None:
+        rate = self.fresh / max(now - self.start, 1e-9)
         ready = self.done + self.fresh
         left = duration((self.total - ready) / rate) if rate else "?"
-        text = f"{self.what}: {ready:,} of {self.total:,}, {rate:.1f}/s, {left} left"
-        typer.echo(text, err=True)
+        parts = [f"{ready:,} of {self.total:,}", _a_second(rate), f"{left} left", self.words]
+        typer.echo(f"{self.what}: {', '.join(filter(None, parts))}", err=True)
+
+
+def _a_second(rate: float) -> str:
+    return f"{rate:.1f}/s" if rate >= 0.1 else f"{rate:.2g}/s"
 
 
 def duration(seconds: float) -> str:

@@ -1,12 +1,47 @@
-"""What the subcommands print: safe names and tables."""
+"""What commands print: safe names, tables, and errors as one sentence."""
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from geoclip.errors import GeoclipError
+
+BAD_INPUT = 2
 PIPE_WIDTH = 200
+
+
+@contextmanager
+def errors_in_one_sentence() -> Iterator[None]:
+    """The one place where a GeoclipError becomes a sentence on stderr and exit code 2."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception as problem:
+        error = user_error(problem)
+        if error is None:
+            raise
+        typer.echo(f"geoclip: {printable(str(error))}", err=True)
+        sys.exit(BAD_INPUT)
+
+
+def user_error(problem: BaseException | None) -> GeoclipError | None:
+    """The GeoclipError in an error, however deeply a worker of Ray has wrapped it."""
+    seen: set[int] = set()
+    while problem is not None and id(problem) not in seen:
+        seen.add(id(problem))
+        inner = getattr(problem, "worker_failures", None)
+        wrapped = next(iter(inner.values())) if inner else getattr(problem, "cause", None)
+        # Ray's own error is of the class of what it wraps, too, but reads as a traceback.
+        if wrapped is None and isinstance(problem, GeoclipError):
+            return problem
+        problem = wrapped or problem.__cause__ or problem.__context__
+    return None
 
 
 def printable(text: str) -> str:

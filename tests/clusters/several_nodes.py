@@ -15,13 +15,14 @@ HOOKS = Path(__file__).with_name("fault_hooks")
 DRIVER = """
 import importlib, json, os, sys
 import ray
+from pipelines.command_line import command_of
 ray.init(
     os.environ["CLUSTER"],
     runtime_env={"env_vars": json.loads(os.environ["WORKER_ENVIRONMENT"])},
     log_to_driver=False,
     logging_level="error",
 )
-importlib.import_module(sys.argv.pop(1)).main()
+command_of(importlib.import_module(sys.argv.pop(1)).main)()
 """
 
 

@@ -390,3 +390,17 @@ def test_progress_lines(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
         advance(20)
     assert capsys.readouterr().err == "reading: 60 of 100, 1.0/s, 0:00:40 left\n"
     assert module.duration(3723.4) == "1:02:03"
+
+
+def test_progress_with_a_loss(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from geoclip.commands import progress as module
+
+    clock = iter([0.0, 40.0, 50.0, 200.0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    with module.progress("fine-tuning", 12, 8) as advance:
+        advance(2, "loss 2.5")
+        advance(1, "loss 2.4")
+    assert capsys.readouterr().err.splitlines() == [
+        "fine-tuning: 10 of 12, 0.05/s, 0:00:40 left, loss 2.5",
+        "fine-tuning: 11 of 12, 0.015/s, 0:01:07 left, loss 2.4",
+    ]

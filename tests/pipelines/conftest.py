@@ -46,8 +46,8 @@ def planet_photos(few_places: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def ray_on_two_cpus() -> Iterator[None]:
-    """Ray on this machine, shared by the tests of the pipelines."""
-    with ray_session(cpus=2):
+    """Ray on this machine with two GPUs that are none, shared by the tests of the pipelines."""
+    with ray_session(cpus=2, gpus=2):
         yield
 
 

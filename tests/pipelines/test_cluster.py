@@ -4,17 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
 from geoclip.errors import GeoclipError
-from pipelines.cluster import ROOT, check_lasting, worker_environment
+from pipelines.cluster import JOB_CONFIG, ROOT, check_lasting, worker_environment
 
 
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process as the entry point of `ray job submit --working-dir .`."""
     config = {"runtime_env": {"working_dir": "gcs://_ray_pkg_1.zip"}, "metadata": {}}
-    monkeypatch.setenv(RAY_JOB_CONFIG_JSON_ENV_VAR, json.dumps(config))
+    monkeypatch.setenv(JOB_CONFIG, json.dumps(config))
 
 
 def test_workers_on_this_machine_import_the_checkout_itself() -> None:

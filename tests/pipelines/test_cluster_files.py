@@ -2,16 +2,18 @@
 
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import ray
 import yaml
 
+from geoclip.commands.options import read_settings
 from geoclip.encoders.registry import check_model_name
 from geoclip.training.settings import TrainingSettings
-from pipelines.command_line import read_settings
-from pipelines.train_encoder import command_line
+from pipelines.command_line import command_of
+from pipelines.train_encoder import main
 
 PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
 
@@ -25,10 +27,11 @@ def parsed(words: str) -> Any:
     """The options of a `python -m pipelines.train_encoder …` command, checked as it does."""
     command = shlex.split(words)
     assert command[:3] == ["python", "-m", "pipelines.train_encoder"]
-    arguments = command_line().parse_args(command[3:])
-    check_model_name(arguments.start)
-    read_settings(arguments, TrainingSettings)
-    return arguments
+    arguments = command_of(main).make_context("train_encoder", command[3:]).params
+    check_model_name(arguments["start"])
+    given = {name: value for name, value in arguments.items() if value is not None}
+    read_settings(TrainingSettings, given)
+    return SimpleNamespace(**arguments)
 
 
 def test_cluster_file_passes_rays_schema() -> None:

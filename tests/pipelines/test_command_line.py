@@ -1,6 +1,6 @@
 """Programs from the command line: options from dataclasses, one sentence for bad input."""
 
-import argparse
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,17 +9,29 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from geoclip.commands.options import read_settings, with_settings
 from geoclip.errors import GeoclipError
+from geoclip.training.held_out import EvaluationSettings
 from geoclip.training.settings import TrainingSettings
-from pipelines.command_line import add_settings, photo_parser, read_settings, run
+from pipelines import locate_photos
+from pipelines.command_line import command_of, run
 
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = (
+    *("write_captions", "train_encoder", "embed_places", "embed_photos", "locate_photos"),
+    *("evaluate_guesses", "end_to_end"),
+)
 
 
 def parse(*arguments: str) -> TrainingSettings:
-    parser = argparse.ArgumentParser()
-    add_settings(parser, TrainingSettings)
-    return read_settings(parser.parse_args(arguments), TrainingSettings)
+    read = []
+
+    @with_settings(TrainingSettings, EvaluationSettings)
+    def main(**settings: Any) -> None:
+        read.append(read_settings(TrainingSettings, settings))
+
+    command_of(main)(arguments, standalone_mode=False)
+    return read[0]
 
 
 def test_defaults_survive() -> None:
@@ -50,7 +62,7 @@ def test_bad_values_are_refused() -> None:
 def test_a_count_of_workers_is_at_least_one(number: str, capsys: Any) -> None:
     given = ["--photos", "p", "--model", "m", "--out", "o", "--actors", number]
     with pytest.raises(SystemExit) as stopped:
-        photo_parser("", "").parse_args(given)
+        run(locate_photos.main, given)
     assert stopped.value.code == 2
     assert "--actors" in capsys.readouterr().err
 
@@ -64,7 +76,7 @@ def fail_in_a_worker() -> None:
 
 def test_a_workers_error_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        run(fail_in_a_worker)
+        run(fail_in_a_worker, [])
     assert stopped.value.code == 2
     assert capsys.readouterr().err == "geoclip: photos.csv: row 3 is wrong; correct it.\n"
 
@@ -108,7 +120,7 @@ def test_a_workers_error_is_its_sentence_and_not_rays_traceback(capsys):
         raise wrapped
 
     with pytest.raises(SystemExit) as stopped:
-        run(main)
+        run(main, [])
     assert stopped.value.code == 2
     assert capsys.readouterr().err == "geoclip: photos.csv has no column path; add it.\n"
 
@@ -122,14 +134,63 @@ def test_a_workers_error_is_its_sentence_and_not_rays_traceback(capsys):
     ],
 )
 def test_tables_that_cannot_be_evaluated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, predictions: str, captions: str, error: str
+    tmp_path: Path, predictions: str, captions: str, error: str
 ) -> None:
     from pipelines import evaluate_guesses
 
     pd.DataFrame({"path": ["a.jpg"]}).to_parquet(tmp_path / "captions.parquet")
-    pd.DataFrame(columns=evaluate_guesses.ANSWER).to_parquet(tmp_path / "predictions.parquet")
+    pd.DataFrame(columns=evaluate_guesses.NEEDED).to_parquet(tmp_path / "predictions.parquet")
     named = ("--predictions", tmp_path / predictions, "--captions", tmp_path / captions)
-    given = ["evaluate_guesses", *map(str, named), "--out", str(tmp_path / "report.json")]
-    monkeypatch.setattr(sys, "argv", given)
+    given = [*map(str, named), "--out", str(tmp_path / "report.json")]
     with pytest.raises(GeoclipError, match=error):
-        evaluate_guesses.main()
+        command_of(evaluate_guesses.main)(given, standalone_mode=False)
+
+
+def test_other_defaults_are_shown_and_are_none_of_the_given() -> None:
+    given: dict[str, Any] = {}
+
+    @with_settings(TrainingSettings(epochs=77, betas=(0.5, 0.6), augment=False))
+    def main(*, out: str = "x", **settings: Any) -> None:
+        given.update(settings, out=out)
+
+    command = command_of(main)
+    command(["--seed", "0", "--compile"], standalone_mode=False)
+    assert given == {"seed": 0, "compile": True, "out": "x"}
+    helps = {option.name: option.help for option in command.params}
+    assert helps["epochs"] == "Passes over the photos. (default: 77)"
+    assert helps["betas"].endswith("(default: 0.5 0.6)")
+    assert helps["augment"].endswith("(default: --no-augment)")
+    assert "default" not in helps["chunk_size"]
+
+
+def test_a_start_brings_defaults_and_the_user_overrides_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pipelines import end_to_end
+
+    seen: list[TrainingSettings] = []
+    monkeypatch.setattr(end_to_end, "end_to_end", lambda *given, **_: seen.append(given[3]))
+    for words in ([], ["--model", "clip-b-32"], ["--model", "clip-b-32", "--epochs", "6"]):
+        command_of(end_to_end.main)(words, standalone_mode=False)
+    assert seen == [end_to_end.FROM_START, TrainingSettings(), TrainingSettings(epochs=6)]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_says_what_it_does(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = importlib.import_module(f"pipelines.{program}")
+    with pytest.raises(SystemExit) as stopped:
+        run(module.main, ["--help"])
+    assert stopped.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert " ".join(module.__doc__.split("\n\n")[0].split()) in said
+    assert f"python -m pipelines.{program}" in said
+
+
+def test_a_uri_is_no_path_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    from pipelines import evaluate_guesses
+
+    given = ["--predictions", "p", "--captions", "c", "--out", "s3://bucket/report.json"]
+    with pytest.raises(SystemExit) as stopped:
+        run(evaluate_guesses.main, given)
+    assert stopped.value.code == 2
+    assert "is a URI; give a path" in capsys.readouterr().err

@@ -270,3 +270,77 @@ def test_a_member_that_stands_twice_and_companions(tmp_path: Path) -> None:
     write_bytes("memory://companions/a.jpg", b"x")
     write_bytes("memory://companions/._a.jpg", b"finder")
     assert [v["path"] for v in views_of("memory://companions")] == ["memory:///companions/a.jpg"]
+
+
+@pytest.mark.parametrize("column", ["id", "photo_id", "path"])
+@pytest.mark.parametrize("folder", ["", "memory://repeats-{}"])
+def test_parquet_ids_that_repeat_are_refused(tmp_path: Path, folder: str, column: str) -> None:
+    """One of the photos would be lost, or its answer that of a stranger."""
+    home = folder.format(column) or str(tmp_path)
+
+    def write(name: str, ids: list[Any]) -> str:
+        given = ids if column == "id" else [i if i is None else str(i) for i in ids]
+        content = {} if column == "path" else {"bytes": [b"x"] * len(ids)}
+        sink = io.BytesIO()
+        pq.write_table(pa.table({column: given, **content}), sink, row_group_size=2)
+        write_bytes(f"{home}/{name}.parquet", sink.getvalue())
+        return f"{home}/{name}.parquet"
+
+    first, again, other = write("a", [0, 1, 2]), write("b", [3, None, 2]), write("c", [4, 5, None])
+    shown = f"{home}/2" if column == "path" else "2"
+    assert len(views_of(first, other)) == 6
+    with pytest.raises(GeoclipError, match=f"{shown}' stands in {again} and in {first}: give"):
+        photo_parts([first, other, again], 1)
+    twice = write("d", [7, 8, 9, None, 10, 7])
+    with pytest.raises(GeoclipError, match=f"7' stands in {twice} twice: give each photo an id"):
+        photo_parts([twice], 1)
+
+
+def test_a_parquet_id_that_a_table_gives_too_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": ["a.jpg"], "bytes": [b"x"]}), tmp_path / "x.parquet")
+    (tmp_path / "photos.csv").write_text("path\na.jpg\n")
+    with pytest.raises(GeoclipError, match=r"'a.jpg' stands in .*x.parquet and in a folder or CSV"):
+        photo_parts([tmp_path / "photos.csv", tmp_path / "x.parquet"], 1)
+
+
+def test_ids_of_a_damaged_file_do_not_stop_the_run(tmp_path: Path) -> None:
+    table = pa.table({"id": [f"{i}" * 40 for i in range(90)], "bytes": [b"x"] * 90})
+    pq.write_table(table, tmp_path / "x.parquet", compression="none", use_dictionary=False)
+    data = bytearray((tmp_path / "x.parquet").read_bytes())
+    data[10:3000] = bytes(2990)
+    (tmp_path / "x.parquet").write_bytes(data)
+    assert "the file is cut off or damaged" in views_of(tmp_path)[-1]["problem"]
+
+
+def test_only_the_ids_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[list[str]] = []
+    batches = pq.ParquetFile.iter_batches
+
+    def noting(self: Any, *arguments: Any, columns: list[str], **options: Any) -> Any:
+        read.append(columns)
+        return batches(self, *arguments, columns=columns, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", noting)
+    table = pa.table({"id": [1, 2], "image": [b"x", b"y"], "path": ["a", "b"], "more": [3, 4]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    pq.write_table(table.drop("id"), tmp_path / "y.parquet")
+    pq.write_table(table.drop(["id", "image"]), tmp_path / "z.parquet")
+    photo_parts([tmp_path], 1)
+    assert read == [["id"], ["path"]]
+
+
+def test_a_location_of_another_file_is_another_location(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        table = {"id": [f"{name}1", f"{name}2", f"{name}3"], "bytes": [b"x"] * 3}
+        places = pa.table({**table, "location_id": [1, 1, 2]})
+        pq.write_table(places, tmp_path / f"{name}.parquet")
+    rows = rows_of(tmp_path)
+    assert [[view["photo_id"] for view in row["views"]] for row in rows] == [
+        ["a1", "a2"], ["a3"], ["b1", "b2"], ["b3"]
+    ]  # fmt: skip
+
+
+def test_a_photo_named_like_a_location_is_no_view_of_it() -> None:
+    photos = [Photo("1", "a.jpg"), Photo("2", "b.jpg", location_id="1")]
+    rows = list(photo_source.locations(photos))
+    assert [[view["photo_id"] for view in row["views"]] for row in rows] == [["1"], ["2"]]

@@ -10,6 +10,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import ray
 from inference import read_rows, write_model, write_photos, write_world
@@ -26,6 +27,7 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import SHIPPED_FOLDER, PlaceIndex, index_key
 from geoclip.ranking.ranking import RankingSettings
+from pipelines.command_line import command_of
 from pipelines.embed_photos import embed_photos
 from pipelines.embed_places import embed_places
 from pipelines.inputs import photo_parts
@@ -39,6 +41,7 @@ from pipelines.locate_photos import (
 )
 from pipelines.outputs import Output
 from pipelines.photo_actors import LARGEST_BATCH, Pool, batch_for, cpus_an_actor, decode_apart
+from pipelines.photo_source import ListedPhotos, Photo, read_blocks
 
 COUNT = 20
 VIEWS = (1, 7, 12)
@@ -184,9 +187,8 @@ def test_bad_arguments_are_found_before_ray_starts(
     monkeypatch.setattr(module, "ray_session", lambda: pytest.fail("Ray was started"))
     for model, error in (("clip-b-23", "no model or folder"), ("clip-b-32", "holds no photo")):
         given = ["--photos", str(tmp_path), "--model", model, "--out", str(tmp_path / "out")]
-        monkeypatch.setattr("sys.argv", [program, *given])
         with pytest.raises(GeoclipError, match=error):
-            module.main()
+            command_of(module.main)(given, standalone_mode=False)
 
 
 def test_files_of_an_unknown_run(tmp_path: Path) -> None:
@@ -207,6 +209,22 @@ def test_what_is_noted_of_a_run(tmp_path: Path) -> None:
 def test_an_index_that_changed_since_the_job_began(home: Path) -> None:
     with pytest.raises(GeoclipError, match="another place index than when this job began"):
         PhotoLocator(replace(given(home), index_key="another key"), 1)
+
+
+def test_locations_of_one_name_in_a_block_are_not_averaged(home: Path, locator: Locator) -> None:
+    """They come from two files, or from rows that do not stand side by side."""
+    paths = [str(home / "photos" / f"{i:04}.jpg") for i in range(4)]
+    listed = [Photo(path, path, location_id="a") for path in paths]
+    block = pa.concat_tables(
+        table for pair in (listed[:2], listed[2:]) for table in read_blocks(ListedPhotos(pair))
+    )
+    assert block["location_id"].to_pylist() == ["a", "a"]
+    (table,) = PhotoLocator(given(home), 1)(block)
+    answers = table.to_pandas()
+    wanted = locator.guesses(locator.embed(paths), 3, [1, 1, 2, 2])
+    assert answers["photo_id"].tolist() == wanted["path"].tolist()
+    np.testing.assert_allclose(answers["probability"], wanted["probability"], rtol=1e-4)
+    assert answers["location_id"].unique().tolist() == ["a"]
 
 
 def test_inputs_without_a_photo(home: Path, tmp_path: Path) -> None:

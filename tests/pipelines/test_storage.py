@@ -1,10 +1,15 @@
 """Names, file systems, retries, copies: local, in memory, and on a real S3-compatible server."""
 
+import pickle
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from loopback_s3 import make_bucket, s3_server
 from pyarrow import fs
 
@@ -109,6 +114,76 @@ def test_a_stream_that_stays_broken_is_an_error() -> None:
         items += resumed(start)
     with pytest.raises(FileNotFoundError):
         list(resumed(lambda: (_ for _ in ()).throw(FileNotFoundError())))
+
+
+def test_a_stream_may_be_left() -> None:
+    stream = resumed(lambda: iter(range(7)))
+    assert [next(stream), next(stream)] == [0, 1]
+    stream.close()
+    assert list(stream) == []
+
+
+def test_a_busy_s3_is_asked_again_by_a_worker_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyarrow gives up after three attempts, and forgets other wishes when it travels."""
+    asked = []
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            asked.append(self.path)
+            self.send_response(503 if len(asked) <= 3 else 200)
+            self.send_header("Content-Length", "7")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Busy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    storage._remote.cache_clear()
+    system, path = filesystem("s3://bucket/a.jpg")
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    try:
+        assert pickle.loads(pickle.dumps(system)).get_file_info(path).size == 7
+    finally:
+        server.shutdown()
+        storage._remote.cache_clear()
+    assert len(asked) == 4
+
+
+def test_other_storage_is_asked_again_by_a_worker_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_bytes("memory://retries/a.jpg", b"content")
+    system, path = filesystem("memory://retries/a.jpg")
+    system = pickle.loads(pickle.dumps(system))
+    failures: list[Exception] = []
+
+    def failing(method: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return method(*arguments, **options)
+
+        return call
+
+    for name in ("info", "_open", "ls", "mkdir", "rm"):
+        monkeypatch.setattr(MemoryFileSystem, name, failing(getattr(MemoryFileSystem, name)))
+    calls = [
+        lambda: system.get_file_info(path),
+        lambda: system.get_file_info(fs.FileSelector("retries", recursive=True)),
+        lambda: system.create_dir("retries/b"),
+        lambda: system.open_output_stream("retries/c"),
+        lambda: system.delete_dir("retries/b"),
+    ]
+    for call in calls:
+        failures.extend([OSError("Connection reset"), TimeoutError("HTTP status 503")])
+        call()
+        assert failures == []
+    failures.append(OSError("no space left"))
+    with pytest.raises(OSError, match="no space left"):
+        system.create_dir("retries/d")
 
 
 def test_memory() -> None:

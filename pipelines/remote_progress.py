@@ -6,12 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from geoclip.commands.progress import progress
 
 POLL_SECONDS = 1.0
-PLAIN_SECONDS = 20.0
-"""Where standard error is no terminal, a line as often as this."""
 
 
 @ray.remote(num_cpus=0)
@@ -31,7 +29,7 @@ class Counter:
 
 
 @contextmanager
-def shown(title: str) -> Iterator[Any]:
+def remote_progress(title: str) -> Iterator[Any]:
     """Show a counter while the block runs; yields its actor handle, to be given to a worker."""
     counter, stop = Counter.remote(), threading.Event()  # type: ignore[attr-defined]
     watcher = threading.Thread(target=_watch, args=(title, counter, stop), daemon=True)
@@ -45,17 +43,21 @@ def shown(title: str) -> Iterator[Any]:
 
 
 def _watch(title: str, counter: Any, stop: threading.Event) -> None:
-    console = Console(stderr=True)
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(title, total=None)
-        waited = 0.0
-        while not stop.wait(POLL_SECONDS):
-            done, total, words = ray.get(counter.get.remote())
-            bar.update(task, completed=done, total=total or None, description=words or title)
-            waited += POLL_SECONDS
-            if bar.disable and total and waited >= PLAIN_SECONDS:
-                console.print(f"  {title}: {done}/{total} {words}", highlight=False)
-                waited = 0.0
+    states = _states(counter, stop)
+    shown, total, words = next(states, (0, 0, ""))
+    if total:
+        with progress(title, total, shown) as advance:
+            advance(0, words)
+            for done, _, words in states:
+                advance(done - shown, words)
+                shown = done
+
+
+def _states(counter: Any, stop: threading.Event) -> Iterator[tuple[int, int, str]]:
+    """What the counter holds, time and again since it holds something, and once when it stops."""
+    ended = False
+    while not ended:
+        ended = stop.wait(POLL_SECONDS)
+        state = ray.get(counter.get.remote())
+        if state[1]:
+            yield state

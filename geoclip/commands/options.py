@@ -1,0 +1,75 @@
+"""Command-line options made from settings dataclasses."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import Field, fields, replace
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Settings = TypeVar("Settings", bound="DataclassInstance")
+
+
+def with_settings(
+    *settings: "DataclassInstance | type[DataclassInstance]",
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Replace a command's `**settings` by one option for each field of each of `settings`.
+
+    They are dataclasses, or instances whose values are the defaults. An option's help is that of
+    its field. The command is called with the options that the user gave: see `read_settings`.
+    """
+    options = [_option(one, field) for one in map(_instance, settings) for field in fields(one)]
+    names = {option.name for option in options}
+
+    def replaced(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def called(*arguments: Any, **given: Any) -> None:
+            command(
+                *arguments, **{k: v for k, v in given.items() if k not in names or v is not None}
+            )
+
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        called.__signature__ = signature.replace(parameters=own + options)  # type: ignore[attr-defined]
+        return called
+
+    return replaced
+
+
+def read_settings(settings: Settings | type[Settings], given: dict[str, Any]) -> Settings:
+    """The settings, a dataclass or an instance, with the `given` values of their fields."""
+    names = {field.name for field in fields(settings)}
+    own = {name: value for name, value in given.items() if name in names}
+    return replace(_instance(settings), **own)
+
+
+def _instance(settings: Settings | type[Settings]) -> Settings:
+    return settings() if isinstance(settings, type) else settings
+
+
+def _option(settings: "DataclassInstance", field: "Field[Any]") -> inspect.Parameter:
+    """The option of a field. It has no value unless the user gives one, whatever the help says."""
+    kind = get_type_hints(type(settings))[field.name]
+    told = typer.Option(
+        help=field.metadata["help"] + _shown(field.name, getattr(settings, field.name)),
+        rich_help_panel=type(settings).__name__.removesuffix("Settings"),
+    )
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, told],
+    )
+
+
+def _shown(name: str, value: Any) -> str:
+    """A default as a user would type it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        value = f"--{'' if value else 'no-'}{name.replace('_', '-')}"
+    return f" (default: {' '.join(map(str, value)) if isinstance(value, tuple) else value})"
