@@ -3,9 +3,9 @@
     python -m pipelines.train_encoder --captions captions.parquet --start NAME --out DIR
 
 The contrast set is the global batch of all workers. Checkpoints hold weights, optimizer state and
-position; the same command continues a run that was stopped. DIR is a folder or a URI of storage
-that all nodes reach. The fine-tuned encoder is in DIR/encoder, the curve of losses in
-DIR/losses.csv, figures on held-out photos in DIR/evaluations.csv, both in DIR/tensorboard too.
+position; the same command resumes an interrupted run. DIR is a folder or a URI of storage that all
+nodes reach. The fine-tuned encoder is in DIR/encoder, the losses are in DIR/losses.csv, figures on
+held-out photos in DIR/evaluations.csv, both in DIR/tensorboard too.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from geoclip.errors import GeoclipError
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.training.checkpoints import ENCODER, History, export_encoder
-from geoclip.training.held_out import EvaluationSettings, draw_held_out
-from geoclip.training.settings import TrainingSettings
+from geoclip.training.held_out import draw_held_out
+from geoclip.training.settings import EvaluationSettings, Keep, TrainingSettings, check_keep
 from geoclip.training.splits import TRAIN
 from pipelines.cluster import (
     absolute_model,
@@ -40,7 +40,6 @@ from pipelines.write_captions import read_captions
 
 RUN_NAME = "training"
 CHECKPOINTS_KEPT = 2
-LAST, BEST = "last", "best"
 NO_EVALUATION = EvaluationSettings()
 
 
@@ -56,18 +55,19 @@ def train_encoder(
     checkpoint_every: int = 500,
     fsdp: bool = False,
     evaluation: EvaluationSettings = NO_EVALUATION,
-    keep: str = LAST,
+    keep: str = Keep.LAST,
 ) -> str:
     """Fine-tune `start` and return the folder or URI of the tuned encoder.
 
-    With `fsdp` the workers share out weights and optimizer state (`geoclip.training.sharding`).
-    `keep` says which checkpoint becomes the tuned encoder, the "last" or the "best" evaluated.
-    Captions are worded as the start's settings say, which come with the tuned encoder.
+    With `fsdp` weights and optimizer state are sharded among the workers
+    (`geoclip.training.workers`). `keep` says which checkpoint becomes the tuned encoder, the "last"
+    or the "best" evaluated. The start's caption settings hold for the tuned encoder too.
     """
     check_training(captions, settings, evaluation, keep, fsdp)
     out = absolute(out)
     stored = ModelSettings.read(model_folder(start))
-    cpus = cpus_for_each(workers, ray.nodes(), gpus=int(use_gpu))
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    cpus = cpus_for_each(workers, nodes, gpus=int(use_gpu))
     if not cpus and not may_grow():
         raise GeoclipError(
             f"This machine has no room for {workers} workers{' with a GPU each' * use_gpu} beside "
@@ -81,7 +81,7 @@ def train_encoder(
         "out": out,
         "gazetteer": gazetteer and gazetteer.absolute(),
         "settings": settings,
-        "wording": stored.captions,
+        "captioning": stored.captions,
         "ranking": stored.ranking,
         "evaluation": evaluation,
         "threads": max(1, cpus),
@@ -104,7 +104,7 @@ def train_encoder(
     table, places = read_captions(captions, ["split", "place_id"]), Gazetteer.read(gazetteer)
     rows = places.rows(table.loc[table["split"] == TRAIN, "place_id"])
     tuned = stored.tuned(places.country_codes[rows].tolist())
-    return _collect(result, out, tuned, evaluation.best_by if keep == BEST else None)
+    return _collect(result, out, tuned, evaluation.best_by if keep == Keep.BEST else None)
 
 
 def run_config(out: str, evaluation: EvaluationSettings) -> ray.train.RunConfig:
@@ -130,7 +130,7 @@ def check_training(
     captions: Path | str,
     settings: TrainingSettings,
     evaluation: EvaluationSettings = NO_EVALUATION,
-    keep: str = LAST,
+    keep: str = Keep.LAST,
     fsdp: bool = False,
 ) -> None:
     """Refuse what cannot work before any worker is started."""
@@ -138,15 +138,7 @@ def check_training(
     if evaluation.evaluate_every:
         columns = ["photo_id", "lat", "location_id", "split"]
         draw_held_out(read_captions(captions, columns), evaluation)
-    elif keep == BEST:
-        raise GeoclipError(
-            "The best checkpoint is not known without evaluation; set evaluate_every."
-        )
-    if keep == BEST and settings.alpha < 1:
-        raise GeoclipError(
-            "alpha averages the weights that training ends with, not those of a checkpoint before; "
-            "keep the last checkpoint, or leave alpha at 1."
-        )
+    check_keep(keep, settings, evaluation)
     if fsdp and settings.compile:
         raise GeoclipError("compile and FSDP do not go together here; leave one of them out.")
 
@@ -174,7 +166,7 @@ def _collect(
         target = Path(draft) if is_uri(out) else Path(out)
         target.mkdir(parents=True, exist_ok=True)
         with chosen.as_directory() as checkpoint, result.checkpoint.as_directory() as last:
-            settings.write(export_encoder(Path(checkpoint), target, reports=Path(last)))
+            export_encoder(Path(checkpoint), target, settings, Path(last))
         unreadable = sum(step.get("unreadable", 0) for step in History.read(target).losses)
         if is_uri(out):
             store_folder(target, out)
@@ -199,8 +191,8 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint-every", type=at_least_one, default=500, help="steps (default: 500)"
     )
-    parser.add_argument("--fsdp", action="store_true", help="share weights out among workers")
-    parser.add_argument("--keep", choices=[LAST, BEST], default=LAST, help="(default: last)")
+    parser.add_argument("--fsdp", action="store_true", help="shard weights among workers")
+    parser.add_argument("--keep", choices=list(Keep), default=Keep.LAST, help="(default: last)")
     add_settings(parser, EvaluationSettings)
     add_settings(parser, TrainingSettings)
     return parser

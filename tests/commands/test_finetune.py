@@ -140,8 +140,8 @@ def test_a_finished_run_given_again_trains_no_more(
 @pytest.mark.parametrize(
     ("change", "photos", "what"),
     [
-        (("--seed", 1), "photos.csv", "settings"),
-        (("--learning-rate", 1e-4), "photos.csv", "settings"),
+        (("--seed", 1), "photos.csv", "settings.seed: 0, this one's: 1"),
+        (("--learning-rate", 1e-4), "photos.csv", "settings.learning_rate: 0.001"),
         ((), "other.csv", "photos"),
     ],
 )
@@ -155,7 +155,7 @@ def test_the_folder_of_another_run_is_refused_and_left_as_it_is(
     before = {name: (finished / name).read_bytes() for name in ("held_out.csv", "run.json")}
     result = run(scene, finished, *change, photos=photos)
     assert result.exit_code == 2
-    assert f"belongs to a run with other {what}" in result.stderr
+    assert f"belongs to another run (its {what}" in result.stderr
     assert before == {name: (finished / name).read_bytes() for name in before}
 
 
