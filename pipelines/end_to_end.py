@@ -45,7 +45,12 @@ START_NOTE = (
     "of near places lie near: it knows where every country is, also those never trained on"
 )
 FROM_START = TrainingSettings(
-    epochs=6, batch_size=128, learning_rate=2e-3, text_learning_rate=0.0, weight_decay=0.05
+    epochs=6,
+    batch_size=128,
+    learning_rate=2e-3,
+    text_learning_rate=0.0,
+    weight_decay=0.05,
+    chunk_size=None,  # so small a tower needs no gradient caching
 )
 """For the random image tower of planet-start; one that knows photos would forget them."""
 console = Console(stderr=True)

@@ -3,13 +3,12 @@
     python -m pipelines.train_encoder --captions captions.parquet --start NAME --out DIR
 
 The contrast set is the global batch of all workers. Checkpoints hold weights, optimizer state and
-position; the same command continues a run that was stopped. DIR is a folder or a URI of storage
-that all nodes reach. The fine-tuned encoder is in DIR/encoder, the curve of losses in
-DIR/losses.csv, figures on held-out photos in DIR/evaluations.csv, both in DIR/tensorboard too.
+position; the same command resumes an interrupted run. DIR is a folder or a URI of storage that all
+nodes reach. The fine-tuned encoder is in DIR/encoder, the losses are in DIR/losses.csv, figures on
+held-out photos in DIR/evaluations.csv, both in DIR/tensorboard too.
 """
 
 import tempfile
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,8 +22,8 @@ from geoclip.errors import GeoclipError
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.training.checkpoints import ENCODER, History, export_encoder
-from geoclip.training.held_out import EvaluationSettings, draw_held_out
-from geoclip.training.settings import TrainingSettings
+from geoclip.training.held_out import draw_held_out
+from geoclip.training.settings import EvaluationSettings, Keep, TrainingSettings, check_keep
 from geoclip.training.splits import TRAIN
 from pipelines.cluster import (
     absolute_model,
@@ -48,13 +47,6 @@ CHECKPOINTS_KEPT = 2
 NO_EVALUATION = EvaluationSettings()
 
 
-class Keep(StrEnum):
-    """Which checkpoint becomes the tuned encoder."""
-
-    LAST = "last"
-    BEST = "best"
-
-
 def train_encoder(
     captions: Path | str,
     start: str,
@@ -71,9 +63,9 @@ def train_encoder(
 ) -> str:
     """Fine-tune `start` and return the folder or URI of the tuned encoder.
 
-    With `fsdp` the workers share out weights and optimizer state (`geoclip.training.sharding`).
-    `keep` says which checkpoint becomes the tuned encoder, the "last" or the "best" evaluated.
-    Captions are worded as the start's settings say, which come with the tuned encoder.
+    With `fsdp` weights and optimizer state are sharded among the workers
+    (`geoclip.training.workers`). `keep` says which checkpoint becomes the tuned encoder, the "last"
+    or the "best" evaluated. The start's caption settings hold for the tuned encoder too.
     """
     check_training(captions, settings, evaluation, keep, fsdp)
     out = absolute(out)
@@ -92,7 +84,7 @@ def train_encoder(
         "out": out,
         "gazetteer": gazetteer and gazetteer.absolute(),
         "settings": settings,
-        "wording": stored.captions,
+        "captioning": stored.captions,
         "ranking": stored.ranking,
         "evaluation": evaluation,
         "threads": max(1, cpus),
@@ -152,15 +144,7 @@ def check_training(
     if evaluation.evaluate_every:
         columns = ["photo_id", "lat", "location_id", "split"]
         draw_held_out(read_captions(captions, columns), evaluation)
-    elif keep == Keep.BEST:
-        raise GeoclipError(
-            "The best checkpoint is not known without evaluation; set evaluate_every."
-        )
-    if keep == Keep.BEST and settings.alpha < 1:
-        raise GeoclipError(
-            "alpha averages the weights that training ends with, not those of a checkpoint before; "
-            "keep the last checkpoint, or leave alpha at 1."
-        )
+    check_keep(keep, settings, evaluation)
     if fsdp and settings.compile:
         raise GeoclipError("compile and FSDP do not go together here; leave one of them out.")
 
@@ -188,7 +172,7 @@ def _collect(
         target = Path(draft) if is_uri(out) else Path(out)
         target.mkdir(parents=True, exist_ok=True)
         with chosen.as_directory() as checkpoint, result.checkpoint.as_directory() as last:
-            settings.write(export_encoder(Path(checkpoint), target, reports=Path(last)))
+            export_encoder(Path(checkpoint), target, settings, Path(last))
         unreadable = sum(step.get("unreadable", 0) for step in History.read(target).losses)
         if is_uri(out):
             store_folder(target, out)

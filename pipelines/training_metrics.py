@@ -1,7 +1,7 @@
 """Losses and figures of a training run for TensorBoard and, where it is installed, MLflow.
 
-Both are told at every checkpoint what happened since the last one: a run that goes on from a
-checkpoint repeats neither steps nor files.
+At every checkpoint both are told what happened since the last one, so a resumed run repeats
+neither steps nor files.
 """
 
 import importlib.util
@@ -78,4 +78,4 @@ def _mlflow_run(client: Any, out: str) -> str:
     number = experiment.experiment_id if experiment else client.create_experiment("geoclip")
     found = client.search_runs([number], f"tags.`{RUN_TAG}` = '{out}'", max_results=1)
     run = found[0] if found else client.create_run(number, tags={RUN_TAG: out}, run_name=out)
-    return run.info.run_id
+    return str(run.info.run_id)

@@ -1,7 +1,6 @@
 """What every Ray Train worker of `train_encoder` does."""
 
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,12 @@ import torch
 from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.support.memory import keep_freed_memory
-from geoclip.training.checkpoints import History, read_checkpoint, write_checkpoint
-from geoclip.training.held_out import EvaluationSettings, HeldOut, draw_held_out
-from geoclip.training.labelled import training_photos
-from geoclip.training.settings import TrainingSettings
+from geoclip.training.batches import Batches
+from geoclip.training.checkpoints import History, Record, read_checkpoint, write_checkpoint
+from geoclip.training.held_out import HeldOut, draw_held_out
+from geoclip.training.loop import run_training
+from geoclip.training.photo_set import training_photos
+from geoclip.training.settings import EvaluationSettings, TrainingSettings
 from geoclip.training.trainer import Trainer
 from pipelines.photo_actors import load_model
 from pipelines.training_metrics import tell_mlflow, write_events
@@ -29,83 +30,72 @@ def train_on_worker(config: dict[str, Any]) -> None:
     # Ray names the GPU it counts for this worker, also one that PyTorch cannot use.
     device = str(ray.train.torch.get_device()) if torch.cuda.is_available() else "cpu"
     encoder = load_model(config["start"], device)
-    book = CaptionBook(Gazetteer.read(config["gazetteer"]), config["wording"])
+    book = CaptionBook(Gazetteer.read(config["gazetteer"]), config["captioning"])
     captions = read_captions(config["captions"])
     settings: TrainingSettings = config["settings"]
-    photos = training_photos(captions, book.gazetteer)
-    trainer = Trainer(encoder, photos, book, settings, sharded=config["fsdp"])
+    batches = Batches(encoder, book, training_photos(captions, book.gazetteer), settings)
+    trainer = Trainer(batches, sharded=config["fsdp"])
     evaluation: EvaluationSettings = config["evaluation"]
     held_out = None
     if evaluation.evaluate_every:
         drawn = draw_held_out(captions, evaluation, settings.seed)
         held_out = HeldOut(drawn, book, trainer.workers, config["ranking"])
-    progress = Progress(trainer, held_out, config)
-    progress.resume()
-    for _ in progress.steps():
-        due = [config["checkpoint_every"], evaluation.evaluate_every]
-        report, evaluate = (every and trainer.step % every == 0 for every in due)
-        if (report or evaluate) and not trainer.finished:
-            progress.report(bool(evaluate))
-    trainer.finish()
-    progress.report(evaluate=True)
+
+    def report(metrics: Record) -> None:
+        """Tell the program that started the training where it is; nobody waits for the answer."""
+        if is_first() and config["counter"] is not None:
+            step, steps = trainer.step, trainer.batches.steps
+            config["counter"].set.remote(step, steps, f"loss {metrics['loss']:.3f}")
+
+    run_training(
+        trainer,
+        RayCheckpoints(config["out"], config["mlflow"]),
+        checkpoint_every=config["checkpoint_every"],
+        held_out=held_out,
+        evaluate_every=evaluation.evaluate_every,
+        report=report,
+    )
 
 
-@dataclass
-class Progress:
-    """What happened so far, and how it and the weights are reported."""
+def is_first() -> bool:
+    """Whether this is the worker that writes."""
+    return bool(ray.train.get_context().get_world_rank() == 0)
 
-    trainer: Trainer
-    held_out: HeldOut | None
-    config: dict[str, Any]
-    history: History = field(default_factory=History)
-    told: tuple[int, int] = (0, 0)
-    """How many losses and evaluations TensorBoard and MLflow know of."""
 
-    @property
-    def first(self) -> bool:
-        """Whether this is the worker that writes."""
-        return ray.train.get_context().get_world_rank() == 0
+class RayCheckpoints:
+    """Checkpoints that Ray Train stores; TensorBoard and MLflow are told with each of them."""
 
-    def resume(self) -> None:
-        """Go on from the last checkpoint, if there is one."""
-        latest = ray.train.get_checkpoint()
-        if latest is not None:
-            with latest.as_directory() as folder:
-                self.history = read_checkpoint(self.trainer, Path(folder))
-            self.told = len(self.history.losses), len(self.history.evaluations)
+    def __init__(self, out: str, mlflow: str | None) -> None:
+        self.out = out
+        self.mlflow = mlflow
+        self.told = (0, 0)
+        """How many losses and evaluations TensorBoard and MLflow know of."""
 
-    def steps(self) -> Any:
-        """Take the remaining steps; the program that started the training is told of each."""
-        counter = self.config["counter"]
-        for record in self.trainer.run():
-            self.history.losses.append(record)
-            if self.first and counter is not None:  # nobody waits for the answer
-                words = f"loss {record['loss']:.3f}"
-                counter.set.remote(self.trainer.step, self.trainer.batches.steps, words)
-            yield record
+    def resume(self, trainer: Trainer) -> History:
+        """Go on from the last checkpoint that Ray Train knows, if there is one."""
+        last = ray.train.get_checkpoint()
+        if last is None:
+            return History()
+        with last.as_directory() as folder:
+            history = read_checkpoint(trainer, Path(folder))
+        self.told = len(history.losses), len(history.evaluations)
+        return history
 
-    def report(self, evaluate: bool) -> None:
-        """Report the last step with a checkpoint. All workers must call this."""
-        metrics = dict(self.history.losses[-1]) if self.history.losses else {}
-        if evaluate and self.held_out is not None:
-            device = self.trainer.encoder.device
-            figures = self.held_out.figures(self.trainer.whole_encoder(device))
-            evaluated = {"step": float(self.trainer.step), **figures}
-            if evaluated not in self.history.evaluations:  # a finished run that is started again
-                self.history.evaluations.append(evaluated)
-            metrics.update(figures)
+    def keep(self, trainer: Trainer, history: History, metrics: Record) -> None:
+        """Report a checkpoint and the metrics by which Ray Train finds the best one."""
+        first = is_first()
         with tempfile.TemporaryDirectory() as folder:
-            write_checkpoint(self.trainer, self.history, Path(folder) if self.first else None)
-            checkpoint = ray.train.Checkpoint.from_directory(folder) if self.first else None
-            if self.first:
-                self._tell()
+            write_checkpoint(trainer, history, Path(folder) if first else None)
+            checkpoint = ray.train.Checkpoint.from_directory(folder) if first else None
+            if first:
+                self._tell(history)
             ray.train.report(metrics, checkpoint=checkpoint)
 
-    def _tell(self) -> None:
-        """Tell TensorBoard and MLflow before the checkpoint counts: so nothing is left out."""
-        losses = self.history.losses[self.told[0] :]
-        evaluations = self.history.evaluations[self.told[1] :]
-        write_events(self.config["out"], losses, evaluations)
-        if self.config["mlflow"]:
-            tell_mlflow(self.config["mlflow"], self.config["out"], losses, evaluations)
-        self.told = len(self.history.losses), len(self.history.evaluations)
+    def _tell(self, history: History) -> None:
+        """Tell TensorBoard and MLflow before the checkpoint counts, so that nothing is left out."""
+        losses = history.losses[self.told[0] :]
+        evaluations = history.evaluations[self.told[1] :]
+        write_events(self.out, losses, evaluations)
+        if self.mlflow:
+            tell_mlflow(self.mlflow, self.out, losses, evaluations)
+        self.told = len(history.losses), len(history.evaluations)

@@ -20,7 +20,7 @@ from geoclip.errors import GeoclipError
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.training.labelled import label_photos, split_photos
+from geoclip.training.photo_set import label_photos, split_photos
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import Places, on_this_machine, run
 from pipelines.storage import absolute, join, parent, read_parquet, write_bytes

@@ -11,7 +11,7 @@ from tiny_encoders import clip_encoder, timm_encoder
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.training.batches import PhotoSet
+from geoclip.training.photo_set import PhotoSet
 from pipelines.embedded_models.cached_activations import with_mlp_projection
 
 COUNTRIES = """place_id,name,iso3,continent,sovereign,lat,lon,population

@@ -1,29 +1,30 @@
 """`geoclip finetune`: the library's training on one machine, without a cluster."""
 
-import inspect
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from geoclip.commands.options import read_settings, with_settings
 from geoclip.commands.terminal import printable
 from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
-from geoclip.training.settings import TrainingSettings
+from geoclip.training.settings import EvaluationSettings, Keep, TrainingSettings, check_keep
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from geoclip.encoders import Encoder
+    from geoclip.places.captions import CaptionBook
     from geoclip.places.gazetteer import Gazetteer
-    from geoclip.training.batches import PhotoSet
-    from geoclip.training.trainer import Trainer
+    from geoclip.training.batches import Batches
+    from geoclip.training.checkpoints import Record
+    from geoclip.training.photo_set import PhotoSet
 
 RUN_FILE = "run.json"
 HELD_OUT_FILE = "held_out.csv"
@@ -31,28 +32,7 @@ MISSING_FILE = "missing.csv"
 UNREADABLE_FILE = "unreadable.csv"
 
 
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace a command's `**settings` by one option for each field of TrainingSettings."""
-    hints = get_type_hints(TrainingSettings)
-    options = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=Annotated[
-                hints[field.name],
-                typer.Option(help=field.metadata["help"], rich_help_panel="Training"),
-            ],
-        )
-        for field in fields(TrainingSettings)
-    ]
-    signature = inspect.signature(command, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    command.__signature__ = signature.replace(parameters=own + options)  # type: ignore[attr-defined]
-    return command
-
-
-@with_settings
+@with_settings(EvaluationSettings, TrainingSettings)
 def finetune(
     photos: Annotated[
         list[Path], typer.Argument(help="CSV files with path and lat, lon or country_code.")
@@ -70,19 +50,23 @@ def finetune(
         typer.Option(min=0, max=0.9, help="Share of countries not trained on, without a split."),
     ] = 0.15,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 100,
+    keep: Annotated[Keep, typer.Option(help="Checkpoint that becomes the encoder.")] = Keep.LAST,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     **settings: Any,
 ) -> None:
     """Fine-tune an encoder on photos of known places, on this machine.
 
     Photos whose `split` is "train" are trained on; without that column whole countries and 1°
-    blocks are held out and listed in OUT/held_out.csv. The same command goes on where a run was
-    stopped. The tuned encoder is in OUT/encoder: `geoclip locate --model OUT/encoder`.
+    blocks are held out and listed in OUT/held_out.csv. With --evaluate-every the figures on held
+    out photos are in OUT/evaluations.csv. The same command resumes an interrupted run. The tuned
+    encoder is in OUT/encoder: `geoclip locate --model OUT/encoder`.
     """
     check_model_name(model)
-    training = TrainingSettings(**settings)
+    training = read_settings(TrainingSettings, settings)
+    evaluation = read_settings(EvaluationSettings, settings)
+    check_keep(keep, training, evaluation)
     table, missing, places = _photos(photos, gazetteer, training.seed, held_out)
-    from geoclip.training.labelled import training_photos  # noqa: PLC0415
+    from geoclip.training.photo_set import training_photos  # noqa: PLC0415
 
     seen = training_photos(table, places)
     about = {
@@ -92,21 +76,12 @@ def finetune(
         "photos": seen.digest(),
     }
     _check_run(out / RUN_FILE, about)
-    encoder, trainer = _trainer(model, seen, places, training, device)
+    drawn = _drawn(table, evaluation, training.seed)
+    encoder, book = _encoder(model, places, device)
     _write_lists(out, about, table, missing)
-    with _progress(trainer) as report:
-        from geoclip.training.checkpoints import train_here  # noqa: PLC0415
-
-        folder = train_here(trainer, out, checkpoint_every, report)
-    _tell_unreadable(trainer, out / UNREADABLE_FILE)
-    from geoclip.ranking.model_settings import ModelSettings  # noqa: PLC0415
-
-    seen_countries = places.country_codes[seen.rows].tolist()
-    tuned = ModelSettings.read(encoder.folder).tuned(seen_countries)
-    with _writing_to(folder):
-        tuned.write(folder)
-    for notice in dict.fromkeys(encoder.warnings):
-        typer.echo(f"geoclip: {printable(notice)}", err=True)
+    folder = _train(out, encoder, book, seen, training, evaluation, drawn, checkpoint_every, keep)
+    for warning in dict.fromkeys(encoder.warnings):
+        typer.echo(f"geoclip: {printable(warning)}", err=True)
     if model in KNOWN_MODELS:
         licence = KNOWN_MODELS[model].licence
         typer.echo(
@@ -121,7 +96,7 @@ def _photos(
     """The photos with place and split, those whose files are missing, and the places."""
     from geoclip.photos.photo_table import read_photo_table  # noqa: PLC0415
     from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
-    from geoclip.training.labelled import label_photos, split_photos  # noqa: PLC0415
+    from geoclip.training.photo_set import label_photos, split_photos  # noqa: PLC0415
 
     photos = read_photo_table(tables)
     places = Gazetteer.read(gazetteer)
@@ -132,11 +107,12 @@ def _write_lists(
     out: Path, about: dict[str, Any], table: "pd.DataFrame", missing: "pd.DataFrame"
 ) -> None:
     """Note in `out` what the run is made of, and the photos held out and missing."""
+    from geoclip.training.checkpoints import writing_to  # noqa: PLC0415
     from geoclip.training.splits import TRAIN  # noqa: PLC0415
 
     others = table[table["split"] != TRAIN]
     columns = ["path", "lat", "lon", "country_code", "location_id", "split"]
-    with _writing_to(out):
+    with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         others[columns].to_csv(out / HELD_OUT_FILE, index=False)
@@ -148,18 +124,93 @@ def _write_lists(
     )
 
 
-def _tell_unreadable(trainer: "Trainer", file: Path) -> None:
+def _check_run(file: Path, about: dict[str, Any]) -> None:
+    """Refuse a folder that belongs to a run with another of what `about` holds."""
+    from geoclip.training.identity import check_same_run  # noqa: PLC0415
+
+    if not file.exists():
+        return
+    try:
+        noted = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise GeoclipError(f"{file} is not readable ({problem}); name another --out.") from None
+    check_same_run(file.parent, noted, about)
+
+
+def _drawn(
+    table: "pd.DataFrame", evaluation: EvaluationSettings, seed: int
+) -> "pd.DataFrame | None":
+    """The held-out photos to evaluate on, None without evaluation."""
+    from geoclip.training.held_out import draw_held_out  # noqa: PLC0415
+
+    return draw_held_out(table, evaluation, seed) if evaluation.evaluate_every else None
+
+
+def _encoder(
+    model: str, places: "Gazetteer", device: str | None
+) -> tuple["Encoder", "CaptionBook"]:
+    """The encoder to start from, and the captions that its settings ask for."""
+    from geoclip.encoders import load_encoder  # noqa: PLC0415
+    from geoclip.locator import default_device  # noqa: PLC0415
+    from geoclip.places.captions import CaptionBook  # noqa: PLC0415
+    from geoclip.ranking.model_settings import ModelSettings  # noqa: PLC0415
+    from geoclip.support.memory import keep_freed_memory  # noqa: PLC0415
+
+    keep_freed_memory()
+    encoder = load_encoder(model, device or default_device())
+    return encoder, CaptionBook(places, ModelSettings.read(encoder.folder).captions)
+
+
+def _train(
+    out: Path,
+    encoder: "Encoder",
+    book: "CaptionBook",
+    seen: "PhotoSet",
+    training: TrainingSettings,
+    evaluation: EvaluationSettings,
+    drawn: "pd.DataFrame | None",
+    checkpoint_every: int,
+    keep: Keep,
+) -> Path:
+    """Train to the end and return the folder of the tuned encoder."""
+    from geoclip.ranking.model_settings import ModelSettings  # noqa: PLC0415
+    from geoclip.training.batches import Batches  # noqa: PLC0415
+    from geoclip.training.checkpoints import FolderCheckpoints  # noqa: PLC0415
+    from geoclip.training.held_out import HeldOut  # noqa: PLC0415
+    from geoclip.training.loop import run_training  # noqa: PLC0415
+    from geoclip.training.trainer import Trainer  # noqa: PLC0415
+
+    start = ModelSettings.read(encoder.folder)
+    batches = Batches(encoder, book, seen, training)
+    held_out = None if drawn is None else HeldOut(drawn, book, batches.workers, start.ranking)
+    store = FolderCheckpoints(out, evaluation.best_by if keep == Keep.BEST else None)
+    with _progress(batches.steps) as report:
+        run_training(
+            Trainer(batches),
+            store,
+            checkpoint_every=checkpoint_every,
+            held_out=held_out,
+            evaluate_every=evaluation.evaluate_every,
+            report=report,
+        )
+    _tell_unreadable(batches, out / UNREADABLE_FILE)
+    return store.export(start.tuned(book.gazetteer.country_codes[seen.rows].tolist()))
+
+
+def _tell_unreadable(batches: "Batches", file: Path) -> None:
     """List the photos that were left out because they could not be read, if there are any."""
-    photos = trainer.batches.photos
+    photos = batches.photos
     unreadable = [
         (name, path)
         for name, path in zip(photos.ids, photos.paths, strict=True)
-        if name in trainer.batches.unreadable
+        if name in batches.unreadable
     ]
     if unreadable:
         import pandas as pd  # noqa: PLC0415
 
-        with _writing_to(file.parent):
+        from geoclip.training.checkpoints import writing_to  # noqa: PLC0415
+
+        with writing_to(file.parent):
             pd.DataFrame(unreadable, columns=["photo_id", "path"]).to_csv(file, index=False)
         typer.echo(
             f"{len(unreadable):,} photos could not be read and were left out; they are in {file}.",
@@ -168,55 +219,11 @@ def _tell_unreadable(trainer: "Trainer", file: Path) -> None:
 
 
 @contextmanager
-def _writing_to(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        raise GeoclipError(
-            f"{folder} cannot be written to ({problem.strerror}); free space there and give the "
-            "same command again, or name another folder."
-        ) from None
+def _progress(steps: int) -> Iterator[Callable[["Record"], None]]:
+    """A bar on stderr with loss and time left; ten lines in all where stderr is a file.
 
-
-def _check_run(file: Path, about: dict[str, Any]) -> None:
-    """Refuse a folder that belongs to a run with another of what `about` holds."""
-    if not file.exists():
-        return
-    try:
-        earlier = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise GeoclipError(f"{file} is not readable ({problem}); name another --out.") from None
-    for name, value in json.loads(json.dumps(about)).items():
-        if name in earlier and earlier[name] != value:
-            raise GeoclipError(
-                f"{file.parent} belongs to a run with other {name} ({earlier[name]}); give the "
-                "same command to go on, or name another --out."
-            )
-
-
-def _trainer(
-    model: str,
-    photos: "PhotoSet",
-    places: "Gazetteer",
-    settings: TrainingSettings,
-    device: str | None,
-) -> tuple["Encoder", "Trainer"]:
-    from geoclip.encoders import load_encoder  # noqa: PLC0415
-    from geoclip.locator import default_device  # noqa: PLC0415
-    from geoclip.places.captions import CaptionBook  # noqa: PLC0415
-    from geoclip.ranking.model_settings import ModelSettings  # noqa: PLC0415
-    from geoclip.support.memory import keep_freed_memory  # noqa: PLC0415
-    from geoclip.training.trainer import Trainer  # noqa: PLC0415
-
-    keep_freed_memory()
-    encoder = load_encoder(model, device or default_device())
-    book = CaptionBook(places, ModelSettings.read(encoder.folder).captions)
-    return encoder, Trainer(encoder, photos, book, settings)
-
-
-@contextmanager
-def _progress(trainer: "Trainer") -> Iterator[Callable[[dict[str, float]], None]]:
-    """A bar on stderr with loss and time left; ten lines in all where stderr is a file."""
+    Each evaluation is a line.
+    """
     console = Console(stderr=True)
     columns = (
         TextColumn("fine-tuning"),
@@ -225,14 +232,26 @@ def _progress(trainer: "Trainer") -> Iterator[Callable[[dict[str, float]], None]
         TextColumn("loss {task.fields[loss]:.3f}"),
         TimeRemainingColumn(),
     )
-    steps = trainer.batches.steps
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=steps, loss=float("nan"))
 
-        def report(record: dict[str, float]) -> None:
-            step = int(record["step"])
-            bar.update(task, completed=step, loss=record["loss"])
+        def tell(text: str) -> None:
+            bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+        def report(metrics: "Record") -> None:
+            step = int(metrics["step"])
+            bar.update(task, completed=step, loss=metrics["loss"])
             if not console.is_terminal and (step == steps or step % max(1, steps // 10) == 0):
-                typer.echo(f"step {step:,} of {steps:,}: loss {record['loss']:.3f}", err=True)
+                tell(f"step {step:,} of {steps:,}: loss {metrics['loss']:.3f}")
+            if "mean/geoscore" in metrics:
+                tell(f"step {step:,}, held-out photos: {_figures(metrics)}")
 
         yield report
+
+
+def _figures(metrics: "Record") -> str:
+    """The means over the held-out splits in words."""
+    return (
+        f"GeoScore {metrics['mean/geoscore']:,.0f}, country {metrics['mean/country_top1']:.1f} %, "
+        f"within 750 km {metrics['mean/within_750_km']:.1f} %"
+    )

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from geoclip.ranking.trip_smoothing import SmoothedTrip, smooth_trip, hours_of
-from geoclip.guesses.rows import answer_rows, gps_rows, silent_rows
-from geoclip.photos.metadata import NOTHING
-from geoclip.guesses.gps_comparison import EXTRA_COLUMNS, FAR_KM, compared, stated_positions
-from geoclip.runs.journal import Journal
 from geoclip.guesses.failures import Failure
-from geoclip.runs.records import PhotoRecord
-from geoclip.runs.folder_run import FolderRun
+from geoclip.guesses.gps_comparison import EXTRA_COLUMNS, FAR_KM, compared, stated_positions
+from geoclip.guesses.rows import answer_rows, gps_rows, silent_rows
 from geoclip.guesses.schema import ALBUM, MODEL, guess_table
 from geoclip.locator import BLOCK, group_mean
-from geoclip.support.paths import encode_path
+from geoclip.photos.metadata import NOTHING
 from geoclip.ranking.ranking import Ranking, expected_score_city
+from geoclip.ranking.trip_smoothing import SmoothedTrip, hours_of, smooth_trip
+from geoclip.runs.folder_run import FolderRun
+from geoclip.runs.journal import Journal
+from geoclip.runs.records import PhotoRecord
+from geoclip.support.paths import encode_path
 
 NO_EVIDENCE = "no evidence"
 CANDIDATES = 50
@@ -150,9 +150,7 @@ class FolderAnswers:
             fixes = [record.metadata.gps for record in records]
             support = self._support(start, fates.guessed, records, *stated_positions(fixes))
             table = compared(table, order, fixes, support)
-        unread = [
-            Failure(names[i], records[i].status, records[i].message) for i in fates.unread
-        ]
+        unread = [Failure(names[i], records[i].status, records[i].message) for i in fates.unread]
         return Block(table, unread, Counter(fates.kinds), len(records))
 
     def _fates(self, records: list[PhotoRecord]) -> Fates:

@@ -10,12 +10,12 @@ from typing import Literal
 
 import numpy as np
 
-from geoclip.ranking.travel import TripSettings
+from geoclip.locator import Locator
 from geoclip.photos.abstention import AbstentionCheck, AbstentionSettings
+from geoclip.photos.reader import BATCH, FRAMES, DecodedPhoto, PhotoPath, PhotoReader, read_batches
+from geoclip.ranking.travel import TripSettings
 from geoclip.runs.journal import Journal
 from geoclip.runs.records import PhotoRecord, encoder_key, photo_key
-from geoclip.locator import Locator
-from geoclip.photos.reader import BATCH, FRAMES, PhotoPath, PhotoReader, DecodedPhoto, read_batches
 
 
 @dataclass(frozen=True)

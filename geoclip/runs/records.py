@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from geoclip.photos.metadata import PhotoMetadata, GpsFix
 from geoclip.encoders import Encoder
 from geoclip.encoders.encoder import weight_sample
 from geoclip.photos.abstention import Abstention
+from geoclip.photos.metadata import GpsFix, PhotoMetadata
 from geoclip.support.paths import encode_path
 
 SCHEMA = pa.schema(

@@ -1,9 +1,7 @@
-"""Training photos, their seeded order, and the batches made of them."""
+"""The seeded order of training photos, and the batches made of them."""
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -12,61 +10,16 @@ import torch
 from torch import Tensor
 
 from geoclip.encoders import Encoder
-from geoclip.errors import GeoclipError, PhotoError
+from geoclip.errors import PhotoError
 from geoclip.photos.decoding import read_photo
 from geoclip.places.captions import CaptionBook, distinct, truth_matrix
-from geoclip.places.place import COUNTRY
 from geoclip.support.paths import decode_path
 from geoclip.support.seeds import seeded_generator
 from geoclip.training.augment import augment, to_pixels
-from geoclip.training.distance_smoothing import DistanceSmoothing
+from geoclip.training.photo_set import PhotoSet
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.step import Batch
 from geoclip.training.workers import Workers
-
-
-@dataclass(frozen=True)
-class PhotoSet:
-    """Labelled training photos: ids (N,), paths (N,) and the gazetteer rows (N,) of their places.
-
-    A photo of which no more than the country is known has the country's row. `weights` (N,), if
-    given, are relative chances of being drawn, above 0: photos unlike those to be located can
-    weigh less. Photos of one of the `locations` (N,), if given, are views of one place.
-    """
-
-    ids: Sequence[str]
-    paths: Sequence[str]
-    rows: np.ndarray
-    weights: np.ndarray | None = None
-    locations: Sequence[str] | None = None
-
-    def __post_init__(self) -> None:
-        if not len(self.ids):
-            raise GeoclipError("There is no photo to train on; check the split column.")
-        if self.weights is not None and not (
-            self.weights.shape == (len(self.ids),)
-            and np.isfinite(self.weights).all()
-            and self.weights.min() > 0
-        ):
-            raise GeoclipError("Weights of photos must be finite numbers above 0, one each.")
-        if self.locations is not None and len(self.locations) != len(self.ids):
-            number = len(self.locations)
-            raise GeoclipError(f"{len(self.ids)} photos need one location each, not {number}.")
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def digest(self) -> str:
-        """SHA-256 of ids, places and weights; it does not matter where the files lie."""
-        found = hashlib.sha256("\n".join(self.ids).encode(errors="surrogateescape"))
-        found.update(self.rows.astype("<i8").tobytes())
-        if self.weights is not None:
-            found.update(self.weights.astype("<f8").tobytes())
-        return found.hexdigest()
-
-    def countries(self, ancestors: np.ndarray) -> np.ndarray:
-        """Gazetteer rows (N,) of the photos' countries."""
-        return ancestors[self.rows, COUNTRY]
 
 
 def photo_pixels(encoder: Encoder, path: str, rng: np.random.Generator | None) -> Tensor | None:
@@ -86,9 +39,9 @@ def epoch_order(
 ) -> np.ndarray:
     """Order in which photos are seen in an epoch: indices (N,), alike on all workers.
 
-    A permutation, or with `settings.balance` or weights of the photos a draw with replacement:
-    the first favours photos of countries with few of them. A photo that is drawn again carries
-    another caption and another crop.
+    A permutation. With `settings.balance`, which favours countries with few photos, or with
+    weights of the photos it is a draw with replacement. A photo that is drawn again has another
+    caption and another crop.
     """
     rng = seeded_generator("order", settings.seed, epoch)
     if not settings.balance and photos.weights is None:
@@ -111,15 +64,13 @@ class Batches:
         book: CaptionBook,
         photos: PhotoSet,
         settings: TrainingSettings,
-        workers: Workers,
-        neighbourhoods: DistanceSmoothing | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self.encoder = encoder
         self.book = book
         self.photos = photos
         self.settings = settings
-        self.workers = workers
-        self.neighbourhoods = neighbourhoods
+        self.workers = workers or Workers.current()
         self.seen_rows = np.unique(photos.rows)
         self.unreadable: set[str] = set()
         """Ids of the photos that this worker could not read so far."""
@@ -171,10 +122,16 @@ class Batches:
         pixels = list(load(partial(self._pixels, epoch), chosen[own].tolist(), earlier[own]))
         unread = (i for i, p in zip(chosen[own], pixels, strict=True) if p is None)
         self.unreadable.update(self.photos.ids[i] for i in unread)
-        made = self._stack(pixels, tokens, truth, len(captions) - own_captions)
-        if self.neighbourhoods is None:
-            return made
-        return replace(made, near=self.neighbourhoods.classes(rows))
+        stacked, readable = self._stack(pixels)
+        device = self.encoder.device
+        return Batch(
+            stacked.to(device),
+            tokens.to(device),
+            truth.to(device),
+            readable.to(device),
+            rows,
+            extra=len(captions) - own_captions,
+        )
 
     def _chosen(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """A step's photos (n,), and how often each was shown before in its epoch (n,)."""
@@ -203,13 +160,9 @@ class Batches:
         size = self.encoder.image_size
         return torch.zeros(3, size, size)
 
-    def _stack(
-        self, pixels: list[Tensor | None], tokens: Tensor, truth: Tensor, extra: int
-    ) -> Batch:
-        device = self.encoder.device
+    def _stack(self, pixels: list[Tensor | None]) -> tuple[Tensor, Tensor]:
+        """Pixels (n, 3, S, S), blank where a photo is unreadable, and what is readable (n,)."""
         blank = self._blank()
         filled = [blank if p is None else p for p in pixels]
-        stacked = torch.stack(filled) if filled else blank[None][:0]
         readable = torch.tensor([p is not None for p in pixels], dtype=torch.bool)
-        parts = [part.to(device) for part in (stacked, tokens, truth, readable)]
-        return Batch(parts[0], parts[1], parts[2], parts[3], extra)
+        return torch.stack(filled) if filled else blank[None][:0], readable

@@ -1,15 +1,18 @@
-"""Checkpoints of a training run as folders, and the run on one machine that goes on from them."""
+"""Checkpoints of a training run, what it reported, and the encoder it leaves."""
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 from safetensors import SafetensorError
 
 from geoclip.errors import GeoclipError
+from geoclip.ranking.model_settings import ModelSettings
 from geoclip.training.trainer import STATE_FOLDER, Trainer
 
 ENCODER = "encoder"
@@ -44,6 +47,86 @@ class History:
         return cls(*tables)
 
 
+class CheckpointStore(Protocol):
+    """Where a run keeps its checkpoints. All workers call both methods."""
+
+    def resume(self, trainer: Trainer) -> History:
+        """Let a trainer go on from the last checkpoint, if there is one.
+
+        Returns what the run has reported so far.
+        """
+
+    def keep(self, trainer: Trainer, history: History, metrics: Record) -> None:
+        """Write a checkpoint. `metrics` are the losses and figures of its step."""
+
+
+class NoCheckpoints:
+    """A store that keeps nothing."""
+
+    def resume(self, trainer: Trainer) -> History:
+        """Nothing was reported."""
+        return History()
+
+    def keep(self, trainer: Trainer, history: History, metrics: Record) -> None:
+        """Do nothing."""
+
+
+class FolderCheckpoints:
+    """Checkpoints of a run on one machine: the last one and, by a figure, the best evaluated.
+
+    They lie in `out`/checkpoints/step-N. Raises GeoclipError where `out` cannot be written to.
+    """
+
+    def __init__(self, out: Path, best_by: str | None = None) -> None:
+        self.out = out
+        self.best_by = best_by
+
+    def resume(self, trainer: Trainer) -> History:
+        """Go on from the checkpoint with the most steps."""
+        last = latest_checkpoint(self.out)
+        return History() if last is None else read_checkpoint(trainer, last)
+
+    def keep(self, trainer: Trainer, history: History, metrics: Record) -> None:
+        """Write a checkpoint beside the older ones, put it in place whole, then drop those."""
+        folder = self._folder(trainer.step)
+        draft = folder.with_name("draft" + UNFINISHED)
+        with writing_to(self.out):
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            try:
+                write_checkpoint(trainer, history, draft)
+                shutil.rmtree(folder, ignore_errors=True)
+                draft.rename(folder)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+        best = self._best(history)
+        for other in folder.parent.glob("step-*"):
+            if other not in (folder, best):
+                shutil.rmtree(other, ignore_errors=True)
+
+    def export(self, settings: ModelSettings) -> Path:
+        """Write `out`/encoder, of the best checkpoint or else the last, as `export_encoder` does.
+
+        Raises GeoclipError where no checkpoint was kept.
+        """
+        last = latest_checkpoint(self.out)
+        if last is None:
+            raise GeoclipError(f"{self.out} holds no checkpoint; give the same command again.")
+        return export_encoder(self._best(History.read(last)) or last, self.out, settings, last)
+
+    def _folder(self, step: float) -> Path:
+        return self.out / CHECKPOINTS / f"step-{step:.0f}"
+
+    def _best(self, history: History) -> Path | None:
+        """Of the checkpoints that are there, the first with the highest figure `best_by`."""
+        scored = [
+            (record[self.best_by], self._folder(record["step"]))
+            for record in history.evaluations
+            if self.best_by in record and self._folder(record["step"]).is_dir()
+        ]
+        return max(scored, key=lambda pair: pair[0], default=(0.0, None))[1]
+
+
 def write_checkpoint(trainer: Trainer, history: History, folder: Path | None) -> None:
     """Write encoder, state and what was reported so far; None: help others to write."""
     trainer.save(folder)
@@ -57,67 +140,40 @@ def read_checkpoint(trainer: Trainer, folder: Path) -> History:
     return History.read(folder)
 
 
-def export_encoder(checkpoint: Path, out: Path, reports: Path | None = None) -> Path:
-    """Copy a checkpoint's encoder to `out`/encoder, and its or another one's reports to `out`."""
-    folder, draft = out / ENCODER, out / (ENCODER + UNFINISHED)
-    shutil.rmtree(draft, ignore_errors=True)
-    aside = shutil.ignore_patterns(STATE_FOLDER, LOSSES_FILE, EVALUATIONS_FILE)
-    shutil.copytree(checkpoint, draft, ignore=aside)
-    History.read(reports or checkpoint).write(out)
-    if folder.exists():
-        shutil.rmtree(folder)
-    return draft.rename(folder)
-
-
 def latest_checkpoint(out: Path) -> Path | None:
     """The checkpoint with the most steps that a run on one machine left in `out`."""
     found = [p for p in (out / CHECKPOINTS).glob("step-*") if re.fullmatch(r"step-\d+", p.name)]
     return max(found, key=lambda p: int(p.name.removeprefix("step-")), default=None)
 
 
-def train_here(
-    trainer: Trainer,
-    out: Path,
-    checkpoint_every: int = 100,
-    report: Callable[[Record], None] = lambda record: None,
+def export_encoder(
+    checkpoint: Path, out: Path, settings: ModelSettings, reports: Path | None = None
 ) -> Path:
-    """Train to the end in this process and return the folder of the tuned encoder.
+    """Write a checkpoint's encoder with its settings to `out`/encoder, and the reports to `out`.
 
-    Every `checkpoint_every` steps a checkpoint takes the place of the one before; a run that was
-    stopped goes on from the last. `report` is called after each step with its losses.
-    Raises GeoclipError where the disk is full or `out` belongs to another run.
+    `reports` is the checkpoint whose losses and figures are written, if another. An encoder from
+    before stays until the new one is whole. Raises GeoclipError where `out` cannot be written to.
     """
-    latest = latest_checkpoint(out)
-    history = History() if latest is None else read_checkpoint(trainer, latest)
-    try:
-        if latest is None or not trainer.finished:
-            for record in trainer.run():
-                history.losses.append(record)
-                if trainer.step % checkpoint_every == 0 and not trainer.finished:
-                    _keep(trainer, history, out)
-                report(record)
-            trainer.finish()
-            latest = _keep(trainer, history, out)
-        return export_encoder(latest, out)
-    except (OSError, SafetensorError) as problem:
-        raise GeoclipError(
-            f"{out} cannot be written to ({problem}); free the disk and give the same command."
-        ) from problem
-
-
-def _keep(trainer: Trainer, history: History, out: Path) -> Path:
-    """Write a checkpoint beside the older ones, put it in place whole, then drop those."""
-    folder = out / CHECKPOINTS / f"step-{trainer.step}"
-    draft = folder.with_name("draft" + UNFINISHED)
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
-        write_checkpoint(trainer, history, draft)
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
-    finally:
+    folder, draft = out / ENCODER, out / (ENCODER + UNFINISHED)
+    aside = shutil.ignore_patterns(STATE_FOLDER, LOSSES_FILE, EVALUATIONS_FILE)
+    with writing_to(out):
         shutil.rmtree(draft, ignore_errors=True)
-    for older in folder.parent.glob("step-*"):
-        if older != folder:
-            shutil.rmtree(older, ignore_errors=True)
-    return folder
+        shutil.copytree(checkpoint, draft, ignore=aside)
+        settings.write(draft)
+        History.read(reports or checkpoint).write(out)
+        if folder.exists():
+            shutil.rmtree(folder)
+        return draft.rename(folder)
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Turn a full disk or a folder closed to us into one sentence, a GeoclipError."""
+    try:
+        yield
+    except (OSError, SafetensorError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise GeoclipError(
+            f"{folder} cannot be written to ({reason}); free space there and give the same "
+            "command again, or name another folder."
+        ) from problem

@@ -1,6 +1,5 @@
 """How well the encoder in training places photos that it is not trained on."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from geoclip.ranking.place_index import PlaceIndex, embed_rows
 from geoclip.ranking.ranking import RankingSettings
 from geoclip.support.paths import decode_path
 from geoclip.support.seeds import seeded_uniforms
-from geoclip.training.settings import option
+from geoclip.training.settings import EvaluationSettings
 from geoclip.training.splits import TRAIN
 from geoclip.training.workers import Workers
 
@@ -26,33 +25,13 @@ MEAN = "mean"
 """Stands for the mean over the splits, each with the same weight."""
 
 
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """When and on what a run is evaluated, and which figure says that a checkpoint is the best.
-
-    Every `evaluate_every` steps (0: never) and at the end, on one photo each of at most
-    `evaluate_photos` places of every split but "train", drawn by the seed. `best_by` is
-    SPLIT/FIGURE with a figure of `FIGURES`, "mean" for the mean over the splits; more is better.
-    What a choice was made by is no longer a fair measure of it: keep another split for that.
-    """
-
-    evaluate_every: int = option(0, "Steps between evaluations; 0 for none.")
-    evaluate_photos: int = option(500, "Places of each split, a photo each.")
-    best_by: str = option("mean/geoscore", "SPLIT/FIGURE that makes a checkpoint the best.")
-
-    def __post_init__(self) -> None:
-        if self.evaluate_every < 0 or self.evaluate_photos < 1:
-            raise GeoclipError(
-                "evaluate_every must not be negative and evaluate_photos be at least 1."
-            )
-
-
 def draw_held_out(
     captions: pd.DataFrame, settings: EvaluationSettings, seed: int = 0
 ) -> pd.DataFrame:
-    """Draw the photos to evaluate from the table of `write_captions`, alike on all workers.
+    """Draw the photos to evaluate from a table of labelled photos, alike on all workers.
 
-    Raises GeoclipError where there is none, or none of the split of `best_by`.
+    The table has photo_id, path, lat, lon, place_id, location_id and split. Raises GeoclipError
+    where no photo is held out, or none of the split of `best_by`.
     """
     held_out = locations(captions[captions["split"] != TRAIN])
     if held_out.empty:
@@ -112,7 +91,7 @@ class HeldOut:
         return found
 
     def _place_index(self, encoder: Encoder) -> PlaceIndex:
-        """The places' embeddings; kept while the text tower stays as it is."""
+        """The places' embeddings; they are made anew when the text tower has changed."""
         key = encoder.fingerprint()
         if self._index is None or self._index.key != key:
             count = len(self.book.gazetteer)

@@ -49,15 +49,15 @@ def vision_loss(
     return gzsl_loss(text_features, image_features, logit_scale, truth.T)
 
 
-def soft_class_loss(
-    image_features: Tensor, class_features: Tensor, logit_scale: Tensor | float, truth: Tensor
+def soft_label_loss(
+    image_features: Tensor, class_features: Tensor, logit_scale: Tensor | float, labels: Tensor
 ) -> Tensor:
-    """Cross entropy of photos (N, d) among classes (R, d) whose targets `truth` (N, R) sum to 1.
+    """Cross entropy of photos (N, d) among classes (R, d); the targets `labels` (N, R) sum to 1.
 
     Returns a scalar in nats, the mean over photos, 0 without any.
     """
     log_p = (logit_scale * image_features @ class_features.T).log_softmax(dim=1)
-    return -(truth * log_p).sum() / max(len(truth), 1)
+    return -(labels * log_p).sum() / max(len(labels), 1)
 
 
 def target_entropy(truth: Tensor) -> Tensor:

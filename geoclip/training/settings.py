@@ -1,13 +1,21 @@
-"""Settings of fine-tuning; command-line options are made from them."""
+"""Settings of fine-tuning and of its evaluation; command-line options are made from them."""
 
 import math
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from geoclip.errors import GeoclipError
 
 MAY_DIFFER = ("chunk_size", "compile")
 """Settings that a run may go on with otherwise: they change memory and speed."""
+
+
+class Keep(StrEnum):
+    """Which checkpoint becomes the tuned encoder: the last, or the best evaluated."""
+
+    LAST = "last"
+    BEST = "best"
 
 
 def option(default: Any, text: str) -> Any:
@@ -19,15 +27,16 @@ def option(default: Any, text: str) -> Any:
 class TrainingSettings:
     """How an encoder is fine-tuned; the defaults are StreetCLIP's published recipe.
 
-    `batch_size` counts photos over all workers. `learning_rate` falls linearly to 0 after a
-    linear warm-up over the first `warmup` share of the steps; `text_learning_rate` replaces it
-    for the text tower (0 freezes the tower). `chunk_size` switches gradient caching on: photos
-    and captions pass the towers that many at a time. `balance` draws photos of a country with
-    n of them in proportion to n^(1 - balance). `extra_captions` adds captions of places outside
-    the batch to the GZSL loss. `alpha` is the share of the tuned weights in the final average
-    with the starting ones (WiSE-FT, Wortsman et al. 2022). `distillation` weighs a term that
-    holds image embeddings near the starting encoder's. `compile` lets PyTorch compile the image
-    tower, which takes minutes once and pays in long runs.
+    `batch_size` counts photos over all workers. `learning_rate` rises linearly over the first
+    `warmup` share of the steps, then falls linearly to 0; `text_learning_rate` replaces it for the
+    text tower (0 freezes the tower). `chunk_size` bounds memory by gradient caching: photos and
+    captions pass the towers that many at a time, twice where a batch has more; without one a batch
+    passes at once. `balance` draws photos of a country with n of them in proportion to
+    n^(1 - balance). `extra_captions` adds captions of places outside the batch to the GZSL loss.
+    `alpha` is the share of the tuned weights in the final average with the starting ones (WiSE-FT,
+    Wortsman et al. 2022). `distillation` weighs a term that holds image embeddings near the
+    starting encoder's. `compile` lets PyTorch compile the image tower, which takes minutes once and
+    pays in long runs.
     """
 
     epochs: int = option(3, "Passes over the photos.")
@@ -43,7 +52,7 @@ class TrainingSettings:
     loss: str = option("clip", "clip or siglip.")
     target: str = option("uniform", "uniform or marginal over the true captions of a photo.")
     extra_captions: int = option(0, "Captions of further places in each step.")
-    chunk_size: int | None = option(None, "Photos that pass the towers at a time: bounds memory.")
+    chunk_size: int | None = option(16, "Photos that pass the towers at a time: bounds memory.")
     precision: str = option("fp32", "fp32 or bf16.")
     augment: bool = option(True, "Crop and recolour photos at random.")
     balance: float = option(0.0, "0 to 1: favour countries with few photos.")
@@ -87,3 +96,37 @@ class TrainingSettings:
     def identity(self) -> dict[str, Any]:
         """The settings that a run which goes on must share with the one before."""
         return {name: value for name, value in asdict(self).items() if name not in MAY_DIFFER}
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """When and on what a run is evaluated, and which figure says that a checkpoint is the best.
+
+    A run is evaluated every `evaluate_every` steps (0: never) and at the end. Of every split but
+    "train" at most `evaluate_photos` locations are drawn by the seed, one photo each. `best_by` is
+    SPLIT/FIGURE with a figure of `held_out.FIGURES`, or mean/FIGURE for the mean over the splits;
+    more is better. A split by which the best was chosen no longer measures it fairly: keep another.
+    """
+
+    evaluate_every: int = option(0, "Steps between evaluations; 0 for none.")
+    evaluate_photos: int = option(500, "Locations of each split, a photo each.")
+    best_by: str = option("mean/geoscore", "SPLIT/FIGURE that makes a checkpoint the best.")
+
+    def __post_init__(self) -> None:
+        if self.evaluate_every < 0 or self.evaluate_photos < 1:
+            raise GeoclipError(
+                "evaluate_every must not be negative and evaluate_photos be at least 1."
+            )
+
+
+def check_keep(keep: str, training: TrainingSettings, evaluation: EvaluationSettings) -> None:
+    """Refuse to keep the best checkpoint where it is not known or would not be the end."""
+    if keep == Keep.BEST and not evaluation.evaluate_every:
+        raise GeoclipError(
+            "The best checkpoint is not known without evaluation; set evaluate_every."
+        )
+    if keep == Keep.BEST and training.alpha < 1:
+        raise GeoclipError(
+            "alpha averages the weights that training ends with, not those of a checkpoint before; "
+            "keep the last checkpoint, or leave alpha at 1."
+        )

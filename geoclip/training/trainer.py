@@ -1,33 +1,28 @@
-"""The training run: optimizer, schedule, steps, and the state that lets it go on."""
+"""The training run: its steps, its end, and the state that lets it go on."""
 
-import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from geoclip.encoders import Encoder
-from geoclip.encoders.encoder import weight_sample
 from geoclip.encoders.loading import load_folder
 from geoclip.errors import GeoclipError
-from geoclip.places.captions import CaptionBook
 from geoclip.support.files import write_tensors
 from geoclip.support.seeds import seeded_uniforms
-from geoclip.training.batches import Batches, PhotoSet
-from geoclip.training.compiling import compile_towers
-from geoclip.training.interpolation import interpolate_weights
-from geoclip.training.settings import TrainingSettings
-from geoclip.training.sharding import clip_gradients, load_weights, part_of, shard_blocks, whole
-from geoclip.training.step import contrastive_gradients, freeze_batch_norm
-from geoclip.training.workers import Workers
+from geoclip.training.auxiliary import AuxiliaryLoss, Distillation
+from geoclip.training.batches import Batches
+from geoclip.training.identity import check_same_run, made_of
+from geoclip.training.optimizer import make_optimizer, schedule, set_learning_rates
+from geoclip.training.step import Batch, contrastive_gradients
+from geoclip.training.towers import compile_towers, freeze_batch_norm
+from geoclip.training.workers import clip_gradients, load_weights, part_of, shard_blocks, whole
 
 STATE_FOLDER = "state"
 """Subfolder of a saved encoder, so that no loader takes the state for weights."""
@@ -38,34 +33,32 @@ MAX_LOG_LOGIT_SCALE = math.log(100)
 
 
 class Trainer:
-    """Fine-tunes an encoder in place, step by step.
+    """Fine-tunes the encoder of its batches in place, step by step.
 
-    A run that is stopped after any step and continued from its saved state takes the same steps
-    as one that was not: order, captions, augmentation and dropout depend on seed and step alone.
-    With `sharded` each worker holds a part of the towers' blocks (see `geoclip.training.sharding`);
-    all workers must then call `whole_encoder` and `save` together.
+    A run that is stopped after any step and resumed from its saved state takes the same steps as
+    an uninterrupted one: order, captions, augmentation and dropout depend on seed and step alone.
+    `auxiliary` are losses beside the contrastive one; `settings.distillation` adds one that holds
+    image embeddings near the starting encoder's. With `sharded` each worker holds a part of the
+    towers' blocks (see `geoclip.training.workers`); all workers must then call `whole_encoder` and
+    `save` together.
     """
 
     def __init__(
-        self,
-        encoder: Encoder,
-        photos: PhotoSet,
-        book: CaptionBook,
-        settings: TrainingSettings,
-        workers: Workers | None = None,
-        sharded: bool = False,
+        self, batches: Batches, auxiliary: Sequence[AuxiliaryLoss] = (), sharded: bool = False
     ) -> None:
-        self.encoder = encoder
-        self.settings = settings
-        self.workers = workers or Workers.current()
-        self.batches = Batches(encoder, book, photos, settings, self.workers)
+        self.batches = batches
+        self.encoder = encoder = batches.encoder
+        self.settings = settings = batches.settings
+        self.workers = batches.workers
+        self.auxiliary = list(auxiliary)
         self.step = 0
         self.averaged = False
-        needs_start = settings.alpha < 1 or settings.distillation
-        self._identity = self._what_it_is_made_of(photos, book)
-        self.start = deepcopy(encoder) if needs_start else None
+        self._made_of = made_of(batches)
+        self.start = deepcopy(encoder) if settings.alpha < 1 or settings.distillation else None
         if self.start is not None:
             self.start.model.eval()
+            if settings.distillation:
+                self.auxiliary.append(Distillation(self.start, settings.distillation))
         self.mould = deepcopy(encoder) if sharded else None
         if self.mould is not None:
             self.mould.model.cpu()
@@ -73,49 +66,57 @@ class Trainer:
         if settings.compile:
             compile_towers(encoder)
         self.optimizer = make_optimizer(encoder, settings)
+        self._steps_without_photo = 0
 
     def run(self) -> Iterator[dict[str, float]]:
         """Take the remaining steps, yielding each one's losses, learning rate and position.
 
         Photos that cannot be read are left out. Raises GeoclipError where an epoch has no other.
         """
-        encoder, settings = self.encoder, self.settings
-        steps_without = 0
+        settings = self.settings
+        self._steps_without_photo = 0
         for step, batch in self.batches.iterate(self.step):
-            encoder.model.train()
-            freeze_batch_norm(encoder.model)
-            torch.manual_seed(
-                int(seeded_uniforms(1, settings.seed, step, self.workers.rank)[0] * 2**62)
-            )
             rate = schedule(step, self.batches.steps, settings.warmup)
-            for group in self.optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * rate
-            self.optimizer.zero_grad(set_to_none=True)
-            values = contrastive_gradients(encoder, batch, settings, self.workers, self.start)
-            if values["unreadable"] < len(batch.truth):
-                steps_without = 0
-                if settings.gradient_clip:
-                    clip_gradients(encoder.model.parameters(), settings.gradient_clip)
-                self.optimizer.step()
-            else:  # weight decay and momentum would change the weights without a photo
-                steps_without += 1
-                if steps_without == self.batches.steps_per_epoch:
-                    one = min(self.batches.unreadable, default=self.batches.photos.ids[0])
-                    raise GeoclipError(
-                        f"None of the last {steps_without * len(batch.truth):,} photos could be "
-                        f"read ({one} for one); check the files."
-                    )
-            if settings.loss == "clip":  # SigLIP sets no bound and its weights lie beyond CLIP's
-                with torch.no_grad():
-                    encoder.log_logit_scale.clamp_(0, MAX_LOG_LOGIT_SCALE)
+            values = self._take(step, batch, rate)
             self.step = step + 1
             yield {
                 **values,
                 "step": self.step,
                 "epoch": step // self.batches.steps_per_epoch,
                 "learning_rate": settings.learning_rate * rate,
-                "logit_scale": float(encoder.log_logit_scale.detach().exp()),
+                "logit_scale": float(self.encoder.log_logit_scale.detach().exp()),
             }
+
+    def _take(self, step: int, batch: Batch, rate: float) -> dict[str, float]:
+        """Take one step at a share `rate` of the peak learning rates; returns its losses."""
+        encoder, settings = self.encoder, self.settings
+        encoder.model.train()
+        freeze_batch_norm(encoder.model)
+        chance = seeded_uniforms(1, settings.seed, step, self.workers.rank)[0]
+        torch.manual_seed(int(chance * 2**62))
+        set_learning_rates(self.optimizer, rate)
+        self.optimizer.zero_grad(set_to_none=True)
+        values = contrastive_gradients(encoder, batch, settings, self.workers, self.auxiliary)
+        if values["unreadable"] < len(batch.truth):
+            self._steps_without_photo = 0
+            if settings.gradient_clip:
+                clip_gradients(encoder.model.parameters(), settings.gradient_clip)
+            self.optimizer.step()
+        else:  # weight decay and momentum would change the weights without a photo
+            self._note_step_without_photo(len(batch.truth))
+        if settings.loss == "clip":  # SigLIP sets no bound and its weights lie beyond CLIP's
+            with torch.no_grad():
+                encoder.log_logit_scale.clamp_(0, MAX_LOG_LOGIT_SCALE)
+        return values
+
+    def _note_step_without_photo(self, photos: int) -> None:
+        self._steps_without_photo += 1
+        if self._steps_without_photo == self.batches.steps_per_epoch:
+            one = min(self.batches.unreadable, default=self.batches.photos.ids[0])
+            raise GeoclipError(
+                f"None of the last {self._steps_without_photo * photos:,} photos could be "
+                f"read ({one} for one); check the files."
+            )
 
     @property
     def finished(self) -> bool:
@@ -130,7 +131,7 @@ class Trainer:
             self.averaged = True
 
     def whole_encoder(self, device: torch.device | str = "cpu") -> Encoder:
-        """The encoder in training, or on `device` a copy where its blocks are shared out."""
+        """The encoder in training, or on `device` a copy where its blocks are sharded."""
         if self.mould is None:
             return self.encoder
         weights = {name: whole(value) for name, value in self.encoder.model.state_dict().items()}
@@ -151,7 +152,7 @@ class Trainer:
         encoder.save(folder)
         (folder / STATE_FILE).parent.mkdir(exist_ok=True)
         write_tensors(folder / STATE_FILE, tensors)
-        position = {"step": self.step, "averaged": self.averaged, "run": self._identity}
+        position = {"step": self.step, "averaged": self.averaged, "run": self._made_of}
         (folder / PROGRESS_FILE).write_text(json.dumps(position, indent=2) + "\n")
 
     def resume(self, folder: Path) -> None:
@@ -166,7 +167,7 @@ class Trainer:
             raise GeoclipError(
                 f"{folder} holds no complete training state; name a folder that training wrote."
             ) from error
-        self._check_run(folder, position["run"])
+        check_same_run(folder, position["run"], self._made_of)
         load_weights(self.encoder.model, load_folder(folder).model.state_dict())
         parameters = dict(self.encoder.model.named_parameters())
         for key, value in state.items():
@@ -176,64 +177,14 @@ class Trainer:
             self.optimizer.state[parameter][field] = part
         self.step, self.averaged = position["step"], position["averaged"]
 
-    def _what_it_is_made_of(self, photos: PhotoSet, book: CaptionBook) -> dict[str, object]:
-        """What must be alike for a saved state to belong to this run.
 
-        How much passes the towers at a time and whether they are compiled may differ.
-        """
-        made_of = {
-            "steps": self.batches.steps,
-            **self.settings.identity(),
-            "photos": photos.digest()[:16],
-            "start": weights_digest(self.encoder),
-            "gazetteer": book.gazetteer.fingerprint,
-            "wording": asdict(book.settings),
-        }
-        plain: dict[str, object] = json.loads(json.dumps(made_of))
-        return plain
+@torch.no_grad()
+def interpolate_weights(tuned: nn.Module, start: nn.Module, alpha: float) -> None:
+    """Set `tuned` to alpha · tuned + (1 - alpha) · start, parameter by parameter, in place.
 
-    def _check_run(self, folder: Path, saved: dict[str, object]) -> None:
-        for name, value in self._identity.items():
-            if name in saved and saved[name] != value:
-                raise GeoclipError(
-                    f"{folder} was saved by another run (its {name}: {saved[name]}, this "
-                    f"one's: {value}); use the same photos and settings, or another folder."
-                )
-
-
-def weights_digest(encoder: Encoder) -> str:
-    """Short hash of an even sample of all weights: a model starts a run only as it was."""
-    digest = hashlib.sha256()
-    for name, value in encoder.model.state_dict().items():
-        digest.update(f"{name} ".encode() + weight_sample(value, 256))
-    return digest.hexdigest()[:16]
-
-
-def schedule(step: int, steps: int, warmup: float) -> float:
-    """Share of the peak learning rate: linear warm-up, then linear decay to 0."""
-    rising = max(1, round(warmup * steps))
-    if step < rising:
-        return (step + 1) / rising
-    return max(0.0, (steps - step) / max(1, steps - rising))
-
-
-def make_optimizer(encoder: Encoder, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW with a learning rate for each tower; no weight decay on biases, norms and scales."""
-    text_rate = settings.text_learning_rate
-    text_rate = settings.learning_rate if text_rate is None else text_rate
-    texts = {id(p) for p in encoder.tower_parameters("text")}
-    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
-    for parameter in encoder.model.parameters():
-        rate = text_rate if id(parameter) in texts else settings.learning_rate
-        decay = settings.weight_decay if parameter.ndim >= 2 else 0.0
-        parameter.requires_grad_(rate > 0)
-        if rate > 0:
-            # A group is updated at once, which whole weights and parts of weights cannot be.
-            groups.setdefault((rate, decay, isinstance(parameter, DTensor)), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": parameters, "lr": rate, "peak_lr": rate, "weight_decay": decay}
-            for (rate, decay, _), parameters in groups.items()
-        ],
-        betas=settings.betas,
-    )
+    WiSE-FT (Wortsman et al. 2022, arXiv 2109.01903). Integer buffers keep the tuned value.
+    """
+    old = start.state_dict()
+    for name, value in tuned.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(alpha * value + (1 - alpha) * part_of(old[name], value))

@@ -1,7 +1,7 @@
-"""What the first stages of an image tower make of each photo, computed once and kept.
+"""Cached activations: what the first stages of an image tower make of each photo, on disk.
 
-They are frozen while the last stages are trained (`last_stages.py`), so a few views
-of every photo pass them once. A run that is cut off goes on after the last photos read.
+The first stages are frozen while the last ones are trained (`last_stages.py`), so a few versions
+of every photo pass them once. An interrupted run resumes after the last photos cached.
 """
 
 import hashlib
@@ -20,7 +20,8 @@ from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_whole
 from geoclip.support.seeds import seeded_generator
-from geoclip.training.batches import PhotoSet, photo_pixels
+from geoclip.training.batches import photo_pixels
+from geoclip.training.photo_set import PhotoSet
 
 DROPOUT = 0.3
 _PHOTOS = 256
@@ -60,56 +61,56 @@ def split_trunk(encoder: OpenClipEncoder, stages: int) -> tuple[nn.Module, nn.Mo
     return first, last
 
 
-def stage_outputs(
-    encoder: OpenClipEncoder, stages: nn.Module, photos: PhotoSet, views: int, folder: Path
+def cached_activations(
+    encoder: OpenClipEncoder, stages: nn.Module, photos: PhotoSet, versions: int, folder: Path
 ) -> np.ndarray:
-    """What the first stages make of V views of N photos, (V, N, C, H, W) float16, kept in `folder`.
+    """Activations (V, N, C, H, W) float16 of V versions of N photos, cached in `folder`.
 
-    View 0 is the photo as it is encoded for prediction, the others are augmented. A photo that
-    cannot be read has NaN. Raises GeoclipError where `folder` keeps those of other photos or of
+    Version 0 is the photo as it is encoded for prediction, the others are augmented. A photo that
+    cannot be read has NaN. Raises GeoclipError where `folder` holds those of other photos or of
     another trunk.
     """
     digest = hashlib.sha256("\n".join(photos.ids).encode(errors="surrogateescape"))
     for value in stages.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    claim_folder(folder, digest.hexdigest(), "features of other photos or weights")
+    claim_folder(folder, digest.hexdigest(), "activations of other photos or weights")
     encoder.model.eval()
     return np.stack(
         [
-            np.concatenate(list(_view(encoder, stages, photos, view, folder)))
-            for view in range(views)
+            np.concatenate(list(_version(encoder, stages, photos, version, folder)))
+            for version in range(versions)
         ]
     )
 
 
 def claim_folder(folder: Path, key: str, others: str) -> None:
-    """Make `folder` keep what belongs to `key`; raise GeoclipError where it keeps `others`."""
+    """Mark `folder` as holding what belongs to `key`; GeoclipError where it holds `others`."""
     folder.mkdir(parents=True, exist_ok=True)
     about = folder / "key.txt"
     if about.exists() and about.read_text() != key:
-        raise GeoclipError(f"{folder} keeps {others}; name another one.")
+        raise GeoclipError(f"{folder} holds {others}; name another one.")
     write_whole(about, lambda file: file.write(key.encode()))
 
 
-def _view(
-    encoder: OpenClipEncoder, stages: nn.Module, photos: PhotoSet, view: int, folder: Path
+def _version(
+    encoder: OpenClipEncoder, stages: nn.Module, photos: PhotoSet, version: int, folder: Path
 ) -> Iterator[np.ndarray]:
     for start in range(0, len(photos), _PHOTOS):
-        file = folder / f"view{view}-{start:07d}.npy"
+        file = folder / f"view{version}-{start:07d}.npy"
         if not file.exists():
             part = range(start, min(start + _PHOTOS, len(photos)))
-            values = _of_photos(encoder, stages, photos, part, view).astype(np.float16)
+            values = _of_photos(encoder, stages, photos, part, version).astype(np.float16)
             write_whole(file, partial(np.save, arr=values))
-            print(f"view {view}: {part.stop} of {len(photos)} photos", flush=True)
+            print(f"version {version}: {part.stop} of {len(photos)} photos", flush=True)
         yield np.load(file)
 
 
 @torch.inference_mode()
 def _of_photos(
-    encoder: OpenClipEncoder, stages: nn.Module, photos: PhotoSet, part: range, view: int
+    encoder: OpenClipEncoder, stages: nn.Module, photos: PhotoSet, part: range, version: int
 ) -> np.ndarray:
     def pixels(i: int) -> Tensor | None:
-        rng = seeded_generator("view", view, photos.ids[i]) if view else None
+        rng = seeded_generator("view", version, photos.ids[i]) if version else None
         return photo_pixels(encoder, photos.paths[i], rng)
 
     blank = torch.zeros(3, encoder.image_size, encoder.image_size)
@@ -129,21 +130,24 @@ def _passed(encoder: OpenClipEncoder, stages: nn.Module, inputs: Tensor) -> np.n
     """Outputs float32 of part of the trunk, computed in bfloat16."""
     inputs = inputs.to(encoder.device).contiguous(memory_format=encoder.memory_format)
     with torch.autocast(encoder.device.type, torch.bfloat16):
-        return stages(inputs).float().cpu().numpy()
+        activations: np.ndarray = stages(inputs).float().cpu().numpy()
+    return activations
 
 
-def pooled_features(encoder: OpenClipEncoder, stages: nn.Module, outputs: np.ndarray) -> np.ndarray:
-    """The trunk's features (V, N, w) float16: its last stages over the first ones' outputs."""
+def pooled_features(
+    encoder: OpenClipEncoder, stages: nn.Module, activations: np.ndarray
+) -> np.ndarray:
+    """The trunk's features (V, N, w) float16: its last stages over the cached activations."""
     encoder.model.eval()
     return np.stack(
         [
             np.concatenate(
                 [
-                    _passed(encoder, stages, torch.from_numpy(view[i : i + _BATCH].astype("f4")))
-                    for i in range(0, len(view), _BATCH)
+                    _passed(encoder, stages, torch.from_numpy(version[i : i + _BATCH].astype("f4")))
+                    for i in range(0, len(version), _BATCH)
                 ]
             ).astype(np.float16)
-            for view in outputs
+            for version in activations
         ]
     )
 

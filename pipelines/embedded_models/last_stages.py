@@ -1,14 +1,14 @@
-"""Train the last stages of an image tower over what its first stages make of each photo.
+"""Train the last stages of an image tower over the cached activations of its first stages.
 
 First the projection is trained alone, over the frozen trunk, then the last stages with it (linear
-probing, then fine-tuning; Kumar et al. 2022, arXiv 2202.10054): a photo of a country without
-training photos loses less so than where all start at once. They can be tuned several times from one
-projection; the mean of the weights depends less on the seed (model soups; Wortsman et al. 2022,
-arXiv 2203.05482). A run that is cut off goes on after the last tuning done.
+probing, then fine-tuning; Kumar et al. 2022, arXiv 2202.10054): photos of a country without
+training photos lose less this way. Several members of a model soup are tuned from one projection;
+the mean of their weights depends less on the seed (Wortsman et al. 2022, arXiv 2203.05482). An
+interrupted run resumes after the last member done.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -27,31 +27,32 @@ from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.places.captions import CaptionBook
 from geoclip.support.files import write_tensors
 from geoclip.support.seeds import seeded_generator
-from geoclip.training.batches import Batches, PhotoSet
-from geoclip.training.distance_smoothing import DistanceSmoothing
+from geoclip.training.batches import Batches
+from geoclip.training.checkpoints import Record
+from geoclip.training.label_smoothing import LabelSmoothing
+from geoclip.training.loop import run_training
+from geoclip.training.photo_set import PhotoSet
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.trainer import Trainer
 from geoclip.training.workers import Workers
 from pipelines.embedded_models.cached_activations import DROPOUT, claim_folder
 
 SEEDS_APART = 1000
-"""Between the tunings of one run, so that runs of seeds next to each other share none."""
-Steps = Iterator[dict[str, float]]
-"""Each step's figures of the loss."""
+"""Between the members of one soup, so that soups of neighbouring seeds share none."""
 
 
-class FeatureBatches(Batches):
-    """Batches whose `pixels` are kept values of a random version of each photo, by epoch.
+class CachedBatches(Batches):
+    """Batches whose `pixels` are cached values of a random version of each photo, by epoch.
 
-    `kept` (V, N, C, …) has V versions of N photos, `pixels` are (n, C, …). With `together` above 1
-    as many photos of a photo's location lie behind one another, (n, together · C, …): itself and
-    random others, or itself again where there is none.
+    `cached` (V, N, C, …) has V versions of N photos, `pixels` are (n, C, …). With `views` above 1
+    as many views of a photo's location lie behind one another, (n, views · C, …): the photo and
+    random others, or the photo again where there is no other.
     """
 
-    def __init__(self, kept: np.ndarray, *arguments: Any, together: int = 1) -> None:
+    def __init__(self, cached: np.ndarray, *arguments: Any, views: int = 1) -> None:
         super().__init__(*arguments)
-        self.kept = kept
-        self.together = together
+        self.cached = cached
+        self.views = views
         self._locations = self.photos.locations or self.photos.ids
         table = pd.DataFrame({"location": self._locations})
         self._members: dict[str, np.ndarray] = table.groupby("location").indices
@@ -67,37 +68,39 @@ class FeatureBatches(Batches):
         return torch.from_numpy(np.concatenate(values, dtype=np.float32))
 
     def _version(self, i: int, rng: np.random.Generator) -> np.ndarray:
-        value: np.ndarray = self.kept[rng.integers(len(self.kept)), i]
+        value: np.ndarray = self.cached[rng.integers(len(self.cached)), i]
         return value
 
     def _others(self, i: int, rng: np.random.Generator) -> list[int]:
-        """Further photos of the location of photo `i`, one less than are shown together."""
-        members, wanted = self._members[self._locations[i]], self.together - 1
+        """Further views of the location of photo `i`, one less than are shown together."""
+        members, wanted = self._members[self._locations[i]], self.views - 1
         others = members[members != i]
         if not len(others):
             return [i] * wanted
         return [int(k) for k in rng.choice(others, wanted, replace=len(others) < wanted)]
 
     def _blank(self) -> Tensor:
-        return torch.zeros(self.kept.shape[2] * self.together, *self.kept.shape[3:])
+        return torch.zeros(self.cached.shape[2] * self.views, *self.cached.shape[3:])
 
 
 @contextmanager
-def averaged_together(
+def averaged_views(
     visual: nn.Module, number: int, memory_format: torch.memory_format
 ) -> Iterator[None]:
-    """Let an image tower make one embedding of a `number` of photos that lie behind one another.
+    """Let an image tower make one embedding of a `number` of views that lie behind one another.
 
     From inputs (n, number · C, H, W) comes the mean (n, d) of the unit-length embeddings, as
-    `locator.group_mean` has it. A tower of single photos stays as it is.
+    `locator.group_mean` has it. With a number of 1 the tower stays as it is.
     """
 
     def apart(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
-        photos = inputs[0].unflatten(1, (number, -1)).flatten(0, 1)
+        n, channels, *size = inputs[0].shape
+        photos = inputs[0].reshape(n * number, channels // number, *size)
         return photos.contiguous(memory_format=memory_format)
 
     def mean(_: nn.Module, __: tuple[Tensor], embeddings: Tensor) -> Tensor:
-        return functional.normalize(embeddings, dim=-1).unflatten(0, (-1, number)).mean(1)
+        unit = functional.normalize(embeddings, dim=-1)
+        return unit.reshape(-1, number, unit.shape[-1]).mean(1)
 
     if number == 1:
         yield
@@ -128,84 +131,87 @@ class _Standard(nn.Module):
 def train_last_stages(
     encoder: OpenClipEncoder,
     stages: nn.Module,
-    outputs: np.ndarray,
+    activations: np.ndarray,
     features: np.ndarray,
     photos: PhotoSet,
     book: CaptionBook,
     probing: TrainingSettings,
     tuning: TrainingSettings | None = None,
-    neighbourhoods: Sequence[DistanceSmoothing] = (),
-    batches: type[FeatureBatches] = FeatureBatches,
-    tunings: int = 1,
+    smoothing: Sequence[LabelSmoothing] = (),
+    batches: type[CachedBatches] = CachedBatches,
+    views: Sequence[int] = (1,),
     keep: Path | None = None,
-    together: Sequence[int] = (1,),
-) -> Steps:
+    report: Callable[[Record], None] = lambda metrics: None,
+) -> None:
     """Train the MLP behind the trunk, then with it the last `stages`, in place.
 
-    `outputs` (V, N, C, H, W) come from `stage_outputs`, `features` (V, N, w) from
-    `pooled_features`; `tuning=None` leaves the trunk as it is, else it is done `tunings` times,
-    each from the same projection with a seed of its own. The loss of the classes of
-    `neighbourhoods` is added to the project's: of the first while the projection is trained, then
-    of one after the other by tuning. `together` says, likewise by turns, how many photos of one
-    location are tuned as one, their embeddings averaged as at prediction. What the projection's
-    training and each tuning end with is kept in the folder `keep` and not made again. Yields each
-    step's figures of the project's loss. Raises GeoclipError where `keep` is another run's. Inside,
-    features are standardised, which the MLP's first layer takes in at the end: the encoder then
-    reads photos again.
+    `activations` (V, N, C, H, W) come from `cached_activations`, `features` (V, N, w) from
+    `pooled_features`. `probing` trains the projection. `tuning` then makes one member of the soup
+    for each entry of `views`, from the same projection with a seed of its own; None leaves the
+    trunk as it is. An entry says how many views of a location are tuned as one, their embeddings
+    averaged as at prediction. The projection has the first loss of `smoothing` beside the
+    contrastive one, the members take them by turns.
+
+    The folder `keep` holds the weights after the projection's training and of each member; what is
+    there is not trained again. `report` is called after each step. Raises GeoclipError where `keep`
+    is another run's. Inside, features are standardised; at the end the MLP's first layer takes
+    that in, so that the encoder reads photos again.
     """
     model, memory_format = encoder.model, encoder.memory_format
     visual: Any = model.visual
     if keep is not None:
-        labels = [(near.km, near.weight) for near in neighbourhoods]
-        seen = photos.digest(), photos.locations, together
+        labels = [(loss.km, loss.weight) for loss in smoothing]
+        seen = photos.digest(), photos.locations, tuple(views)
         learnt = *seen, encoder.fingerprint(), probing, tuning, labels
-        key = hashlib.sha256(repr(learnt).encode())
-        key.update(features.tobytes())
-        claim_folder(keep, key.hexdigest(), "weights of other photos or settings")
+        _claim(keep, repr(learnt), features)
     plain = features[0].astype(np.float32)
     mean, std = np.nanmean(plain, axis=0), np.nanstd(plain, axis=0) + 1e-6
     standard = ((features.astype(np.float32) - mean) / std).astype(np.float16)
     trunk, dropout = visual.trunk, nn.Dropout(DROPOUT)
 
-    def run(kept: np.ndarray, settings: TrainingSettings, turn: int = 0, number: int = 1) -> Steps:
-        trainer = Trainer(encoder, photos, book, settings, Workers())
-        near = neighbourhoods[turn % len(neighbourhoods)] if neighbourhoods else None
-        given = kept, encoder, book, photos, settings, trainer.workers, near
-        trainer.batches = batches(*given, together=number)
-        with averaged_together(visual, number, encoder.memory_format):
-            yield from trainer.run()
-        trainer.finish()
+    def train(
+        name: str, cached: np.ndarray, settings: TrainingSettings, turn: int = 0, number: int = 1
+    ) -> None:
+        """Train and keep the weights, or load those that are kept."""
+        file = keep / f"{name}.safetensors" if keep else None
+        if file is not None and file.exists():
+            model.load_state_dict(load_file(file))
+            return
+        made = batches(cached, encoder, book, photos, settings, Workers(), views=number)
+        auxiliary = [smoothing[turn % len(smoothing)]] if smoothing else []
+        with averaged_views(visual, number, encoder.memory_format):
+            run_training(Trainer(made, auxiliary), report=report)
+        if file is not None:
+            write_tensors(file, model.state_dict())
 
     try:
         # An encoder of photos asks for channels last; features have none.
         visual.trunk, encoder.memory_format = dropout, torch.contiguous_format
-        yield from _kept(model, run(standard, probing), keep, "probing")
+        train("probing", standard, probing)
         if tuning is not None:
             visual.trunk = nn.Sequential(stages, _Standard(mean, std), dropout).to(encoder.device)
             encoder.memory_format = memory_format
             probed, soup = deepcopy(model.state_dict()), AveragedModel(model)
-            for member in range(tunings):
+            for member, number in enumerate(views):
                 model.load_state_dict(probed)
                 settings = replace(tuning, seed=tuning.seed + SEEDS_APART * member)
-                steps = run(outputs, settings, member, together[member % len(together)])
-                yield from _kept(model, steps, keep, f"tuning{member}")
+                train(f"tuning{member}", activations, settings, member, number)
                 soup.update_parameters(model)
             model.load_state_dict(soup.module.state_dict())
     finally:
         visual.trunk, encoder.memory_format = trunk, memory_format
-    first = visual.head.mlp.fc1
-    with torch.no_grad():
-        first.weight /= torch.from_numpy(std).to(encoder.device)
-        first.bias -= first.weight @ torch.from_numpy(mean).to(encoder.device)
-    encoder.model.requires_grad_(True)
+    _take_in_standard(visual.head.mlp.fc1, mean, std)
+    model.requires_grad_(True)
 
 
-def _kept(model: nn.Module, steps: Steps, folder: Path | None, name: str) -> Steps:
-    """Take `steps` and keep the weights they end with, or load those that are kept."""
-    file = folder / f"{name}.safetensors" if folder else None
-    if file is not None and file.exists():
-        model.load_state_dict(load_file(file))
-        return
-    yield from steps
-    if file is not None:
-        write_tensors(file, model.state_dict())
+def _claim(folder: Path, learnt: str, features: np.ndarray) -> None:
+    key = hashlib.sha256(learnt.encode())
+    key.update(features.tobytes())
+    claim_folder(folder, key.hexdigest(), "weights of other photos or settings")
+
+
+@torch.no_grad()
+def _take_in_standard(layer: nn.Linear, mean: np.ndarray, std: np.ndarray) -> None:
+    """Let a linear layer of standardised features give the same for plain ones."""
+    layer.weight /= torch.from_numpy(std).to(layer.weight.device)
+    layer.bias.sub_(layer.weight @ torch.from_numpy(mean).to(layer.weight.device))

@@ -78,7 +78,7 @@ def _coordinate_features(
         member = gazetteer.ancestors[:, level]
         shared = rng.standard_normal((len(gazetteer), settings.dim)) / np.sqrt(settings.dim)
         fourier += np.sqrt(weight) * np.where(member[:, None] >= 0, shared[member], 0)
-    return fourier
+    return np.asarray(fourier)
 
 
 def _with_means(fourier: np.ndarray, gazetteer: Gazetteer, cities: np.ndarray) -> np.ndarray:
@@ -93,4 +93,5 @@ def _with_means(fourier: np.ndarray, gazetteer: Gazetteer, cities: np.ndarray) -
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, 1e-12))

@@ -34,7 +34,7 @@ def place_looks(weights: Path, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
         branches = sorted({name.split(".")[0] for name in stored})
         plane = torch.from_numpy(equal_earth(lat, lon)).float()
         with torch.inference_mode():
-            chunks = [_encode(stored, branches, part) for part in plane.split(_CHUNK)]
+            chunks = [_encode(stored, branches, part) for part in torch.split(plane, _CHUNK)]
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         raise GeoclipError(
             f"{weights} does not hold GeoCLIP's location encoder ({error}); convert "

@@ -1,11 +1,12 @@
-"""Teach a text tower the gazetteer before any photo: captions of near places come to lie near.
+"""Text-tower pretraining: before any photo the text tower learns the gazetteer.
 
     python -m pipelines.embedded_models.text_pretraining --out DIR
 
-The tower learns to predict `place_features` from caption text over all places, templates and
-alternate names. A country of which no photo was ever seen then already lies between its
-neighbours, which is what lets photos of it be placed (generalized zero-shot). The image tower of
-the folder it writes stays random, or with `--image-weights` that of ImageNet.
+The tower learns to predict `place_features` from captions of all places, in all templates and with
+alternate names, so captions of near places come to lie near each other. A country without any
+photo then already lies between its neighbours, which lets photos of it be placed (generalized
+zero-shot). In the folder that this writes the image tower is random, or with `--image-weights` that
+of ImageNet.
 """
 
 import argparse
@@ -27,17 +28,17 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.place import CITY
 from geoclip.places.sphere import great_circle_km
 from geoclip.support.memory import keep_freed_memory
-from geoclip.training.trainer import schedule
+from geoclip.training.optimizer import adamw, schedule, set_learning_rates
 from pipelines.embedded_models.imagenet import MEAN, STD, load_imagenet_weights
 from pipelines.embedded_models.place_features import PlaceFeatureSettings, place_features
 from pipelines.embedded_models.place_looks import place_looks
 
 
 @dataclass(frozen=True)
-class TeachingSettings:
-    """Size of the text tower, and how long and on what it is taught.
+class PretrainingSettings:
+    """Size of the text tower, and how long and on what it is pretrained.
 
-    `alternate_share` of the captions of a city that has alternate names use one of them.
+    Of the captions of a city with alternate names, a share of `alternate_share` uses one of them.
     """
 
     width: int = 128
@@ -56,8 +57,8 @@ class TeachingSettings:
     features: PlaceFeatureSettings = field(default_factory=PlaceFeatureSettings)
 
 
-def untaught_encoder(
-    settings: TeachingSettings,
+def random_encoder(
+    settings: PretrainingSettings,
     embed_dim: int | None = None,
     mean: Sequence[float] = (0.5,) * 3,
     std: Sequence[float] = (0.25,) * 3,
@@ -82,16 +83,16 @@ def untaught_encoder(
     }
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        encoder = OpenClipEncoder.from_config("taught", config, mean=mean, std=std)
+        encoder = OpenClipEncoder.from_config("pretrained", config, mean=mean, std=std)
     with torch.no_grad():
         encoder.log_logit_scale.fill_(np.log(20.0))
     return encoder
 
 
-class TeachingTexts:
+class PretrainingTexts:
     """Seeded batches of caption texts with the rows of the places they name."""
 
-    def __init__(self, book: CaptionBook, settings: TeachingSettings) -> None:
+    def __init__(self, book: CaptionBook, settings: PretrainingSettings) -> None:
         self.book = book
         self.settings = settings
         gazetteer = book.gazetteer
@@ -127,8 +128,8 @@ class TeachingTexts:
             yield rows, [self.text(int(row), rng) for row in rows]
 
 
-def teach(
-    encoder: Encoder, book: CaptionBook, settings: TeachingSettings, features: np.ndarray
+def pretrain_text_tower(
+    encoder: Encoder, book: CaptionBook, settings: PretrainingSettings, features: np.ndarray
 ) -> Iterator[dict[str, float]]:
     """Train the text tower in place; yields step and loss (1 - cosine to the target).
 
@@ -136,23 +137,15 @@ def teach(
     """
     targets = torch.from_numpy(features)
     parameters = encoder.tower_parameters("text")
-    decays = [[p for p in parameters if (p.ndim >= 2) == wide] for wide in (True, False)]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": decays[0], "weight_decay": settings.weight_decay},
-            {"params": decays[1], "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-        betas=(0.9, 0.98),
-    )
+    rated = [(parameter, settings.learning_rate) for parameter in parameters]
+    optimizer = adamw(rated, settings.weight_decay, betas=(0.9, 0.98))
     encoder.model.train()
-    for step, (rows, texts) in enumerate(TeachingTexts(book, settings).batches()):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * schedule(step, settings.steps, settings.warmup)
+    for step, (rows, texts) in enumerate(PretrainingTexts(book, settings).batches()):
+        set_learning_rates(optimizer, schedule(step, settings.steps, settings.warmup))
         predicted = encoder.text_features(encoder.tokenize(texts))
         loss = 1 - F.cosine_similarity(predicted, targets[rows]).mean()
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         yield {"step": step + 1, "loss": loss.item()}
@@ -176,12 +169,13 @@ def clear_unused_tokens(encoder: OpenClipEncoder, book: CaptionBook) -> int:
     return int(used.sum())
 
 
-def evaluate_teaching(
+def evaluate_pretraining(
     encoder: Encoder, book: CaptionBook, targets: np.ndarray, count: int = 2000
 ) -> dict[str, float]:
-    """How far the nearest taught place lies from the one a city's full caption names, in km.
+    """Distance in km from the city that a full caption names to the one nearest to its embedding.
 
-    `targets` (P, d) are the features that were taught.
+    `targets` (P, d) are the features that were learnt. Returns the median and the percentage
+    within 200 km, of `count` cities.
     """
     gazetteer = book.gazetteer
     cities = gazetteer.level_rows("city")
@@ -194,27 +188,34 @@ def evaluate_teaching(
 
 
 def start_encoder(
-    settings: TeachingSettings, embed_dim: int, image_weights: Path | None
+    settings: PretrainingSettings, embed_dim: int, image_weights: Path | None
 ) -> OpenClipEncoder:
-    """Build the encoder to teach, its image tower random or filled from ImageNet weights."""
+    """Build the encoder to pretrain, its image tower random or filled from ImageNet weights."""
     if image_weights is None:
-        return untaught_encoder(settings, embed_dim)
-    encoder = untaught_encoder(settings, embed_dim, MEAN, STD)
+        return random_encoder(settings, embed_dim)
+    encoder = random_encoder(settings, embed_dim, MEAN, STD)
     load_imagenet_weights(encoder.model.visual.trunk, image_weights)  # type: ignore[union-attr,arg-type]
     return encoder
 
 
-def teach_folder(
-    out: Path, settings: TeachingSettings, looks: Path | None, image_weights: Path | None
+def write_pretrained(
+    out: Path,
+    settings: PretrainingSettings,
+    looks: Path | None = None,
+    image_weights: Path | None = None,
+    gazetteer: Gazetteer | None = None,
 ) -> None:
-    """Teach an encoder the packaged gazetteer and write its folder, printing how it goes."""
-    book = CaptionBook(Gazetteer.default(), CaptionSettings())
-    places = book.gazetteer
+    """Pretrain an encoder's text tower and write its folder, printing how it goes.
+
+    `gazetteer` is the packaged one unless given.
+    """
+    places = gazetteer or Gazetteer.default()
+    book = CaptionBook(places, CaptionSettings())
     known = None if looks is None else place_looks(looks, places.lat, places.lon)
     features = place_features(places, settings.features, known)
     encoder = start_encoder(settings, features.shape[1], image_weights)
     began = time.monotonic()
-    for record in teach(encoder, book, settings, features):
+    for record in pretrain_text_tower(encoder, book, settings, features):
         if record["step"] % 50 == 0:
             rate = record["step"] / (time.monotonic() - began)
             left = (settings.steps - record["step"]) / rate / 60
@@ -227,26 +228,27 @@ def teach_folder(
     encoder.model.half()
     encoder.save(out)
     encoder.model.float()
-    print(json.dumps({"tokens": used, **evaluate_teaching(encoder, book, features)}), flush=True)
+    figures = evaluate_pretraining(encoder, book, features)
+    print(json.dumps({"tokens": used, **figures}), flush=True)
 
 
 def main() -> None:
-    """Teach a small text tower the packaged gazetteer and write the encoder's folder."""
+    """Pretrain a small text tower on the packaged gazetteer and write the encoder's folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--steps", type=int, default=TeachingSettings.steps)
+    parser.add_argument("--steps", type=int, default=PretrainingSettings.steps)
     parser.add_argument("--looks", type=Path, help="GeoCLIP's location encoder as safetensors")
-    parser.add_argument("--image-tower", default=TeachingSettings.image_tower, help="of timm")
-    parser.add_argument("--image-size", type=int, default=TeachingSettings.image_size)
+    parser.add_argument("--image-tower", default=PretrainingSettings.image_tower, help="of timm")
+    parser.add_argument("--image-size", type=int, default=PretrainingSettings.image_size)
     parser.add_argument("--image-weights", type=Path, help="EfficientNet-Lite as safetensors")
     arguments = parser.parse_args()
     keep_freed_memory()
-    settings = TeachingSettings(
+    settings = PretrainingSettings(
         steps=arguments.steps,
         image_tower=arguments.image_tower,
         image_size=arguments.image_size,
     )
-    teach_folder(arguments.out, settings, arguments.looks, arguments.image_weights)
+    write_pretrained(arguments.out, settings, arguments.looks, arguments.image_weights)
 
 
 if __name__ == "__main__":

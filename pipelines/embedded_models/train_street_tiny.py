@@ -4,19 +4,19 @@
         --photos photos.csv --photos photos_country.csv --looks location_encoder.safetensors \\
         --image-weights efficientnet-lite2.safetensors --out street-tiny
 
-A text tower is taught the gazetteer; the first stages of the image tower look at every training
-photo; its projection, then its last stages are trained by the project's loss and one whose labels
-are smoothed by distance; the places are indexed. What the first two steps make is kept under
-`--work` and not made again when the program is started anew, for another `--seed` say.
-`place_looks.py` and `imagenet.py` say where `--looks` and `--image-weights` come from;
-without them the class descriptions know coordinates alone and the trunk is random.
+The text tower is pretrained on the gazetteer. The first stages of the image tower see every
+training photo once, and their activations are cached. Its projection, then its last stages are
+trained by the contrastive loss beside one with label smoothing by distance. The places are indexed.
+`--work` keeps what the steps make, so another run, with another `--seed` say, does not make it
+again. `place_looks.py` and `imagenet.py` say where `--looks` and `--image-weights` come from;
+without them the place features know coordinates alone and the trunk starts random.
 """
 
 import argparse
 import hashlib
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,25 +31,22 @@ from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import SHIPPED_FOLDER, PlaceIndex
 from geoclip.ranking.ranking import RankingSettings
 from geoclip.support.memory import keep_freed_memory
-from geoclip.training.batches import PhotoSet
-from geoclip.training.distance_smoothing import DistanceSmoothing
-from geoclip.training.labelled import label_photos, split_photos, training_photos
+from geoclip.training.checkpoints import Record
+from geoclip.training.label_smoothing import LabelSmoothing
+from geoclip.training.photo_set import PhotoSet, label_photos, split_photos, training_photos
 from geoclip.training.settings import TrainingSettings
 from pipelines.command_line import run
-from pipelines.embedded_models import text_pretraining as teach_gazetteer
 from pipelines.embedded_models.cached_activations import (
+    cached_activations,
     claim_folder,
     pooled_features,
     split_trunk,
-    stage_outputs,
     with_mlp_projection,
 )
 from pipelines.embedded_models.last_stages import train_last_stages
+from pipelines.embedded_models.text_pretraining import PretrainingSettings, write_pretrained
 
-IMAGE_TOWER, IMAGE_SIZE, FROZEN_STAGES = "tf_efficientnet_lite2", 256, 4
-TEACHING_STEPS = 4500
-VIEWS = 5
-OTHER_WEIGHT = 0.3  # of photos that are no street views: unlike those that the model is made for
+PRETRAINING = PretrainingSettings(steps=4500, image_tower="tf_efficientnet_lite2", image_size=256)
 PROBING = TrainingSettings(
     epochs=12,
     batch_size=256,
@@ -59,6 +56,7 @@ PROBING = TrainingSettings(
     weight_decay=1e-2,
     warmup=0.1,
     balance=0.7,
+    chunk_size=None,  # so small a tower needs no gradient caching
 )
 TUNING = replace(
     PROBING,
@@ -68,8 +66,6 @@ TUNING = replace(
     weight_decay=2e-2,
     precision="bf16",
 )
-SMOOTHED = ((700.0, 1.0), (1000.0, 3.0))  # km and weight of the smoothed labels, by turns
-TOGETHER = (1, 1, 2, 2)  # photos of a location tuned as one, their embeddings averaged
 # Chosen on folds of the training photos that leave whole countries and blocks out.
 RANKING = RankingSettings(
     point="expected_score_regions",
@@ -81,21 +77,47 @@ RANKING = RankingSettings(
 )
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of all steps; the defaults are those of the model that ships.
+
+    The first `frozen_stages` of the image tower see `versions` of each photo: itself and augmented
+    ones. A photo that is no street view is drawn with `other_weight` beside 1: it is unlike those
+    that the model is made for. `smoothing` holds km and weight of label smoothing by distance, and
+    `views` how many views of a location are tuned as one; the members of the soup, as many as
+    `views`, take both by turns.
+    """
+
+    pretraining: PretrainingSettings = PRETRAINING
+    frozen_stages: int = 4
+    versions: int = 5
+    other_weight: float = 0.3
+    probing: TrainingSettings = PROBING
+    tuning: TrainingSettings = TUNING
+    smoothing: tuple[tuple[float, float], ...] = ((700.0, 1.0), (1000.0, 3.0))
+    views: tuple[int, ...] = (1, 1, 2, 2)
+
+
+STREET_TINY = Recipe()
+
+
 def start_encoder(
-    work: Path, looks: Path | None, image_weights: Path | None, steps: int
+    work: Path,
+    settings: PretrainingSettings,
+    gazetteer: Gazetteer,
+    looks: Path | None,
+    image_weights: Path | None,
 ) -> OpenClipEncoder:
-    """The encoder with a taught text tower, taught first where `work` does not hold it."""
-    folder = work / "taught"
-    settings = teach_gazetteer.TeachingSettings(
-        steps=steps, image_tower=IMAGE_TOWER, image_size=IMAGE_SIZE
-    )
-    taught_with = settings, *(file and _digest(file) for file in (looks, image_weights))
-    key = hashlib.sha256(repr(taught_with).encode()).hexdigest()
-    claim_folder(work / "taught-with", key, "what was taught with other files or steps")
+    """The encoder with a pretrained text tower; it is pretrained where `work` does not hold it."""
+    folder = work / "pretrained"
+    files = [file and _digest(file) for file in (looks, image_weights)]
+    made_of = settings, gazetteer.fingerprint, files
+    key = hashlib.sha256(repr(made_of).encode()).hexdigest()
+    claim_folder(work / "pretrained-with", key, "what was pretrained with other files or settings")
     if not folder.is_dir():
-        draft = work / "taught-unfinished"
+        draft = work / "pretrained-unfinished"
         shutil.rmtree(draft, ignore_errors=True)
-        teach_gazetteer.teach_folder(draft, settings, looks, image_weights)
+        write_pretrained(draft, settings, looks, image_weights, gazetteer)
         draft.rename(folder)
     encoder = load_folder(folder)
     if not isinstance(encoder, OpenClipEncoder):
@@ -110,10 +132,10 @@ def _digest(file: Path) -> str:
         raise GeoclipError(f"{file} cannot be read ({problem.strerror}); check it.") from None
 
 
-def drawn_by_kind(photos: PhotoSet, street: str) -> PhotoSet:
-    """The same photos, those outside folders whose names begin with `street` drawn more seldom."""
+def weighted_by_kind(photos: PhotoSet, street: str, other_weight: float) -> PhotoSet:
+    """Give photos in folders whose names begin with `street` the weight 1, others another."""
     is_street = [Path(path).parent.name.startswith(street) for path in photos.paths]
-    return replace(photos, weights=np.where(is_street, 1.0, OTHER_WEIGHT))
+    return replace(photos, weights=np.where(is_street, 1.0, other_weight))
 
 
 def seen_countries(photos: PhotoSet, gazetteer: Gazetteer) -> tuple[str, ...]:
@@ -121,14 +143,16 @@ def seen_countries(photos: PhotoSet, gazetteer: Gazetteer) -> tuple[str, ...]:
     return tuple(sorted(set(gazetteer.country_codes[photos.rows].tolist())))
 
 
-def write_model(encoder: OpenClipEncoder, out: Path, ranking: RankingSettings) -> None:
+def write_model(
+    encoder: OpenClipEncoder, out: Path, ranking: RankingSettings, gazetteer: Gazetteer
+) -> None:
     """Write the model folder, half precision, with its settings and its place index."""
     encoder.model.half()
     encoder.save(out)
     settings = ModelSettings(CaptionSettings(), ranking)
     settings.write(out)
     stored = load_folder(out)
-    index = PlaceIndex.build(stored, Gazetteer.default(), settings.captions)
+    index = PlaceIndex.build(stored, gazetteer, settings.captions)
     index.save(out / SHIPPED_FOLDER)
 
 
@@ -139,42 +163,50 @@ def train_street_tiny(
     looks: Path | None = None,
     image_weights: Path | None = None,
     *,
+    recipe: Recipe = STREET_TINY,
+    gazetteer: Gazetteer | None = None,
     street: str = "gsv_",
     seed: int = 0,
-    steps: int = TEACHING_STEPS,
-    precision: str = TUNING.precision,
 ) -> None:
-    """Make the model folder `out`; what the stages leave in `work` is not made again."""
+    """Make the model folder `out`; what the steps keep in `work` is not made again.
+
+    `gazetteer` is the packaged one unless given. Raises GeoclipError where `work` holds what was
+    made of other photos, files or settings.
+    """
     work.mkdir(parents=True, exist_ok=True)
-    gazetteer = Gazetteer.default()
+    gazetteer = gazetteer or Gazetteer.default()
     table, missing = split_photos(label_photos(read_photo_table(photo_tables), gazetteer))
-    photos = drawn_by_kind(training_photos(table, gazetteer), street)
+    photos = weighted_by_kind(training_photos(table, gazetteer), street, recipe.other_weight)
     print(f"{len(photos)} training photos, {len(missing)} missing", flush=True)
-    start = start_encoder(work, looks, image_weights, steps)
+    start = start_encoder(work, recipe.pretraining, gazetteer, looks, image_weights)
     encoder = with_mlp_projection(start, seed)
-    first, last = split_trunk(encoder, FROZEN_STAGES)
-    outputs = stage_outputs(encoder, first, photos, VIEWS, work / "stages")
+    first, last = split_trunk(encoder, recipe.frozen_stages)
+    activations = cached_activations(encoder, first, photos, recipe.versions, work / "stages")
     book = CaptionBook(gazetteer, CaptionSettings())
-    losses = []
-    for values in train_last_stages(
+    losses: list[float] = []
+
+    def report(metrics: Record) -> None:
+        losses.append(metrics["loss"])
+        if metrics["step"] % 20 == 0:
+            recent = float(np.mean(losses[-20:]))
+            print(json.dumps({"step": metrics["step"], "loss": round(recent, 4)}), flush=True)
+
+    train_last_stages(
         encoder,
         last,
-        outputs,
-        pooled_features(encoder, last, outputs),
+        activations,
+        pooled_features(encoder, last, activations),
         photos,
         book,
-        replace(PROBING, seed=seed),
-        replace(TUNING, seed=seed, precision=precision),
-        [DistanceSmoothing(encoder, book, *smoothed) for smoothed in SMOOTHED],
-        tunings=len(TOGETHER),
+        replace(recipe.probing, seed=seed),
+        replace(recipe.tuning, seed=seed),
+        [LabelSmoothing(encoder, book, *smoothed) for smoothed in recipe.smoothing],
+        views=recipe.views,
         keep=work / f"seed{seed}",
-        together=TOGETHER,
-    ):
-        losses.append(values["loss"])
-        if values["step"] % 20 == 0:
-            recent = float(np.mean(losses[-20:]))
-            print(json.dumps({"step": values["step"], "loss": round(recent, 4)}), flush=True)
-    write_model(encoder, out, replace(RANKING, seen_countries=seen_countries(photos, gazetteer)))
+        report=report,
+    )
+    ranking = replace(RANKING, seen_countries=seen_countries(photos, gazetteer))
+    write_model(encoder, out, ranking, gazetteer)
     print(f"wrote {out}", flush=True)
 
 
@@ -183,30 +215,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, action="append", required=True)
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
-    parser.add_argument("--work", type=Path, help="what is kept (default: OUT-work)")
+    parser.add_argument("--work", type=Path, help="folder of the steps (default: OUT-work)")
     parser.add_argument("--looks", type=Path, help="GeoCLIP's location encoder as safetensors")
     parser.add_argument("--image-weights", type=Path, help="EfficientNet-Lite2 as safetensors")
     parser.add_argument("--street", default="gsv_", help="how folders of street views begin")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=TEACHING_STEPS, help="of the teaching")
+    parser.add_argument(
+        "--steps", type=int, default=PRETRAINING.steps, help="of the text tower's pretraining"
+    )
     parser.add_argument(
         "--precision",
         choices=("bf16", "fp32"),
         default=TUNING.precision,
-        help="of the tunings; fp32 is faster where the processor has no bfloat16",
+        help="of the soup's members; fp32 is faster where the processor has no bfloat16",
     )
     given = parser.parse_args()
     keep_freed_memory()
+    recipe = replace(
+        STREET_TINY,
+        pretraining=replace(PRETRAINING, steps=given.steps),
+        tuning=replace(TUNING, precision=given.precision),
+    )
     train_street_tiny(
         given.photos,
         given.out,
         given.work or given.out.with_name(f"{given.out.name}-work"),
         given.looks,
         given.image_weights,
+        recipe=recipe,
         street=given.street,
         seed=given.seed,
-        steps=given.steps,
-        precision=given.precision,
     )
 
 

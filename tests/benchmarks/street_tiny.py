@@ -25,7 +25,7 @@ from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import as_tuples
 from geoclip.support.paths import decode_path
-from geoclip.training.labelled import label_photos
+from geoclip.training.photo_set import label_photos
 from pipelines.evaluate_guesses import answers
 
 DRAWS = 1000

@@ -4,10 +4,10 @@
         --photos photos_country.csv --work street-tiny-work
 
 Needs the folder that `train_street_tiny` keeps. Each variant differs from the recipe with
-a frozen trunk in one thing: no labels smoothed by distance; further captions from places seen or
-unseen in training; or, besides without those labels, the text tower untaught (and trained with
-photos instead) or the plain CLIP loss (a photo's own caption is the only true one). The rules of
-ranking are compared on one model. Seeds are averaged.
+a frozen trunk in one thing: no label smoothing by distance; further captions from places seen or
+unseen in training; or, besides without label smoothing, the text tower not pretrained (and trained
+with photos instead) or the plain CLIP loss (a photo's own caption is the only true one). The rules
+of ranking are compared on one model. Seeds are averaged.
 """
 
 import argparse
@@ -29,24 +29,22 @@ from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.captions import COUNTRY, FALSE, TRUE, CaptionBook, CaptionSettings, distinct
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.support.paths import decode_path
-from geoclip.training.distance_smoothing import DistanceSmoothing
-from geoclip.training.labelled import label_photos, split_photos, training_photos
+from geoclip.training.label_smoothing import LabelSmoothing
+from geoclip.training.photo_set import label_photos, split_photos, training_photos
 from geoclip.training.step import Batch
 from pipelines.embedded_models.cached_activations import (
+    cached_activations,
     pooled_features,
     split_trunk,
-    stage_outputs,
     with_mlp_projection,
 )
-from pipelines.embedded_models.last_stages import FeatureBatches, train_last_stages
+from pipelines.embedded_models.last_stages import CachedBatches, train_last_stages
 from pipelines.embedded_models.train_street_tiny import (
-    FROZEN_STAGES,
     PROBING,
     RANKING,
-    SMOOTHED,
-    VIEWS,
-    drawn_by_kind,
+    STREET_TINY,
     seen_countries,
+    weighted_by_kind,
     write_model,
 )
 from tests.benchmarks.street_tiny import brief, held_out, located
@@ -65,7 +63,7 @@ RULES = {
 }
 
 
-class OwnCaption(FeatureBatches):
+class OwnCaption(CachedBatches):
     """Batches in which no caption but the one drawn for it is true of a photo (plain CLIP)."""
 
     def batch(self, step: int, *arguments: Any) -> Batch:
@@ -82,7 +80,7 @@ class OwnCaption(FeatureBatches):
         return replace(made, truth=truth)
 
 
-class UnseenPlaces(FeatureBatches):
+class UnseenPlaces(CachedBatches):
     """Batches whose further captions are of places in countries without a training photo."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -92,27 +90,29 @@ class UnseenPlaces(FeatureBatches):
         self.seen_rows = np.flatnonzero(~seen)
 
 
-def untaught(encoder: OpenClipEncoder, seed: int) -> OpenClipEncoder:
-    """The same encoder with a text tower that knows nothing."""
+def unpretrained(encoder: OpenClipEncoder, seed: int) -> OpenClipEncoder:
+    """The same encoder with a text tower that is not pretrained."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         mean, std = encoder.normalization
-        fresh = OpenClipEncoder.from_config("untaught", encoder.model_config, mean=mean, std=std)
+        fresh = OpenClipEncoder.from_config(
+            "unpretrained", encoder.model_config, mean=mean, std=std
+        )
     weights = {k: v for k, v in encoder.model.state_dict().items() if k.startswith("visual.")}
     fresh.model.load_state_dict(weights, strict=False)
     fresh.tokenizer = encoder.tokenizer
     return fresh
 
 
-VARIANTS: dict[str, tuple[dict[str, Any], type[FeatureBatches], bool]] = {
-    "frozen trunk": ({}, FeatureBatches, True),
-    "labels not smoothed": ({}, FeatureBatches, False),
-    "text tower not taught": ({"text_learning_rate": 1e-3}, FeatureBatches, False),
+VARIANTS: dict[str, tuple[dict[str, Any], type[CachedBatches], bool]] = {
+    "frozen trunk": ({}, CachedBatches, True),
+    "no label smoothing": ({}, CachedBatches, False),
+    "text tower not pretrained": ({"text_learning_rate": 1e-3}, CachedBatches, False),
     "plain CLIP loss": ({}, OwnCaption, False),
-    f"{EXTRA} further captions of seen places": ({"extra_captions": EXTRA}, FeatureBatches, True),
+    f"{EXTRA} further captions of seen places": ({"extra_captions": EXTRA}, CachedBatches, True),
     f"{EXTRA} further captions of unseen places": ({"extra_captions": EXTRA}, UnseenPlaces, True),
 }
-"""Changes of the settings, kind of batches, and whether smoothed labels are learnt too."""
+"""Changes of the settings, kind of batches, and whether labels are smoothed."""
 
 
 def main() -> None:
@@ -125,27 +125,27 @@ def main() -> None:
     given = parser.parse_args()
     gazetteer = Gazetteer.default()
     table, _ = split_photos(label_photos(read_photo_table(given.photos), gazetteer))
-    photos = drawn_by_kind(training_photos(table, gazetteer), "gsv_")
+    photos = weighted_by_kind(training_photos(table, gazetteer), "gsv_", STREET_TINY.other_weight)
     held = held_out(given.photos, "gsv_", gazetteer)
     book = CaptionBook(gazetteer, CaptionSettings())
 
-    start = with_mlp_projection(load_folder(given.work / "taught"))  # type: ignore[arg-type]
-    first, last = split_trunk(start, FROZEN_STAGES)
-    outputs = stage_outputs(start, first, photos, VIEWS, given.work / "stages")
-    features = pooled_features(start, last, outputs)
+    start = with_mlp_projection(load_folder(given.work / "pretrained"))  # type: ignore[arg-type]
+    first, last = split_trunk(start, STREET_TINY.frozen_stages)
+    versions = STREET_TINY.versions
+    activations = cached_activations(start, first, photos, versions, given.work / "stages")
+    features = pooled_features(start, last, activations)
 
     def trained(name: str, seed: int) -> OpenClipEncoder:
         changes, batches, smoothed = VARIANTS[name]
-        encoder = with_mlp_projection(load_folder(given.work / "taught"), seed)  # type: ignore[arg-type]
-        if name == "text tower not taught":
-            encoder = untaught(encoder, seed)
+        encoder = with_mlp_projection(load_folder(given.work / "pretrained"), seed)  # type: ignore[arg-type]
+        if name == "text tower not pretrained":
+            encoder = unpretrained(encoder, seed)
         settings = replace(PROBING, seed=seed, **changes)
-        near = [DistanceSmoothing(encoder, book, *SMOOTHED[0])] if smoothed else []
-        taken = train_last_stages(
-            encoder, last, outputs, features, photos, book, settings, None, near, batches
+        first_member = STREET_TINY.smoothing[0]
+        smoothing = [LabelSmoothing(encoder, book, *first_member)] if smoothed else []
+        train_last_stages(
+            encoder, last, activations, features, photos, book, settings, None, smoothing, batches
         )
-        for _ in taken:
-            pass
         return encoder
 
     def figures(locator: Locator, rules: dict[str, dict[str, Any]]) -> Iterator[tuple[str, Any]]:
@@ -171,7 +171,7 @@ def main() -> None:
         for seed in given.seeds:
             with TemporaryDirectory() as folder:
                 out = Path(folder) / "model"
-                write_model(trained(name, seed), out, ranking)
+                write_model(trained(name, seed), out, ranking, gazetteer)
                 each.append(dict(figures(Locator.from_pretrained(out), {name: {}}))[name])
         mean = {
             split: {

@@ -41,7 +41,7 @@ def drawn_batch(encoder: "OpenClipEncoder", size: int) -> tuple["Batch", list[st
     pixels = torch.randn(size, 3, side, side, generator=torch.Generator().manual_seed(0))
     tokens = encoder.tokenize([caption.text for caption in captions])
     readable = torch.ones(size, dtype=torch.bool)
-    return Batch(pixels, tokens, truth, readable), [caption.text for caption in drawn]
+    return Batch(pixels, tokens, truth, readable, rows), [caption.text for caption in drawn]
 
 
 def compare(model: str, size: int, rounds: int) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def compare(model: str, size: int, rounds: int) -> dict[str, Any]:
     all_tokens, loss = encoder.tokenizer(texts), open_clip.ClipLoss()
 
     def ours() -> None:
-        contrastive_gradients(encoder, batch, TrainingSettings(batch_size=size))
+        contrastive_gradients(encoder, batch, TrainingSettings(batch_size=size, chunk_size=None))
         optimizer.step()
         optimizer.zero_grad()
 

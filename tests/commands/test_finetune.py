@@ -17,10 +17,11 @@ from typer.testing import CliRunner, Result
 
 from geoclip.commands.app import app
 from geoclip.encoders import load_encoder
+from geoclip.encoders.transformers_encoder import TransformersEncoder
 from geoclip.places.captions import CaptionSettings
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.training.checkpoints import latest_checkpoint
-from geoclip.training.settings import TrainingSettings
+from geoclip.training.settings import EvaluationSettings, TrainingSettings
 from geoclip.training.trainer import Trainer
 
 COUNTRIES = """place_id,name,iso3,continent,sovereign,lat,lon,population
@@ -140,8 +141,8 @@ def test_a_finished_run_given_again_trains_no_more(
 @pytest.mark.parametrize(
     ("change", "photos", "what"),
     [
-        (("--seed", 1), "photos.csv", "settings"),
-        (("--learning-rate", 1e-4), "photos.csv", "settings"),
+        (("--seed", 1), "photos.csv", "settings.seed: 0, this one's: 1"),
+        (("--learning-rate", 1e-4), "photos.csv", "settings.learning_rate: 0.001"),
         ((), "other.csv", "photos"),
     ],
 )
@@ -155,7 +156,7 @@ def test_the_folder_of_another_run_is_refused_and_left_as_it_is(
     before = {name: (finished / name).read_bytes() for name in ("held_out.csv", "run.json")}
     result = run(scene, finished, *change, photos=photos)
     assert result.exit_code == 2
-    assert f"belongs to a run with other {what}" in result.stderr
+    assert f"belongs to another run (its {what}" in result.stderr
     assert before == {name: (finished / name).read_bytes() for name in before}
 
 
@@ -226,6 +227,60 @@ def test_bad_input_is_one_sentence(scene: Path, tmp_path: Path) -> None:
         assert result.stderr.splitlines()[-1].startswith("geoclip: ")
 
 
+def test_a_run_is_evaluated_on_the_way_and_ends_with_the_best(scene: Path, tmp_path: Path) -> None:
+    evaluation = ("--evaluate-every", 2, "--best-by", "test/geoscore", "--keep", "best")
+    result = run(scene, tmp_path, *evaluation)
+    assert result.exit_code == 0, result.output
+    figures = pd.read_csv(tmp_path / "evaluations.csv")
+    assert figures["step"].tolist() == [2, 4, 6]
+    assert figures["test/geoscore"].between(0, 5000).all()
+    for step, score in zip(figures["step"], figures["mean/geoscore"], strict=True):
+        assert f"step {step:.0f}, held-out photos: GeoScore {score:,.0f}, country" in result.stderr
+    best = figures.loc[figures["test/geoscore"].idxmax(), "step"]
+    kept = tmp_path / "checkpoints" / f"step-{best:.0f}" / "model.safetensors"
+    assert kept.read_bytes() == (tmp_path / "encoder" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--keep", "best"), "not known without evaluation"),
+        (("--keep", "best", "--evaluate-every", 2, "--alpha", 0.5), "alpha averages"),
+        (("--evaluate-every", 2, "--best-by", "moon/geoscore"), "use one of mean/"),
+        (("--evaluate-every", -1), "must not be negative"),
+    ],
+)
+def test_an_evaluation_that_cannot_work_is_refused_before_the_first_step(
+    scene: Path, tmp_path: Path, options: tuple[object, ...], said: str
+) -> None:
+    result = run(scene, tmp_path / "out", *options)
+    assert result.exit_code == 2 and said in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_by_default_memory_does_not_grow_with_the_batch(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more photos pass the image tower at a time than fit; the defaults took 22 GB once."""
+    passed: list[int] = []
+    features = TransformersEncoder.image_features
+
+    def noted(self: TransformersEncoder, pixels: Any) -> Any:
+        passed.append(len(pixels))
+        return features(self, pixels)
+
+    monkeypatch.setattr(TransformersEncoder, "image_features", noted)
+    rows = (scene / "photos.csv").read_text().splitlines()
+    copies = []
+    for i in range(40):
+        copies.append(rows[1].replace("0.png", f"copy{i}.png"))
+        (scene / f"copy{i}.png").write_bytes((scene / "0.png").read_bytes())
+    (scene / "many.csv").write_text("\n".join([*rows, *copies]) + "\n")
+    result = run(scene, tmp_path, "--batch-size", 128, "--epochs", 1, photos="many.csv")
+    assert result.exit_code == 0, result.output
+    assert sum(passed) == 2 * 51 and max(passed) == 16
+
+
 def test_photos_that_cannot_be_read_are_left_out_and_listed(scene: Path, tmp_path: Path) -> None:
     (scene / "no-photo.jpg").write_text("<html>404</html>")
     rows = (scene / "photos.csv").read_text().splitlines()
@@ -251,7 +306,7 @@ def test_photos_none_of_which_can_be_read_are_an_error(scene: Path, tmp_path: Pa
 def test_every_setting_is_an_option_with_help() -> None:
     shown = CliRunner().invoke(app, ["finetune", "--help"], env={"COLUMNS": "200"}).stdout
     shown = re.sub(r"\x1b\[[0-9;]*m", "", shown)
-    for field in fields(TrainingSettings):
+    for field in (*fields(TrainingSettings), *fields(EvaluationSettings)):
         assert f"--{field.name.replace('_', '-')}" in shown
         assert field.metadata["help"] in shown
 

@@ -1,13 +1,13 @@
-"""Outputs of the trunk's first stages kept on disk."""
+"""Activations of the trunk's first stages, cached on disk."""
 
 import numpy as np
 import pytest
 import torch
-from kept_outputs import kept_outputs
+from tiny_activations import cached_in
 from tiny_encoders import timm_encoder
 
 from geoclip.errors import GeoclipError
-from geoclip.training.batches import PhotoSet
+from geoclip.training.photo_set import PhotoSet
 from pipelines.embedded_models.cached_activations import split_trunk, with_mlp_projection
 
 
@@ -37,20 +37,20 @@ def test_a_trunk_that_cannot_be_split_is_refused(start, stages):
         split_trunk(timm_encoder("test_convnext"), 1)
 
 
-def test_outputs_are_kept_and_a_cut_run_goes_on(start, photos, tmp_path, capsys):
-    _, whole = kept_outputs(start, photos, tmp_path, views=2)
+def test_an_interrupted_run_resumes_from_what_is_cached(start, photos, tmp_path, capsys):
+    _, whole = cached_in(start, photos, tmp_path, versions=2)
     assert whole.shape[:2] == (2, len(photos)) and np.isfinite(whole).all()
     assert not np.array_equal(whole[0], whole[1])
     (tmp_path / "view1-0000000.npy").unlink()
     capsys.readouterr()
-    assert np.array_equal(kept_outputs(start, photos, tmp_path, views=2)[1], whole)
+    assert np.array_equal(cached_in(start, photos, tmp_path, versions=2)[1], whole)
     assert capsys.readouterr().out.splitlines() == [
-        f"view 1: {len(photos)} of {len(photos)} photos"
+        f"version 1: {len(photos)} of {len(photos)} photos"
     ]
 
 
-def test_outputs_of_other_photos_are_refused(start, photos, tmp_path):
-    kept_outputs(start, photos, tmp_path)
+def test_activations_of_other_photos_are_refused(start, photos, tmp_path):
+    cached_in(start, photos, tmp_path)
     others = PhotoSet(photos.ids[:-1], photos.paths[:-1], photos.rows[:-1])
     with pytest.raises(GeoclipError, match="other photos or weights"):
-        kept_outputs(start, others, tmp_path)
+        cached_in(start, others, tmp_path)

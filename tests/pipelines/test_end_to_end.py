@@ -82,18 +82,15 @@ def test_two_workers_take_the_steps_of_one(
     """The run on two Ray Train workers against the same steps in this process."""
     from geoclip.places.captions import CaptionBook
     from geoclip.places.gazetteer import Gazetteer
-    from geoclip.training.labelled import training_photos
+    from geoclip.training.batches import Batches
+    from geoclip.training.photo_set import training_photos
     from geoclip.training.trainer import Trainer
 
     gazetteer = Gazetteer.read(few_places)
     captions = pd.read_parquet(run / "captions.parquet")
-    trainer = Trainer(
-        load_encoder(START),
-        training_photos(captions, gazetteer),
-        CaptionBook(gazetteer),
-        run_settings,
-    )
-    alone = [record["loss"] for record in trainer.run()]
+    photos = training_photos(captions, gazetteer)
+    batches = Batches(load_encoder(START), CaptionBook(gazetteer), photos, run_settings)
+    alone = [record["loss"] for record in Trainer(batches).run()]
     together = pd.read_csv(run / "losses.csv")["loss"]
     np.testing.assert_allclose(together, alone, rtol=2e-4)
 

@@ -13,9 +13,8 @@ from geoclip.encoders import load_encoder
 from geoclip.errors import GeoclipError
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.training.held_out import EvaluationSettings
-from geoclip.training.labelled import label_photos, split_photos
-from geoclip.training.settings import TrainingSettings
+from geoclip.training.photo_set import label_photos, split_photos
+from geoclip.training.settings import EvaluationSettings, TrainingSettings
 from pipelines.cluster import cpus_for_each
 from pipelines.train_encoder import check_training, train_encoder
 from pipelines.training_metrics import tell_mlflow

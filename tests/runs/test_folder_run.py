@@ -10,21 +10,21 @@ import pytest
 from PIL import Image
 from small_world import FakeEncoder
 
-from geoclip.ranking.travel import TripSettings
-from geoclip.places.captions import CaptionBook
-from geoclip.photos.metadata import PhotoMetadata, GpsFix
-from geoclip.photos.abstention import AbstentionSettings
-from geoclip.runs.answers import NO_EVIDENCE, FolderAnswers
 from geoclip.guesses.gps_comparison import DOUBT
+from geoclip.locator import Locator
+from geoclip.photos.abstention import AbstentionSettings
+from geoclip.photos.metadata import GpsFix, PhotoMetadata
+from geoclip.photos.reader import BATCH
+from geoclip.places.captions import CaptionBook
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.place_index import PlaceIndex
+from geoclip.ranking.ranking import RankingSettings
+from geoclip.ranking.travel import TripSettings
+from geoclip.runs.answers import NO_EVIDENCE, FolderAnswers
+from geoclip.runs.folder_run import FolderRun, RunSettings
 from geoclip.runs.gps_summary import GpsSummary
 from geoclip.runs.journal import Journal
 from geoclip.runs.records import encoder_key
-from geoclip.runs.folder_run import FolderRun, RunSettings
-from geoclip.places.gazetteer import Gazetteer
-from geoclip.ranking.place_index import PlaceIndex
-from geoclip.locator import Locator
-from geoclip.ranking.ranking import RankingSettings
-from geoclip.photos.reader import BATCH
 
 PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
 START = datetime(2020, 5, 1, 12)
@@ -190,12 +190,20 @@ def test_a_trusted_position_is_kept(
     pd.testing.assert_frame_equal(again, table)
 
 
-def test_comparison(locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata]) -> None:
+def test_comparison(
+    locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata]
+) -> None:
     paths = [*paint(tmp_path, 5), tmp_path / "gone.png"]
-    metadata_of["000.png"] = PhotoMetadata(GpsFix(45.75, 4.85, True, ""), None, "")  # Lyon, as painted
-    metadata_of["001.png"] = PhotoMetadata(GpsFix(45.75, 4.85, True, ""), None, "")  # looks like Kowloon
+    metadata_of["000.png"] = PhotoMetadata(
+        GpsFix(45.75, 4.85, True, ""), None, ""
+    )  # Lyon, as painted
+    metadata_of["001.png"] = PhotoMetadata(
+        GpsFix(45.75, 4.85, True, ""), None, ""
+    )  # looks like Kowloon
     metadata_of["002.png"] = PhotoMetadata(GpsFix(0, 0, False, "the position is 0,0"), None, "")
-    metadata_of["003.png"] = PhotoMetadata(GpsFix(np.nan, 2, False, "the position is incomplete"), None, "")
+    metadata_of["003.png"] = PhotoMetadata(
+        GpsFix(np.nan, 2, False, "the position is incomplete"), None, ""
+    )
     metadata_of["gone.png"] = PhotoMetadata(GpsFix(1, 1, True, ""), None, "")
     sharp = locator
     sharp.encoder.model.logit_scale.data += 2

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geoclip.photos.metadata import NOTHING, PhotoMetadata, GpsFix
 from geoclip.errors import GeoclipError
 from geoclip.photos.abstention import Abstention
+from geoclip.photos.metadata import NOTHING, GpsFix, PhotoMetadata
 from geoclip.runs.journal import DRAFT, Journal, remove_journals
 from geoclip.runs.records import PhotoRecord, photo_key
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from tiny_encoders import random_tiny_clip
 
-from geoclip.guesses.schema import read_guesses
 from geoclip.encoders.registry import CHECKPOINTS
+from geoclip.guesses.schema import read_guesses
 from geoclip.support.paths import decode_path
 from tests.torture import TortureEntry, make_torture_folder, unlock
 

@@ -10,7 +10,8 @@ from tiny_encoders import clip_encoder
 
 from geoclip.errors import GeoclipError
 from geoclip.support.seeds import seeded_generator
-from geoclip.training.batches import Batches, PhotoSet, epoch_order
+from geoclip.training.batches import Batches, epoch_order
+from geoclip.training.photo_set import PhotoSet
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.workers import Workers
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from geoclip.training.losses import (
     gzsl_loss,
     siglip_loss,
-    soft_class_loss,
+    soft_label_loss,
     target_entropy,
     vision_loss,
 )
@@ -123,7 +123,7 @@ def test_siglip_leaves_unknown_pairs_out():
     assert siglip_loss(images, texts, 10.0, -5.0, truth).item() == pytest.approx(expected / 2)
 
 
-def test_soft_classes_against_the_definition():
+def test_soft_labels_against_the_definition():
     images, classes = unit(5, 8, seed=1), unit(7, 8, seed=2)
     truth = torch.rand(5, 7, dtype=torch.float64).softmax(dim=1)
     expected = 0.0
@@ -131,12 +131,12 @@ def test_soft_classes_against_the_definition():
         logits = [12 * float(dot(images[i], c)) for c in classes]
         norm = math.log(sum(math.exp(v) for v in logits))
         expected -= sum(float(t) * (v - norm) for t, v in zip(truth[i], logits, strict=True)) / 5
-    assert soft_class_loss(images, classes, 12.0, truth).item() == pytest.approx(expected)
-    assert soft_class_loss(images[:0], classes, 12.0, truth[:0]).item() == 0
+    assert soft_label_loss(images, classes, 12.0, truth).item() == pytest.approx(expected)
+    assert soft_label_loss(images[:0], classes, 12.0, truth[:0]).item() == 0
 
 
 def test_classes_that_are_wholly_true_or_false_give_the_gzsl_loss():
     images, classes = unit(6, 8, seed=3), unit(4, 8, seed=4)
     truth = torch.eye(4, dtype=torch.int8)[[0, 1, 1, 2, 3, 3]]
-    soft = soft_class_loss(images, classes, 9.0, truth.double())
+    soft = soft_label_loss(images, classes, 9.0, truth.double())
     assert soft.item() == pytest.approx(gzsl_loss(images, classes, 9.0, truth).item())

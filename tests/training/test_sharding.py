@@ -22,11 +22,11 @@ from geoclip.encoders import Encoder, load_encoder
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.training.batches import PhotoSet
+from geoclip.training.batches import Batches
+from geoclip.training.photo_set import PhotoSet
 from geoclip.training.settings import TrainingSettings
-from geoclip.training.sharding import shard_blocks
 from geoclip.training.trainer import STATE_FILE, Trainer
-from geoclip.training.workers import Workers
+from geoclip.training.workers import Workers, shard_blocks
 
 SETTINGS = TrainingSettings(
     epochs=2, batch_size=5, learning_rate=1e-3, alpha=0.7, weight_decay=0.1, gradient_clip=0.5
@@ -59,7 +59,8 @@ def trainer_of(case: str, folder: Path, sharded: bool) -> Trainer:
     at = ["1", "1", "2", "3", "3", "4", "5", "6", "7", "8", "9", "FR"]
     photos = PhotoSet(ids, [str(folder / "photos" / i) for i in ids], places.rows(at))
     settings = replace(SETTINGS, **change)
-    return Trainer(encoder_of(kind, folder), photos, CaptionBook(places), settings, sharded=sharded)
+    batches = Batches(encoder_of(kind, folder), CaptionBook(places), photos, settings)
+    return Trainer(batches, sharded=sharded)
 
 
 def run(case: str, folder: Path, sharded: bool, out: Path | None) -> list[float]:
@@ -146,7 +147,7 @@ def test_each_worker_holds_half_of_the_blocks_and_all_of_the_rest(shared):
 
 def test_a_model_without_a_stack_of_blocks_is_refused(monkeypatch):
     monkeypatch.setattr(
-        "geoclip.training.sharding.init_device_mesh", lambda *_: pytest.fail("not refused")
+        "geoclip.training.workers.init_device_mesh", lambda *_: pytest.fail("not refused")
     )
     encoder = clip_encoder()
     encoder.model = torch.nn.Linear(2, 2)

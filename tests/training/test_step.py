@@ -4,7 +4,7 @@ import json
 import math
 import os
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +18,21 @@ from torch import distributed, multiprocessing
 
 from geoclip.encoders import Encoder
 from geoclip.places.captions import distinct, truth_matrix
-from geoclip.training import step as step_module
-from geoclip.training.distance_smoothing import SoftClasses
+from geoclip.training import towers
+from geoclip.training.auxiliary import Distillation, GlobalFeatures
 from geoclip.training.losses import (
     gzsl_loss,
     siglip_loss,
-    soft_class_loss,
+    soft_label_loss,
     target_entropy,
     vision_loss,
 )
 from geoclip.training.settings import TrainingSettings
-from geoclip.training.step import Batch, contrastive_gradients, freeze_batch_norm
+from geoclip.training.step import Batch, contrastive_gradients
+from geoclip.training.towers import freeze_batch_norm
 from geoclip.training.workers import Workers
 
-PLAIN = TrainingSettings()
+PLAIN = TrainingSettings(chunk_size=None)
 WORDS = [
     "Lyon",
     "Paris",
@@ -53,7 +54,7 @@ def global_batch(encoder: Encoder, truth: torch.Tensor, extra: int = 0, seed: in
     pixels = torch.randn(n, 3, 32, 32, generator=generator, dtype=torch.float64)
     texts = [f"a photo {'close to the town ' * (i % 3)}of {WORDS[i]}" for i in range(c)]
     readable = torch.ones(n, dtype=torch.bool)
-    return Batch(pixels, encoder.tokenize(texts), truth, readable, extra)
+    return Batch(pixels, encoder.tokenize(texts), truth, readable, np.arange(n), extra)
 
 
 def share(batch: Batch, workers: Workers) -> Batch:
@@ -81,10 +82,10 @@ def gradients(encoder: Encoder) -> dict[str, torch.Tensor]:
     return {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in named}
 
 
-def step(encoder, batch, settings=PLAIN, teacher=None, seed=1):
+def step(encoder, batch, settings=PLAIN, auxiliary=(), seed=1):
     encoder.model.zero_grad()
     torch.manual_seed(seed)
-    values = contrastive_gradients(encoder, batch, settings, teacher=teacher)
+    values = contrastive_gradients(encoder, batch, settings, auxiliary=auxiliary)
     return values, gradients(encoder)
 
 
@@ -270,9 +271,9 @@ def test_a_batch_without_a_readable_photo_changes_nothing():
     encoder = training(clip_encoder())
     batch = global_batch(encoder, torch.eye(3, dtype=torch.int8))
     batch = replace(batch, readable=torch.zeros(3, dtype=torch.bool))
-    teacher = deepcopy(encoder)
-    for settings in (TrainingSettings(distillation=1.0), TrainingSettings(loss="siglip")):
-        values, ours = step(encoder, batch, settings, teacher)
+    distillation = Distillation(deepcopy(encoder), 1.0)
+    for settings, auxiliary in ((PLAIN, [distillation]), (TrainingSettings(loss="siglip"), [])):
+        values, ours = step(encoder, batch, settings, auxiliary)
         assert values["loss"] == 0
         assert all((gradient == 0).all() for gradient in ours.values())
 
@@ -285,7 +286,7 @@ def test_the_generator_of_the_own_device_is_put_back(device, monkeypatch):
     monkeypatch.setattr(module, "get_rng_state", lambda *of: calls.append(("get", *of)) or "state")
     monkeypatch.setattr(module, "set_rng_state", lambda *given: calls.append(("set", *given)))
     own = torch.device(device)
-    step_module._set_random_states(step_module._random_states(own), own)
+    towers._set_random_states(towers._random_states(own), own)
     of = [own] if kind == "cuda" else []
     assert calls == [("get", *of), ("set", "state", *of)]
 
@@ -295,7 +296,8 @@ def test_a_distance_from_the_start_has_digits_in_bf16():
     encoder.model.float()
     batch = global_batch(encoder, torch.eye(4, dtype=torch.int8))
     batch = replace(batch, pixels=batch.pixels.float())
-    values, _ = step(encoder, batch, TrainingSettings(precision="bf16", distillation=1.0), encoder)
+    settings = TrainingSettings(precision="bf16")
+    values, _ = step(encoder, batch, settings, [Distillation(encoder, 1.0)])
     assert values["distillation"] == pytest.approx(0, abs=1e-5)
 
 
@@ -339,8 +341,8 @@ def test_distillation_adds_the_mean_distance_to_the_teachers_embeddings(chunk_si
     teacher.model.double()
     truth = torch.eye(5, dtype=torch.int8)
     batch = global_batch(encoder, truth)
-    settings = TrainingSettings(distillation=0.7, chunk_size=chunk_size)
-    values, ours = step(encoder, batch, settings, teacher)
+    settings = TrainingSettings(chunk_size=chunk_size)
+    values, ours = step(encoder, batch, settings, [Distillation(teacher, 0.7)])
     with torch.no_grad():
         old = teacher.image_features(batch.pixels)
 
@@ -399,7 +401,8 @@ CASES = {
         "photos": 5,
         "captions": 3,
         "unreadable": [1],
-        "settings": {"distillation": 0.5, "chunk_size": 2},
+        "distillation": 0.5,
+        "settings": {"chunk_size": 2},
     },
     "frozen text": {"photos": 5, "captions": 3, "frozen": "text"},
 }
@@ -420,7 +423,8 @@ def run_case(case: dict, workers: Workers) -> tuple[dict[str, float], dict[str, 
     batch = global_batch(encoder, truth, case.get("extra", 0))
     batch.readable[case.get("unreadable", [])] = False
     settings = TrainingSettings(**case.get("settings", {}))
-    values = contrastive_gradients(encoder, share(batch, workers), settings, workers, teacher)
+    auxiliary = [Distillation(teacher, case["distillation"])] if "distillation" in case else []
+    values = contrastive_gradients(encoder, share(batch, workers), settings, workers, auxiliary)
     return values, gradients(encoder)
 
 
@@ -468,40 +472,74 @@ def test_the_loss_is_finite_for_the_largest_logit_scale():
     assert all(torch.isfinite(g).all() for g in ours.values())
 
 
+@dataclass
+class SoftLabels:
+    """An auxiliary loss: soft labels (N, R) among classes (R, d)."""
+
+    classes: torch.Tensor
+    labels: torch.Tensor
+    weight: float
+    name: str = "soft_labels"
+
+    def value(self, features: GlobalFeatures) -> torch.Tensor:
+        readable = features.readable
+        labels = self.labels[features.rows][readable]
+        return soft_label_loss(
+            features.images[readable], self.classes, features.logit_scale, labels
+        )
+
+
 @pytest.mark.parametrize("chunk_size", [None, 2])
-def test_soft_classes_add_their_loss(chunk_size):
+def test_an_auxiliary_loss_is_added_by_its_weight(chunk_size):
     encoder = training(clip_encoder())
     truth = torch.eye(5, dtype=torch.int8)
     generator = torch.Generator().manual_seed(0)
     width = encoder.model_config["embed_dim"]
     classes = torch.randn(7, width, generator=generator, dtype=torch.float64)
     classes /= classes.norm(dim=1, keepdim=True)
-    shares = torch.rand(5, 7, generator=generator, dtype=torch.float64)
-    shares /= shares.sum(dim=1, keepdim=True)
-    near = SoftClasses(classes, shares, 0.5)
-    batch = replace(global_batch(encoder, truth), near=near)
+    labels = torch.rand(5, 7, generator=generator, dtype=torch.float64)
+    labels /= labels.sum(dim=1, keepdim=True)
+    batch = global_batch(encoder, truth)
     settings = replace(PLAIN, chunk_size=chunk_size)
-    values, ours = step(encoder, batch, settings)
+    values, ours = step(encoder, batch, settings, [SoftLabels(classes, labels, 0.5)])
 
     def whole(i, t, s):
-        return half_sum(truth)(i, t, s) + 0.5 * soft_class_loss(i, classes, s, shares)
+        return half_sum(truth)(i, t, s) + 0.5 * soft_label_loss(i, classes, s, labels)
 
     value, theirs = plain_step(encoder, batch, whole, chunk_size)
-    assert values["loss"] + 0.5 * values["near"] == pytest.approx(value)
+    assert values["loss"] + 0.5 * values["soft_labels"] == pytest.approx(value)
     assert_same(ours, theirs)
 
 
-def test_an_unreadable_photo_has_no_soft_class():
+def test_an_unreadable_photo_has_no_soft_label():
     encoder = training(clip_encoder())
     batch = global_batch(encoder, torch.eye(3, dtype=torch.int8))
     classes = torch.eye(encoder.model_config["embed_dim"], dtype=torch.float64)[:4]
-    shares = torch.full((3, 4), 0.25, dtype=torch.float64)
+    loss = SoftLabels(classes, torch.full((3, 4), 0.25, dtype=torch.float64), 1.0)
     readable = torch.tensor([True, False, True])
-    near = SoftClasses(classes, shares, 1.0)
-    values, _ = step(encoder, replace(batch, readable=readable, near=near))
-    others = replace(near, truth=shares[[0, 2]])
+    values, _ = step(encoder, replace(batch, readable=readable), auxiliary=[loss])
     kept = replace(
         batch, pixels=batch.pixels[[0, 2]], truth=batch.truth[[0, 2]],
-        readable=readable[[0, 2]], near=others,
+        readable=readable[[0, 2]], rows=batch.rows[[0, 2]],
     )  # fmt: skip
-    assert values["near"] == pytest.approx(step(encoder, kept)[0]["near"])
+    alone = step(encoder, kept, auxiliary=[loss])[0]
+    assert values["soft_labels"] == pytest.approx(alone["soft_labels"])
+
+
+@pytest.mark.parametrize("photos", [5, 40])
+def test_by_default_no_more_rows_pass_a_tower_at_a_time_than_memory_is_meant_for(photos):
+    """What bounds memory: it does not grow with the batch."""
+    encoder = training(clip_encoder())
+    passed = {"image": [], "text": []}
+    for tower, encode in (("image", encoder.image_features), ("text", encoder.text_features)):
+
+        def noted(inputs, tower=tower, encode=encode):
+            passed[tower].append(len(inputs))
+            return encode(inputs)
+
+        setattr(encoder, f"{tower}_features", noted)
+    truth = torch.eye(photos, 5, dtype=torch.int8)
+    step(encoder, global_batch(encoder, truth), TrainingSettings())
+    assert max(passed["image"] + passed["text"]) <= TrainingSettings().chunk_size == 16
+    # What fits at once is not computed twice.
+    assert passed["image"] == ([5] if photos == 5 else [16, 16, 8] * 2)

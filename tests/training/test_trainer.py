@@ -19,8 +19,10 @@ from tiny_encoders import (
 from geoclip.encoders import load_encoder
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionBook, CaptionSettings
+from geoclip.training.batches import Batches
+from geoclip.training.optimizer import make_optimizer, schedule
 from geoclip.training.settings import TrainingSettings
-from geoclip.training.trainer import STATE_FILE, Trainer, make_optimizer, schedule
+from geoclip.training.trainer import STATE_FILE, Trainer, interpolate_weights
 
 SETTINGS = TrainingSettings(
     epochs=3, batch_size=5, learning_rate=1e-3, extra_captions=1, alpha=0.7, distillation=0.1
@@ -29,6 +31,10 @@ TOWERS = {
     "patch dropout": lambda: clip_encoder(vision_patch_dropout=0.5),
     "BatchNorm and dropout": lambda: timm_encoder(timm_drop=0.4, timm_drop_path=0.3),
 }
+
+
+def trainer_of(encoder, photos, book, settings):
+    return Trainer(Batches(encoder, book, photos, settings))
 
 
 def undisturbed(trainer):
@@ -61,14 +67,14 @@ def test_a_run_stopped_after_any_step_and_resumed_is_the_undisturbed_run(
     tower, chunk_size, book, photos, tmp_path
 ):
     settings = replace(SETTINGS, chunk_size=chunk_size)
-    losses, expected = undisturbed(Trainer(TOWERS[tower](), photos, book, settings))
+    losses, expected = undisturbed(trainer_of(TOWERS[tower](), photos, book, settings))
     assert len(losses) == 6 and len(set(losses)) == 6
     for stop in range(7) if chunk_size is None else (3,):
-        first = Trainer(TOWERS[tower](), photos, book, settings)
+        first = trainer_of(TOWERS[tower](), photos, book, settings)
         begun = take(first, stop)
         first.save(tmp_path / str(stop))
         torch.rand(stop + 1)  # another random state than the first process had
-        second = Trainer(TOWERS[tower](), photos, book, settings)
+        second = trainer_of(TOWERS[tower](), photos, book, settings)
         second.resume(tmp_path / str(stop))
         assert second.step == stop and second.finished == (stop == 6)
         rest, weights = undisturbed(second)
@@ -78,10 +84,10 @@ def test_a_run_stopped_after_any_step_and_resumed_is_the_undisturbed_run(
 
 
 def test_a_finished_run_that_is_resumed_is_not_averaged_again(book, photos, tmp_path):
-    done = Trainer(clip_encoder(), photos, book, SETTINGS)
+    done = trainer_of(clip_encoder(), photos, book, SETTINGS)
     _, weights = undisturbed(done)
     done.save(tmp_path)
-    again = Trainer(clip_encoder(), photos, book, SETTINGS)
+    again = trainer_of(clip_encoder(), photos, book, SETTINGS)
     again.resume(tmp_path)
     assert again.finished
     losses, same = undisturbed(again)
@@ -92,9 +98,9 @@ def test_a_finished_run_that_is_resumed_is_not_averaged_again(book, photos, tmp_
 def test_alpha_averages_the_tuned_with_the_starting_weights(book, photos):
     settings = replace(SETTINGS, distillation=0.0)
     start = clip_encoder().model.state_dict()
-    _, tuned = undisturbed(Trainer(clip_encoder(), photos, book, replace(settings, alpha=1.0)))
-    _, half = undisturbed(Trainer(clip_encoder(), photos, book, replace(settings, alpha=0.5)))
-    _, none = undisturbed(Trainer(clip_encoder(), photos, book, replace(settings, alpha=0.0)))
+    _, tuned = undisturbed(trainer_of(clip_encoder(), photos, book, replace(settings, alpha=1.0)))
+    _, half = undisturbed(trainer_of(clip_encoder(), photos, book, replace(settings, alpha=0.5)))
+    _, none = undisturbed(trainer_of(clip_encoder(), photos, book, replace(settings, alpha=0.0)))
     for name in tuned:
         torch.testing.assert_close(half[name], (tuned[name] + start[name]) / 2)
         torch.testing.assert_close(none[name], start[name])
@@ -106,7 +112,7 @@ def test_training_lowers_the_loss_and_keeps_the_logit_scale_in_bounds(book, phot
     with torch.no_grad():
         encoder.log_logit_scale.fill_(math.log(100))
     settings = replace(SETTINGS, epochs=12, augment=False, alpha=1.0, distillation=0.0)
-    records = list(Trainer(encoder, photos, book, settings).run())
+    records = list(trainer_of(encoder, photos, book, settings).run())
     early, late = (np.mean([r["excess"] for r in part]) for part in (records[:6], records[-6:]))
     assert late < 0.8 * early
     assert all(r["logit_scale"] <= 100.001 for r in records)
@@ -119,7 +125,7 @@ def test_a_siglip_scale_beyond_clips_bound_is_left_alone(book, photos):
     with torch.no_grad():
         encoder.log_logit_scale.fill_(math.log(118))
     settings = TrainingSettings(epochs=1, batch_size=5, loss="siglip", learning_rate=1e-5)
-    records = list(Trainer(encoder, photos, book, settings).run())
+    records = list(trainer_of(encoder, photos, book, settings).run())
     assert records[-1]["logit_scale"] == pytest.approx(118, rel=1e-3)
 
 
@@ -128,7 +134,7 @@ def test_text_learning_rate_zero_freezes_the_text_tower_alone(book, photos, tmp_
     encoder = clip_encoder()
     before = {n: p.clone() for n, p in encoder.model.named_parameters()}
     texts = {id(p) for p in encoder.tower_parameters("text")}
-    trainer = Trainer(encoder, photos, book, settings)
+    trainer = trainer_of(encoder, photos, book, settings)
     take(trainer, 2)
     trainer.save(tmp_path)
     for name, parameter in encoder.model.named_parameters():
@@ -150,7 +156,7 @@ def test_optimizer_has_a_rate_for_each_tower_and_decays_matrices_only():
 
 
 def test_a_saved_folder_holds_no_pickle_and_its_state_lies_apart(book, photos, tmp_path):
-    trainer = Trainer(clip_encoder(), photos, book, SETTINGS)
+    trainer = trainer_of(clip_encoder(), photos, book, SETTINGS)
     take(trainer, 1)
     trainer.save(tmp_path)
     files = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
@@ -176,17 +182,17 @@ def test_a_saved_folder_holds_no_pickle_and_its_state_lies_apart(book, photos, t
     ],
 )
 def test_the_state_of_another_run_is_refused(change, named, book, photos, tmp_path):
-    trainer = Trainer(clip_encoder(), photos, book, SETTINGS)
+    trainer = trainer_of(clip_encoder(), photos, book, SETTINGS)
     take(trainer, 1)
     trainer.save(tmp_path)
-    other = Trainer(clip_encoder(), photos, book, replace(SETTINGS, **change))
+    other = trainer_of(clip_encoder(), photos, book, replace(SETTINGS, **change))
     with pytest.raises(GeoclipError, match=f"another run .its {named}") as caught:
         other.resume(tmp_path)
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_the_state_of_another_start_or_wording_is_refused(book, photos, tmp_path):
-    trainer = Trainer(clip_encoder(), photos, book, SETTINGS)
+    trainer = trainer_of(clip_encoder(), photos, book, SETTINGS)
     take(trainer, 1)
     trainer.save(tmp_path)
     changed = clip_encoder()
@@ -194,25 +200,25 @@ def test_the_state_of_another_start_or_wording_is_refused(book, photos, tmp_path
         next(changed.model.parameters()).add_(1)
     worded = CaptionBook(book.gazetteer, CaptionSettings(opening="A photo"))
     for other, named in (
-        (Trainer(changed, photos, book, SETTINGS), "start"),
-        (Trainer(clip_encoder(), photos, worded, SETTINGS), "wording"),
+        (trainer_of(changed, photos, book, SETTINGS), "start"),
+        (trainer_of(clip_encoder(), photos, worded, SETTINGS), "wording"),
     ):
         with pytest.raises(GeoclipError, match=f"another run .its {named}"):
             other.resume(tmp_path)
-    Trainer(clip_encoder(), photos, book, replace(SETTINGS, chunk_size=2)).resume(tmp_path)
+    trainer_of(clip_encoder(), photos, book, replace(SETTINGS, chunk_size=2)).resume(tmp_path)
 
 
 def test_the_state_of_other_photos_is_refused(book, photos, tmp_path):
-    trainer = Trainer(clip_encoder(), photos, book, SETTINGS)
+    trainer = trainer_of(clip_encoder(), photos, book, SETTINGS)
     trainer.save(tmp_path)
     moved = replace(photos, rows=photos.rows[::-1].copy())
     with pytest.raises(GeoclipError, match="its photos"):
-        Trainer(clip_encoder(), moved, book, SETTINGS).resume(tmp_path)
+        trainer_of(clip_encoder(), moved, book, SETTINGS).resume(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["no folder", "no progress", "cut state", "bad json"])
 def test_an_incomplete_state_is_one_sentence(damage, book, photos, tmp_path):
-    trainer = Trainer(clip_encoder(), photos, book, SETTINGS)
+    trainer = trainer_of(clip_encoder(), photos, book, SETTINGS)
     take(trainer, 1)
     trainer.save(tmp_path)
     folder = tmp_path / "absent" if damage == "no folder" else tmp_path
@@ -223,12 +229,12 @@ def test_an_incomplete_state_is_one_sentence(damage, book, photos, tmp_path):
     elif damage == "bad json":
         (folder / "state/progress.json").write_text("{")
     with pytest.raises(GeoclipError, match="no complete training state"):
-        Trainer(clip_encoder(), photos, book, SETTINGS).resume(folder)
+        trainer_of(clip_encoder(), photos, book, SETTINGS).resume(folder)
 
 
 def tuned_folder(encoder, book, photos, folder):
     settings = TrainingSettings(epochs=1, batch_size=6, learning_rate=1e-3)
-    trainer = Trainer(encoder, photos, book, settings)
+    trainer = trainer_of(encoder, photos, book, settings)
     take(trainer, 1)
     trainer.save(folder)
     return encoder
@@ -275,7 +281,7 @@ def test_a_transformers_run_goes_on_too(book, photos, tmp_path):
     write_transformers_clip(tmp_path / "start")
 
     def trainer():
-        return Trainer(load_encoder(tmp_path / "start"), photos, book, SETTINGS)
+        return trainer_of(load_encoder(tmp_path / "start"), photos, book, SETTINGS)
 
     losses, expected = undisturbed(trainer())
     first = trainer()
@@ -293,3 +299,22 @@ def photo_of(photos, i):
     from geoclip.photos.decoding import read_photo
 
     return read_photo(photos.paths[i])
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_every_weight_is_the_average_and_counters_keep_the_tuned_value(alpha):
+    tuned, start = timm_encoder().model, timm_encoder().model
+    with torch.no_grad():
+        for value in tuned.state_dict().values():
+            value.add_(3)
+    before = {n: v.clone() for n, v in tuned.state_dict().items()}
+    interpolate_weights(tuned, start, alpha)
+    counters = 0
+    for name, value in tuned.state_dict().items():
+        if value.is_floating_point():
+            expected = alpha * before[name] + (1 - alpha) * start.state_dict()[name]
+            torch.testing.assert_close(value, expected)
+        else:
+            counters += 1
+            assert torch.equal(value, before[name])
+    assert counters

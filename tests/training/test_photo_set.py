@@ -3,7 +3,7 @@
 import pandas as pd
 
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.training.labelled import training_photos
+from geoclip.training.photo_set import training_photos
 
 TABLE = pd.DataFrame(
     {

@@ -1,0 +1,71 @@
+"""Auxiliary losses: terms that a run adds to the contrastive loss."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from geoclip.encoders import Encoder
+
+
+@dataclass(frozen=True)
+class GlobalFeatures:
+    """What every worker knows of the global batch of N photos and C captions.
+
+    `images` (N, d) and `texts` (C, d) are unit vectors with a gradient, as the towers made them
+    (bfloat16 in mixed precision). `readable` (N,) is False where a photo could not be read, and
+    `rows` (N,) are the gazetteer rows of the photos' places. `logit_scale` is the multiplier
+    itself. `images_by` gives the photos' features (N, d) by another encoder, without a gradient;
+    all workers must call it.
+    """
+
+    images: Tensor
+    texts: Tensor
+    readable: Tensor
+    rows: np.ndarray
+    logit_scale: Tensor
+    images_by: Callable[[Encoder], Tensor]
+
+
+class AuxiliaryLoss(Protocol):
+    """A term of the loss: `weight` times a scalar that is reported under `name`.
+
+    All workers compute the same value from the same global features.
+    """
+
+    @property
+    def name(self) -> str:
+        """The column of losses.csv."""
+
+    @property
+    def weight(self) -> float:
+        """Factor beside the contrastive loss."""
+
+    def value(self, features: GlobalFeatures) -> Tensor:
+        """The scalar before weighting, a mean over the readable photos, 0 without any."""
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Feature distillation: image embeddings stay near those of a teacher, a frozen encoder."""
+
+    teacher: Encoder
+    weight: float
+    name: str = "distillation"
+
+    def value(self, features: GlobalFeatures) -> Tensor:
+        """Mean cosine distance between the photos' features and the teacher's."""
+        # In bfloat16 a cosine near 1 would have no digits left.
+        ours = at_least_float32(features.images)
+        theirs = at_least_float32(features.images_by(self.teacher))
+        distances = (1 - cosine_similarity(ours, theirs))[features.readable]
+        return distances.sum() / max(len(distances), 1)
+
+
+def at_least_float32(features: Tensor) -> Tensor:
+    """Widen features: logits in bfloat16 would round away most of what tells captions apart."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))

@@ -1,0 +1,104 @@
+"""The set of photos that is trained on, and how it is made from a table of geotagged photos."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from geoclip.errors import GeoclipError
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.places.labels import place_rows
+from geoclip.places.place import COUNTRY
+from geoclip.support.paths import decode_path
+from geoclip.training.splits import TRAIN, with_splits
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """Labelled training photos: ids (N,), paths (N,) and the gazetteer rows (N,) of their places.
+
+    A photo of which only the country is known has the country's row. `weights` (N,) are optional
+    relative chances of being drawn, above 0. Photos with the same entry of the optional
+    `locations` (N,) are views of one location.
+    """
+
+    ids: Sequence[str]
+    paths: Sequence[str]
+    rows: np.ndarray
+    weights: np.ndarray | None = None
+    locations: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.ids):
+            raise GeoclipError("There is no photo to train on; check the split column.")
+        if self.weights is not None and not (
+            self.weights.shape == (len(self.ids),)
+            and np.isfinite(self.weights).all()
+            and self.weights.min() > 0
+        ):
+            raise GeoclipError("Weights of photos must be finite numbers above 0, one each.")
+        if self.locations is not None and len(self.locations) != len(self.ids):
+            number = len(self.locations)
+            raise GeoclipError(f"{len(self.ids)} photos need one location each, not {number}.")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def digest(self) -> str:
+        """SHA-256 of ids, places and weights. The paths do not enter: photos may be moved."""
+        found = hashlib.sha256("\n".join(self.ids).encode(errors="surrogateescape"))
+        found.update(self.rows.astype("<i8").tobytes())
+        if self.weights is not None:
+            found.update(self.weights.astype("<f8").tobytes())
+        return found.hexdigest()
+
+    def countries(self, ancestors: np.ndarray) -> np.ndarray:
+        """Gazetteer rows (N,) of the photos' countries."""
+        countries: np.ndarray = ancestors[self.rows, COUNTRY]
+        return countries
+
+
+def label_photos(photos: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
+    """Add each photo's place (`place_row`, `place_id`, `place_country`) and whether it is `there`.
+
+    `photos` are rows of `read_photo_table`. Raises GeoclipError as `place_rows` does.
+    """
+    rows = place_rows(photos, gazetteer)
+    return photos.assign(
+        place_row=rows,
+        place_id=gazetteer.ids[rows].astype(str),
+        place_country=gazetteer.country_codes[rows].astype(str),
+        there=[decode_path(path).is_file() for path in photos["path"]],
+    )
+
+
+def split_photos(
+    labelled: pd.DataFrame, seed: int = 0, share: float = 0.15
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fill the split of labelled photos (see `with_splits`) and set missing files apart.
+
+    Returns the photos whose files exist, then the others. Raises GeoclipError where none exists.
+    """
+    table = with_splits(labelled, labelled["place_country"], seed, share)
+    there = table["there"].to_numpy(bool)
+    table = table.drop(columns=["there", "place_country"])
+    missing = table[~there]
+    if not there.any():
+        raise GeoclipError(
+            f"None of the {len(missing)} photos is where its table says, the first is "
+            f"{missing['path'].iloc[0]}; paths are relative to the table."
+        )
+    return table[there].reset_index(drop=True), missing
+
+
+def training_photos(table: pd.DataFrame, gazetteer: Gazetteer) -> PhotoSet:
+    """Make the set of training photos of a table with photo_id, path, place_id and split.
+
+    Without a column `location_id` each photo is a location of its own.
+    """
+    train = table[table["split"] == TRAIN]
+    rows = gazetteer.rows(train["place_id"])
+    locations = train["location_id"].tolist() if "location_id" in train else None
+    return PhotoSet(train["photo_id"].tolist(), train["path"].tolist(), rows, locations=locations)
