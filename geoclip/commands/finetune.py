@@ -205,7 +205,7 @@ def _trainer(
     from geoclip.locator import default_device  # noqa: PLC0415
     from geoclip.places.captions import CaptionBook  # noqa: PLC0415
     from geoclip.ranking.model_settings import ModelSettings  # noqa: PLC0415
-    from geoclip.support.memory import keep_freed_memory  # noqa: PLC0415
+    from geoclip.support.process import keep_freed_memory  # noqa: PLC0415
     from geoclip.training.trainer import Trainer  # noqa: PLC0415
 
     keep_freed_memory()
