@@ -6,13 +6,14 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from geoclip.encoders.registry import WEIGHTS_FILES
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 
 # The names that open_clip and transformers look for in a model folder.
 _TARGET_NAMES = {
-    "open_clip_pytorch_model.bin": "open_clip_model.safetensors",
-    "pytorch_model.bin": "model.safetensors",
+    "open_clip_pytorch_model.bin": WEIGHTS_FILES["open_clip"],
+    "pytorch_model.bin": WEIGHTS_FILES["transformers"],
 }
 
 

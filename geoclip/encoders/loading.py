@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geoclip.encoders.encoder import Encoder
-from geoclip.encoders.registry import KNOWN_MODELS, unknown_model
+from geoclip.encoders.registry import KNOWN_MODELS, WEIGHTS_FILES, unknown_model
 from geoclip.errors import GeoclipError
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -137,9 +137,7 @@ def _fetch_safetensors(model_id: str, pickle: str = "") -> None:
     from huggingface_hub import hf_hub_download  # noqa: PLC0415
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError  # noqa: PLC0415
 
-    from geoclip.encoders.open_clip_encoder import WEIGHTS_FILE  # noqa: PLC0415
-
-    file = Path(pickle).with_suffix(".safetensors").name if pickle else WEIGHTS_FILE
+    file = Path(pickle).with_suffix(".safetensors").name if pickle else WEIGHTS_FILES["open_clip"]
     try:
         hf_hub_download(model_id, file)
     except LocalEntryNotFoundError:  # without a network, whether there is one is not known

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from geoclip.encoders.causal_text import encode_causal_text
 from geoclip.encoders.encoder import Encoder
 from geoclip.encoders.folding import folded
+from geoclip.encoders.registry import WEIGHTS_FILES
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 
 CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_model.safetensors"
-OTHER_WEIGHTS_FILES = ("open_clip_pytorch_model.safetensors", "model.safetensors")
+WEIGHTS_FILE = WEIGHTS_FILES["open_clip"]
+OTHER_WEIGHTS_FILES = ("open_clip_pytorch_model.safetensors", WEIGHTS_FILES["transformers"])
 
 
 class OpenClipEncoder(Encoder):
