@@ -1,4 +1,4 @@
-"""A pickled state dict → safetensors, once, so that no pickle is ever loaded for use."""
+"""Convert a pickled state dict to safetensors, once; no pickle is ever loaded for use."""
 
 import warnings
 from pathlib import Path
@@ -18,11 +18,11 @@ _TARGET_NAMES = {
 
 
 def convert_state_dict(source: str | Path, folder: str | Path | None = None) -> Path:
-    """Write the tensors of a `.bin` or `.pt` file as safetensors into `folder`; the new file.
+    """Write the tensors of a `.bin` or `.pt` file as safetensors into `folder`.
 
-    The file is read with torch's `weights_only`, which runs no code from it. `folder` defaults to
-    the file's own. Raises GeoclipError when the file is missing, holds anything but a state dict of
-    tensors, or has been converted before.
+    Returns the new file. The old one is read with torch's `weights_only`, which runs no code from
+    it. `folder` defaults to the file's own. Raises GeoclipError when the file is missing, holds
+    anything but a state dict of tensors, or has been converted before.
     """
     source = Path(source)
     target = Path(folder or source.parent) / _TARGET_NAMES.get(

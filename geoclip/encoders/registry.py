@@ -1,7 +1,7 @@
 """The encoders that have a short name, and whether their weights are on this machine.
 
-Nothing here loads a model or uses the network. Sizes are those of the weights in 32-bit floats, of
-the embedded model as it is stored.
+Nothing here loads a model or uses the network. Sizes are those of the weights in 32-bit floats; the
+embedded model's is the size as stored.
 """
 
 import difflib
@@ -111,7 +111,7 @@ _HUB_MODELS = (
 )
 
 DEFAULT_MODEL = "street-tiny"
-"""What answers where no model is named."""
+"""The model that is used when none is named."""
 _STREET_TINY = KnownModel(
     DEFAULT_MODEL,
     "embedded",
@@ -135,8 +135,8 @@ KNOWN_MODELS = known_models()
 def check_model_name(name: str) -> None:
     """Raise GeoclipError unless `name` can name a model.
 
-    It can when it is a known name, a path that exists, a hub id (`hf:ORGANISATION/NAME`)
-    or an open_clip `ARCHITECTURE:TAG`. An unknown one is answered with the nearest known names.
+    It is a known name, a path that exists, a hub id (`hf:ORGANISATION/NAME`) or an open_clip
+    `ARCHITECTURE:TAG`. The error offers the nearest known names.
     """
     if name not in KNOWN_MODELS and ":" not in name and not Path(name).exists():
         raise unknown_model(name)

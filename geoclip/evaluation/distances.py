@@ -1,4 +1,4 @@
-"""Guesses and truth to figures: which guess answers which photo, and how far off it is."""
+"""Guesses against truth: which guess answers which photo, and how far off it is."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,9 +158,9 @@ def refuse_other_sources(answers: pd.DataFrame, path: Source) -> None:
 def match_photos(paths: pd.Series, truth: pd.DataFrame, folder: Path) -> NDArray[np.intp]:
     """For every guess's path the photo's position in `truth` (of `read_truth`), -1 for none.
 
-    A path may be relative to the truth table's folder or to the working directory, or absolute;
-    files are compared with links resolved. What stays unmatched is looked up by file name where
-    the truth has IMG_IDs, because those photos may lie anywhere.
+    A path may be absolute, or relative to `folder` or to the working directory; links are resolved.
+    Where the truth has IMG_IDs, other paths match by their file name, because those photos may lie
+    anywhere.
     """
     by_file = {key: at for at, key in enumerate(truth["key"])}
     by_name = {name: at for at, name in enumerate(truth["name"]) if name}
