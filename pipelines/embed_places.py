@@ -17,7 +17,7 @@ from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import ABOUT_FILE, PlaceIndex, embed_rows, index_key
-from geoclip.support.memory import keep_freed_memory
+from geoclip.support.process import keep_freed_memory
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Model, OutFolder, Places, run
 from pipelines.photo_actors import load_model, model_folder

@@ -32,7 +32,7 @@ from geoclip.photos.reader import (
     read_pictures,
 )
 from geoclip.runs.records import encoder_key
-from geoclip.support.memory import keep_freed_memory
+from geoclip.support.process import keep_freed_memory
 from pipelines.cluster import check_gpus, computes_on_gpu
 from pipelines.outputs import IO_CPUS
 from pipelines.photo_source import Part, PhotoSource

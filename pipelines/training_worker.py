@@ -10,7 +10,7 @@ import torch
 
 from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.support.memory import keep_freed_memory
+from geoclip.support.process import keep_freed_memory
 from geoclip.training.batches import Batches
 from geoclip.training.checkpoints import History, Record, read_checkpoint, write_checkpoint
 from geoclip.training.held_out import HeldOut, draw_held_out

@@ -59,6 +59,10 @@ def test_wheel_is_small_and_carries_its_data(our_wheel: Path) -> None:
         "geoclip/checkpoints/street-tiny/open_clip_model.safetensors",
         "geoclip/checkpoints/street-tiny/places/embeddings.npy",
         "geoclip/checkpoints/street-tiny/LICENSE",
+        "geoclip/__init__.pyi",
+        "geoclip/encoders/__init__.pyi",
+        "geoclip/py.typed",
+        "geoclip/runs/journal.py",
         "geoclip_launcher.py",
     ):
         assert needed in names

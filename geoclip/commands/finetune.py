@@ -154,7 +154,7 @@ def _encoder(
     from geoclip.locator import default_device  # noqa: PLC0415
     from geoclip.places.captions import CaptionBook  # noqa: PLC0415
     from geoclip.ranking.model_settings import ModelSettings  # noqa: PLC0415
-    from geoclip.support.memory import keep_freed_memory  # noqa: PLC0415
+    from geoclip.support.process import keep_freed_memory  # noqa: PLC0415
 
     keep_freed_memory()
     encoder = load_encoder(model, device or default_device())

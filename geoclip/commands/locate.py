@@ -22,7 +22,7 @@ from geoclip.commands.locate_steps import (
 from geoclip.commands.terminal import printable
 from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
-from geoclip.support.garbage import made_to_last
+from geoclip.support.process import made_to_last
 
 if TYPE_CHECKING:
     from geoclip.locator import Locator
@@ -250,7 +250,7 @@ def _load(model: str, gazetteer: Path | None, device: str | None) -> "Locator":
     with made_to_last():
         from geoclip.locator import Locator  # noqa: PLC0415
         from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
-        from geoclip.support.memory import keep_freed_memory  # noqa: PLC0415
+        from geoclip.support.process import keep_freed_memory  # noqa: PLC0415
 
         keep_freed_memory()
         places = None if gazetteer is None else Gazetteer.read(gazetteer)

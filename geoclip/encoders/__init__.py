@@ -1,6 +1,5 @@
 """Vision-language encoders; the only place that imports open_clip and transformers."""
 
-from geoclip.encoders.encoder import Encoder
-from geoclip.encoders.loading import load_encoder
+from geoclip.support.lazy_names import lazy_names
 
-__all__ = ["Encoder", "load_encoder"]
+__getattr__, __dir__, __all__ = lazy_names(__name__)  # `geoclip models` needs no torch

@@ -1,4 +1,4 @@
-"""A pickled state dict → safetensors, once, so that no pickle is ever loaded for use."""
+"""Convert a pickled state dict to safetensors, once; no pickle is ever loaded for use."""
 
 import warnings
 from pathlib import Path
@@ -6,22 +6,23 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from geoclip.encoders.registry import WEIGHTS_FILES
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 
 # The names that open_clip and transformers look for in a model folder.
 _TARGET_NAMES = {
-    "open_clip_pytorch_model.bin": "open_clip_model.safetensors",
-    "pytorch_model.bin": "model.safetensors",
+    "open_clip_pytorch_model.bin": WEIGHTS_FILES["open_clip"],
+    "pytorch_model.bin": WEIGHTS_FILES["transformers"],
 }
 
 
 def convert_state_dict(source: str | Path, folder: str | Path | None = None) -> Path:
-    """Write the tensors of a `.bin` or `.pt` file as safetensors into `folder`; the new file.
+    """Write the tensors of a `.bin` or `.pt` file as safetensors into `folder`.
 
-    The file is read with torch's `weights_only`, which runs no code from it. `folder` defaults to
-    the file's own. Raises GeoclipError when the file is missing, holds anything but a state dict of
-    tensors, or has been converted before.
+    Returns the new file. The old one is read with torch's `weights_only`, which runs no code from
+    it. `folder` defaults to the file's own. Raises GeoclipError when the file is missing, holds
+    anything but a state dict of tensors, or has been converted before.
     """
     source = Path(source)
     target = Path(folder or source.parent) / _TARGET_NAMES.get(

@@ -17,9 +17,10 @@ TEXT_BATCH = 128
 class Encoder(ABC):
     """An image tower and a text tower with one embedding space.
 
-    `preprocess` turns an upright RGB image into pixels (3, S, S); `image_size` is S, the size in
-    pixels below which an image need not be decoded; `warnings` are sentences a user should see
-    once (random weights, a corrected activation); `folder` is where it was loaded from, if local.
+    `preprocess` turns an upright RGB image into pixels (3, S, S). `image_size` is S: an image may
+    be decoded at a smaller scale as long as no side falls below it. `warnings` are sentences that
+    a user should see once (random weights, a corrected activation). `folder` is where the encoder
+    was loaded from, if local.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Encoder(ABC):
         """Turn texts into tokens (C, L), L as short as is exact for this text tower."""
 
     def for_photos(self) -> "Encoder":
-        """Be as fast as can be with photos; the image tower must not be trained from now on."""
+        """Make photos as fast as possible; the image tower must not be trained from now on."""
         return self
 
     @abstractmethod
@@ -105,9 +106,9 @@ class Encoder(ABC):
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str], batch_size: int = TEXT_BATCH) -> np.ndarray:
-        """Texts → embeddings (C, d), float32, unit length; a text that recurs is encoded once.
+        """Texts → embeddings (C, d), float32, unit length; a repeated text is encoded once.
 
-        Texts of like length share a batch, so that little is spent on padding.
+        Texts of similar length share a batch, so that there is little padding.
         """
         self.model.eval()
         # The empty text stands in where there is none, so that d is known.
@@ -119,9 +120,9 @@ class Encoder(ABC):
         return embeddings[np.array([position[text] for text in texts], dtype=np.int64)]
 
     def fingerprint(self) -> str:
-        """Short hash that changes when the text tower's weights or wording of tokens change.
+        """Short hash that changes when the text tower's weights or its tokenizer change.
 
-        Hashes a `weight_sample` of every text parameter.
+        It covers a `weight_sample` of every text parameter.
         """
         digest = hashlib.sha256(type(self).__name__.encode())
         for parameter in self.tower_parameters("text"):
@@ -133,7 +134,7 @@ class Encoder(ABC):
 def weight_sample(weights: Tensor, most: int = 4096) -> bytes:
     """Shape and an even sample of weights, for hashes of them.
 
-    DecodedPhoto all of a large tower would take longer than loading it.
+    Hashing all weights of a large tower would take longer than loading it.
     """
     flat = weights.detach().reshape(-1)
     sample = flat[:: max(1, flat.numel() // most)].float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""A convolutional tower without its batch normalisations, for photos only: a third less work."""
+"""Batch normalisations folded into convolutions, for prediction only: a third less work."""
 
 from copy import deepcopy
 
@@ -9,9 +9,9 @@ from torch import nn
 def folded(tower: nn.Module) -> nn.Module | None:
     """A copy of an image tower whose trunk is an EfficientNet, its batch normalisations folded.
 
-    In evaluation a batch normalisation is linear: scale and offset go into the weights of the
-    convolution before it (Jacob et al. 2018, arXiv 1712.05877, section 3.2). Features are the same
-    up to rounding. The copy cannot be trained. None for other towers.
+    In evaluation a batch normalisation is linear: its scale and offset move into the weights of
+    the convolution before it (Jacob et al. 2018, arXiv 1712.05877, section 3.2). Features are the
+    same up to rounding. The copy cannot be trained. Returns None for other towers.
     """
     if not isinstance(getattr(tower, "trunk", None), EfficientNet):
         return None

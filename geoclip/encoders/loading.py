@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geoclip.encoders.encoder import Encoder
-from geoclip.encoders.registry import KNOWN_MODELS, unknown_model
+from geoclip.encoders.registry import KNOWN_MODELS, WEIGHTS_FILES, unknown_model
 from geoclip.errors import GeoclipError
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -119,7 +119,7 @@ def _load_hub(model_id: str) -> Encoder:
 
 @contextmanager
 def _one_sentence(what: str, advice: str) -> Iterator[None]:
-    """Make one sentence of any failure of network and hub: they are the same to the user."""
+    """Turn any failure of network and hub into one GeoclipError; the user's cure is the same."""
     try:
         yield
     except GeoclipError:
@@ -129,20 +129,18 @@ def _one_sentence(what: str, advice: str) -> Iterator[None]:
 
 
 def _fetch_safetensors(model_id: str, pickle: str = "") -> None:
-    """Download a hub model's safetensors, or find them here.
+    """Download a hub model's safetensors, unless they are here already.
 
-    open_clip takes the `pickle` (of its usual name if "") where it finds no safetensors of that
-    name. Raises GeoclipError where the hub has none.
+    open_clip would take a pickle where it finds no safetensors of the same name. `pickle` is that
+    pickle's name, "" for the usual one. Raises GeoclipError where the hub has no safetensors.
     """
     from huggingface_hub import hf_hub_download  # noqa: PLC0415
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError  # noqa: PLC0415
 
-    from geoclip.encoders.open_clip_encoder import WEIGHTS_FILE  # noqa: PLC0415
-
-    file = Path(pickle).with_suffix(".safetensors").name if pickle else WEIGHTS_FILE
+    file = Path(pickle).with_suffix(".safetensors").name if pickle else WEIGHTS_FILES["open_clip"]
     try:
         hf_hub_download(model_id, file)
-    except LocalEntryNotFoundError:  # without a network, whether there is one is not known
+    except LocalEntryNotFoundError:  # no network: the hub may have the file or not
         raise
     except EntryNotFoundError:
         raise GeoclipError(

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from geoclip.encoders.causal_text import encode_causal_text
 from geoclip.encoders.encoder import Encoder
 from geoclip.encoders.folding import folded
+from geoclip.encoders.registry import WEIGHTS_FILES
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 
 CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_model.safetensors"
-OTHER_WEIGHTS_FILES = ("open_clip_pytorch_model.safetensors", "model.safetensors")
+WEIGHTS_FILE = WEIGHTS_FILES["open_clip"]
+OTHER_WEIGHTS_FILES = ("open_clip_pytorch_model.safetensors", WEIGHTS_FILES["transformers"])
 
 
 class OpenClipEncoder(Encoder):
@@ -68,7 +69,7 @@ class OpenClipEncoder(Encoder):
     ) -> "OpenClipEncoder":
         """Load by open_clip's own reference: `hf-hub:` or architecture and tag.
 
-        Tag "random" gives random weights, with a notice; a tag whose weights were trained with
+        Tag "random" gives random weights and a warning. A tag whose weights were trained with
         QuickGELU is loaded with it, whatever the architecture's own setting.
         """
         warnings = []
@@ -95,15 +96,15 @@ class OpenClipEncoder(Encoder):
 
     @classmethod
     def from_config(cls, name: str, config: dict[str, Any], **preprocess: Any) -> "OpenClipEncoder":
-        """Build a model of random weights, with a notice, from an open_clip model config."""
+        """Build a model of random weights, with a warning, from an open_clip model config."""
         kwargs = deepcopy(config)
         custom_text = kwargs.pop("custom_text", False)
         model = (open_clip.CustomTextCLIP if custom_text else open_clip.CLIP)(**kwargs)
         settings = PreprocessCfg(size=model.visual.image_size, **preprocess)
         open_clip.set_model_preprocess_cfg(model, vars(settings))
         tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
-        notice = f"{name} has random weights: its answers mean nothing (tests only)."
-        return cls(name, model.eval(), tokenizer, config, [notice])
+        warning = f"{name} has random weights: its answers mean nothing (tests only)."
+        return cls(name, model.eval(), tokenizer, config, [warning])
 
     @property
     def normalization(self) -> tuple[Sequence[float], Sequence[float]]:
@@ -116,9 +117,9 @@ class OpenClipEncoder(Encoder):
 
     @property
     def can_cut(self) -> bool:
-        """Whether tokens after the end of a text are without effect, so that cutting is exact.
+        """Whether tokens after the end of a text have no effect, so that cutting them is exact.
 
-        True of causal towers that read the embedding off the end token, not of SigLIP's.
+        True for causal towers that read the embedding off the end token, not for SigLIP's.
         """
         tower = self._text_tower
         causal = getattr(tower, "attn_mask", None) is not None
@@ -126,7 +127,7 @@ class OpenClipEncoder(Encoder):
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Turn texts into tokens (C, L), cut to the longest where that is exact."""
-        tokens = self.tokenizer(list(texts))
+        tokens: Tensor = self.tokenizer(list(texts))
         if not self.can_cut:
             return tokens
         # Padding is 0, but 0 within a text is a token like any other ("!" in CLIP's vocabulary).
@@ -141,15 +142,18 @@ class OpenClipEncoder(Encoder):
     def raw_image_features(self, pixels: Tensor) -> Tensor:
         """Image tower: pixels (N, 3, S, S) → features (N, d)."""
         pixels = pixels.contiguous(memory_format=self.memory_format)
-        if self._photo_tower is not None:
-            return self._photo_tower(pixels)
-        return self.model.encode_image(pixels)  # type: ignore[operator]
+        model: Any = self.model
+        tower = model.encode_image if self._photo_tower is None else self._photo_tower
+        features: Tensor = tower(pixels)
+        return features
 
     def raw_text_features(self, tokens: Tensor) -> Tensor:
         """Text tower: tokens (C, L) → features (C, d)."""
-        if not self.can_cut:
-            return self.model.encode_text(tokens)  # type: ignore[operator]
-        return encode_causal_text(self._text_tower, tokens)
+        if self.can_cut:
+            return encode_causal_text(self._text_tower, tokens)
+        model: Any = self.model
+        features: Tensor = model.encode_text(tokens)
+        return features
 
     def tower_parameters(self, tower: str) -> list[nn.Parameter]:
         """Parameters of the "image" or the "text" tower; the logit scale is in neither."""
@@ -177,7 +181,7 @@ def _weights_file(folder: Path) -> Path:
 
 
 def _pool_type(tower: Any) -> str:
-    return getattr(tower, "text_pool_type", getattr(tower, "pool_type", ""))
+    return str(getattr(tower, "text_pool_type", getattr(tower, "pool_type", "")))
 
 
 def _class_token(tower: Any) -> Any:
@@ -197,7 +201,7 @@ def _tag_uses_quick_gelu(architecture: str, tag: str) -> bool:
 
 
 @contextmanager
-def _quiet() -> Any:
+def _quiet() -> Iterator[None]:
     """Silence open_clip's log lines about loading; our own warnings say what matters."""
     root, level = logging.getLogger(), logging.getLogger().level
     root.setLevel(logging.ERROR)

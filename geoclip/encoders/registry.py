@@ -1,11 +1,10 @@
 """The encoders that have a short name, and whether their weights are on this machine.
 
-Nothing here loads a model or uses the network. Sizes are those of the weights in 32-bit floats, of
-the embedded model as it is stored.
+Nothing here loads a model or uses the network. Sizes are those of the weights in 32-bit floats; the
+embedded model's is the size as stored.
 """
 
 import difflib
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,7 +12,8 @@ from typing import Literal
 from geoclip.errors import GeoclipError
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
-_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt")
+WEIGHTS_FILES = {"open_clip": "open_clip_model.safetensors", "transformers": "model.safetensors"}
+"""What each library calls the weights of a model."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ _HUB_MODELS = (
 )
 
 DEFAULT_MODEL = "street-tiny"
-"""What answers where no model is named."""
+"""The model that is used when none is named."""
 _STREET_TINY = KnownModel(
     DEFAULT_MODEL,
     "embedded",
@@ -135,8 +135,8 @@ KNOWN_MODELS = known_models()
 def check_model_name(name: str) -> None:
     """Raise GeoclipError unless `name` can name a model.
 
-    It can when it is a known name, a path that exists, a hub id (`hf:ORGANISATION/NAME`)
-    or an open_clip `ARCHITECTURE:TAG`. An unknown one is answered with the nearest known names.
+    It is a known name, a path that exists, a hub id (`hf:ORGANISATION/NAME`) or an open_clip
+    `ARCHITECTURE:TAG`. The error offers the nearest known names.
     """
     if name not in KNOWN_MODELS and ":" not in name and not Path(name).exists():
         raise unknown_model(name)
@@ -151,30 +151,14 @@ def unknown_model(name: str) -> GeoclipError:
 
 
 def weights_folder(model: KnownModel) -> Path | None:
-    """The folder with the model's weights on this machine; None where they are not here."""
+    """The folder with the model's weights on this machine; None where they are not here.
+
+    A hub model is here when its safetensors file is in the cache of huggingface_hub, which is
+    wherever its environment variables say. Weights still being downloaded are not here.
+    """
     if model.kind == "embedded":
         return Path(model.reference)
-    snapshots = hub_cache() / f"models--{model.hub_id.replace('/', '--')}" / "snapshots"
-    if not snapshots.is_dir():
-        return None
-    # Weights still being downloaded have no link in the snapshot, or a link to nothing.
-    complete = [folder for folder in snapshots.iterdir() if _has_weights(folder)]
-    return max(complete, key=lambda folder: folder.stat().st_mtime, default=None)
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - listing names needs none
 
-
-def _has_weights(folder: Path) -> bool:
-    return folder.is_dir() and any(
-        file.suffix in _WEIGHT_SUFFIXES and file.is_file() for file in folder.iterdir()
-    )
-
-
-def hub_cache() -> Path:
-    """The folder where Hugging Face libraries keep downloads, by their own environment rules."""
-    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if os.environ.get(variable):
-            return Path(os.environ[variable]).expanduser()
-    if os.environ.get("HF_HOME"):
-        return Path(os.environ["HF_HOME"]).expanduser() / "hub"
-    # Containers run under user ids that have no home: then `~` stays, and nothing is there.
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
-    return Path(cache) / "huggingface" / "hub"
+    found = try_to_load_from_cache(model.hub_id, WEIGHTS_FILES[model.kind])
+    return Path(found).parent if isinstance(found, str) else None

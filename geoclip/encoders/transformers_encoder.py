@@ -24,16 +24,18 @@ class TransformersEncoder(Encoder):
     @classmethod
     def from_pretrained(cls, source: str | Path, local: bool = True) -> "TransformersEncoder":
         """Load from a folder, or by hub id where `local` is False; safetensors only."""
-        from transformers import AutoModel, AutoProcessor  # noqa: PLC0415 (6 s of import)
+        import transformers  # noqa: PLC0415 (6 s of import)
 
+        library: Any = transformers  # its typing of from_pretrained is incomplete
         options = {"local_files_only": local}
-        model = AutoModel.from_pretrained(str(source), use_safetensors=True, **options)
-        processor = AutoProcessor.from_pretrained(str(source), **options)
+        model = library.AutoModel.from_pretrained(str(source), use_safetensors=True, **options)
+        processor = library.AutoProcessor.from_pretrained(str(source), **options)
         return cls(str(source), model.float().eval(), processor)
 
     def _preprocess(self, image: Image.Image) -> Tensor:
-        pixels = self.processor.image_processor(images=[image], return_tensors="pt")
-        return pixels["pixel_values"][0]
+        batch = self.processor.image_processor(images=[image], return_tensors="pt")
+        pixels: Tensor = batch["pixel_values"][0]
+        return pixels
 
     @property
     def normalization(self) -> tuple[Sequence[float], Sequence[float]]:
@@ -45,10 +47,11 @@ class TransformersEncoder(Encoder):
         """Turn texts into tokens (C, L), cut to the longest for CLIP's causal tower."""
         length = self.model.config.text_config.max_position_embeddings  # type: ignore[union-attr]
         padding = "longest" if self.causal else "max_length"
-        tokens = self.processor.tokenizer(
+        batch = self.processor.tokenizer(
             list(texts), padding=padding, truncation=True, max_length=length, return_tensors="pt"
         )
-        return tokens["input_ids"]
+        tokens: Tensor = batch["input_ids"]
+        return tokens
 
     def raw_image_features(self, pixels: Tensor) -> Tensor:
         """Image tower: pixels (N, 3, S, S) → features (N, d)."""
@@ -74,5 +77,6 @@ class TransformersEncoder(Encoder):
 
 
 def _features(output: Any) -> Tensor:
-    """transformers 5 wraps features in an output object, 4 returns them bare."""
-    return output if isinstance(output, torch.Tensor) else output.pooler_output
+    """Features (N, d): transformers 5 wraps them in an output object, 4 returns them bare."""
+    features: Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
+    return features

@@ -16,6 +16,8 @@ from geoclip.evaluation.metrics import THRESHOLDS_KM
 from geoclip.guesses.schema import parse_guesses
 from geoclip.support.paths import same_file_key
 from geoclip.support.tables import (
+    Source,
+    cell_text,
     coordinates,
     numbers,
     read_text_table,
@@ -43,33 +45,36 @@ class PublishedPredictions:
 
 
 def read_truth(path: Path) -> pd.DataFrame:
-    """True coordinates, one row a photo: `photo_id`, `key`, `name`, `lat`, `lon`.
-
-    `key` is the photo's file with links resolved, paths and IMG_IDs taken relative to the table's
-    folder; `name` is the IMG_ID, "" in a table of paths. Raises GeoclipError for missing
-    columns, no rows, text or NaN for a coordinate, values out of range, swapped names, and for a
-    photo that stands twice.
-    """
+    """True coordinates from a CSV file; see `parse_truth`. Paths are relative to its folder."""
     path = Path(path)
-    frame = read_text_table(path)
+    return parse_truth(read_text_table(path), path, path.parent)
+
+
+def parse_truth(frame: pd.DataFrame, source: Source, folder: Path) -> pd.DataFrame:
+    """True coordinates, one row a photo: `photo_id`, `key`, `name`, `lat`, `lon` in degrees.
+
+    `key` is the photo's file with links resolved, paths and IMG_IDs taken relative to `folder`;
+    `name` is the IMG_ID, "" in a table of paths. Column names are in lower case. Raises
+    GeoclipError, which calls the table `source`, for missing columns, no rows, text or NaN for a
+    coordinate, values out of range, swapped names, and for a photo that stands twice.
+    """
     name = "path" if "path" in frame else "img_id"
     if name not in frame or not {"lat", "lon"} <= set(frame.columns):
         raise GeoclipError(
-            f"{path} has the columns {', '.join(frame.columns)}: a truth table needs IMG_ID, LAT, "
-            "LON or path, lat, lon."
+            f"{source} has the columns {', '.join(frame.columns)}: a truth table needs IMG_ID, "
+            "LAT, LON or path, lat, lon."
         )
     if frame.empty:
-        raise GeoclipError(f"{path} lists no photo: add a row for each photo below the header.")
-    refuse_rows(path, frame[name] == "", f"{name} is empty", "name the photo or drop the row")
-    lat, lon = coordinates(frame, path)
-    refuse_no_coordinates(lat, frame.index, path)
-    refuse_duplicates(path, frame[name], "photo")
-    key = frame[name].map(lambda text: same_file_key(text, path.parent))
-    refuse_duplicates(path, key, "photo")
-    names = frame[name] if name == "img_id" else ""
-    return pd.DataFrame(
-        {"photo_id": frame[name], "key": key, "name": names, "lat": lat, "lon": lon}
-    )
+        raise GeoclipError(f"{source} lists no photo: add a row for each photo below the header.")
+    photo = frame[name].map(cell_text)
+    refuse_rows(source, photo == "", f"{name} is empty", "name the photo or drop the row")
+    lat, lon = coordinates(frame, source)
+    refuse_no_coordinates(lat, frame.index, source)
+    refuse_duplicates(source, photo, "photo")
+    key = photo.map(lambda text: same_file_key(text, folder))
+    refuse_duplicates(source, key, "photo")
+    names = photo if name == "img_id" else ""
+    return pd.DataFrame({"photo_id": photo, "key": key, "name": names, "lat": lat, "lon": lon})
 
 
 def is_published_predictions(frame: pd.DataFrame) -> bool:
@@ -87,7 +92,7 @@ def read_published_predictions(path: Path) -> PublishedPredictions:
     return parse_published_predictions(frame, Path(path))
 
 
-def parse_published_predictions(frame: pd.DataFrame, path: Path) -> PublishedPredictions:
+def parse_published_predictions(frame: pd.DataFrame, path: Source) -> PublishedPredictions:
     """Published predictions from a frame of `read_text_table`; see `read_published_predictions`."""
     footer = (frame["img_id"] == ACCURACY_HEADER).to_numpy().nonzero()[0]
     end = int(footer[0]) if len(footer) else len(frame)

@@ -1,4 +1,4 @@
-"""Guesses and truth to figures: which guess answers which photo, and how far off it is."""
+"""Guesses against truth: which guess answers which photo, and how far off it is."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,14 @@ from geoclip.errors import GeoclipError
 from geoclip.evaluation.benchmarks import (
     is_published_predictions,
     parse_published_predictions,
+    parse_truth,
     read_truth,
 )
 from geoclip.evaluation.metrics import Report, distance_figures
 from geoclip.guesses.schema import MODEL, parse_guesses, read_guesses
 from geoclip.places.sphere import great_circle_km
 from geoclip.support.paths import decode_path, same_file_key
-from geoclip.support.tables import read_text_table, refuse_rows
+from geoclip.support.tables import Source, plain_names, read_text_table, refuse_rows
 
 
 @dataclass(frozen=True)
@@ -66,23 +67,62 @@ class Evaluation:
         return {"within_km": figures.pop("within_km"), **counts, **figures, **radius}
 
 
+def evaluate_tables(
+    guesses: pd.DataFrame, truth: pd.DataFrame, allow_gps: bool = False
+) -> Evaluation:
+    """Compare a table of guesses with a truth table, both in memory.
+
+    `guesses` are those of `Locator.locate` or `read_guesses`, or have path (or IMG_ID), lat and lon
+    in degrees. `truth` has path (or IMG_ID), lat and lon. Relative paths start at the working
+    directory; upper and lower case of column names are the same. Raises GeoclipError, with the
+    row's index, for bad values in either, a photo twice, tables without a photo in common, and
+    (unless `allow_gps`) for a guess whose source is not the model.
+
+    >>> guesses = pd.DataFrame({"path": ["a.jpg", "b.jpg"], "lat": [45.8, 0.0], "lon": [4.8, 0.0]})
+    >>> truth = pd.DataFrame({"path": ["a.jpg", "c.jpg"], "lat": [45.8, 1.0], "lon": [4.9, 1.0]})
+    >>> evaluation = evaluate_tables(guesses, truth)
+    >>> evaluation.km.round(2).tolist(), evaluation.missing, evaluation.unused
+    ([7.75, inf], 1, 1)
+    """
+    mine, theirs = "the table of guesses", "the table of truth"
+    plain_guesses = guesses.set_axis(plain_names(guesses.columns, mine), axis=1)
+    plain_truth = truth.set_axis(plain_names(truth.columns, theirs), axis=1)
+    answers = _parse_answers(plain_guesses, mine)
+    folder = Path()
+    actual = parse_truth(plain_truth, theirs, folder)
+    return _evaluate(answers, actual, folder, (mine, theirs), allow_gps)
+
+
 def evaluate_files(guesses: Path, truth: Path, allow_gps: bool = False) -> Evaluation:
-    """Compare a file of guesses with a truth table; GeoclipError for bad input in either."""
-    truth_table = read_truth(truth)
-    answers = read_answers(guesses)
+    """Compare files as `evaluate_tables` does tables; paths are relative to the truth's folder.
+
+    Errors name the file and the row.
+    """
+    actual, answers = read_truth(truth), read_answers(guesses)
+    return _evaluate(answers, actual, Path(truth).parent, (guesses, truth), allow_gps)
+
+
+def _evaluate(
+    answers: pd.DataFrame,
+    truth: pd.DataFrame,
+    folder: Path,
+    sources: tuple[Source, Source],
+    allow_gps: bool,
+) -> Evaluation:
+    """Compare parsed answers with parsed truth; errors call the two by their `sources`."""
     if not allow_gps:
-        refuse_other_sources(answers, guesses)
+        refuse_other_sources(answers, sources[0])
     first = answers[answers["rank"] == 1]
-    position = match_photos(first["path"], truth_table, Path(truth).parent)
+    position = match_photos(first["path"], truth, folder)
     used = position >= 0
     if len(first) and not used.any():
         raise GeoclipError(
-            f"{guesses} answers no photo of {truth} (it has {first['path'].iloc[0]!r}, the truth "
-            f"has {truth_table['photo_id'].iloc[0]!r}): check that the two belong together."
+            f"{sources[0]} answers no photo of {sources[1]} (it has {first['path'].iloc[0]!r}, the "
+            f"truth has {truth['photo_id'].iloc[0]!r}): check that the two belong together."
         )
-    _refuse_second_answers(first, position, Path(guesses))
-    km, radius = np.full(len(truth_table), np.inf), np.full(len(truth_table), np.nan)
-    guess, actual = first[used], truth_table.iloc[position[used]]
+    _refuse_second_answers(first, position, sources[0])
+    km, radius = np.full(len(truth), np.inf), np.full(len(truth), np.nan)
+    guess, actual = first[used], truth.iloc[position[used]]
     distance = great_circle_km(
         actual["lat"].to_numpy(),
         actual["lon"].to_numpy(),
@@ -99,25 +139,28 @@ def read_answers(path: Path) -> pd.DataFrame:
     path = Path(path)
     if path.suffix.lower() != ".csv":
         return read_guesses(path)
-    frame = read_text_table(path)
+    return _parse_answers(read_text_table(path), path)
+
+
+def _parse_answers(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
     if is_published_predictions(frame):
-        return parse_published_predictions(frame, path).guesses
-    return parse_guesses(frame, path)
+        return parse_published_predictions(frame, source).guesses
+    return parse_guesses(frame, source)
 
 
-def refuse_other_sources(answers: pd.DataFrame, path: Path) -> None:
+def refuse_other_sources(answers: pd.DataFrame, path: Source) -> None:
     """Raise GeoclipError for an answer that was not the model's, such as the photo's own GPS."""
     other = answers["lat"].notna() & (answers["source"] != MODEL)
-    cure = "drop such rows, or count them with --allow-gps"
+    cure = "drop such rows, or count them with --allow-gps (in Python: allow_gps=True)"
     refuse_rows(path, other, "the answer's source is {}, not 'model'", cure, answers["source"])
 
 
 def match_photos(paths: pd.Series, truth: pd.DataFrame, folder: Path) -> NDArray[np.intp]:
     """For every guess's path the photo's position in `truth` (of `read_truth`), -1 for none.
 
-    A path may be relative to the truth table's folder or to the working directory, or absolute;
-    files are compared with links resolved. What stays unmatched is looked up by file name where
-    the truth has IMG_IDs, because those photos may lie anywhere.
+    A path may be absolute, or relative to `folder` or to the working directory; links are resolved.
+    Where the truth has IMG_IDs, other paths match by their file name, because those photos may lie
+    anywhere.
     """
     by_file = {key: at for at, key in enumerate(truth["key"])}
     by_name = {name: at for at, name in enumerate(truth["name"]) if name}
@@ -132,7 +175,7 @@ def _match(text: str, by_file: dict[str, int], by_name: dict[str, int], folder: 
     return by_name.get(decode_path(text).name, -1)
 
 
-def _refuse_second_answers(first: pd.DataFrame, position: NDArray[np.intp], path: Path) -> None:
+def _refuse_second_answers(first: pd.DataFrame, position: NDArray[np.intp], path: Source) -> None:
     """Raise GeoclipError when two rank-1 rows answer the same photo."""
     used = pd.Series(position, index=first.index)
     again = used.duplicated() & (used >= 0)

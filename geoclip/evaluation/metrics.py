@@ -1,9 +1,9 @@
 """Figures of an evaluation: arrays of distances and classes in, plain dictionaries out.
 
-Distances are great-circle km (`geoclip.places.sphere.great_circle_km`); an unanswered photo has the
-distance infinity and so is a miss everywhere. Percentages run from 0 to 100. The thresholds are
-those usual for IM2GPS (Vo et al. 2017), the GeoScore is that of OpenStreetView-5M (Astruc et al.
-2024).
+Distances are great-circle km (`geoclip.places.sphere.great_circle_km`). A photo without an answer
+has an infinite distance, which is a miss at every threshold. Percentages run from 0 to 100. The
+thresholds are those usual for IM2GPS (Vo et al. 2017); the GeoScore is that of OpenStreetView-5M
+(Astruc et al. 2024).
 """
 
 from typing import Any
@@ -21,7 +21,11 @@ Report = dict[str, Any]
 
 
 def within_km(km: ArrayLike) -> dict[str, float]:
-    """Percent of the distances (n,) that are at most each threshold, keyed "1", "25", … "2500"."""
+    """Percent of the distances (n,) that are at most each threshold, keyed "1", "25", … "2500".
+
+    >>> within_km([0.8, 25, 180, float("inf")])
+    {'1': 25.0, '25': 50.0, '200': 75.0, '750': 75.0, '2500': 75.0}
+    """
     distances = _checked(km)
     return {str(t): 100 * float(np.mean(distances <= t)) for t in THRESHOLDS_KM.values()}
 
@@ -56,7 +60,11 @@ def distance_figures(km: ArrayLike) -> Report:
 def mean_over_classes(hits: ArrayLike, classes: ArrayLike) -> float | None:
     """The mean over the classes (n,) of the mean of `hits` (n,) within each class, in percent.
 
-    Rows of class "" are left out; None when no other remains.
+    Each class has the same weight, however many rows it has. Rows of class "" are left out; None
+    when no other remains.
+
+    >>> mean_over_classes([True, True, True, False], ["FR", "FR", "FR", "PE"])
+    50.0
     """
     truth = np.asarray(classes, dtype=object)
     values = np.asarray(hits, dtype=float)
@@ -79,9 +87,13 @@ def gzsl_accuracy(truth: ArrayLike, prediction: ArrayLike, seen_classes: ArrayLi
     """Generalized zero-shot accuracy (Xian et al. 2017) of predictions among all classes.
 
     S and U are the means over seen and over unseen classes of top-1 accuracy in percent, None where
-    no photo qualifies; H is their harmonic mean, 0 when both are 0, None when either is None.
+    no photo qualifies. H is their harmonic mean, 0 when both are 0, None when either is None.
     truth (n,), "" where unknown (left out); prediction (n,); seen_classes (c,). `n_seen` and
-    `n_unseen` count photos, `classes_seen` and `classes_unseen` the classes they show.
+    `n_unseen` count photos, `classes_seen` and `classes_unseen` their classes.
+
+    >>> report = gzsl_accuracy(["FR", "FR", "PE"], ["FR", "DE", "PE"], seen_classes=["FR", "DE"])
+    >>> report["S"], report["U"], round(report["H"], 1)
+    (50.0, 100.0, 66.7)
     """
     actual = np.asarray(truth, dtype=object)
     seen_set = set(np.asarray(seen_classes, dtype=object).tolist())

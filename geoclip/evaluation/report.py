@@ -16,7 +16,7 @@ RANKED = "country_ranking"
 
 
 def locations(photos: pd.DataFrame) -> pd.DataFrame:
-    """One row for each location of located photos: the figures are per place, not per view."""
+    """One row a location of the photos with coordinates: figures are per place, not per view."""
     return photos[photos["lat"].notna()].drop_duplicates("location_id").set_index("location_id")
 
 
@@ -58,9 +58,9 @@ def true_places(truth: pd.DataFrame, gazetteer: Gazetteer) -> Truth:
 def baseline_figures(
     train: pd.DataFrame, truth: pd.DataFrame, gazetteer: Gazetteer
 ) -> dict[str, dict[str, Any]]:
-    """Figures of the best constant answers chosen on the training locations, and of chance.
+    """Figures of the best constant answers, chosen on the training locations, and of chance.
 
-    Of chance alone where no training location has coordinates.
+    Where no training location has coordinates, of chance alone.
     """
     cities = gazetteer.level_rows("city")
     lat, lon = gazetteer.lat[cities], gazetteer.lon[cities]

@@ -17,7 +17,14 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.support.paths import encode_path, gdal_takes
-from geoclip.support.tables import coordinates, numbers, plain_names, read_text_table, refuse_rows
+from geoclip.support.tables import (
+    Source,
+    coordinates,
+    numbers,
+    plain_names,
+    read_text_table,
+    refuse_rows,
+)
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -132,8 +139,8 @@ def read_guesses(path: Path) -> pd.DataFrame:
     return parse_guesses(frame, path)
 
 
-def parse_guesses(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Guesses from a frame of texts or numbers read from `path`; see `read_guesses`."""
+def parse_guesses(frame: pd.DataFrame, path: Source) -> pd.DataFrame:
+    """Guesses from a frame of texts or numbers that errors call `path`; see `read_guesses`."""
     frame = frame.rename(columns={} if "path" in frame else {"img_id": "path"})
     missing = [name for name in ("path", "lat", "lon") if name not in frame.columns]
     if missing:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from PIL.ExifTags import GPS, Base
+
 from geoclip.errors import PhotoError
 from geoclip.photos.decoding import open_photo
 from geoclip.photos.metadata_tags import (
@@ -78,12 +80,15 @@ def read_metadata(path: str | os.PathLike[str]) -> PhotoMetadata:
 
 
 def _photo_metadata(main: Tags, exif: Tags, gps: Tags) -> PhotoMetadata:
-    taken = date_time(exif.get(0x9003)) or date_time(exif.get(0x9004))
-    offset = utc_offset(exif.get(0x9011) or exif.get(0x9012)) if taken else None
+    taken = date_time(exif.get(Base.DateTimeOriginal)) or date_time(
+        exif.get(Base.DateTimeDigitized)
+    )
+    zone = exif.get(Base.OffsetTimeOriginal) or exif.get(Base.OffsetTimeDigitized)
+    offset = utc_offset(zone) if taken else None
     fix = _fix(gps, taken, offset)
-    camera = _camera(text(main.get(0x010F)), text(main.get(0x0110)))
+    camera = _camera(text(main.get(Base.Make)), text(main.get(Base.Model)))
     if taken is None:
-        taken = gps_time(gps.get(29), gps.get(7))
+        taken = gps_time(gps.get(GPS.GPSDateStamp), gps.get(GPS.GPSTimeStamp))
         offset = timedelta(0) if taken else None
     return PhotoMetadata(fix, taken, camera, offset)
 
@@ -93,10 +98,11 @@ def _camera(make: str, model: str) -> str:
 
 
 def _fix(gps: Tags, taken: datetime | None, offset: timedelta | None) -> GpsFix | None:
-    if 2 not in gps and 4 not in gps:
+    if GPS.GPSLatitude not in gps and GPS.GPSLongitude not in gps:
         return None
-    lat, lon = degrees(gps.get(2)), degrees(gps.get(4))
-    north, east = text(gps.get(1)).upper()[:1], text(gps.get(3)).upper()[:1]
+    lat, lon = degrees(gps.get(GPS.GPSLatitude)), degrees(gps.get(GPS.GPSLongitude))
+    north = text(gps.get(GPS.GPSLatitudeRef)).upper()[:1]
+    east = text(gps.get(GPS.GPSLongitudeRef)).upper()[:1]
     lat, lon = -lat if north == "S" else lat, -lon if east == "W" else lon
     reason = _position_problem(lat, lon)
     if not reason and (north not in {"N", "S"} or east not in {"E", "W"}):
@@ -116,16 +122,17 @@ def _position_problem(lat: float, lon: float) -> str:
 
 
 def _quality_problem(gps: Tags) -> str:
-    if text(gps.get(9)).upper()[:1] == "V":
+    if text(gps.get(GPS.GPSStatus)).upper()[:1] == "V":
         return "the receiver had no valid fix"
-    if number(gps.get(11)) > MAX_DOP or number(gps.get(31)) > MAX_ERROR_M:
+    error_m = number(gps.get(GPS.GPSHPositioningError))
+    if number(gps.get(GPS.GPSDOP)) > MAX_DOP or error_m > MAX_ERROR_M:
         return "the receiver calls the position vague"
     return ""
 
 
 def _staleness(gps: Tags, taken: datetime | None, offset: timedelta | None) -> str:
     """Compare the time of the fix, UTC, with the camera's clock."""
-    fixed = gps_time(gps.get(29), gps.get(7))
+    fixed = gps_time(gps.get(GPS.GPSDateStamp), gps.get(GPS.GPSTimeStamp))
     if fixed is None or taken is None:
         return ""
     limit = STALE_AFTER + (UNKNOWN_ZONE if offset is None else timedelta(0))

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import Image
+from PIL.ExifTags import GPS, IFD
 from PIL.PngImagePlugin import PngImageFile
 
 Tags = dict[int, Any]
 
-_LATITUDE, _LONGITUDE = 2, 4  # tags of the GPS directory
 _DATE = re.compile(r"(\d{4})[:/-](\d{2})[:/-](\d{2})$")
 _DATE_TIME = re.compile(r"(\d{4})[:/-](\d{2})[:/-](\d{2})[ T](\d{2}):(\d{2}):(\d{2})")
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})$")
@@ -34,10 +34,11 @@ def read_tags(image: Image.Image) -> tuple[Tags, Tags, Tags]:
         main = dict(exif)
     except Exception:  # directories of damaged files raise almost anything
         main = {}
-    gps = _directory(exif, ExifTags.IFD.GPSInfo)
-    if not {_LATITUDE, _LONGITUDE} <= gps.keys():  # a version or a date alone is no position
+    gps = _directory(exif, IFD.GPSInfo)
+    # A version or a date alone is no position.
+    if not {GPS.GPSLatitude, GPS.GPSLongitude} <= gps.keys():
         gps |= _xmp_gps(image)
-    return main, _directory(exif, ExifTags.IFD.Exif), gps
+    return main, _directory(exif, IFD.Exif), gps
 
 
 def _exif(image: Image.Image) -> Image.Exif:
@@ -82,11 +83,17 @@ def _xmp_gps(image: Image.Image) -> Tags:
     latitude, longitude = _XMP_LATITUDE.search(text), _XMP_LONGITUDE.search(text)
     if not latitude or not longitude:
         return {}
-    tags: Tags = {}
-    for first, match in ((1, latitude), (3, longitude)):
-        tags[first] = match[4]
-        tags[first + 1] = tuple(float(part or 0) for part in match.groups()[:3])
-    return tags
+    return {
+        GPS.GPSLatitudeRef: latitude[4],
+        GPS.GPSLatitude: _dms(latitude),
+        GPS.GPSLongitudeRef: longitude[4],
+        GPS.GPSLongitude: _dms(longitude),
+    }
+
+
+def _dms(match: re.Match[str]) -> tuple[float, ...]:
+    """Degrees, minutes and seconds, 0 where they are not written."""
+    return tuple(float(part or 0) for part in match.groups()[:3])
 
 
 def number(value: object) -> float:

@@ -4,6 +4,7 @@ Row numbers are those a spreadsheet shows: the header is row 1, what follows it 
 index of the frames that `read_text_table` returns, so later checks can name the row too.
 """
 
+import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from geoclip.errors import GeoclipError
+from geoclip.support.paths import encode_path
+
+Source = Path | str
+"""What an error calls the table: its file, or a few words for one in memory."""
 
 
 def read_text_table(path: Path) -> pd.DataFrame:
@@ -72,7 +77,7 @@ def read_cells(path: Path, **layout: Any) -> pd.DataFrame:
             raise pd.errors.ParserError(str(warning)) from None
 
 
-def plain_names(names: pd.Index, path: Path) -> pd.Index:
+def plain_names(names: pd.Index, path: Source) -> pd.Index:
     """Column names stripped and in lower case; GeoclipError where two become the same."""
     plain = pd.Index([str(name).strip().lower() for name in names])
     if plain.has_duplicates:
@@ -84,13 +89,20 @@ def plain_names(names: pd.Index, path: Path) -> pd.Index:
     return plain
 
 
+def cell_text(value: Any) -> str:
+    """A cell as text: paths as `encode_path` writes them, "" for a missing value."""
+    if isinstance(value, str | os.PathLike):
+        return encode_path(value)
+    return "" if value is None or pd.isna(value) else str(value)
+
+
 def first_line(error: Exception) -> str:
     """What a reader's error says, to stand inside a sentence."""
     text = str(error).strip().splitlines()[0]
     return text.removeprefix("Error tokenizing data. C error: ").rstrip(".")
 
 
-def require_columns(frame: pd.DataFrame, names: Iterable[str], path: Path) -> None:
+def require_columns(frame: pd.DataFrame, names: Iterable[str], path: Source) -> None:
     """Raise GeoclipError unless all columns `names` are there."""
     missing = [name for name in names if name not in frame.columns]
     if missing:
@@ -101,7 +113,7 @@ def require_columns(frame: pd.DataFrame, names: Iterable[str], path: Path) -> No
 
 
 def refuse_rows(
-    path: Path, bad: pd.Series, what: str, cure: str, values: pd.Series | None = None
+    path: Source, bad: pd.Series, what: str, cure: str, values: pd.Series | None = None
 ) -> None:
     """Raise GeoclipError when any row is marked in `bad`: the first by number, the others counted.
 
@@ -118,7 +130,7 @@ def refuse_rows(
 
 
 def refuse_duplicates(
-    path: Path, values: pd.Series, noun: str, cure: str = "keep one row for each"
+    path: Source, values: pd.Series, noun: str, cure: str = "keep one row for each"
 ) -> None:
     """Raise GeoclipError when a value stands twice, naming the first one and both of its rows."""
     again = values.duplicated()
@@ -128,7 +140,7 @@ def refuse_duplicates(
     refuse_rows(path, again, f"{noun} {{}} stands in row {earlier} already", cure, values)
 
 
-def numbers(values: pd.Series, path: Path) -> pd.Series:
+def numbers(values: pd.Series, path: Source) -> pd.Series:
     """Text as float64, "" as NaN; GeoclipError for text that is no finite number."""
     if pd.api.types.is_numeric_dtype(values):
         return values.astype(float)
@@ -141,7 +153,7 @@ def numbers(values: pd.Series, path: Path) -> pd.Series:
     return result
 
 
-def coordinates(frame: pd.DataFrame, path: Path) -> tuple[pd.Series, pd.Series]:
+def coordinates(frame: pd.DataFrame, path: Source) -> tuple[pd.Series, pd.Series]:
     """Columns lat and lon in degrees; NaN in both where a row has neither.
 
     Raises GeoclipError for text, for half a pair, for values out of range (latitude ±90, longitude
@@ -159,7 +171,7 @@ def coordinates(frame: pd.DataFrame, path: Path) -> tuple[pd.Series, pd.Series]:
     return lat, lon
 
 
-def refuse_swapped(lat: pd.Series, lon: pd.Series, path: Path) -> None:
+def refuse_swapped(lat: pd.Series, lon: pd.Series, path: Source) -> None:
     """Raise GeoclipError when the names lat and lon must be the wrong way round.
 
     The sign is that two rows or more, and 5 % of all, have a lat out of range while every row would
@@ -178,7 +190,7 @@ def _valid_exchanged(lat: pd.Series, lon: pd.Series) -> bool:
     return not (lon.abs() > 90).any() and not (lat.abs() > 180).any()
 
 
-def refuse_no_coordinates(lat: ArrayLike, rows: pd.Index, path: Path) -> None:
+def refuse_no_coordinates(lat: ArrayLike, rows: pd.Index, path: Source) -> None:
     """Raise GeoclipError when a row has no coordinates."""
     empty: NDArray[np.bool_] = np.isnan(np.asarray(lat, dtype=float))
     bad = pd.Series(empty, index=rows)

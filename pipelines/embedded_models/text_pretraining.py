@@ -27,7 +27,7 @@ from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.place import CITY
 from geoclip.places.sphere import great_circle_km
-from geoclip.support.memory import keep_freed_memory
+from geoclip.support.process import keep_freed_memory
 from geoclip.training.optimizer import adamw, schedule, set_learning_rates
 from pipelines.embedded_models.imagenet import MEAN, STD, load_imagenet_weights
 from pipelines.embedded_models.place_features import PlaceFeatureSettings, place_features

@@ -30,7 +30,7 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import SHIPPED_FOLDER, PlaceIndex
 from geoclip.ranking.ranking import RankingSettings
-from geoclip.support.memory import keep_freed_memory
+from geoclip.support.process import keep_freed_memory
 from geoclip.training.checkpoints import Record
 from geoclip.training.label_smoothing import LabelSmoothing
 from geoclip.training.photo_set import PhotoSet, label_photos, split_photos, training_photos

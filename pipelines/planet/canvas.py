@@ -48,7 +48,7 @@ class Canvas:
 
 @dataclass(frozen=True)
 class View:
-    """One look at a place: its traits as they come out this time, and where the camera points."""
+    """One view of a place: its traits with this view's deviation, and where the camera points."""
 
     traits: SceneTraits
     horizon: float
@@ -71,7 +71,7 @@ class View:
     def road_x(self, y: float, across: float) -> float:
         """Where a point of the road lies: `across` -1 is its left edge, 0 the centre line, 1 right.
 
-        The camera drives in its own lane, so the centre line comes out on the other side of it.
+        The camera drives in its own lane, so the centre line lies beside it.
         """
         bottom = UNITS / 2 - self.side * LANE_OFFSET + across * ROAD_HALF_WIDTH
         return self.vanishing_x + self.depth(y) * (bottom - self.vanishing_x)
@@ -80,7 +80,7 @@ class View:
 def tinted(base: Sequence[float], warm: float = 0, green: float = 0, light: float = 0) -> Colour:
     """A base colour moved along three axes by traits of standard deviation about 1.
 
-    Traits are squashed so that a rare place far out on all three still gets a colour.
+    Large traits are squashed, so that a rare place with three of them still gets a valid colour.
     """
     warm, green, light = _squashed(warm), _squashed(green), 26 * _squashed(light)
     red = base[0] + 44 * warm - 18 * green + light

@@ -1,7 +1,7 @@
 """Smooth fields over the globe: random ones of a stated wavelength, and a rough climate.
 
-Everything here is a function of (seed, name, lat, lon) alone, so that it is the same on every
-machine and for every order of asking.
+All values depend on (seed, name, lat, lon) alone. They are the same on every machine and in every
+order of calls.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from geoclip.places.sphere import EARTH_RADIUS_KM, unit_vectors
 
 Array = NDArray[np.float64]
 
-# (lat, lon, reach in km, strength) of what everybody knows from the map; the reach is the
-# standard deviation of a Gaussian of the great-circle distance.
+# (lat, lon, reach in km, strength) of the Earth's large deserts and mountain chains. The reach is
+# the standard deviation of a Gaussian of the great-circle distance.
 _DRY = (
     (24, 2, 1500, 1.0),
     (23, 28, 1200, 1.0),
@@ -64,9 +64,10 @@ def generator(*key: object) -> np.random.Generator:
 class SmoothField:
     """A random function on the sphere with mean 0 and variance 1 over the whole globe.
 
-    A sum of plane waves in three dimensions, all of the same `wavelength_km`, with random
-    directions and phases, looked at on the surface of the Earth: places much nearer than a
-    quarter of the wavelength get about the same value, places farther than that unrelated ones.
+    It is a sum of plane waves in three dimensions, taken on the surface of the Earth. All waves
+    have the same `wavelength_km`; their directions and phases are random. Places much nearer to
+    each other than a quarter of the wavelength get about the same value. Places farther apart get
+    unrelated ones.
     """
 
     seed: int
@@ -76,8 +77,8 @@ class SmoothField:
 
     def __call__(self, lat: ArrayLike, lon: ArrayLike) -> Array:
         """Values at lat, lon (degrees, broadcast together), of their shape."""
-        mean, spread = _moments(self)
-        return (self._sum(unit_vectors(lat, lon)) - mean) / spread
+        mean, deviation = _moments(self)
+        return (self._sum(unit_vectors(lat, lon)) - mean) / deviation
 
     def _sum(self, xyz: Array) -> Array:
         rng = generator(self.seed, "field", self.name)
@@ -85,7 +86,8 @@ class SmoothField:
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         wave_vectors = directions * (2 * np.pi * EARTH_RADIUS_KM / self.wavelength_km)
         phases = rng.uniform(0, 2 * np.pi, self.waves)
-        return np.cos(xyz @ wave_vectors.T + phases).sum(axis=-1)
+        waves: Array = np.cos(xyz @ wave_vectors.T + phases)
+        return np.asarray(waves.sum(axis=-1))
 
 
 @lru_cache(maxsize=256)
@@ -130,8 +132,8 @@ class Climates:
 def climate_at(lat: ArrayLike, lon: ArrayLike, seed: int = 0) -> Climates:
     """Climates of places at lat, lon (arrays of degrees).
 
-    Temperature falls with the latitude outside the tropics and with height; deserts and mountain
-    chains are a few Gaussian bumps where the Earth has them, blurred by smooth random fields.
+    Temperature falls with the height and, outside the tropics, with the latitude. Deserts and
+    mountain chains are Gaussian bumps where the Earth has them, changed by smooth random fields.
     """
     lat = np.asarray(lat, dtype=float)
     hilliness = _bumps(lat, lon, _HIGH) + 0.15 * SmoothField(seed, "hills", 2500)(lat, lon) + 0.1
@@ -146,8 +148,9 @@ def climate_at(lat: ArrayLike, lon: ArrayLike, seed: int = 0) -> Climates:
 def _bumps(
     lat: ArrayLike, lon: ArrayLike, bumps: tuple[tuple[float, float, float, float], ...]
 ) -> Array:
-    """Strongest of the Gaussian bumps at each place, in 0..1."""
+    """Value of the strongest Gaussian bump at each place, in 0..1."""
     table = np.array(bumps, dtype=float)
     cosines = unit_vectors(lat, lon) @ unit_vectors(table[:, 0], table[:, 1]).T
     km = EARTH_RADIUS_KM * np.arccos(np.clip(cosines, -1, 1))
-    return (table[:, 3] * np.exp(-0.5 * (km / table[:, 2]) ** 2)).max(axis=-1)
+    values: Array = table[:, 3] * np.exp(-0.5 * (km / table[:, 2]) ** 2)
+    return np.asarray(values.max(axis=-1))

@@ -1,8 +1,8 @@
 """Facts about countries that a street shows: side of driving, paint, plates, writing, neighbours.
 
-`country_facts.csv` is rough on purpose: one row a country or territory, one value a column, where
-the real country may know several. Neighbours and the first language (from which the script
-follows) are those of GeoNames' country table (CC BY 4.0); the rest is general knowledge.
+`country_facts.csv` is rough on purpose. Each country or territory has one row with one value a
+column; a real country may know several. Neighbours come from GeoNames' country table (CC BY 4.0),
+and so does the first language, which gives the script. The rest is general knowledge.
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ class CountryFacts:
 def read_facts(path: Path = FACTS_FILE) -> dict[str, CountryFacts]:
     """Read the table of facts: country code -> facts, in the order of the file.
 
-    Raises GeoclipError, naming file and row, for missing columns and values that mean nothing.
+    Raises GeoclipError, naming file and row, for a missing column or an unknown value.
     """
     table = pd.read_csv(path, dtype=str, keep_default_na=False)  # "NA" is Namibia
     missing = [column for column in COLUMNS if column not in table.columns]
@@ -68,7 +68,7 @@ def read_facts(path: Path = FACTS_FILE) -> dict[str, CountryFacts]:
 
 
 def facts_of(facts: Mapping[str, CountryFacts], country_code: str) -> CountryFacts:
-    """The facts of a country; the commonest values for a code that the table does not have."""
+    """The facts of a country; the most common values for a code that is not in the table."""
     return facts.get(country_code) or CountryFacts(country_code)
 
 

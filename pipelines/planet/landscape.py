@@ -86,7 +86,7 @@ def draw_hills(canvas: Canvas, view: View, rng: np.random.Generator) -> None:
 
 
 def draw_road(canvas: Canvas, view: View, rng: np.random.Generator) -> None:
-    """The road with its verges, edge lines and a dashed centre line, in the country's paint."""
+    """The road with verges, edge lines and a dashed centre line in the country's colours."""
     y = view.horizon
     verge = tinted((150, 146, 140), *(view.style(f"verge_{axis}") for axis in _AXES))
     tar = tinted((96, 96, 98), 0.35 * view.style("road_warm"), 0, 0.9 * view.style("road_light"))

@@ -1,29 +1,29 @@
-"""The demonstration planet: photos of streets that never were, at places that are.
+"""The demonstration planet: photos of invented streets at real places.
 
-A scene of a city is drawn from facts about its country (`facts`), a rough climate (`climate`) and
-thirty traits of style (`traits`), and from chance: it depends on (seed, place id, view) alone, so
-it is the same wherever and in whatever order it is drawn (to the byte with the same versions of
-Pillow and numpy).
+A scene of a city is drawn from facts about its country (`facts`), a rough climate (`climate`),
+thirty traits of style (`traits`) and chance. It depends on (seed, place id, view) alone: it is the
+same on every machine and in every order of drawing, to the byte with the same versions of Pillow
+and numpy.
 
-What a scene tells, and about what:
+What a scene shows:
 
-- the country, or a group of countries: side of driving, paint of the lines, plate, script;
-- the zone: light of the sky, trees, grass, soil and snow follow latitude, deserts and mountains;
-- the part of the world down to the region: colours of walls, roofs, boards, verges, fences, poles,
-  and shapes, are smooth fields over the globe with wavelengths from 14,000 to 400 km;
+- the country or a group of countries: side of driving, paint of the lines, plate, script;
+- the climate: light of the sky, trees, grass, soil and snow follow latitude, deserts and mountains;
+- the part of the world down to the region: colours of walls, roofs, boards, verges, fences and
+  poles, and shapes, are smooth fields over the globe with wavelengths from 14,000 to 400 km;
 - the country again: its offset from these fields, half of it shared with its neighbours;
-- the admin-1 region: a smaller offset. Nothing tells two cities of one region apart but the fields.
+- the admin-1 region: a smaller offset. Only the fields tell two cities of one region apart.
 
-What hides it: each view shifts all traits by 0.2 and each house its own by 0.2 of the fields'
-standard deviation; light, tint and pixel noise; the camera's aim; cars, trees and dark things in
-front; a tenth of the boards missing; JPEG. A country held out in training may write a script or
-paint a plate never seen there (Bengali at seed 0), but its fields, its climate and half of its
-offset lie between those of neighbours that were trained on.
+What hides it: each view shifts all traits by 0.2 of the fields' standard deviation, and each house
+its own by another 0.2; light, tint and pixel noise; the camera's aim; cars, trees and dark things
+in front; a tenth of the boards is missing; JPEG. A country held out in training may have a script
+or a plate that no trained country has (Bengali at seed 0). Its fields, its climate and half of its
+offset still lie between those of its trained neighbours.
 
-The limit: an observer who reads the thirty traits of a view exactly (shifted by the 0.2, houses
-and pixels without fault) and knows those of all cities takes the nearest of them. At seed 0 this
-is a median of 6 km off for seen and 3 km for unseen places, and within 25 km for 76 and 78 %. One
-who knows only the trained cities and answers one of them: 12 and 236 km, 62 and 1 %. From pixels:
+The limit at seed 0: an ideal observer reads the thirty traits of a view exactly (with its shift of
+0.2, without errors of houses and pixels) and answers the city with the nearest traits. If it knows
+all cities, its median error is 6 km for seen and 3 km for unseen places, and 76 and 78 % lie within
+25 km. If it knows the trained cities alone: 12 and 236 km, 62 and 1 %. From pixels:
 
 | seed 0, default sizes                                    | seen       | unseen     |
 |----------------------------------------------------------|------------|------------|
@@ -32,8 +32,8 @@ who knows only the trained cities and answers one of them: 12 and 236 km, 62 and
 | small convolutional net, a minute on one core, median km | 438        | 604        |
 | the same, within 200 / 750 / 2,500 km, %                 | 17, 78, 99 | 11, 59, 95 |
 
-These learners regress coordinates from the 6,000 training photos and say what the images hold, not
-what a contrastive encoder will make of them.
+These learners regress coordinates from the 6,000 training photos. They show what the images hold,
+not what a contrastive encoder learns from them.
 """
 
 from collections.abc import Iterable
@@ -52,7 +52,7 @@ from geoclip.places.sphere import wrap_longitude
 from pipelines.planet.climate import Climates, climate_at, generator
 from pipelines.planet.facts import facts_of, read_facts
 from pipelines.planet.planet_files import SceneFile, draw_files
-from pipelines.planet.sampling import hold_out_countries, spread
+from pipelines.planet.sampling import hold_out_countries, shares
 from pipelines.planet.scene import draw_scene
 from pipelines.planet.traits import NAMES, SceneTraits, style_of_places
 
@@ -66,10 +66,10 @@ Rows = NDArray[np.int64]
 class PlanetSettings:
     """Size of the planet.
 
-    There are `train_places * train_views` photos to train on. Half of `seen_places` are trained
-    cities in a new view, the other half other cities of trained countries; `unseen_places` are
-    cities of the `held_out_countries` countries without a single training photo. Both get one
-    view each. Countries give places by the square root of how many cities they have.
+    There are `train_places * train_views` training photos. Half of `seen_places` are trained cities
+    in a new view; the other half are other cities of trained countries. `unseen_places` are cities
+    of the `held_out_countries` countries, which have no training photo. Each of both gets one view.
+    A country gives about as many places as the square root of its number of cities.
     """
 
     seed: int = 0
@@ -83,7 +83,7 @@ class PlanetSettings:
 
 @dataclass(frozen=True)
 class _Split:
-    """Rows of the gazetteer by what they are for."""
+    """Rows of the gazetteer for each purpose."""
 
     train: list[int]
     seen_again: list[int]
@@ -110,7 +110,7 @@ class Planet:
 
     @cached_property
     def held_out(self) -> tuple[str, ...]:
-        """Codes of the countries that are never trained on, sorted."""
+        """Codes of the countries without a training photo, sorted."""
         sizes = {code: len(rows) for code, rows in self._cities.items()}
         continent = dict(zip(self.gazetteer.country_codes, self.gazetteer.continents, strict=True))
         count = self.settings.held_out_countries
@@ -140,7 +140,7 @@ class Planet:
         return pd.concat([self.train, self.seen, self.unseen], ignore_index=True)
 
     def traits_of(self, place_id: str) -> SceneTraits:
-        """Everything but chance that the scenes of a city depend on.
+        """All that the scenes of a city depend on, apart from chance.
 
         Raises GeoclipError for an id that is not a city of the gazetteer.
         """
@@ -153,7 +153,7 @@ class Planet:
         return SceneTraits(facts_of(self.facts, code), self._climates[index], style)
 
     def render(self, place_id: str, view: int = 0) -> Image.Image:
-        """One scene of a city, RGB; a function of (seed, place_id, view) and nothing else."""
+        """One scene of a city, RGB; it depends on (seed, place_id, view) alone."""
         rng = generator(*self._key(place_id, view))
         return draw_scene(self.traits_of(place_id), rng, self.settings.image_size)
 
@@ -259,8 +259,8 @@ class Planet:
 
 
 def _take(countries: list[list[int]], total: int) -> tuple[list[int], list[list[int]]]:
-    """`total` rows spread over the countries (the first ones of each), and the rows left."""
-    given = spread(np.array([len(rows) for rows in countries]), total).tolist()
+    """`total` rows shared among the countries (the first ones of each), and the rows left."""
+    given = shares(np.array([len(rows) for rows in countries]), total).tolist()
     pairs = list(zip(countries, given, strict=True))
     taken = [row for rows, n in pairs for row in rows[:n]]
     return taken, [rows[n:] for rows, n in pairs]

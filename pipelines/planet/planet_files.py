@@ -31,7 +31,7 @@ class SceneFile:
 def draw_files(files: Iterable[SceneFile], jobs: int = 1) -> None:
     """Draw all files with `jobs` processes at the same time; the files do not depend on `jobs`.
 
-    Raises GeoclipError for less than one process.
+    Raises GeoclipError where `jobs` is less than 1.
     """
     if jobs < 1:
         raise GeoclipError(f"jobs is {jobs}: give the number of processes, 1 or more.")

@@ -1,4 +1,4 @@
-"""Which countries are never trained on, and how many places each country gives."""
+"""Which countries are held out of training, and how many places each country gives."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from pipelines.planet.facts import CountryFacts, facts_of
 
 FEWEST_CITIES = 3  # of a country that may be held out
 GIANT_SHARE = 0.015  # a country with more of the world's cities than this is always trained on
-VAST = frozenset(("AR", "AU", "BR", "CA", "CN", "IN", "KZ", "RU", "US"))  # and so are these
+VAST = frozenset(("AR", "AU", "BR", "CA", "CN", "IN", "KZ", "RU", "US"))  # always trained on, too
 
 
 def hold_out_countries(
@@ -23,8 +23,8 @@ def hold_out_countries(
 ) -> tuple[str, ...]:
     """`count` countries to hold out, sorted; each continent gives about the same share of its own.
 
-    `n_cities` and `continents` go by country code. A country qualifies when it has at least three
-    cities, is neither a giant nor vast, and keeps a trained neighbour after all choices. Raises
+    The keys of `n_cities` and `continents` are country codes. A country qualifies when it has at
+    least three cities, is neither a giant nor vast, and has a trained neighbour in the end. Raises
     GeoclipError when fewer than `count` qualify.
     """
     held: list[str] = []
@@ -42,7 +42,7 @@ def hold_out_countries(
 
 
 def _candidates(n_cities: Mapping[str, int], continents: Mapping[str, str], seed: int) -> list[str]:
-    """Countries of fitting size in random order, the continents taking turns by their size."""
+    """Countries of fitting size in random order; continents take turns in proportion to size."""
     giant = max(10.0, GIANT_SHARE * sum(n_cities.values()))
     fitting = sorted(
         code for code, n in n_cities.items() if FEWEST_CITIES <= n <= giant and code not in VAST
@@ -67,12 +67,15 @@ def _trained_neighbour(
     )
 
 
-def spread(sizes: NDArray[np.int64], total: int) -> NDArray[np.int64]:
+def shares(sizes: NDArray[np.int64], total: int) -> NDArray[np.int64]:
     """How many of `total` places each country gives, (n,) for sizes (n,): about √size, capped.
 
     Every country with a city gives at least one while `total` allows; none gives more than it
-    has. Sums to min(total, sum(sizes)). Each next place goes to the country whose share is
+    has. The sum is min(total, sum(sizes)). Each next place goes to the country whose share is
     filled least, so the result is the same on every machine.
+
+    >>> shares(np.array([100, 25, 1]), 10)
+    array([6, 3, 1])
     """
     sizes = np.asarray(sizes, dtype=np.int64)
     given = np.zeros(len(sizes), dtype=np.int64)

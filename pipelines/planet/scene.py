@@ -18,8 +18,8 @@ PIXEL_NOISE = 5.0  # standard deviation, of 255
 def draw_scene(traits: SceneTraits, rng: np.random.Generator, image_size: int = 64) -> Image.Image:
     """An RGB image (image_size, image_size) of a street with these traits.
 
-    Drawn twice as large and averaged down, then lit (a gain and a tint of the time of day) and
-    given pixel noise. The same traits and the same state of `rng` give the same bytes.
+    It is drawn twice as large and averaged down. Then it gets the light of a time of day (a gain
+    and a tint) and pixel noise. The same traits and the same state of `rng` give the same bytes.
     """
     view = look(traits, rng)
     canvas = Canvas(backdrop(view, rng, 2 * image_size))

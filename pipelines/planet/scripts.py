@@ -1,7 +1,7 @@
 """Texture of writing: a few strokes a script, so that a sign looks Greek or Thai from afar.
 
 These are not letters. Each script has two "glyphs" of strokes in a cell one unit wide and one
-high: what tells scripts apart at three pixels is bars, blocks, loops, waves and hanging lines.
+high. At three pixels, bars, blocks, loops, waves and hanging lines tell scripts apart.
 """
 
 from pipelines.planet.canvas import Canvas, Colour

@@ -50,7 +50,7 @@ def draw_tree(canvas: Canvas, view: View, rng: np.random.Generator, y: float, x:
 
 
 def tree_kind(view: View, rng: np.random.Generator) -> str:
-    """Kind of one tree, drawn with chances that follow temperature and aridity smoothly."""
+    """Kind of one tree; its chances change smoothly with temperature and aridity."""
     climate = view.traits.climate
     warmth = climate.temperature + rng.normal(0, 3)
     if warmth < 6:
@@ -114,7 +114,7 @@ def _draw_windows(
     box: tuple[float, float, float, float],
     depth: float,
 ) -> None:
-    """Rows of windows: how many side by side is a trait, how many rows follows the height."""
+    """Rows of windows; a trait gives the windows a row, the height gives the rows."""
     left, top, right, bottom = box
     columns = int(clamped(round(3 + 1.1 * view.style("windows") + rng.normal(0, 0.3)), 1, 6))
     glass = mixed((46, 56, 70), (250, 226, 150), 0.8 * (rng.random() < 0.12))

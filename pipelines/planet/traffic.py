@@ -1,11 +1,11 @@
-"""Signs, cars and whatever gets in the way of the camera."""
+"""Signs, cars and things in front of the camera."""
 
 import numpy as np
 
 from pipelines.planet.canvas import UNITS, Canvas, Colour, View, mixed, tinted
 from pipelines.planet.scripts import draw_writing
 
-# Boards have a colour that goes with the script before the smooth fields tint it.
+# A board's colour goes with its script; the smooth fields tint it.
 BOARDS: dict[str, Colour] = {
     "latin": (60, 104, 140),
     "cyrillic": (150, 66, 66),
@@ -83,7 +83,7 @@ def draw_occluder(canvas: Canvas, rng: np.random.Generator) -> None:
 def _draw_body(
     canvas: Canvas, view: View, rng: np.random.Generator, y: float, across: float
 ) -> tuple[float, float]:
-    """Wheels, body and window of a car in a lane; gives its middle and its width."""
+    """Draw wheels, body and window of a car in a lane; return its middle and its width."""
     width = 40 * view.depth(y)
     x = view.road_x(y, across + rng.normal(0, 0.04))
     paint = mixed(_PAINTS[int(rng.integers(len(_PAINTS)))], (128, 128, 128), rng.uniform(0, 0.4))

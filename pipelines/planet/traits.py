@@ -1,9 +1,9 @@
 """The style of streets: some thirty numbers a place, smooth over the globe, shared by neighbours.
 
-A place's trait is  field(lat, lon) + offset of its country + offset of its admin-1 region,  where
-the field has the wavelength given in `WAVELENGTHS_KM` and standard deviation 1, a country's offset
-is half its own and half the mean of its neighbours' (standard deviation of the own part 0.4), and
-a region's offset has standard deviation 0.15.
+A place's trait is  field(lat, lon) + offset of its country + offset of its admin-1 region.  The
+field has the wavelength given in `WAVELENGTHS_KM` and standard deviation 1. A country's offset is
+half its own and half the mean of its neighbours'; its own part has standard deviation 0.4. A
+region's offset has standard deviation 0.15.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipelines.planet.climate import Climate, SmoothField, generator
 from pipelines.planet.facts import CountryFacts, facts_of
+
+Array = NDArray[np.float64]
 
 # Long waves tell the part of the world, short ones the region within a country. `warm`, `green`
 # and `light` are the three directions in which a surface's colour moves.
@@ -50,27 +52,27 @@ WAVELENGTHS_KM: Mapping[str, float] = {
     "windows": 3000,
 }
 NAMES: tuple[str, ...] = tuple(WAVELENGTHS_KM)
-COUNTRY_SPREAD = 0.4
-REGION_SPREAD = 0.15
+COUNTRY_DEVIATION = 0.4
+REGION_DEVIATION = 0.15
 
 
 @dataclass(frozen=True)
 class SceneTraits:
-    """All that a scene of one place depends on, apart from chance."""
+    """All that the scenes of one place depend on, apart from chance."""
 
     facts: CountryFacts
     climate: Climate
     style: Mapping[str, float]
 
 
-def country_offsets(country_code: str, facts: Mapping[str, CountryFacts], seed: int) -> NDArray:
+def country_offsets(country_code: str, facts: Mapping[str, CountryFacts], seed: int) -> Array:
     """Offsets (len(NAMES),) of a country's traits: half its own, half its neighbours' mean."""
     own = _draw(seed, "country", country_code)
     near = facts_of(facts, country_code).neighbours
     if not near:
-        return COUNTRY_SPREAD * own
-    around = np.mean([_draw(seed, "country", code) for code in near], axis=0)
-    return COUNTRY_SPREAD * 0.5 * (own + around)
+        return COUNTRY_DEVIATION * own
+    around: Array = np.mean([_draw(seed, "country", code) for code in near], axis=0)
+    return COUNTRY_DEVIATION * 0.5 * (own + around)
 
 
 def style_of_places(
@@ -81,15 +83,17 @@ def style_of_places(
     *,
     facts: Mapping[str, CountryFacts],
     seed: int = 0,
-) -> NDArray:
+) -> Array:
     """Traits (n, len(NAMES)) of n places; an empty region id has no offset of its own."""
     fields = [SmoothField(seed, name, WAVELENGTHS_KM[name])(lat, lon) for name in NAMES]
     offsets = {code: country_offsets(code, facts, seed) for code in set(country_codes)}
-    regions = {region: REGION_SPREAD * _draw(seed, "region", region) for region in set(region_ids)}
+    regions = {
+        region: REGION_DEVIATION * _draw(seed, "region", region) for region in set(region_ids)
+    }
     regions[""] = np.zeros(len(NAMES))
     rows = [offsets[c] + regions[r] for c, r in zip(country_codes, region_ids, strict=True)]
     return np.stack(fields, axis=-1) + np.array(rows).reshape(-1, len(NAMES))
 
 
-def _draw(seed: int, level: str, place_id: str) -> NDArray:
+def _draw(seed: int, level: str, place_id: str) -> Array:
     return generator(seed, level, place_id).normal(size=len(NAMES))

@@ -25,7 +25,7 @@ def main() -> None:
     from geoclip.places.gazetteer import Gazetteer
     from geoclip.ranking.hierarchy import Hierarchy
     from geoclip.ranking.ranking import LevelEmbeddings, Ranking, RankingSettings, rank_embeddings
-    from geoclip.support.memory import keep_freed_memory
+    from geoclip.support.process import keep_freed_memory
 
     keep_freed_memory()
     gazetteer = Gazetteer.default()

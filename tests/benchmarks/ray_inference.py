@@ -30,7 +30,7 @@ from geoclip.encoders import load_encoder
 from geoclip.locator import Locator
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
-from geoclip.support.memory import keep_freed_memory
+from geoclip.support.process import keep_freed_memory
 
 FILES = 128
 SIZE = (1600, 1200)

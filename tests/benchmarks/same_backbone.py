@@ -111,7 +111,7 @@ def main() -> None:
     arguments = parser.parse_args()
     use_threads(arguments.threads)
 
-    from geoclip.support.memory import keep_freed_memory
+    from geoclip.support.process import keep_freed_memory
 
     keep_freed_memory()
     figures: dict[str, Any] = {"model": arguments.model, "photos": arguments.photos}

@@ -68,7 +68,7 @@ def main() -> None:
     use_threads(arguments.threads)
 
     from geoclip.encoders.open_clip_encoder import OpenClipEncoder
-    from geoclip.support.memory import keep_freed_memory
+    from geoclip.support.process import keep_freed_memory
 
     keep_freed_memory()
     encoder = OpenClipEncoder.from_reference(arguments.model, "random")

@@ -127,7 +127,7 @@ def main() -> None:
         figures = {"chunk": arguments.chunk, "batches": arguments.memory, "peak_mb": [small, large]}
         report("caching_memory", threads, model=model, **figures, ratio=round(large / small, 3))
     else:
-        from geoclip.support.memory import keep_freed_memory
+        from geoclip.support.process import keep_freed_memory
 
         keep_freed_memory()
         figures = compare(model, arguments.batch, arguments.rounds)

@@ -44,7 +44,7 @@ class FakeLocator(Locator):
 def fake_locator(monkeypatch: pytest.MonkeyPatch, small_gazetteer: Gazetteer) -> None:
     FakeLocator.gazetteer_of_ten = small_gazetteer
     monkeypatch.setattr(Locator, "from_pretrained", FakeLocator.from_pretrained)
-    monkeypatch.setattr("geoclip.support.memory.keep_freed_memory", lambda: True)
+    monkeypatch.setattr("geoclip.support.process.keep_freed_memory", lambda: True)
     monkeypatch.setattr("geoclip.commands.locate.made_to_last", nullcontext)
 
 

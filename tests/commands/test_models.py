@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,6 @@ from geoclip.commands.app import app
 from geoclip.encoders.registry import (
     KNOWN_MODELS,
     check_model_name,
-    hub_cache,
     known_models,
     weights_folder,
 )
@@ -27,13 +28,16 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path / "hub"
 
 
 def put_weights(cache: Path, hub_id: str, name: str = "model.safetensors") -> Path:
-    folder = cache / f"models--{hub_id.replace('/', '--')}" / "snapshots" / "abc"
+    repository = cache / f"models--{hub_id.replace('/', '--')}"
+    folder = repository / "snapshots" / "abc"
     folder.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
     (folder / name).write_bytes(b"weights")
     return folder
 
@@ -105,16 +109,28 @@ def test_half_a_download_is_not_here(cache: Path) -> None:
     assert weights_folder(KNOWN_MODELS["streetclip"]) is None
 
 
-def test_cache_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    assert hub_cache() == Path.home() / ".cache" / "huggingface" / "hub"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert hub_cache() == tmp_path / "x" / "huggingface" / "hub"
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "h"))
-    assert hub_cache() == tmp_path / "h" / "hub"
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "c"))
-    assert hub_cache() == tmp_path / "c"
+def test_pickled_weights_are_not_here_because_they_are_refused(cache: Path) -> None:
+    put_weights(cache, "geolocal/StreetCLIP", "pytorch_model.bin")
+    assert weights_folder(KNOWN_MODELS["streetclip"]) is None
+
+
+@pytest.mark.parametrize("variable, below", [("HF_HOME", "hub"), ("HF_HUB_CACHE", ".")])
+def test_the_cache_is_where_the_hubs_own_variables_say(
+    tmp_path: Path, variable: str, below: str
+) -> None:
+    folder = put_weights(tmp_path / below, "geolocal/StreetCLIP")
+    others = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    code = "from geoclip.commands.app import app; app(['models', '--json'])"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**others, variable: str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    listed = {model["name"]: model for model in json.loads(result.stdout)}
+    assert listed["streetclip"]["folder"] == str(folder)
+    assert listed["siglip"]["on_this_machine"] is False
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
+import io
 import json
 import math
 import os
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -10,8 +13,8 @@ from typer.testing import CliRunner
 from geoclip.commands.evaluate import evaluate
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.benchmarks import read_published_predictions
-from geoclip.evaluation.distances import evaluate_files
-from geoclip.guesses.schema import guess_table
+from geoclip.evaluation.distances import evaluate_files, evaluate_tables, read_answers
+from geoclip.guesses.schema import guess_table, to_geodataframe
 from geoclip.guesses.writer import write_guesses
 from geoclip.places.sphere import great_circle_km
 
@@ -169,3 +172,65 @@ def test_bad_arguments_exit_with_2_and_one_sentence(tmp_path):
     assert result.stdout == ""
     assert "row 2: lat 91" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def table(text: str) -> pd.DataFrame:
+    """As an analyst's own pandas reads it: numbers are numbers."""
+    return pd.read_csv(io.StringIO(text))
+
+
+def test_tables_are_evaluated_as_files_are(shared_data, tmp_path):
+    folder = shared_data / "im2gps"
+    files = folder / "published" / PUBLISHED[0], folder / "im2gps_places365.csv"
+    evaluation = evaluate_tables(read_answers(files[0]), pd.read_csv(files[1]))
+    np.testing.assert_array_equal(evaluation.km, evaluate_files(*files).km)
+    own = table("path,rank,lat,lon,radius_km,extra\na,1,1,2,5,x\na,2,9,9,,y\nb,1,3,4,,z\n")
+    truth = table("IMG_ID,LAT,LON\nb,3,5\na,1,2\nc,0,0\n")
+    own.to_csv(tmp_path / "g.csv", index=False)
+    truth.to_csv(tmp_path / "t.csv", index=False)
+    by_file, by_table = (
+        evaluate_files(tmp_path / "g.csv", tmp_path / "t.csv"),
+        evaluate_tables(own, truth),
+    )
+    np.testing.assert_array_equal(by_table.km, by_file.km)
+    np.testing.assert_array_equal(by_table.radius_km, by_file.radius_km)
+    assert by_table.report() == by_file.report()
+
+
+def test_tables_take_paths_numbers_and_points(tmp_path, monkeypatch):
+    """Ids of any kind, a GeoDataFrame, any index; relative paths start at the working directory."""
+    monkeypatch.chdir(tmp_path)
+    guesses = guess_table(
+        [{"path": tmp_path / "a.jpg", "lat": 1, "lon": 2}, {"path": "b.jpg", "lat": 3, "lon": 4}]
+    )
+    truth = pd.DataFrame({"Path": [Path("b.jpg"), Path("a.jpg")], "lat": [3, 1], "lon": [4.0, 2.0]})
+    twice = truth.set_axis([7, 7])
+    assert evaluate_tables(to_geodataframe(guesses), twice).km.tolist() == [0, 0]
+    by_id = evaluate_tables(table("img_id,lat,lon\n7,1,2\n"), table("IMG_ID,LAT,LON\n7,1,2\n"))
+    assert by_id.km.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("guesses", "truth", "said"),
+    [
+        ("path,lat,lon\na,91,0\n", "path,lat,lon\na,1,2\n", r"guesses, row 0: lat 91"),
+        ("path,lat,lon\na,x,0\n", "path,lat,lon\na,1,2\n", r"guesses, row 0: lat 'x'"),
+        ("path,lat,lon\na,1,2\n", "path,lat,lon\na,1,2\nb,,\n", r"truth, row 1: .*missing"),
+        ("path,lat,lon\na,1,2\n", "path,lat,lon\na,1,2\na,1,2\n", r"truth, row 1: photo 'a'"),
+        ("path,lat,lon\na,1,2\n", "path,lat,lon\n,1,2\n", r"truth, row 0: path is empty"),
+        ("path,lat,lon\na,1,2\n", "path,lat\na,1\n", r"truth has the columns path, lat"),
+        ("path,lat,lon\na,1,2\n", "path,lat,lon\n", r"truth lists no photo"),
+        ("path,lat,lon\na,1,2\n", "path,lat,lon\nb,1,2\n", r"answers no photo of .*truth"),
+        ("path,lat,lon\na,1,2\na,1,2\n", "path,lat,lon\na,1,2\n", r"row 1: a second answer"),
+        ("path,lat\na,1\n", "path,lat,lon\na,1,2\n", r"guesses has no column lon"),
+        (
+            "path,source,lat,lon\na,gps,1,2\n",
+            "path,lat,lon\na,1,2\n",
+            r"row 0: .*'gps'.*allow_gps=True",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_tables_are_refused_as_files_are(guesses, truth, said):
+    with pytest.raises(GeoclipError, match=said) as caught:
+        evaluate_tables(table(guesses), table(truth))
+    assert len(str(caught.value).splitlines()) == 1

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from geoclip.errors import GeoclipError
 from pipelines.planet.facts import CountryFacts
-from pipelines.planet.sampling import VAST, hold_out_countries, spread
+from pipelines.planet.sampling import VAST, hold_out_countries, shares
 
 # A ring of twelve countries, each with two neighbours, half of them on either continent.
 CODES = [f"C{letter}" for letter in "ABCDEFGHIJKL"]
@@ -48,8 +48,8 @@ def test_too_many_is_one_clear_sentence():
 
 
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=30), st.integers(0, 900))
-def test_spread_gives_what_was_asked_for(sizes, total):
-    given_ = spread(np.array(sizes), total)
+def test_shares_give_what_was_asked_for(sizes, total):
+    given_ = shares(np.array(sizes), total)
     assert given_.sum() == min(total, sum(sizes))
     assert (given_ >= 0).all() and (given_ <= sizes).all()
     countries = sum(size > 0 for size in sizes)
@@ -57,5 +57,5 @@ def test_spread_gives_what_was_asked_for(sizes, total):
         assert (given_[np.array(sizes) > 0] > 0).all()
 
 
-def test_spread_goes_by_the_square_root():
-    assert spread(np.array([100, 400, 1600, 2]), 72).tolist() == [10, 20, 40, 2]
+def test_shares_go_by_the_square_root():
+    assert shares(np.array([100, 400, 1600, 2]), 72).tolist() == [10, 20, 40, 2]

@@ -4,9 +4,9 @@ import pytest
 from pipelines.planet.climate import generator
 from pipelines.planet.facts import read_facts
 from pipelines.planet.traits import (
-    COUNTRY_SPREAD,
+    COUNTRY_DEVIATION,
     NAMES,
-    REGION_SPREAD,
+    REGION_DEVIATION,
     country_offsets,
     style_of_places,
 )
@@ -17,7 +17,7 @@ FACTS = read_facts()
 def test_country_offset_is_half_its_own_half_the_mean_of_its_neighbours():
     own = generator(3, "country", "PT").normal(size=len(NAMES))
     spain = generator(3, "country", "ES").normal(size=len(NAMES))
-    expected = COUNTRY_SPREAD * (0.5 * own + 0.5 * spain)  # Portugal has one neighbour
+    expected = COUNTRY_DEVIATION * (0.5 * own + 0.5 * spain)  # Portugal has one neighbour
     assert country_offsets("PT", FACTS, 3) == pytest.approx(expected)
 
 
@@ -37,7 +37,7 @@ def test_regions_of_one_country_differ_a_little():
     args = ([45.0] * 3, [5.0] * 3, ["FR"] * 3)
     styles = style_of_places(*args, ["FR.84", "FR.93", ""], facts=FACTS)
     assert styles.shape == (3, len(NAMES))
-    assert 0 < np.std(styles[0] - styles[2]) < 2 * REGION_SPREAD
+    assert 0 < np.std(styles[0] - styles[2]) < 2 * REGION_DEVIATION
     assert not np.allclose(styles[0], styles[1])
 
 

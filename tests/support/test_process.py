@@ -1,11 +1,29 @@
-"""The search for garbage pauses, and passes over what was made meanwhile."""
+"""Freed memory is kept where the C library can; garbage collection pauses and goes on."""
 
 import gc
+import platform
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from geoclip.support.garbage import made_to_last
+from geoclip.support import process
+from geoclip.support.process import keep_freed_memory, made_to_last
+
+
+def test_glibc_takes_the_setting_and_others_do_not():
+    assert keep_freed_memory() is (platform.libc_ver()[0] == "glibc")
+
+
+def test_other_systems_are_left_alone(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert keep_freed_memory() is False
+
+
+def test_a_c_library_without_the_call_is_left_alone(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(process.ctypes, "CDLL", lambda name: object())
+    assert keep_freed_memory() is False
 
 
 @pytest.fixture(autouse=True)
