@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from geoclip.encoders.registry import KNOWN_MODELS
     from geoclip.errors import GeoclipError, PhotoError
     from geoclip.evaluation.distances import evaluate_files
+    from geoclip.guesses.guess_files import read_guesses
     from geoclip.guesses.maps import write_map
-    from geoclip.guesses.schema import Guess, read_guesses, to_geodataframe
+    from geoclip.guesses.schema import Guess, to_geodataframe
     from geoclip.guesses.writer import write_guesses
     from geoclip.locator import Locator
     from geoclip.photos.decoding import read_photo
@@ -65,7 +66,7 @@ _HOMES = {
     "evaluate_files": "geoclip.evaluation.distances",
     "great_circle_km": "geoclip.places.sphere",
     "list_photos": "geoclip.photos.listing",
-    "read_guesses": "geoclip.guesses.schema",
+    "read_guesses": "geoclip.guesses.guess_files",
     "read_photo": "geoclip.photos.decoding",
     "read_photo_table": "geoclip.photos.photo_table",
     "to_geodataframe": "geoclip.guesses.schema",

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
-from geoclip.runs.records import PhotoRecord, from_row, to_arrow
 from geoclip.photos.decoding import UNREADABLE
+from geoclip.photos.records import PhotoRecord
+from geoclip.runs.journal_rows import from_row, to_arrow
 
 DRAFT = "part.draft"
 LOCK = "lock"

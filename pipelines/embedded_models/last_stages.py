@@ -89,7 +89,7 @@ def averaged_together(
     """Let an image tower make one embedding of a `number` of photos that lie behind one another.
 
     From inputs (n, number · C, H, W) comes the mean (n, d) of the unit-length embeddings, as
-    `locator.group_mean` has it. A tower of single photos stays as it is.
+    `embedding.mean_of_views` has it. A tower of single photos stays as it is.
     """
 
     def apart(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
