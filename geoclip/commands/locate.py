@@ -111,9 +111,11 @@ def locate(
     that could not be read are listed in OUT-ledger.csv. Exits with 0 when all photos were read, 3
     when some were not, and 2 for bad arguments.
     """
-    from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415  (pandas is slow to import)
+    from geoclip.commands.locate_terminal import Terminal, print_report  # noqa: PLC0415
+    from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415
     from geoclip.photos.abstention import AbstentionSettings  # noqa: PLC0415
     from geoclip.ranking.travel import TripSettings  # noqa: PLC0415
+    from geoclip.runs.folder import locate_folder  # noqa: PLC0415  (pandas is slow to import)
     from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output  # noqa: PLC0415
 
     check_output(out, "--out", TABLE_ENDINGS)
@@ -128,15 +130,12 @@ def locate(
     paths = _with_list_on_stdin(paths)
     RunFiles(out, map_file).refuse_replacing([str(gazetteer)] if gazetteer else [])
 
-    def load(name: "str | Path") -> "Locator":
+    def load(name: str | Path) -> "Locator":
         locator = _load(name, gazetteer, device)
         if not (countries or box or circle):
             return locator
         named = countries.split(",") if countries else None
         return locator.narrowed(named, box, circle)  # type: ignore[arg-type]
-
-    from geoclip.commands.locate_terminal import Terminal, print_report  # noqa: PLC0415
-    from geoclip.runs.folder import locate_folder  # noqa: PLC0415
 
     settings = LocateSettings(
         top_k=top_k,
@@ -199,7 +198,7 @@ def _with_list_on_stdin(paths: list[str]) -> list[str]:
     return [*paths[:position], *read_path_list(sys.stdin.buffer), *paths[position + 1 :]]
 
 
-def _load(model: "str | Path", gazetteer: Path | None, device: str | None) -> "Locator":
+def _load(model: str | Path, gazetteer: Path | None, device: str | None) -> "Locator":
     with made_to_last():
         from geoclip.locator import Locator  # noqa: PLC0415
         from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415

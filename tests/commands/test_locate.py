@@ -119,7 +119,7 @@ def test_map(photo: Path, tmp_path: Path) -> None:
 
 def test_options_reach_the_locator(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,location_id\nphoto.jpg,there\n")
-    arguments = ("--model", "hf:some/model", "--device", "cpu", "--group-by", "location_id")
+    arguments = ("--model", "hf:some/model", "--device", "cpu", "--location-id", "location_id")
     assert run(tmp_path / "list.csv", *arguments, "--top-k", 3).exit_code == 0
     asked = FakeLocator.asked
     assert (asked["name"], asked["device"], asked["gazetteer"]) == ("hf:some/model", "cpu", None)
@@ -135,7 +135,8 @@ def test_bad_arguments(photo: Path, tmp_path: Path) -> None:
     assert_refused(run(photo, *model, "--out", "x.txt"), ".parquet, .geojson, .csv or .gpkg")
     assert_refused(run(photo, *model, "--out", tmp_path / "no" / "x.csv"), "does not exist")
     assert_refused(run(photo, *model, "--map", photo), ".html")
-    assert_refused(run(photo, *model, "--group-by", "location_id"), "needs a .csv")
+    for option in ("--location-id", "--group-by"):
+        assert_refused(run(photo, *model, option, "location_id"), "needs a .csv")
     (tmp_path / "folder").mkdir()
     assert_refused(run(tmp_path / "folder", *model), "No photos were found")
     assert run(photo, *model, "--top-k", 0).exit_code == 2
