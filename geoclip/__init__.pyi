@@ -4,9 +4,9 @@ from geoclip.errors import GeoclipError as GeoclipError
 from geoclip.errors import PhotoError as PhotoError
 from geoclip.evaluation.distances import evaluate_files as evaluate_files
 from geoclip.evaluation.distances import evaluate_tables as evaluate_tables
+from geoclip.guesses.guess_files import read_guesses as read_guesses
 from geoclip.guesses.maps import write_map as write_map
 from geoclip.guesses.schema import Guess as Guess
-from geoclip.guesses.schema import read_guesses as read_guesses
 from geoclip.guesses.schema import to_geodataframe as to_geodataframe
 from geoclip.guesses.writer import write_guesses as write_guesses
 from geoclip.locator import Locator as Locator

@@ -1,6 +1,8 @@
 """Encoder and place index together: photos in, ranked places out."""
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,33 +12,29 @@ import torch
 
 from geoclip.encoders import Encoder, load_encoder
 from geoclip.errors import GeoclipError
-from geoclip.guesses.rows import CLASS_COLUMNS, answer_rows, class_rows, silent_rows
-from geoclip.guesses.schema import Guess, guess_table, to_geodataframe, to_guesses
-from geoclip.photos.reader import (
-    BATCH,
-    DecodedPhoto,
-    Embeddings,
-    PhotoReader,
-    embed_batches,
-    encode_decoded,
-    in_batches,
-    read_batches,
-)
+from geoclip.guesses.assembly import Assembler
+from geoclip.guesses.schema import Guess, to_geodataframe, to_guesses
+from geoclip.guesses.settings import LocateSettings
+from geoclip.photos.abstention import AbstentionCheck, AbstentionSettings
+from geoclip.photos.embedding import Embeddings, embed_batches
+from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, list_photos, no_photos
+from geoclip.photos.metadata import NOTHING
+from geoclip.photos.opening import NamedPhoto, Photo, named, photo_list
+from geoclip.photos.reader import BATCH, UNJUDGED, PhotoReader, in_batches, read_batches
+from geoclip.photos.records import PhotoRecord, read_records
+from geoclip.photos.views import location_keys, side_by_side
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.ranker import PlaceRanker
-from geoclip.ranking.ranking import (
-    BLOCK,
-    Ranking,
-    RankingSettings,
-)
-from geoclip.support.paths import AnyPath, encode_path, path_list
+from geoclip.ranking.ranking import Ranking, RankingSettings
+from geoclip.support.paths import decode_path, encode_path
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-__all__ = ["BATCH", "BLOCK", "CLASS_COLUMNS", "Embeddings", "Locator", "default_device"]
+Progress = Callable[[int], None]
+"""Called with the number of photos done since the last call."""
 
 
 class Locator:
@@ -57,6 +55,7 @@ class Locator:
         with torch.no_grad():
             logit_scale = float(encoder.log_logit_scale.exp())
         self.ranker = PlaceRanker(index, gazetteer, logit_scale, settings, log_prior)
+        self._checks: dict[AbstentionSettings, AbstentionCheck] = {}
 
     @property
     def index(self) -> PlaceIndex:
@@ -113,23 +112,41 @@ class Locator:
         """Sentences that a user should see once."""
         return self.encoder.warnings
 
+    def abstention_check(self, settings: AbstentionSettings) -> AbstentionCheck:
+        """The check that says which photos show no place; made once for each settings."""
+        if settings not in self._checks:
+            self._checks[settings] = AbstentionCheck.of(self.encoder, settings)
+        return self._checks[settings]
+
+    def reader(self, settings: LocateSettings) -> PhotoReader:
+        """What reads photos for `locate` and for runs over folders."""
+        judged = settings.abstention.level != "off"
+        return PhotoReader(
+            self.encoder,
+            metadata=True,
+            trust_gps=settings.gps == "keep",
+            check=self.abstention_check(settings.abstention) if judged else None,
+            frames=settings.frames,
+        )
+
+    def assembler(self, settings: LocateSettings) -> Assembler:
+        """What makes guesses of the photos that were read."""
+        return Assembler(self.ranker, self.abstention_check(settings.abstention), settings)
+
     def embed(
-        self, paths: AnyPath | Iterable[AnyPath], progress: Callable[[int], None] | None = None
+        self, photos: Photo | Iterable[Photo], progress: Progress | None = None
     ) -> Embeddings:
-        """Read and encode photos and videos; reading one batch overlaps with encoding another.
+        """Embeddings of photos and videos; reading one batch overlaps with encoding another.
 
-        A photo that cannot be read takes a status and a row of NaN; `progress` is called with
-        the number of photos done since its last call.
+        `photos` are files, bytes, PIL images or arrays, and each has one row; see `locate` for
+        names. A photo that cannot be read takes a status and a row of NaN.
         """
-        paths = path_list(paths)
-        batches = read_batches(in_batches(paths, BATCH), PhotoReader(self.encoder))
+        read = PhotoReader(self.encoder)
+        given = [named(photo, i) for i, photo in enumerate(photo_list(photos))]
+        decoded = read_batches(in_batches(given, BATCH), lambda photo: read(*photo))
         width = self.index.embeddings.shape[1]
-        names = [encode_path(path) for path in paths]
-        return embed_batches(self.encoder, names, batches, width, progress)
-
-    def encode(self, readings: Sequence[DecodedPhoto]) -> list[np.ndarray | None]:
-        """Embeddings (d,) of what was read, a video's the mean of its frames; None without one."""
-        return encode_decoded(self.encoder, readings)
+        names = [encode_path(name) for name, _ in given]
+        return embed_batches(self.encoder, names, decoded, width, progress)
 
     def rank(self, values: np.ndarray, top_k: int = 5) -> Ranking:
         """Rank the cities for embeddings (N, d)."""
@@ -137,64 +154,82 @@ class Locator:
 
     def locate(
         self,
-        paths: AnyPath | Iterable[AnyPath],
-        top_k: int = 5,
-        group_by: Iterable[object] | None = None,
-        progress: Callable[[int], None] | None = None,
+        photos: Photo | Iterable[Photo],
+        settings: LocateSettings | None = None,
+        *,
+        top_k: int | None = None,
+        location_ids: Iterable[object] | None = None,
+        progress: Progress | None = None,
     ) -> "gpd.GeoDataFrame":
-        """Locate photos and videos; one row per photo and rank, with the points as geometry.
+        """Locate photos and videos as `geoclip locate` does, with the same rows.
 
-        The columns are those of `guesses.schema`. With `group_by`, the readable photos of one
-        group are views of one place: their mean embedding is ranked and each gets that answer; a
-        missing group (None, NaN) is none. A photo that cannot be read has one row. Places that
-        `log_prior` or a greedy choice excludes are not listed, even where fewer than `top_k` are
-        left. Positions stated in the files are not looked at. Raises GeoclipError for `top_k`
-        below 1, and where `group_by` is not as long as `paths`.
+        Args:
+            photos: a file, a folder, a glob, the bytes of a photo, a PIL image, an array of uint8
+                (height, width, 3) or (height, width), or several of these. What is no file is
+                called `photo 0`, `photo 1`, … by its position among them.
+            settings: how they are treated; `top_k` overrides theirs.
+            location_ids: one for each of `photos`; those that share one are views of a location:
+                the mean of their embeddings is ranked and each gets that guess. They stand side
+                by side in the table, at the place of the first. None, NaN and "" are no id.
+            progress: called with the number of photos read since the last call.
+
+        Returns:
+            One row for each photo and rank with the columns of `guesses.schema`, those of
+            `guesses.gps_comparison` where settings compare, and the points as geometry. A photo
+            that cannot be read has one row. Places that a prior or a greedy choice excludes are
+            not listed, even where fewer than `top_k` are left.
+
+        Raises:
+            GeoclipError: for what is no photo, for a folder or glob that holds none, and where
+                `location_ids` are not as many as `photos`.
         """
-        return to_geodataframe(self.guesses(self.embed(paths, progress), top_k, group_by))
+        settings = settings or LocateSettings()
+        settings = settings if top_k is None else replace(settings, top_k=top_k)
+        given, keys = _listed(photo_list(photos), location_ids)
+        records: list[PhotoRecord] = []
+        batches = in_batches(given, BATCH)
+        for some in read_records(self.encoder, self.reader(settings), batches, settings.jobs):
+            records += some
+            if progress:
+                progress(len(some))
+        assembler = self.assembler(settings)
+        names = [encode_path(name) for name, _ in given]
+        tables = [block.table for block in assembler.blocks(names, records, keys)]
+        table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        return to_geodataframe(table, assembler.extra_columns)
 
-    def locate_one(self, path: str | Path, top_k: int = 5) -> list[Guess]:
-        """The guesses for one photo, best first; one whose status says why if it is unreadable."""
-        return to_guesses(self.guesses(self.embed([path]), top_k))
+    def locate_one(
+        self, photo: Photo, settings: LocateSettings | None = None, *, top_k: int | None = None
+    ) -> list[Guess]:
+        """The guesses for one photo, best first; one whose status says why if there is none."""
+        return to_guesses(self.locate(photo, settings, top_k=top_k))
 
     def guesses(
         self,
         embeddings: Embeddings,
         top_k: int = 5,
-        group_by: Iterable[object] | None = None,
+        location_ids: Iterable[object] | None = None,
         classes: bool = False,
     ) -> pd.DataFrame:
-        """Turn embeddings into the table of guesses (see `locate`).
+        """The table of guesses for embeddings: what the model alone says of each photo.
 
-        With `classes` the columns `CLASS_COLUMNS` stand behind the schema's: for each photo the
-        place of each level and the ranked countries and continents (see `answers.class_rows`).
+        With `location_ids` the readable photos that share one are views of a location, and each
+        gets the guess for their mean; rows stay in order. With `classes` the columns
+        `CLASS_COLUMNS` stand behind the schema's: for each photo the place of each level and the
+        ranked countries and continents (see `rows.class_rows`). Raises GeoclipError where
+        `location_ids` are not as many as the photos.
         """
-        group_by = None if group_by is None else list(group_by)
-        if group_by is not None and len(group_by) != len(embeddings.paths):
-            raise GeoclipError(
-                f"group_by has {len(group_by)} groups for {len(embeddings.paths)} photos; give "
-                "each photo one."
-            )
-        paths = np.array(embeddings.paths, dtype=object)
-        readable, unread = np.flatnonzero(embeddings.ok), np.flatnonzero(~embeddings.ok)
-        parts = [silent_rows(unread, paths[unread], [embeddings.status[i] for i in unread])]
-        if len(readable):
-            values = embeddings.values[readable]
-            if group_by is not None:
-                values = group_mean(values, [group_by[int(i)] for i in readable])
-            ranking = self.rank(values, top_k)
-            named = (readable, paths[readable])
-            rows = answer_rows(self.gazetteer, self.ranker.hierarchy, *named, ranking, top_k)
-            if classes:
-                answers = class_rows(self.gazetteer, self.ranker.hierarchy, ranking)
-                rows = rows.join(answers.set_index(readable), on="order")
-            parts.append(rows)
-        frame = pd.concat(parts).sort_values(["order", "rank"], kind="stable", ignore_index=True)
-        table = guess_table(frame)
-        if classes:
-            texts = frame.reindex(columns=CLASS_COLUMNS).astype(object).fillna("").astype(str)
-            table = pd.concat([table, texts], axis=1)
-        return table
+        settings = LocateSettings.model_alone(top_k)
+        check = AbstentionCheck(settings.abstention)
+        assembler = Assembler(self.ranker, check, settings, candidates=top_k, classes=classes)
+        ids = _checked_ids(location_ids, len(embeddings.paths))
+        keys = None if ids is None else location_keys(ids)
+        rows = zip(embeddings.status, embeddings.values, strict=True)
+        records = [
+            PhotoRecord(b"", status, "", NOTHING, UNJUDGED, value if status == "ok" else None)
+            for status, value in rows
+        ]
+        return assembler.block(embeddings.paths, records, keys).table
 
 
 def default_device() -> str:
@@ -202,15 +237,40 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def group_mean(values: np.ndarray, groups: Sequence[object]) -> np.ndarray:
-    """Replace each embedding (N, d) by the normalised mean of its group.
+def _listed(
+    photos: Sequence[Photo], location_ids: Iterable[object] | None
+) -> tuple[list[NamedPhoto], list[Hashable] | None]:
+    """Names and contents of photos, those in folders and globs too, and the keys of locations.
 
-    A photo whose group is missing (None, NaN) stays as it is.
+    Views of a location stand side by side; the photos of a folder share its id.
     """
-    number: dict[object, int] = {}
-    keys = [("alone", i) if pd.isna(group) else group for i, group in enumerate(groups)]
-    codes = np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
-    sums = np.zeros((len(number), values.shape[1]), values.dtype)
-    np.add.at(sums, codes, values)
-    means = sums / np.linalg.norm(sums, axis=1, keepdims=True)
-    return means[codes]
+    ids = _checked_ids(location_ids, len(photos))
+    found = [_expanded(photo) for photo in photos]
+    if photos and not any(found):
+        raise no_photos([photo for photo in photos if isinstance(photo, str | os.PathLike)])
+    given = [named(photo, i) for i, photo in enumerate(photo for some in found for photo in some)]
+    if ids is None:
+        return given, None
+    keys = location_keys(own for own, some in zip(ids, found, strict=True) for _ in some)
+    order = side_by_side(keys)
+    return [given[i] for i in order], [keys[i] for i in order]
+
+
+def _expanded(photo: Photo) -> list[Photo]:
+    """The photos and videos of a folder or glob; anything else as it is given."""
+    if not isinstance(photo, str | os.PathLike):
+        return [photo]
+    path = decode_path(photo) if isinstance(photo, str) else Path(photo)
+    found = list_photos([path], PHOTO_SUFFIXES | VIDEO_SUFFIXES)
+    return [photo] if found == [path] else [*found]
+
+
+def _checked_ids(location_ids: Iterable[object] | None, photos: int) -> list[object] | None:
+    if location_ids is None:
+        return None
+    ids = list(location_ids)
+    if len(ids) != photos:
+        raise GeoclipError(
+            f"location_ids has {len(ids)} ids for {photos} photos; give each photo one."
+        )
+    return ids

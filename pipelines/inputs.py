@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geoclip.errors import GeoclipError
+from geoclip.photos.csv_lists import read_csv_list
 from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted, list_photos
 from geoclip.support.paths import encode_path, resolve_path
-from geoclip.support.tables import read_text_table, refuse_duplicates, refuse_rows, require_columns
+from geoclip.support.tables import refuse_duplicates
 from pipelines.parquet_photos import PARQUET, parquet_ids, parquet_parts
 from pipelines.photo_source import Part, Photo, sliced
 from pipelines.storage import absolute, is_uri, join, list_files, parent, read_bytes
@@ -108,15 +109,11 @@ def csv_photos(name: str) -> list[Photo]:
 
 
 def _table_photos(file: Path, folder: str) -> list[Photo]:
-    frame = read_text_table(file)
-    require_columns(frame, ["path"], file)
-    refuse_rows(file, frame["path"] == "", "path is empty", "name the photo or drop the row")
-    ids = frame["path"].map(encode_path)
-    refuse_duplicates(file, ids, "photo")
-    places = frame["location_id"].str.strip() if "location_id" in frame else [""] * len(frame)
+    frame = read_csv_list(file)
+    refuse_duplicates(file, frame["photo_id"], "photo")
     return [
         Photo(text, _resolved(text, folder), location_id=place)
-        for text, place in zip(ids, places, strict=True)
+        for text, place in zip(frame["photo_id"], frame["location_id"], strict=True)
     ]
 
 

@@ -8,7 +8,7 @@ could not be read; the same command goes on where a run was stopped. With an OUT
 .parquet, .csv, .geojson or .gpkg the answer is one file, made in one go: for small jobs.
 
 Views that share a `location_id` are answered together. The output has the columns of
-`guesses.schema`, those of `locator.CLASS_COLUMNS`, photo_id, location_id and message; a
+`guesses.schema`, those of `rows.CLASS_COLUMNS`, photo_id, location_id and message; a
 photo that cannot be read has one row with its status.
 """
 
@@ -24,11 +24,12 @@ import typer
 
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
-from geoclip.guesses.failures import Failure, ledger_path, write_ledger
-from geoclip.guesses.guesses_arrow import arrow_guesses, arrow_schema
-from geoclip.guesses.schema import ENDINGS
-from geoclip.guesses.writer import GuessWriter
-from geoclip.locator import CLASS_COLUMNS, Embeddings, Locator
+from geoclip.guesses.failures import Failure, failures_path, write_failures
+from geoclip.guesses.guess_files import ENDINGS
+from geoclip.guesses.rows import CLASS_COLUMNS
+from geoclip.guesses.writer import GuessWriter, arrow_guesses, arrow_schema
+from geoclip.locator import Locator
+from geoclip.photos.embedding import Embeddings
 from geoclip.photos.reader import in_batches
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
@@ -113,8 +114,8 @@ class PhotoLocator:
 
     def _answer(self, views: pd.DataFrame, found: Embeddings) -> pa.Table:
         # A row is a location; the same location_id in another row is another file's.
-        groups = views.pop("row").tolist()
-        guesses = self.locator.guesses(found, self.top_k, groups, classes=True)
+        ids = views.pop("row").tolist()
+        guesses = self.locator.guesses(found, self.top_k, ids, classes=True)
         messages = views["photo_id"].map(lambda photo: found.messages.get(photo, ""))
         table = guesses.rename(columns={"path": "photo_id"})
         return arrow_guesses(table.merge(views.assign(message=messages), on="photo_id"), EXTRA)
@@ -168,9 +169,9 @@ def locate_to_file(out: Path, parts: Sequence[Part], spec: LocatorSpec, pool: Po
     unread = located[located["status"] != "ok"]
     columns = (unread[name] for name in ("path", "status", "message"))
     entries = [Failure(*row) for row in zip(*columns, strict=True)]
-    ledger = ledger_path(out)
+    ledger = failures_path(out)
     if entries or ledger.exists():
-        write_ledger(entries, ledger)
+        write_failures(entries, ledger)
     where = f" ({ledger})" if entries else ""
     count = located["photo_id"].nunique()
     return f"{count:,} photos in {out}; {len(entries):,} could not be read{where}."

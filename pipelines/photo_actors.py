@@ -19,19 +19,13 @@ from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 from geoclip.encoders import Encoder, load_encoder
 from geoclip.encoders.registry import KNOWN_MODELS
 from geoclip.errors import PhotoError
-from geoclip.locator import Embeddings, default_device
+from geoclip.locator import default_device
 from geoclip.photos.decoding import UNREADABLE
-from geoclip.photos.reader import (
-    BATCH,
-    DecodedPhoto,
-    PhotoPath,
-    PhotoReader,
-    embed_batches,
-    in_batches,
-    read_batches,
-    read_pictures,
-)
-from geoclip.runs.records import encoder_key
+from geoclip.photos.embedding import Embeddings, embed_batches
+from geoclip.photos.opening import Content, read_pictures
+from geoclip.photos.reader import BATCH, DecodedPhoto, PhotoReader, in_batches, read_batches
+from geoclip.runs.keys import encoder_key
+from geoclip.support.paths import AnyPath
 from geoclip.support.process import keep_freed_memory
 from pipelines.cluster import check_gpus, computes_on_gpu
 from pipelines.outputs import IO_CPUS
@@ -130,7 +124,7 @@ class PhotoEmbedder:
 
     def embed(self, views: Sequence[dict[str, Any]]) -> Embeddings:
         """Embeddings of views (rows of `photo_source.VIEW`); their names are the photo ids."""
-        decode = decode_apart if self.calls_apart > 0 else read_pictures
+        decode = decode_apart if self.calls_apart > 0 else None
         self.calls_apart -= 1
         reader = ViewReader(PhotoReader(self.encoder, decode=decode))
         fetched = any(view["content"] is None and is_uri(view["path"]) for view in views)
@@ -169,7 +163,7 @@ def _out_of_reach(path: str, problem: OSError) -> PhotoError:
 
 
 def decode_apart(
-    file: PhotoPath, content: bytes | None, frames: int, short_side: int
+    file: AnyPath, content: Content | None, frames: int, short_side: int
 ) -> list[Image.Image]:
     """`read_pictures` in another process, so that a photo that kills it is only a PhotoError."""
     try:
@@ -186,7 +180,7 @@ def decode_apart(
 
 @ray.remote(num_cpus=0, max_retries=RETRIES_APART)
 def _decode(
-    file: PhotoPath, content: bytes | None, frames: int, short_side: int
+    file: AnyPath, content: Content | None, frames: int, short_side: int
 ) -> list[Image.Image] | tuple[str, str]:
     """The pictures, or message and status of the problem: that exception does not travel."""
     try:

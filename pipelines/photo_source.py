@@ -15,6 +15,8 @@ from ray.data import Datasource
 from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 
+from geoclip.photos.views import side_by_side, slices
+
 VIEW = pa.struct(
     {"photo_id": pa.string(), "path": pa.string(), "content": pa.binary(), "problem": pa.string()}
 )
@@ -104,13 +106,7 @@ def sliced(photos: Sequence[Photo], size: int) -> Iterator[ListedPhotos]:
 
     They are brought side by side: photos keep their order, but follow the first of their location.
     """
-    first: dict[str, int] = {}
-    order = [first.setdefault(p.location_id or p.photo_id, i) for i, p in enumerate(photos)]
-    ranked = sorted(range(len(photos)), key=order.__getitem__)
-    start = 0
-    while start < len(ranked):
-        stop = min(start + size, len(ranked))
-        while stop < len(ranked) and order[ranked[stop]] == order[ranked[stop - 1]]:
-            stop += 1
-        yield ListedPhotos([photos[i] for i in ranked[start:stop]])
-        start = stop
+    keys = [photo.location_id or photo.photo_id for photo in photos]
+    order = side_by_side(keys)
+    for part in slices([keys[i] for i in order], size):
+        yield ListedPhotos([photos[i] for i in order[part]])

@@ -13,10 +13,14 @@ from small_world import CITIES, COUNTRIES, REGIONS, FakeEncoder, place_table
 from tiny_encoders import random_tiny_clip
 
 from geoclip.errors import GeoclipError
-from geoclip.guesses.rows import class_rows, gps_rows
-from geoclip.guesses.schema import COLUMNS, guess_table, read_guesses
+from geoclip.guesses.guess_files import read_guesses
+from geoclip.guesses.rows import CLASS_COLUMNS, class_rows, gps_rows
+from geoclip.guesses.schema import COLUMNS, guess_table
+from geoclip.guesses.settings import LocateSettings
 from geoclip.guesses.writer import write_guesses
-from geoclip.locator import BATCH, CLASS_COLUMNS, Locator, group_mean
+from geoclip.locator import Locator
+from geoclip.photos.embedding import mean_of_views
+from geoclip.photos.reader import BATCH
 from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
@@ -25,6 +29,7 @@ from geoclip.ranking.ranking import RankingSettings, rank
 
 PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
 CITY = RankingSettings(point="city")
+PLAIN = LocateSettings.model_alone()
 
 
 @pytest.fixture
@@ -70,7 +75,7 @@ def locator(painter, small_gazetteer) -> Locator:
 
 
 def test_a_photo_is_placed(locator, folder, small_gazetteer):
-    table = locator.locate([folder / "lyon.png"], top_k=3)
+    table = locator.locate([folder / "lyon.png"], PLAIN, top_k=3)
     assert table.columns.tolist() == [*COLUMNS, "geometry"]
     assert table.crs == "EPSG:4326"
     assert (table.geometry.y[0], table.geometry.x[0]) == (45.75, 4.85)
@@ -88,14 +93,17 @@ def test_a_photo_is_placed(locator, folder, small_gazetteer):
 
 
 def test_a_city_without_a_region_has_none(locator, folder):
-    first = locator.locate([folder / "kowloon.png"]).iloc[0]
+    first = locator.locate([folder / "kowloon.png"], PLAIN).iloc[0]
     assert (first["place_id"], first["region"], first["country"]) == ("kowloon", "", "Hong Kong")
 
 
 def test_order_is_kept_and_bad_photos_have_one_row_with_a_status(locator, folder):
-    names = ["amsterdam.png", "gone.png", "lyon.png", "notes.png", "cut.png", "denis3.png", "."]
+    names = ["amsterdam.png", "gone.png", "lyon.png", "notes.png", "cut.png", "denis3.png", "pipe"]
+    os.mkfifo(folder / "pipe")
     done = []
-    table = locator.locate([str(folder / name) for name in names], 2, progress=done.append)
+    table = locator.locate(
+        [str(folder / name) for name in names], PLAIN, top_k=2, progress=done.append
+    )
     assert list(dict.fromkeys(table["path"])) == [str(folder / name) for name in names]
     first = table.drop_duplicates("path")
     assert first["status"].tolist() == [
@@ -124,14 +132,14 @@ def test_more_photos_than_a_batch_in_order(locator, folder):
     names[BATCH] = "gone"  # the first of a batch
     done = []
     paths = [folder / f"{name}.png" for name in names]
-    table = locator.locate(paths, 1, progress=done.append)
+    table = locator.locate(paths, PLAIN, top_k=1, progress=done.append)
     assert table["place_id"].tolist() == ["" if name == "gone" else name for name in names]
     assert done == [BATCH, BATCH, 5]
 
 
 def test_blocks_give_what_one_block_gives(locator, folder, monkeypatch):
     paths = [folder / f"{PAINTED[i % 4]}.png" for i in range(11)]
-    whole = locator.locate(paths)
+    whole = locator.locate(paths, PLAIN)
     sizes = []
     monkeypatch.setattr("geoclip.ranking.ranking.BLOCK", 3)
     monkeypatch.setattr("geoclip.ranking.ranking.CACHE_ROWS", 2)
@@ -141,14 +149,14 @@ def test_blocks_give_what_one_block_gives(locator, folder, monkeypatch):
         return rank(part, *rest)
 
     monkeypatch.setattr("geoclip.ranking.ranking.rank", noted)
-    assert_geodataframe_equal(locator.locate(paths), whole)
+    assert_geodataframe_equal(locator.locate(paths, PLAIN), whole)
     assert sorted(sizes) == [1, 1, 1, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("paths", [[], ["nowhere.png"]])
 @pytest.mark.parametrize("classes", [False, True])
 def test_nothing_to_locate(locator, paths, classes):
-    table = locator.guesses(locator.embed(paths), classes=classes, group_by=["a"] * len(paths))
+    table = locator.guesses(locator.embed(paths), classes=classes, location_ids=["a"] * len(paths))
     assert table.columns.tolist() == [*COLUMNS, *(CLASS_COLUMNS if classes else [])]
     assert len(table) == len(paths)
     assert table.dtypes[list(COLUMNS)].equals(guess_table([]).dtypes)
@@ -156,7 +164,7 @@ def test_nothing_to_locate(locator, paths, classes):
 
 
 def test_top_k_above_the_number_of_cities(locator, folder):
-    table = locator.locate([folder / "lyon.png"], top_k=500)
+    table = locator.locate([folder / "lyon.png"], PLAIN, top_k=500)
     assert sorted(table["place_id"]) == sorted(city[0] for city in CITIES)
     assert table["probability"].sum() == pytest.approx(1)
 
@@ -164,14 +172,14 @@ def test_top_k_above_the_number_of_cities(locator, folder):
 @pytest.mark.parametrize("top_k", [0, -1])
 def test_top_k_below_one_is_refused(locator, folder, top_k):
     with pytest.raises(GeoclipError, match="top_k"):
-        locator.locate([folder / "lyon.png"], top_k)
+        locator.locate([folder / "lyon.png"], PLAIN, top_k=top_k)
 
 
 def test_a_gazetteer_with_one_city(painter, folder):
     gazetteer = Gazetteer(place_table(COUNTRIES[:1], REGIONS[:2], CITIES[:1]))
     for settings in (CITY, RankingSettings(), RankingSettings(method="greedy")):
         locator = locator_of(painter, gazetteer, settings)
-        table = locator.locate([folder / "amsterdam.png"], 5)
+        table = locator.locate([folder / "amsterdam.png"], PLAIN, top_k=5)
         assert table["place_id"].tolist() == ["lyon"]
         assert table["probability"].tolist() == [1]
 
@@ -179,31 +187,33 @@ def test_a_gazetteer_with_one_city(painter, folder):
 def test_views_of_a_group_share_the_answer_to_their_mean(locator, folder):
     paths = [folder / f"{name}.png" for name in ("lyon", "kowloon", "gone", "lyon", "amsterdam")]
     groups = ["here", "here", "here", "here", "there"]
-    table = locator.locate(paths, 3, group_by=groups)
+    table = locator.locate(paths, PLAIN, top_k=3, location_ids=groups)
     views = [table[table["path"] == str(folder / f"{n}.png")] for n in ("lyon", "kowloon")]
     assert table["path"].tolist().count(str(folder / "lyon.png")) == 6
     same = ["place_id", "probability", "rank"]
     assert views[0][same][:3].to_numpy().tolist() == views[1][same].to_numpy().tolist()
     assert views[0]["place_id"].iloc[0] == "lyon"  # two views of three
-    alone = locator.locate([paths[-1]], 3)
+    alone = locator.locate([paths[-1]], PLAIN, top_k=3)
     assert table[same][-3:].to_numpy().tolist() == alone[same].to_numpy().tolist()
     assert table.loc[table["path"].str.endswith("gone.png"), "status"].tolist() == ["missing"]
 
 
-def test_group_mean():
+def test_mean_of_views():
     values = np.array([[1, 0], [0, 1], [1, 0], [0.6, 0.8]], np.float32)
     half = 0.5**0.5
-    assert group_mean(values, ["a", "a", "b", "b"])[:2] == pytest.approx(np.full((2, 2), half))
+    assert mean_of_views(values, ["a", "a", "b", "b"])[:2] == pytest.approx(np.full((2, 2), half))
     for missing in (None, float("nan"), pd.NA):
-        assert group_mean(values, [missing] * 4) == pytest.approx(values)
-    assert group_mean(values, [1, "1", "x", "y"]) == pytest.approx(values)  # 1 is not "1"
-    assert group_mean(values, list("abcd")).dtype == np.float32
+        assert mean_of_views(values, [missing] * 4) == pytest.approx(values)
+    assert mean_of_views(values, [1, "1", "x", "y"]) == pytest.approx(values)  # 1 is not "1"
+    assert mean_of_views(values, list("abcd")).dtype == np.float32
 
 
 def test_groups_that_do_not_fit_the_photos_are_refused(locator, folder):
     for groups in (["a"], ["a"] * 3):
         with pytest.raises(GeoclipError, match="for 2 photos"):
-            locator.locate([folder / "lyon.png", folder / "kowloon.png"], group_by=groups)
+            locator.locate(
+                [folder / "lyon.png", folder / "kowloon.png"], PLAIN, location_ids=groups
+            )
 
 
 def test_a_log_prior_narrows_the_world(painter, folder, small_gazetteer):
@@ -211,7 +221,7 @@ def test_a_log_prior_narrows_the_world(painter, folder, small_gazetteer):
         prior = np.log(small_gazetteer.prior(countries=["HK"]))
     for settings in (CITY, RankingSettings(), RankingSettings(method="greedy")):
         locator = locator_of(painter, small_gazetteer, settings, log_prior=prior)
-        table = locator.locate([folder / "lyon.png", folder / "kowloon.png"], top_k=5)
+        table = locator.locate([folder / "lyon.png", folder / "kowloon.png"], PLAIN, top_k=5)
         assert set(table["country_code"]) == {"HK"}
         assert table["rank"].tolist() == [1, 2, 1, 2]  # no more are left
         assert table["probability"].iloc[:2].sum() == pytest.approx(1)
@@ -222,21 +232,21 @@ def test_a_log_prior_that_leaves_nothing_is_refused(painter, folder, small_gazet
     nothing = np.full(len(small_gazetteer), -np.inf)
     locator = locator_of(painter, small_gazetteer, log_prior=nothing)
     with pytest.raises(GeoclipError, match="excludes every city"):
-        locator.locate([folder / "lyon.png"])
+        locator.locate([folder / "lyon.png"], PLAIN)
 
 
 def test_a_soft_prior_shifts_the_answer(painter, folder, small_gazetteer):
     prior = np.zeros(len(small_gazetteer))
     prior[small_gazetteer.rows(["denis2"])] = 100
     locator = locator_of(painter, small_gazetteer, log_prior=prior)
-    assert locator.locate([folder / "lyon.png"], 1)["place_id"].tolist() == ["denis2"]
+    assert locator.locate([folder / "lyon.png"], PLAIN, top_k=1)["place_id"].tolist() == ["denis2"]
 
 
 def test_a_greedy_ranking_lists_one_country(painter, folder, small_gazetteer):
     locator = locator_of(
         painter, small_gazetteer, RankingSettings(method="greedy", greedy_cities=2)
     )
-    table = locator.locate([folder / "lyon.png"], top_k=5)
+    table = locator.locate([folder / "lyon.png"], PLAIN, top_k=5)
     assert set(table["place_id"]) == {"lyon", "paris"}  # the most populous of France
 
 
@@ -249,7 +259,7 @@ def test_the_reported_point_differs_from_the_place_only_at_rank_one(painter, fol
         painter.known[text] = np.eye(16)[0]
     index = PlaceIndex.build(painter, gazetteer, book.settings)
     locator = Locator(painter, index, gazetteer, RankingSettings(), prior)
-    table = locator.locate([folder / "lyon.png"], 3)
+    table = locator.locate([folder / "lyon.png"], PLAIN, top_k=3)
     assert table["place_id"].tolist() == ["p0", "p2", "p1"]
     assert table["lon"].tolist() == [8.0, 16.0, 8.0]
     assert table["place_lon"].tolist() == [0.0, 16.0, 8.0]
@@ -274,12 +284,15 @@ def test_names_that_are_not_utf8(locator, folder, tmp_path):
     name = os.fsdecode(os.fsencode(str(tmp_path)) + b"/caf\xe9.png")
     paint(Path(name), 3)
     table = locator.locate(
-        [Path(name), folder / "lyon.png"], 1, group_by=[name, str(folder / "lyon.png")]
+        [Path(name), folder / "lyon.png"],
+        PLAIN,
+        top_k=1,
+        location_ids=[name, str(folder / "lyon.png")],
     )
     assert table["place_id"].tolist() == ["amsterdam", "lyon"]
     assert table["path"][0] == f"file:{tmp_path}/caf%E9.png"
     # Its text in a table leads back to the file.
-    again = locator.locate([table["path"][0], Path(name + "x")], 1)
+    again = locator.locate([table["path"][0], Path(name + "x")], PLAIN, top_k=1)
     assert again["status"].tolist() == ["ok", "missing"]
     assert again["path"][0] == table["path"][0]
     write_guesses(again, tmp_path / "guesses.parquet")
@@ -287,7 +300,7 @@ def test_names_that_are_not_utf8(locator, folder, tmp_path):
 
 
 def test_one_photo_twice(locator, folder):
-    table = locator.locate([folder / "lyon.png"] * 2, 2)
+    table = locator.locate([folder / "lyon.png"] * 2, PLAIN, top_k=2)
     assert table["rank"].tolist() == [1, 2, 1, 2]
 
 
@@ -297,20 +310,22 @@ def test_notices_and_repr(locator):
 
 
 def test_one_photo_is_a_list_of_guesses(locator, folder):
-    guesses = locator.locate_one(folder / "lyon.png", top_k=2)
+    guesses = locator.locate_one(folder / "lyon.png", PLAIN, top_k=2)
     assert [guess.rank for guess in guesses] == [1, 2]
     assert guesses[0].place_id == "lyon"
     assert str(guesses[0]).startswith("Lyon, Auvergne-Rhône-Alpes, France (")
-    (only,) = locator.locate_one(str(folder / "gone.png"))
+    (only,) = locator.locate_one(str(folder / "gone.png"), PLAIN)
     assert (only.status, only.place_id) == ("missing", "")
 
 
 def test_a_narrowed_locator(locator, folder):
     hong_kong = locator.narrowed(countries=["HK"])
-    table = hong_kong.locate([folder / "lyon.png"])
+    table = hong_kong.locate([folder / "lyon.png"], PLAIN)
     assert set(table["place_id"]) == {"kowloon", "central"}
     assert (
-        hong_kong.narrowed(near=(22.28, 114.16, 2)).locate_one(folder / "lyon.png")[0].place_id
+        hong_kong.narrowed(near=(22.28, 114.16, 2))
+        .locate_one(folder / "lyon.png", PLAIN)[0]
+        .place_id
         == "central"
     )
     with pytest.raises(GeoclipError, match="no country"):
@@ -339,7 +354,7 @@ def test_a_random_clip_end_to_end(model_folder, small_gazetteer, tmp_path, monke
     assert locator.settings.method == "greedy"  # the folder's own
     assert locator.index.embeddings.shape == (21, 32)
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [locator.index.key]
-    table = locator.locate([*paths, tmp_path / "gone.jpg"], top_k=2)
+    table = locator.locate([*paths, tmp_path / "gone.jpg"], PLAIN, top_k=2)
     assert table["rank"].tolist() == [1, 2, 1, 2, 1, 2, 1]
     images = [Image.open(path).convert("RGB") for path in paths]
     expected = locator.encoder.encode_images(images)
@@ -348,7 +363,7 @@ def test_a_random_clip_end_to_end(model_folder, small_gazetteer, tmp_path, monke
     other = Locator.from_pretrained(model_folder, small_gazetteer, "cpu", CITY)
     assert other.settings == CITY
     assert isinstance(other.index.embeddings, np.memmap)
-    top = other.locate(paths, top_k=99)
+    top = other.locate(paths, PLAIN, top_k=99)
     assert top.groupby("path")["probability"].sum().tolist() == pytest.approx([1, 1, 1], abs=1e-5)
 
 
@@ -417,7 +432,8 @@ def test_groups_go_by_position_not_by_label(locator, folder):
     groups = ["a", "b", "a", "b"]
     shuffled = pd.Series(groups, index=[3, 1, 0, 2])
     assert_geodataframe_equal(
-        locator.locate(paths, group_by=shuffled), locator.locate(paths, group_by=groups)
+        locator.locate(paths, PLAIN, location_ids=shuffled),
+        locator.locate(paths, PLAIN, location_ids=groups),
     )
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from geoclip.errors import PhotoError
-from geoclip.photos.decoding import STATUSES, list_photos, read_photo
-from geoclip.photos.listing import list_left_out
+from geoclip.photos.decoding import STATUSES, read_photo
+from geoclip.photos.listing import list_left_out, list_photos
 from geoclip.photos.metadata import read_metadata
 from tests.torture import TortureEntry, make_torture_folder, unlock
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import geoclip
 from geoclip.encoders.registry import CHECKPOINTS
 from geoclip import Gazetteer, Locator
+from geoclip.guesses.settings import LocateSettings
 europe = Gazetteer.default()
 locator = Locator.from_pretrained(CHECKPOINTS / "planet-start", europe)
-table = locator.locate([sys.argv[1]])
+table = locator.locate([sys.argv[1]], LocateSettings.model_alone())
 print(json.dumps({
     "package": geoclip.__file__,
     "statuses": table["status"].tolist(),

@@ -2,24 +2,12 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geoclip.commands.locate_report import Tally
-from geoclip.commands.locate_steps import (
-    answer,
-    beside,
-    open_journal,
-    own_files,
-    read_photos,
-    write_map_and_sidecars,
-    write_out_ledger,
-)
-from geoclip.commands.terminal import printable
 from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.support.process import made_to_last
@@ -29,7 +17,6 @@ if TYPE_CHECKING:
 
 SOME_UNREAD = 3
 TABLE_ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg")
-MAP_ENDINGS = (".html", ".htm")
 
 
 class Gps(StrEnum):
@@ -68,13 +55,16 @@ def locate(
         Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Guesses for each photo.")] = 5,
-    group_by: Annotated[
+    location_id: Annotated[
         str | None,
         typer.Option(
-            help="CSV column; photos that share a value are one place, which those are guessed "
-            "for that have no position of their own."
+            "--location-id",
+            metavar="COLUMN",
+            help="CSV column; photos that share a value are views of one location and get one "
+            "guess, unless they have a position of their own.",
         ),
     ] = None,
+    group_by: Annotated[str | None, typer.Option(hidden=True)] = None,
     gps: Annotated[
         Gps, typer.Option(help="Positions in the files: report, ignore or compare with them.")
     ] = Gps.keep,
@@ -121,8 +111,15 @@ def locate(
     that could not be read are listed in OUT-ledger.csv. Exits with 0 when all photos were read, 3
     when some were not, and 2 for bad arguments.
     """
-    _check_output(out, "--out", TABLE_ENDINGS)
-    _check_output(map_file, "--map", MAP_ENDINGS)
+    from geoclip.commands.locate_terminal import Terminal, print_report  # noqa: PLC0415
+    from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415
+    from geoclip.photos.abstention import AbstentionSettings  # noqa: PLC0415
+    from geoclip.ranking.travel import TripSettings  # noqa: PLC0415
+    from geoclip.runs.folder import locate_folder  # noqa: PLC0415  (pandas is slow to import)
+    from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output  # noqa: PLC0415
+
+    check_output(out, "--out", TABLE_ENDINGS)
+    check_output(map_file, "--map", MAP_ENDINGS)
     if (sidecar and not dry_run and out is None) or (dry_run and not sidecar):
         raise GeoclipError(
             "--sidecar needs --out, beside which its journal stands; --dry-run goes with --sidecar."
@@ -131,53 +128,40 @@ def locate(
     circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
     default, model = model is None, _chosen_model(model)
     paths = _with_list_on_stdin(paths)
-    _refuse_replacing([*paths, *([str(gazetteer)] if gazetteer else [])], out, map_file)
-    is_own = own_files(out, map_file, keep_embeddings)
-    photos, groups = _photos(paths, group_by, limit, is_own)
-    locator = _load(model, gazetteer, device)
-    if countries or box or circle:
+    RunFiles(out, map_file).refuse_replacing([str(gazetteer)] if gazetteer else [])
+
+    def load(name: str | Path) -> "Locator":
+        locator = _load(name, gazetteer, device)
+        if not (countries or box or circle):
+            return locator
         named = countries.split(",") if countries else None
-        locator = locator.narrowed(named, box, circle)  # type: ignore[arg-type]
+        return locator.narrowed(named, box, circle)  # type: ignore[arg-type]
 
-    from geoclip.photos.abstention import AbstentionSettings  # noqa: PLC0415
-    from geoclip.ranking.travel import TripSettings  # noqa: PLC0415
-    from geoclip.runs.folder_run import FolderRun, RunSettings  # noqa: PLC0415
-    from geoclip.runs.gps_summary import GpsSummary  # noqa: PLC0415
-
-    settings = RunSettings(
+    settings = LocateSettings(
         top_k=top_k,
         gps=gps.value,
-        evidence=AbstentionSettings(evidence.value, evidence_threshold),
-        album=TripSettings() if album else None,
+        abstention=AbstentionSettings(evidence.value, evidence_threshold),
+        trip=TripSettings() if album else None,
         frames=frames,
         jobs=jobs or os.cpu_count() or 1,
     )
-    run = FolderRun.of(locator, photos, groups, settings)
-    tally = Tally(GpsSummary() if gps is Gps.compare else None)
-    with open_journal(run, out, keep_embeddings, keep_journal) as journal:
-        read_photos(run, journal)
-        _print_notices([*locator.warnings, *([_larger_models()] if default else [])])
-        guesses = answer(run, journal, out, tally)
-        if map_file is not None or sidecar:
-            write_map_and_sidecars(guesses, out, map_file, model if sidecar else None, dry_run)
-        if out is not None:
-            write_out_ledger(tally, paths, out, is_own)
-    tally.report()
-    if tally.unread:
+    report = locate_folder(
+        paths,
+        model,
+        settings,
+        out,
+        map_file=map_file,
+        sidecars=("dry run" if dry_run else "write") if sidecar else "off",
+        location_column=location_id or group_by,
+        limit=limit,
+        keep_embeddings=keep_embeddings,
+        keep_journal=keep_journal,
+        load=load,
+        watch=Terminal([_larger_models()] if default else []),
+    )
+    print_report(report)
+    if report.failures:
         raise typer.Exit(SOME_UNREAD)
-
-
-def _check_output(path: Path | None, option: str, endings: tuple[str, ...]) -> None:
-    """Refuse a file that could not be written before any work is done."""
-    if path is None:
-        return
-    if path.suffix.lower() not in endings:
-        listed = f"{', '.join(endings[:-1])} or {endings[-1]}"
-        raise GeoclipError(f"{option} {path} has an unknown ending: use {listed}.")
-    if not path.absolute().parent.is_dir():
-        raise GeoclipError(f"The folder of {option} {path} does not exist: create it first.")
-    if path.is_dir():
-        raise GeoclipError(f"{option} {path} is a folder: name a file.")
 
 
 def _numbers(text: str, option: str, form: str) -> tuple[float, ...]:
@@ -214,39 +198,7 @@ def _with_list_on_stdin(paths: list[str]) -> list[str]:
     return [*paths[:position], *read_path_list(sys.stdin.buffer), *paths[position + 1 :]]
 
 
-def _refuse_replacing(paths: list[str], out: Path | None, map_file: Path | None) -> None:
-    """Refuse to write over an input, whatever it is called, and over what is no older ledger."""
-    given = {os.path.realpath(path): path for path in paths}
-    for written in [map_file, *([] if out is None else [out, *beside(out)])]:
-        if written is not None and (path := given.get(os.path.realpath(written))):
-            raise GeoclipError(
-                f"{written} would take the place of {path}, which is given to be read: name "
-                "another --out or --map."
-            )
-    if out is not None:
-        from geoclip.guesses.failures import ledger_path, refuse_no_ledger  # noqa: PLC0415
-
-        refuse_no_ledger(ledger_path(out))
-
-
-def _photos(
-    paths: list[str], group_by: str | None, limit: int | None, is_own: Callable[[Path], bool]
-) -> tuple[list[Path], list[str] | None]:
-    from geoclip.photos.listing import (  # noqa: PLC0415
-        PHOTO_SUFFIXES,
-        VIDEO_SUFFIXES,
-        photos_and_groups,
-    )
-
-    found, of_found = photos_and_groups(paths, group_by, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
-    wanted = [i for i, photo in enumerate(found) if not is_own(photo)][:limit]
-    if not wanted:
-        raise GeoclipError("All that was found is what this run writes itself: name photos.")
-    groups = None if of_found is None else [of_found[i] for i in wanted]
-    return [found[i] for i in wanted], groups
-
-
-def _load(model: str, gazetteer: Path | None, device: str | None) -> "Locator":
+def _load(model: str | Path, gazetteer: Path | None, device: str | None) -> "Locator":
     with made_to_last():
         from geoclip.locator import Locator  # noqa: PLC0415
         from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
@@ -266,8 +218,3 @@ def _larger_models() -> str:
         f"These guesses are {DEFAULT_MODEL}'s, a small model for demonstration. A larger one is "
         f"downloaded once when asked for: {larger}; `geoclip models` lists more."
     )
-
-
-def _print_notices(warnings: Sequence[str]) -> None:
-    for notice in dict.fromkeys(warnings):
-        typer.echo(f"geoclip: {printable(notice)}", err=True)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.metrics import THRESHOLDS_KM
-from geoclip.guesses.schema import parse_guesses
+from geoclip.guesses.guess_files import parse_guesses
 from geoclip.support.paths import same_file_key
 from geoclip.support.tables import (
     Source,

@@ -15,7 +15,8 @@ from geoclip.evaluation.benchmarks import (
     read_truth,
 )
 from geoclip.evaluation.metrics import Report, distance_figures
-from geoclip.guesses.schema import MODEL, parse_guesses, read_guesses
+from geoclip.guesses.guess_files import parse_guesses, read_guesses
+from geoclip.guesses.schema import MODEL
 from geoclip.places.sphere import great_circle_km
 from geoclip.support.paths import decode_path, same_file_key
 from geoclip.support.tables import Source, plain_names, read_text_table, refuse_rows

@@ -1,4 +1,4 @@
-"""The ledger of a run: files that were not located, each with the reason."""
+"""The failures of a run: files that were not located, each with the reason, in `OUT-ledger.csv`."""
 
 import csv
 from collections.abc import Iterable
@@ -25,18 +25,22 @@ class Failure:
 
 
 def left_out(paths: Iterable[Path]) -> list[Failure]:
-    """Entries for files in folders that are neither photos nor videos by their names."""
+    """Failures for files in folders that are neither photos nor videos by their names."""
     reason = "the name is not that of a photo or video."
     return [Failure(encode_path(path), LEFT_OUT, reason) for path in paths]
 
 
-def ledger_path(out: Path) -> Path:
-    """Where the ledger of a table stands: `guesses-ledger.csv` beside `guesses.parquet`."""
+def failures_path(out: Path) -> Path:
+    """Where the failures of a table stand: `guesses-ledger.csv` beside `guesses.parquet`.
+
+    >>> failures_path(Path("guesses.parquet")).name
+    'guesses-ledger.csv'
+    """
     return out.with_name(f"{out.stem}-ledger.csv")
 
 
-def refuse_no_ledger(path: Path) -> None:
-    """Raise GeoclipError where a file that is no ledger would be replaced by one."""
+def refuse_other_file(path: Path) -> None:
+    """Raise GeoclipError where a file of another kind would be replaced by the failures."""
     header = ",".join(f'"{name}"' for name in COLUMNS)
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
@@ -50,14 +54,14 @@ def refuse_no_ledger(path: Path) -> None:
         )
 
 
-def write_ledger(entries: Iterable[Failure], path: Path) -> None:
-    """Write a ledger as CSV (UTF-8), whole or not at all; GeoclipError where that fails."""
+def write_failures(failures: Iterable[Failure], path: Path) -> None:
+    """Write failures as CSV (UTF-8), whole or not at all; GeoclipError where that fails."""
 
     def write(binary: IO[bytes]) -> None:
         file = TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="")
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(COLUMNS)
-        writer.writerows((e.path, e.status, _one_line(e.reason)) for e in entries)
+        writer.writerows((f.path, f.status, _one_line(f.reason)) for f in failures)
         file.detach()  # flushes, and leaves the file itself open
 
     try:

@@ -19,7 +19,7 @@ NAMED_COUNTRIES = 5
 CLASS_COLUMNS = ["country_id", "region_id", "city_id", "country_ranking", "continent_ranking"]
 
 
-def answer_rows(
+def ranked_rows(
     gazetteer: Gazetteer,
     hierarchy: Hierarchy,
     order: np.ndarray,
@@ -85,7 +85,7 @@ def gps_rows(
     )
 
 
-def silent_rows(order: np.ndarray, paths: np.ndarray, status: Sequence[str]) -> pd.DataFrame:
+def rows_without_place(order: np.ndarray, paths: np.ndarray, status: Sequence[str]) -> pd.DataFrame:
     """One row without a place for each photo; `status` says why."""
     rows = {"order": order, "path": paths, "rank": 1, "source": "", "status": status}
     return pd.DataFrame(rows)
@@ -106,7 +106,7 @@ def place_columns(gazetteer: Gazetteer, rows: np.ndarray) -> dict[str, np.ndarra
 
 
 def class_rows(gazetteer: Gazetteer, hierarchy: Hierarchy, ranking: Ranking) -> pd.DataFrame:
-    """Class answers of N photos in `CLASS_COLUMNS`.
+    """The classes of N photos in `CLASS_COLUMNS`.
 
     Country and region are the most probable ones, the city is the first listed (of models that
     choose their point by region the reported one). Continents are ranked by the probabilities of

@@ -1,10 +1,16 @@
-"""Writing tables of guesses: at once, or block by block, so that they are never in memory whole."""
+"""Writing tables of guesses: at once, or block by block, so that they are never in memory whole.
+
+Parquet files are GeoParquet whose parts all have one schema (`arrow_schema`).
+"""
 
 import csv
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from shutil import move, rmtree
 from types import TracebackType
@@ -12,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
-from geoclip.guesses.guesses_arrow import arrow_guesses, arrow_schema, typed_guesses
-from geoclip.guesses.schema import COLUMNS, TEXTS, known_ending
+from geoclip.guesses.guess_files import known_ending
+from geoclip.guesses.schema import COLUMNS, TEXTS, to_geodataframe
 from geoclip.support.paths import gdal_takes
 
 if TYPE_CHECKING:
@@ -110,7 +117,7 @@ class GuessWriter:
         if self.draft.suffix == ".parquet":
             self._append_parquet(table)
         else:
-            self._append_other(typed_guesses(table, self.extra))
+            self._append_other(to_geodataframe(table, self.extra))
 
     def _append_other(self, frame: "gpd.GeoDataFrame") -> None:
         first = not self.draft.exists()
@@ -163,3 +170,29 @@ def _append_csv(table: pd.DataFrame, path: Path, header: bool) -> None:
         path, mode="a", header=header, index=False, encoding="utf-8", lineterminator="\n",
         quoting=quoting,
     )  # fmt: skip
+
+
+def arrow_guesses(table: pd.DataFrame, extra: Mapping[str, str] | None = None) -> pa.Table:
+    """The table in `arrow_schema`; a table without rows may lack the `extra` columns."""
+    frame = to_geodataframe(table, extra)
+    return pa.table(frame.to_arrow(index=False)).cast(arrow_schema(extra))
+
+
+def arrow_schema(extra: Mapping[str, str] | None = None) -> pa.Schema:
+    """The columns of guesses, `extra` ones (name → dtype), then the point as WKB (GeoParquet)."""
+    return _schema(tuple((extra or {}).items()))
+
+
+@cache
+def _schema(extra: tuple[tuple[str, str], ...]) -> pa.Schema:
+    """That of one point: in a table without one, columns may have no type of their own."""
+    example = pd.DataFrame([{"path": "x", "lat": 0.0, "lon": 0.0}])
+    example = example.assign(**{n: pd.Series([None]).astype(t) for n, t in extra})
+    buffer = BytesIO()
+    to_geodataframe(example, dict(extra)).to_parquet(buffer, index=False)
+    schema = pq.read_schema(buffer)
+    geo = json.loads(schema.metadata[b"geo"])
+    for column in geo["columns"].values():
+        column.pop("bbox", None)  # known when all is written, and optional
+    fields = [field.remove_metadata() for field in schema]  # Arrow's own word for points
+    return pa.schema(fields, {**schema.metadata, b"geo": json.dumps(geo).encode()})

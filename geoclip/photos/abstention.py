@@ -193,11 +193,13 @@ def _are_print(histograms: np.ndarray) -> np.ndarray:
 
     def share_below(counts: np.ndarray, levels: np.ndarray) -> np.ndarray:
         at = np.maximum(levels - 1, 0)[:, None]
-        return np.take_along_axis(counts, at, axis=1)[:, 0] / size
+        share: np.ndarray = np.take_along_axis(counts, at, axis=1)[:, 0] / size
+        return share
 
     ink, paper = share_below(below, pale - 50), 1 - share_below(below, pale - 20)
     plain = colourless[:, -1] / size - share_below(colourless, pale - 20)
-    return (pale > 140) & (plain > paper / 2) & (paper > 0.5) & (ink > 0.01) & (ink < 0.45)
+    printed: np.ndarray = (pale > 140) & (plain > paper / 2) & (paper > 0.5)
+    return printed & (ink > 0.01) & (ink < 0.45)
 
 
 def screen_score(image: Image.Image) -> float:
@@ -218,7 +220,8 @@ def screen_score(image: Image.Image) -> float:
 def _changes(lines: np.ndarray, most: int = 256) -> np.ndarray:
     """Whether colour changes from pixel to pixel along lines (m, n), at most about `most`."""
     sample = lines[:: max(1, len(lines) // most)]
-    return sample[:, 1:] != sample[:, :-1]
+    changing: np.ndarray = sample[:, 1:] != sample[:, :-1]
+    return changing
 
 
 def _without_borders(changes: np.ndarray) -> np.ndarray:

@@ -15,9 +15,6 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from geoclip.errors import PhotoError
-from geoclip.photos.listing import PHOTO_SUFFIXES, list_photos
-
-__all__ = ["MAX_PIXELS", "PHOTO_SUFFIXES", "STATUSES", "list_photos", "open_photo", "read_photo"]
 
 UNREADABLE = "unreadable"
 """The disk or the network did not give it, or the rights to it are missing."""
@@ -55,7 +52,7 @@ def read_photo(
     Raises PhotoError; its `status` is one of `STATUSES` other than "ok".
     """
     with open_photo(path, content) as image:
-        return _decode(image, os.fspath(path), short_side)
+        return decode(image, os.fspath(path), short_side)
 
 
 @contextmanager
@@ -69,6 +66,25 @@ def open_photo(path: str | os.PathLike[str], content: bytes | None = None) -> It
     if size > MAX_BYTES:
         refuse(name, f"the file is larger than {MAX_BYTES // 10**9} GB; shrink it", "too large")
     with open_file(name, content) as file, _QUIET_PILLOW, _read_header(file, name) as image:
+        yield image
+
+
+@contextmanager
+def open_picture(image: Image.Image, name: str) -> Iterator[Image.Image]:
+    """An image that the caller has, with its pixels loaded; it stays as it is.
+
+    One at a time: the same image may stand in a list twice. Raises PhotoError where it cannot be
+    loaded.
+    """
+    with _ONE_PICTURE, _QUIET_PILLOW:
+        if not image.width * image.height:
+            refuse(name, "the picture has no pixels; leave it out", "empty")
+        if image.width * image.height > MAX_PIXELS:
+            refuse_size(name)
+        try:
+            image.load()  # else `draft` would shrink it for the caller, too
+        except Exception as problem:  # decoders of damaged files raise almost anything
+            refuse_damage(name, problem)
         yield image
 
 
@@ -129,7 +145,12 @@ def _read_header(file: BinaryIO, name: str) -> Image.Image:
     return image
 
 
-def _decode(image: Image.Image, name: str, short_side: int | None) -> Image.Image:
+def decode(image: Image.Image, name: str, short_side: int | None = None) -> Image.Image:
+    """The pixels of an open photo as an upright RGB image; see `read_photo`.
+
+    `name` stands in the PhotoError. With `short_side` an image that is open from a file is left
+    at its reduced size.
+    """
     try:
         if short_side is not None:
             _refuse_thin(image, name, short_side)
@@ -261,3 +282,4 @@ class _QuietPillow:
 
 
 _QUIET_PILLOW = _QuietPillow()
+_ONE_PICTURE = threading.Lock()

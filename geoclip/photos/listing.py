@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from geoclip.errors import GeoclipError
-from geoclip.support.paths import AnyPath, decode_path, path_list
-from geoclip.support.tables import read_text_table, refuse_rows, require_columns
+from geoclip.photos.csv_lists import read_csv_list
+from geoclip.support.paths import AnyPath, decode_path, encode_path, path_list
 
 # fmt: off
 PHOTO_SUFFIXES = frozenset({
@@ -114,37 +114,47 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return os.path.isdir(entry.path)  # noqa: PTH112  (`entry.is_dir` raises for a link to itself)
 
 
-def photos_and_groups(
-    paths: Sequence[str], group_by: str | None = None, suffixes: Container[str] = PHOTO_SUFFIXES
+def photos_and_locations(
+    paths: Sequence[str],
+    location_column: str | None = None,
+    suffixes: Container[str] = PHOTO_SUFFIXES,
 ) -> tuple[list[Path], list[str] | None]:
-    """Photos named on a command line, `.csv` lists included, and the group of each.
+    """Photos named on a command line, `.csv` lists included, and the location of each.
 
-    `suffixes` chooses the files in folders, as in `list_photos`. `group_by` names a column of the
-    CSV files; a photo that is in none of them, or whose cell is empty, is a group of its own.
-    Raises GeoclipError for a list that cannot be read, lacks a column or names nothing, for a photo
-    of two groups, for an address, and when `group_by` is given without a CSV file.
+    `suffixes` chooses the files in folders, as in `list_photos`. `location_column` names a column
+    of the CSV files; a photo that is in none of them, or whose cell is empty, is a location of its
+    own. Raises GeoclipError for a list that cannot be read, lacks a column or names nothing, for a
+    photo of two locations, for an address, and for a `location_column` without a CSV file.
     """
     paths = [named for path in paths for named in _expand_lists(_local(path))]
     lists = [path for path in paths if path.lower().endswith(".csv")]
-    if group_by is not None and not lists:
-        raise GeoclipError(f"--group-by {group_by} needs a .csv list that has this column.")
+    if location_column is not None and not lists:
+        raise GeoclipError(f"--location-id {location_column} needs a .csv list with this column.")
     photos: dict[str, tuple[Path, str]] = {}
     for path in paths:
-        named = _read_list(path, group_by) if path in lists else _ungrouped(path, suffixes)
-        for photo, group in named:
-            first, known = photos.setdefault(_key(photo), (photo, group))
-            if known and group and known != group:
+        named = _read_list(path, location_column) if path in lists else _alone(path, suffixes)
+        for photo, location in named:
+            first, known = photos.setdefault(_key(photo), (photo, location))
+            if known and location and known != location:
                 raise GeoclipError(
-                    f"{photo} has {known!r} and {group!r} in {group_by}: keep one of them."
+                    f"{photo} has {known!r} and {location!r} in {location_column}: keep one of "
+                    "them."
                 )
-            photos[_key(photo)] = first, known or group
+            photos[_key(photo)] = first, known or location
     if not photos:
-        where = f" in {', '.join(paths)}" if paths else ""
-        raise GeoclipError(f"No photos were found{where}: name files or folders.")
+        raise no_photos(paths)
     listed = [photo for photo, _ in photos.values()]
-    if group_by is None:
+    if location_column is None:
         return listed, None
-    return listed, [group or key for key, (_, group) in photos.items()]
+    return listed, [location or key for key, (_, location) in photos.items()]
+
+
+def no_photos(paths: Iterable[AnyPath]) -> GeoclipError:
+    """The error for files and folders among which there is no photo."""
+    named = ", ".join(map(encode_path, paths))
+    return GeoclipError(
+        f"No photos were found{f' in {named}' if named else ''}: name files or folders."
+    )
 
 
 def _local(path: str) -> str:
@@ -165,16 +175,13 @@ def _expand_lists(path: str) -> list[str]:
     return (sorted(glob.glob(path, recursive=True)) or [path]) if is_glob else [path]  # noqa: PTH207
 
 
-def _ungrouped(path: str, suffixes: Container[str]) -> list[tuple[Path, str]]:
+def _alone(path: str, suffixes: Container[str]) -> list[tuple[Path, str]]:
     return [(photo, "") for photo in list_photos([path], suffixes)]
 
 
-def _read_list(path: str, group_by: str | None) -> list[tuple[Path, str]]:
-    """Photo and group ("" for none) from a CSV list; paths are relative to the list's folder."""
-    table = read_text_table(Path(path))
-    wanted = ["path"] + ([group_by.lower()] if group_by else [])
-    require_columns(table, wanted, Path(path))
-    refuse_rows(Path(path), table["path"] == "", "path is empty", "name the photo or drop the row")
-    photos = table["path"].map(lambda text: Path(path).parent / decode_path(text))
-    groups = table[wanted[-1]].str.strip() if group_by else [""] * len(table)
-    return list(zip(photos, groups, strict=True))
+def _read_list(path: str, location_column: str | None) -> list[tuple[Path, str]]:
+    """Photo and location ("" for none) from a CSV list; paths are relative to the list's folder."""
+    table = read_csv_list(Path(path), location_column)
+    photos = table["photo_id"].map(lambda text: Path(path).parent / decode_path(text))
+    locations = table["location_id"] if location_column else [""] * len(table)
+    return list(zip(photos, locations, strict=True))

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from PIL import Image
 from PIL.ExifTags import GPS, Base
 
 from geoclip.errors import PhotoError
@@ -56,6 +57,11 @@ class PhotoMetadata:
     camera: str
     utc_offset: timedelta | None = None
 
+    @property
+    def trusted_gps(self) -> GpsFix | None:
+        """The stated position, if it can be relied upon."""
+        return self.gps if self.gps is not None and self.gps.trustworthy else None
+
 
 NOTHING = PhotoMetadata(None, None, "")
 
@@ -71,15 +77,19 @@ def read_metadata(path: str | os.PathLike[str]) -> PhotoMetadata:
     """
     try:
         if is_video(path):
-            return _video_metadata(read_container_tags(path))
+            return video_metadata(read_container_tags(path))
         with open_photo(path) as image:
-            main, exif, gps = read_tags(image)
+            return photo_metadata(image)
     except PhotoError:
         return NOTHING
-    return _photo_metadata(main, exif, gps)
 
 
-def _photo_metadata(main: Tags, exif: Tags, gps: Tags) -> PhotoMetadata:
+def photo_metadata(image: Image.Image) -> PhotoMetadata:
+    """The metadata of an open photo; see `read_metadata`."""
+    return _of_tags(*read_tags(image))
+
+
+def _of_tags(main: Tags, exif: Tags, gps: Tags) -> PhotoMetadata:
     taken = date_time(exif.get(Base.DateTimeOriginal)) or date_time(
         exif.get(Base.DateTimeDigitized)
     )
@@ -152,9 +162,11 @@ _MAKES = ("com.apple.quicktime.make", "com.android.manufacturer", "make")
 _MODELS = ("com.apple.quicktime.model", "com.android.model", "model")
 
 
-def _video_metadata(metadata: dict[str, str]) -> PhotoMetadata:
+def video_metadata(tags: dict[str, str]) -> PhotoMetadata:
+    """The metadata of a video from the texts in its header; see `read_metadata`."""
+
     def first(names: tuple[str, ...]) -> str:
-        return next((text(metadata[name]) for name in names if metadata.get(name)), "")
+        return next((text(tags[name]) for name in names if tags.get(name)), "")
 
     when = first(_TIMES)
     taken = date_time(when)

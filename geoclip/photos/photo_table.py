@@ -11,9 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from geoclip.errors import GeoclipError
+from geoclip.photos.csv_lists import read_csv_list
 from geoclip.places.sphere import great_circle_km
-from geoclip.support.paths import AnyPath, encode_path, path_list, resolve_path
-from geoclip.support.tables import coordinates, read_text_table, refuse_duplicates, refuse_rows
+from geoclip.support.paths import AnyPath, path_list, resolve_path
+from geoclip.support.tables import coordinates, refuse_duplicates, refuse_rows
 
 SAME_LOCATION_KM = 25.0
 """Two tables may call views by one location that lie no farther apart: in one city, say."""
@@ -42,19 +43,17 @@ def read_photo_table(paths: AnyPath | Iterable[AnyPath]) -> pd.DataFrame:
 
 
 def _read_one(file: Path) -> pd.DataFrame:
-    frame = read_text_table(file)
-    _require_labels(frame, file)
-    for name in ("lat", "lon", "country_code", "location_id", "split"):
+    frame = read_csv_list(file, check_columns=_require_labels)
+    for name in ("lat", "lon", "country_code", "split"):
         if name not in frame:
             frame[name] = ""
         frame[name] = frame[name].str.strip()
-    refuse_rows(file, frame["path"] == "", "path is empty", "name the photo or drop the row")
     lat, lon = coordinates(frame, file)
     country = _country_codes(frame["country_code"], file)
     unlabelled = lat.isna() & (country == "")
     cure = "fill in lat and lon or country_code, or drop the row"
     refuse_rows(file, unlabelled, "neither coordinates nor a country_code is given", cure)
-    photo_id = frame["path"].map(encode_path)
+    photo_id = frame["photo_id"]
     table = pd.DataFrame(
         {
             "photo_id": photo_id,

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["VIDEO_SUFFIXES", "is_video", "read_container_tags", "read_frames"]
+FRAMES = 4
+"""Frames looked at in each video."""
 
 # Containers of cameras and phones only: playlists would lead to other files.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,ogg,asf,flv"
@@ -42,7 +43,7 @@ def is_video(path: str | os.PathLike[str]) -> bool:
 
 def read_frames(
     path: str | os.PathLike[str],
-    count: int = 4,
+    count: int = FRAMES,
     short_side: int | None = None,
     content: bytes | None = None,
 ) -> list[Image.Image]:
@@ -53,12 +54,19 @@ def read_frames(
     damage in the middle costs only the frames there. `content` is as for `read_photo`. Raises
     PhotoError with the statuses of `read_photo`, and GeoclipError where `count` is below 1.
     """
+    name = os.fspath(path)
+    with open_video(name, content) as container:
+        return frames_of(container, name, count, short_side)
+
+
+def frames_of(
+    container: "InputContainer", name: str, count: int, short_side: int | None = None
+) -> list[Image.Image]:
+    """The frames of an open video; see `read_frames`."""
     if count < 1:
         raise GeoclipError(f"{count} frames of a video were asked for; ask for 1 or more.")
-    name = os.fspath(path)
-    with _open(name, content) as container:
-        stream = _video_stream(container, name)
-        frames = [_upright_rgb(frame, short_side) for frame in _sparse(container, stream, count)]
+    stream = _video_stream(container, name)
+    frames = [_upright_rgb(frame, short_side) for frame in _sparse(container, stream, count)]
     if not frames:
         refuse(name, "no frame of the video can be decoded; copy it again", "truncated")
     return frames
@@ -66,14 +74,19 @@ def read_frames(
 
 def read_container_tags(path: str | os.PathLike[str]) -> dict[str, str]:
     """The texts that stand in a video's header, keys in lower case; raises PhotoError."""
-    with _open(os.fspath(path)) as container:
-        streams = [stream.metadata for stream in container.streams]
-        merged = {k: v for tags in [*streams, container.metadata] for k, v in tags.items()}
+    with open_video(os.fspath(path)) as container:
+        return container_tags(container)
+
+
+def container_tags(container: "InputContainer") -> dict[str, str]:
+    """The texts of an open video; see `read_container_tags`."""
+    streams = [stream.metadata for stream in container.streams]
+    merged = {k: v for tags in [*streams, container.metadata] for k, v in tags.items()}
     return {key.lower(): value for key, value in merged.items()}
 
 
 @contextmanager
-def _open(name: str, content: bytes | None = None) -> "Iterator[InputContainer]":
+def open_video(name: str, content: bytes | None = None) -> "Iterator[InputContainer]":
     """Open a video without following anything it refers to; errors become PhotoError."""
     import av  # noqa: PLC0415
 
@@ -180,5 +193,5 @@ def _upright_rgb(frame: "VideoFrame", short_side: int | None) -> Image.Image:
     width, height = frame.width, frame.height
     scale = min(1.0, (short_side or min(width, height)) / min(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    image = frame.to_image(width=size[0], height=size[1])
+    image: Image.Image = frame.to_image(width=size[0], height=size[1])  # type: ignore[no-untyped-call]
     return image.rotate(frame.rotation, expand=True) if frame.rotation else image

@@ -1,61 +1,44 @@
-"""Locating many photos, the long part: read and encode them, once, into a journal.
+"""Locating many photos with a journal: read and encoded once, then turned into guesses.
 
-What is found is in the journal as soon as a batch is done; `answers` turns it into guesses.
-A run that was interrupted goes on where it was and finds what one that was not would have found.
+What is found is in the journal as soon as a batch is done. A run that was interrupted goes on
+where it was and finds what one that was not would have found.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
 
-import numpy as np
-
+from geoclip.guesses.assembly import Block
+from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
-from geoclip.photos.abstention import AbstentionCheck, AbstentionSettings
-from geoclip.photos.reader import BATCH, FRAMES, DecodedPhoto, PhotoPath, PhotoReader, read_batches
-from geoclip.ranking.travel import TripSettings
+from geoclip.photos.reader import BATCH
+from geoclip.photos.records import PhotoRecord, read_records
+from geoclip.photos.views import location_keys, side_by_side
 from geoclip.runs.journal import Journal
-from geoclip.runs.records import PhotoRecord, encoder_key, photo_key
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How a run treats its photos.
-
-    `gps`: "keep" reports a trustworthy stated position instead of guessing, "ignore" guesses all,
-    "compare" guesses all and measures the guesses by the stated positions. With `album` photos
-    share evidence along time. `frames` of each video are looked at; `jobs` threads decode.
-    """
-
-    top_k: int = 5
-    gps: Literal["keep", "ignore", "compare"] = "keep"
-    evidence: AbstentionSettings = field(default_factory=AbstentionSettings)
-    album: TripSettings | None = None
-    frames: int = FRAMES
-    jobs: int = 2
+from geoclip.runs.keys import encoder_key, photo_key
+from geoclip.support.paths import AnyPath, encode_path
 
 
 class FolderRun:
     """One run over photos.
 
-    `keys` are those of `records.photo_key`; photos of one group stand side by side.
+    `keys` are those of `keys.photo_key`; the views of a location (`locations`, keys of
+    `location_keys`) stand side by side.
     """
 
     def __init__(
         self,
         locator: Locator,
-        paths: Sequence[PhotoPath],
+        paths: Sequence[AnyPath],
         keys: Sequence[bytes],
-        groups: Sequence[str] | None,
-        check: AbstentionCheck,
-        settings: RunSettings,
+        locations: Sequence[Hashable] | None,
+        settings: LocateSettings,
     ) -> None:
         self.locator = locator
         self.paths = paths
         self.keys = keys
-        self.groups = groups
-        self.check = check
+        self.locations = locations
         self.settings = settings
+        self.assembler = locator.assembler(settings)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -64,28 +47,26 @@ class FolderRun:
     def of(
         cls,
         locator: Locator,
-        paths: Sequence[PhotoPath],
-        groups: Sequence[str] | None = None,
-        settings: RunSettings | None = None,
+        paths: Sequence[AnyPath],
+        location_ids: Sequence[object] | None = None,
+        settings: LocateSettings | None = None,
     ) -> "FolderRun":
-        """Prepare a run: look at each file's size and time, and bring groups together.
+        """Prepare a run: look at each file's size and time, and bring views together.
 
-        Photos stay in order, but that those of a group follow its first one.
+        Photos stay in order, but that the views of a location follow its first one.
         """
-        settings = settings or RunSettings()
-        if groups is not None:
-            first: dict[str, int] = {}
-            rank = [first.setdefault(group, i) for i, group in enumerate(groups)]
-            order = sorted(range(len(paths)), key=rank.__getitem__)
-            paths, groups = [paths[i] for i in order], [groups[i] for i in order]
+        locations = None
+        if location_ids is not None:
+            named = location_keys(location_ids)
+            order = side_by_side(named)
+            paths, locations = [paths[i] for i in order], [named[i] for i in order]
         keys = [photo_key(path) for path in paths]
-        check = AbstentionCheck.of(locator.encoder, settings.evidence)
-        return cls(locator, paths, keys, groups, check, settings)
+        return cls(locator, paths, keys, locations, settings or LocateSettings())
 
     @property
     def journal_key(self) -> str:
         """Hash of all that the records depend on besides the photos."""
-        judged = self.settings.evidence.level != "off"
+        judged = self.settings.abstention.level != "off"
         return encoder_key(self.locator.encoder, self.settings.frames, judged)
 
     def todo(self, journal: Journal) -> list[list[int]]:
@@ -103,7 +84,7 @@ class FolderRun:
             return journal.has(key, embedded=True)
         if not journal.has(key):
             return False
-        return journal.has(key, embedded=True) or self.is_kept(journal.read([key])[0])
+        return journal.has(key, embedded=True) or journal.read([key])[0].trusted_gps is not None
 
     def read(
         self,
@@ -113,38 +94,27 @@ class FolderRun:
     ) -> None:
         """Read and encode the photos of `batches` (default: `todo`) into the journal."""
         batches = self.todo(journal) if batches is None else batches
-        reader = PhotoReader(
-            self.locator.encoder,
-            metadata=True,
-            trust_gps=self.settings.gps == "keep",
-            check=None if self.settings.evidence.level == "off" else self.check,
-            frames=self.settings.frames,
-        )
-        files = ([self.paths[i] for i in batch] for batch in batches)
-        readings = read_batches(files, reader, self.settings.jobs)
-        for batch, found in zip(batches, readings, strict=True):
-            values = self.locator.encode(found)
-            keys = [self.keys[i] for i in batch]
-            journal.add([*map(_record, keys, found, values)])
+        files = ([(self.paths[i], None) for i in batch] for batch in batches)
+        settings, locator = self.settings, self.locator
+        found = read_records(locator.encoder, locator.reader(settings), files, settings.jobs)
+        for batch, records in zip(batches, found, strict=True):
+            keyed = zip(records, batch, strict=True)
+            journal.add([replace(record, key=self.keys[i]) for record, i in keyed])
             if progress:
                 progress(len(batch))
 
-    def is_kept(self, record: PhotoRecord) -> bool:
-        """Whether a photo's stated position is reported as it is."""
-        return self.settings.gps == "keep" and record.trusted_gps is not None
-
-    def slices(self, size: int) -> Iterator[tuple[int, int]]:
-        """Ranges of positions of about `size` photos that cut no group."""
-        start = 0
-        while start < len(self):
-            stop = min(start + size, len(self))
-            while self.groups and stop < len(self) and self.groups[stop] == self.groups[stop - 1]:
-                stop += 1
-            yield start, stop
-            start = stop
+    def blocks(self, journal: Journal) -> Iterator[Block]:
+        """Guesses for all photos, in their order, from a journal that holds all of them."""
+        names = [encode_path(path) for path in self.paths]
+        return self.assembler.blocks(names, _JournalRecords(journal, self.keys), self.locations)
 
 
-def _record(key: bytes, reading: DecodedPhoto, value: np.ndarray | None) -> PhotoRecord:
-    message = str(reading.problem) if reading.problem else ""
-    half = None if value is None else value.astype(np.float16)
-    return PhotoRecord(key, reading.status, message, reading.metadata, reading.finding, half)
+class _JournalRecords:
+    """The records of a run's photos, read from its journal when they are asked for."""
+
+    def __init__(self, journal: Journal, keys: Sequence[bytes]) -> None:
+        self.journal = journal
+        self.keys = keys
+
+    def __getitem__(self, part: slice) -> Sequence[PhotoRecord]:
+        return self.journal.read(self.keys[part])

@@ -1,4 +1,4 @@
-"""What a run with `--gps compare` says at its end: how far guesses are from stated positions."""
+"""What a run that compares says at its end: how far guesses are from stated positions."""
 
 import numpy as np
 import pandas as pd

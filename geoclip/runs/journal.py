@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.decoding import UNREADABLE
-from geoclip.runs.records import PhotoRecord, from_row, to_arrow
+from geoclip.photos.records import PhotoRecord
+from geoclip.runs.journal_rows import from_row, to_arrow
 
 DRAFT = "part.draft"
 LOCK = "lock"

@@ -9,8 +9,9 @@ import torch
 from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.report import locations, split_figures
-from geoclip.locator import Embeddings, Locator
+from geoclip.locator import Locator
 from geoclip.photos.decoding import UNREADABLE
+from geoclip.photos.embedding import Embeddings
 from geoclip.places.captions import CaptionBook
 from geoclip.ranking.place_index import PlaceIndex, embed_rows
 from geoclip.ranking.ranking import RankingSettings

@@ -90,7 +90,7 @@ def averaged_views(
     """Let an image tower make one embedding of a `number` of views that lie behind one another.
 
     From inputs (n, number · C, H, W) comes the mean (n, d) of the unit-length embeddings, as
-    `locator.group_mean` has it. With a number of 1 the tower stays as it is.
+    `embedding.mean_of_views` has it. With a number of 1 the tower stays as it is.
     """
 
     def apart(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:

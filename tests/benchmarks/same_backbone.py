@@ -84,6 +84,7 @@ def ours(model: str, photos: Sequence[Path], rounds: int, between: Any) -> dict[
     import torch
 
     from geoclip.encoders.open_clip_encoder import OpenClipEncoder
+    from geoclip.guesses.settings import LocateSettings
     from geoclip.locator import Locator
     from geoclip.places.gazetteer import Gazetteer
 
@@ -96,7 +97,8 @@ def ours(model: str, photos: Sequence[Path], rounds: int, between: Any) -> dict[
         with torch.inference_mode():
             encoder.raw_image_features(pixels)
 
-    sides = {"image tower": bare, "geoclip-gzsl": lambda: locator.locate(photos)}
+    plain = LocateSettings.model_alone()
+    sides = {"image tower": bare, "geoclip-gzsl": lambda: locator.locate(photos, plain)}
     return interleaved(sides if between is None else sides | {"other": between}, rounds)
 
 

@@ -82,7 +82,8 @@ def test_a_run_on_s3(bucket: str, tmp_path: Path) -> None:
     ]
     places = PlaceIndex.read(storage.local_copy(f"{bucket}/run/places"))
     encoder, world = load_encoder(tmp_path / "model"), Gazetteer.read(tmp_path / "world.csv")
-    wanted = Locator(encoder, places, world).locate([tmp_path / "local" / "photos" / "0003.jpg"])
+    locator = Locator(encoder, places, world)
+    wanted = locator.guesses(locator.embed([tmp_path / "local" / "photos" / "0003.jpg"]))
     for name in ("0003.jpg", f"{bucket}/photos/0003.jpg", f"{bucket}/00.tar/0003.jpg"):
         rows = guesses[guesses["photo_id"] == name].sort_values("rank")
         assert rows["place_id"].tolist() == wanted["place_id"].tolist()

@@ -16,7 +16,8 @@ from typer.testing import CliRunner, Result
 from geoclip.commands import locate as command
 from geoclip.commands.app import app
 from geoclip.errors import GeoclipError
-from geoclip.guesses.schema import COLUMNS, ENDINGS, read_guesses
+from geoclip.guesses.guess_files import ENDINGS, read_guesses
+from geoclip.guesses.schema import COLUMNS
 from geoclip.locator import Locator
 from geoclip.photos.listing import VIDEO_SUFFIXES
 from geoclip.places.gazetteer import Gazetteer
@@ -118,7 +119,7 @@ def test_map(photo: Path, tmp_path: Path) -> None:
 
 def test_options_reach_the_locator(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,location_id\nphoto.jpg,there\n")
-    arguments = ("--model", "hf:some/model", "--device", "cpu", "--group-by", "location_id")
+    arguments = ("--model", "hf:some/model", "--device", "cpu", "--location-id", "location_id")
     assert run(tmp_path / "list.csv", *arguments, "--top-k", 3).exit_code == 0
     asked = FakeLocator.asked
     assert (asked["name"], asked["device"], asked["gazetteer"]) == ("hf:some/model", "cpu", None)
@@ -134,7 +135,8 @@ def test_bad_arguments(photo: Path, tmp_path: Path) -> None:
     assert_refused(run(photo, *model, "--out", "x.txt"), ".parquet, .geojson, .csv or .gpkg")
     assert_refused(run(photo, *model, "--out", tmp_path / "no" / "x.csv"), "does not exist")
     assert_refused(run(photo, *model, "--map", photo), ".html")
-    assert_refused(run(photo, *model, "--group-by", "location_id"), "needs a .csv")
+    for option in ("--location-id", "--group-by"):
+        assert_refused(run(photo, *model, option, "location_id"), "needs a .csv")
     (tmp_path / "folder").mkdir()
     assert_refused(run(tmp_path / "folder", *model), "No photos were found")
     assert run(photo, *model, "--top-k", 0).exit_code == 2
@@ -307,7 +309,7 @@ def test_no_evidence_is_no_failure(tmp_path: Path) -> None:
 def test_keep_embeddings(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = ("--keep-embeddings", tmp_path / "kept")
     assert run(photo, *MODEL, *kept).exit_code == 0
-    monkeypatch.setattr("geoclip.photos.reader.read_photo", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr("geoclip.photos.opening.decode", lambda *_, **__: pytest.fail("decoded"))
     result = run(photo, *MODEL, *kept, "--top-k", 7, "--countries", "FR")
     assert result.exit_code == 0
     assert "1 of 1 photos were read before." in result.stderr
@@ -358,7 +360,7 @@ def test_a_stopped_run_goes_on(
 
     out = tmp_path / "o.csv"
     with monkeypatch.context() as patch:
-        patch.setattr("geoclip.runs.answers.FolderAnswers.blocks", stop)
+        patch.setattr("geoclip.runs.folder_run.FolderRun.blocks", stop)
         result = run(photo, *MODEL, "--out", out)
     assert result.exit_code == 130
     assert "goes on from here" in result.stderr
@@ -374,7 +376,7 @@ def test_a_stopped_run_without_out_promises_nothing(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("geoclip.runs.answers.FolderAnswers.blocks", stop)
+    monkeypatch.setattr("geoclip.runs.folder_run.FolderRun.blocks", stop)
     result = run(photo, *MODEL)
     assert result.exit_code == 130
     assert "stopped; with --out it could go on." in result.stderr

@@ -13,7 +13,7 @@ from tiny_activations import cached_in
 from torch.nn import functional
 
 from geoclip.errors import GeoclipError
-from geoclip.locator import group_mean
+from geoclip.photos.embedding import mean_of_views
 from geoclip.training.label_smoothing import LabelSmoothing
 from geoclip.training.photo_set import PhotoSet
 from geoclip.training.settings import TrainingSettings
@@ -94,7 +94,7 @@ def test_photos_of_a_location_are_averaged_as_at_prediction(start):
         alone = functional.normalize(visual(views.flatten(0, 1)), dim=-1)
         with averaged_views(visual, 2, torch.channels_last):
             together = functional.normalize(visual(views.flatten(1, 2)), dim=-1)
-    expected = group_mean(alone.numpy(), [0, 0, 1, 1, 2, 2])[::2]
+    expected = mean_of_views(alone.numpy(), [0, 0, 1, 1, 2, 2])[::2]
     assert together.numpy() == pytest.approx(expected, abs=1e-5)
     with torch.no_grad():  # what averages is gone again; other batch sizes round otherwise
         single = functional.normalize(visual(views[:, 0]), dim=-1)

@@ -1,4 +1,4 @@
-"""The ledger: one line a file, whatever its name."""
+"""The failures: one line a file, whatever its name."""
 
 import csv
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from geoclip.errors import GeoclipError
-from geoclip.guesses.failures import Failure, ledger_path, left_out, write_ledger
+from geoclip.guesses.failures import Failure, failures_path, left_out, write_failures
 
 
-def test_a_ledger(tmp_path: Path) -> None:
+def test_failures(tmp_path: Path) -> None:
     entries = [
         Failure('a "b",\nc\r.jpg', "truncated", "cut\noff."),
         *left_out([tmp_path / "caf\udce9.txt"]),
     ]
-    path = ledger_path(tmp_path / "guesses.parquet")
+    path = failures_path(tmp_path / "guesses.parquet")
     assert path.name == "guesses-ledger.csv"
-    write_ledger(entries, path)
+    write_failures(entries, path)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[0] == {"path": 'a "b",\nc\r.jpg', "status": "truncated", "reason": "cut off."}
@@ -27,4 +27,4 @@ def test_a_ledger(tmp_path: Path) -> None:
 
 def test_where_it_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(GeoclipError, match="cannot be written"):
-        write_ledger([], tmp_path / "no" / "ledger.csv")
+        write_failures([], tmp_path / "no" / "ledger.csv")

@@ -10,13 +10,12 @@ from pyogrio.errors import DataSourceError
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses import writer as guesses_writer
+from geoclip.guesses.guess_files import ENDINGS, read_guesses
 from geoclip.guesses.schema import (
     COLUMNS,
-    ENDINGS,
     NUMBERS,
     TEXTS,
     guess_table,
-    read_guesses,
     to_geodataframe,
     to_guesses,
 )

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from geoclip.errors import GeoclipError
-from geoclip.guesses.schema import ENDINGS, guess_table, read_guesses, to_geodataframe
+from geoclip.guesses.guess_files import ENDINGS, read_guesses
+from geoclip.guesses.schema import guess_table, to_geodataframe
 from geoclip.guesses.writer import GuessWriter, write_guesses
 
 

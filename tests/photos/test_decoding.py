@@ -15,11 +15,12 @@ from PIL import Image
 
 from geoclip.errors import GeoclipError, PhotoError
 from geoclip.photos import decoding as photos
-from geoclip.photos.decoding import STATUSES, list_photos, read_photo
+from geoclip.photos.decoding import STATUSES, read_photo
 from geoclip.photos.listing import (
     PHOTO_SUFFIXES,
     list_left_out,
-    photos_and_groups,
+    list_photos,
+    photos_and_locations,
     read_path_list,
 )
 from tests.torture import rgb_tiff
@@ -438,12 +439,12 @@ def test_lists_of_paths() -> None:
 def test_csv_paths_are_relative_to_the_list(folder: Callable[..., Path]) -> None:
     root = folder("sub/one.jpg", "two.jpg")
     (root / "list.csv").write_text("path,location_id\nsub/one.jpg,x\ntwo.jpg,x\nthree.jpg,\n")
-    found, groups = photos_and_groups([str(root / "list.csv")], "location_id")
+    found, groups = photos_and_locations([str(root / "list.csv")], "location_id")
     assert names(found, root) == ["sub/one.jpg", "two.jpg", "three.jpg"]
     assert groups is not None
     assert groups[0] == groups[1] == "x"
     assert groups[2] not in {"", "x"}
-    assert photos_and_groups([str(root / "list.csv"), str(root / "two.jpg")])[1] is None
+    assert photos_and_locations([str(root / "list.csv"), str(root / "two.jpg")])[1] is None
 
 
 @pytest.mark.parametrize(
@@ -459,7 +460,7 @@ def test_csv_paths_are_relative_to_the_list(folder: Callable[..., Path]) -> None
 def test_bad_lists(tmp_path: Path, text: str, group_by: str | None, message: str) -> None:
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(GeoclipError, match=message):
-        photos_and_groups([str(tmp_path / "list.csv")], group_by)
+        photos_and_locations([str(tmp_path / "list.csv")], group_by)
 
 
 def test_a_group_counts_wherever_its_list_stands(tmp_path: Path) -> None:
@@ -469,22 +470,22 @@ def test_a_group_counts_wherever_its_list_stands(tmp_path: Path) -> None:
     folder, listed = str(tmp_path), str(tmp_path / "list.csv")
     third = str(tmp_path / "c.jpg")
     for paths in ([folder, listed], [listed, folder], [folder, f"{folder}/l*.csv"]):
-        _, groups = photos_and_groups(paths, "loc")
+        _, groups = photos_and_locations(paths, "loc")
         assert groups == ["1", "1", third]
     (tmp_path / "other.csv").write_text("path,loc\na.jpg,2\n")
     with pytest.raises(GeoclipError, match="'1' and '2' in loc: keep one"):
-        photos_and_groups([listed, str(tmp_path / "other.csv")], "loc")
+        photos_and_locations([listed, str(tmp_path / "other.csv")], "loc")
 
 
 def test_addresses(tmp_path: Path) -> None:
     photo = tmp_path / "a b.jpg"
     photo.touch()
-    assert photos_and_groups([photo.as_uri()]) == ([photo], None)
+    assert photos_and_locations([photo.as_uri()]) == ([photo], None)
     for address in ("https://example.org/a.jpg", "s3://bucket/photos"):
         with pytest.raises(GeoclipError, match=rf"^{address} is an address, .* download it first"):
-            photos_and_groups([str(photo), address])
+            photos_and_locations([str(photo), address])
 
 
 def test_grouping_needs_a_list(folder: Callable[..., Path]) -> None:
     with pytest.raises(GeoclipError, match=r"needs a \.csv"):
-        photos_and_groups([str(folder("a.jpg"))], "location_id")
+        photos_and_locations([str(folder("a.jpg"))], "location_id")

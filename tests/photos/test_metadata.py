@@ -196,7 +196,7 @@ def test_a_year_at_the_end_of_time_is_no_date(tmp_path: Path) -> None:
     ],
 )
 def test_zones_of_videos(written: str, hours: float | None) -> None:
-    found = metadata._video_metadata({"com.apple.quicktime.creationdate": written})
+    found = metadata.video_metadata({"com.apple.quicktime.creationdate": written})
     offset = found.utc_offset
     assert (None if offset is None else offset.total_seconds() / 3600) == hours
 
@@ -246,7 +246,7 @@ def test_any_bytes_as_exif(content: bytes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         main, exif, gps = metadata_tags.read_tags(image)
-    found = metadata._photo_metadata(main, exif, gps)
+    found = metadata._of_tags(main, exif, gps)
     assert isinstance(found.camera, str)
 
 
@@ -259,7 +259,7 @@ values = st.one_of(
 
 @given(st.dictionaries(st.sampled_from([1, 2, 3, 4, 7, 9, 11, 29, 31]), values), values, values)
 def test_any_values_of_tags(gps: dict[int, Any], taken: object, make: object) -> None:
-    found = metadata._photo_metadata({0x010F: make}, {0x9003: taken, 0x9011: taken}, gps)
+    found = metadata._of_tags({0x010F: make}, {0x9003: taken, 0x9011: taken}, gps)
     if found.gps is not None and found.gps.trustworthy:
         assert abs(found.gps.lat) <= 90
         assert abs(found.gps.lon) <= 180

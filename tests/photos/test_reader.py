@@ -42,7 +42,7 @@ def test_a_trusted_position_spares_decoding(
     fake_encoder: FakeEncoder, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photo = shared_data / "exif_photos" / "Apple_iPhone_4.jpg"
-    monkeypatch.setattr("geoclip.photos.reader.read_photo", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr("geoclip.photos.opening.decode", lambda *_, **__: pytest.fail("decoded"))
     reading = PhotoReader(fake_encoder, metadata=True, trust_gps=True)(photo)
     assert (reading.pixels, reading.problem) == (None, None)
     assert reading.metadata.gps is not None

@@ -115,7 +115,7 @@ def test_tuned_encoder_locates_photos(run: Path, few_places: Path, planet_photos
     locator = Locator.from_pretrained(run / "encoder", Gazetteer.read(few_places))
     table = pd.read_parquet(run / "predictions.parquet")
     first = table[table["photo_id"] == table["photo_id"].iloc[0]]
-    again = locator.locate([first["path"].iloc[0]])
+    again = locator.guesses(locator.embed([first["path"].iloc[0]]))
     assert again["place_id"].tolist() == first["place_id"].tolist()
     assert math.isclose(again["probability"][0], first["probability"].iloc[0], rel_tol=1e-3)
 

@@ -19,9 +19,11 @@ from PIL import Image
 from geoclip.encoders import load_encoder
 from geoclip.encoders.registry import CHECKPOINTS
 from geoclip.errors import GeoclipError, PhotoError
-from geoclip.guesses.schema import COLUMNS, read_guesses
+from geoclip.guesses.guess_files import read_guesses
+from geoclip.guesses.schema import COLUMNS
 from geoclip.locator import Locator
-from geoclip.photos.reader import BATCH, read_pictures
+from geoclip.photos.opening import read_pictures
+from geoclip.photos.reader import BATCH
 from geoclip.places.captions import CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings

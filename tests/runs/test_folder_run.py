@@ -7,24 +7,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from geopandas.testing import assert_geodataframe_equal
 from PIL import Image
 from small_world import FakeEncoder
 
+from geoclip.guesses.assembly import NO_EVIDENCE
 from geoclip.guesses.gps_comparison import DOUBT
+from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
 from geoclip.photos.abstention import AbstentionSettings
 from geoclip.photos.metadata import GpsFix, PhotoMetadata
 from geoclip.photos.reader import BATCH
+from geoclip.photos.views import slices
 from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.ranking import RankingSettings
 from geoclip.ranking.travel import TripSettings
-from geoclip.runs.answers import NO_EVIDENCE, FolderAnswers
-from geoclip.runs.folder_run import FolderRun, RunSettings
+from geoclip.runs.folder_run import FolderRun
 from geoclip.runs.gps_summary import GpsSummary
 from geoclip.runs.journal import Journal
-from geoclip.runs.records import encoder_key
+from geoclip.runs.keys import encoder_key
 
 PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
 START = datetime(2020, 5, 1, 12)
@@ -50,7 +53,8 @@ def metadata_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, PhotoMetadata]:
     known: dict[str, PhotoMetadata] = {}
     nothing = PhotoMetadata(None, None, "")
     monkeypatch.setattr(
-        "geoclip.photos.reader.read_metadata", lambda path: known.get(Path(path).name, nothing)
+        "geoclip.photos.opening.OpenImage.metadata",
+        lambda photo: known.get(Path(photo.name).name, nothing),
     )
     return known
 
@@ -58,15 +62,15 @@ def metadata_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, PhotoMetadata]:
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each photo was decoded."""
-    from geoclip.photos.decoding import read_photo
+    from geoclip.photos.decoding import decode
 
     counts: Counter[str] = Counter()
 
-    def counting(path: Path, *others: object) -> Image.Image:
-        counts[Path(path).name] += 1
-        return read_photo(path, *others)  # type: ignore[arg-type]
+    def counting(image: Image.Image, name: str, short_side: int) -> Image.Image:
+        counts[Path(name).name] += 1
+        return decode(image, name, short_side)
 
-    monkeypatch.setattr("geoclip.photos.reader.read_photo", counting)
+    monkeypatch.setattr("geoclip.photos.opening.decode", counting)
     return counts
 
 
@@ -77,14 +81,31 @@ def paint(folder: Path, count: int) -> list[Path]:
     return paths
 
 
+def cut_off(path: Path) -> Path:
+    """A photo whose metadata can be read and whose pixels cannot."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    with path.open("r+b") as file:
+        file.truncate(5000)
+    return path
+
+
+def sharper(locator: Locator, change: float) -> Locator:
+    """The same with another logit scale."""
+    encoder = FakeEncoder()
+    encoder.known, encoder.pictured = locator.encoder.known, locator.encoder.pictured
+    encoder.model.logit_scale.data += change
+    return Locator(encoder, locator.index, locator.gazetteer, locator.settings)
+
+
 def answer(run: FolderRun, journal: Journal) -> pd.DataFrame:
-    blocks = list(FolderAnswers(run, journal).blocks())
+    blocks = list(run.blocks(journal))
     assert sum(block.photos for block in blocks) == len(run)
     return pd.concat([block.table for block in blocks], ignore_index=True)
 
 
 def located(locator: Locator, paths: list[Path], folder: Path, **settings: object) -> pd.DataFrame:
-    run = FolderRun.of(locator, paths, settings=RunSettings(**{"evidence": ALL, **settings}))
+    run = FolderRun.of(locator, paths, settings=LocateSettings(**{"abstention": ALL, **settings}))
     with Journal.open(folder / run.journal_key) as journal:
         run.read(journal)
         return answer(run, journal)
@@ -93,10 +114,9 @@ def located(locator: Locator, paths: list[Path], folder: Path, **settings: objec
 def test_as_the_locator_says(locator: Locator, tmp_path: Path) -> None:
     paths = [*paint(tmp_path, 6), tmp_path / "gone.png"]
     table = located(locator, paths, tmp_path / "j", top_k=3)
-    expected = pd.DataFrame(locator.locate(paths, 3).drop(columns="geometry"))
-    pd.testing.assert_frame_equal(
-        table[expected.columns], expected, check_dtype=False, atol=1e-3, rtol=1e-2
-    )
+    plain = LocateSettings.model_alone(3)
+    expected = pd.DataFrame(locator.locate(paths, plain).drop(columns="geometry"))
+    pd.testing.assert_frame_equal(table, expected, check_exact=True)
 
 
 def test_stopped_and_started_again(locator: Locator, tmp_path: Path, decoded: Counter[str]) -> None:
@@ -108,7 +128,7 @@ def test_stopped_and_started_again(locator: Locator, tmp_path: Path, decoded: Co
     def stop(_: int) -> None:
         raise KeyboardInterrupt
 
-    run = FolderRun.of(locator, paths, settings=RunSettings(evidence=ALL))
+    run = FolderRun.of(locator, paths, settings=LocateSettings(abstention=ALL))
     for left in (3, 2, 1, 0):
         with Journal.open(tmp_path / "j") as journal:
             assert len(run.todo(journal)) == left + 1
@@ -156,18 +176,24 @@ def test_groups_are_brought_together(
 ) -> None:
     paths = paint(tmp_path, 8)
     groups = ["a", "b", "c", "a", "b", "b", "b", "a"]
-    monkeypatch.setattr("geoclip.runs.answers.BLOCK", 2)
-    run = FolderRun.of(locator, paths, groups, RunSettings(top_k=3, evidence=ALL))
-    assert run.groups == ["a"] * 3 + ["b"] * 4 + ["c"]
-    assert list(run.slices(2)) == [(0, 3), (3, 7), (7, 8)]
+    monkeypatch.setattr("geoclip.guesses.assembly.BLOCK", 2)
+    run = FolderRun.of(locator, paths, groups, LocateSettings(top_k=3, abstention=ALL))
+    assert run.locations == ["a"] * 3 + ["b"] * 4 + ["c"]
+    cuts = [slice(0, 3), slice(3, 7), slice(7, 8)]
+    assert list(slices(run.locations, 2)) == cuts
     with Journal.open(tmp_path / "j") as journal:
         run.read(journal)
+        assert [block.photos for block in run.blocks(journal)] == [3, 4, 1]
         table = answer(run, journal)
-    expected = locator.locate(run.paths, 3, run.groups)
+    plain = LocateSettings.model_alone(3)
+    expected = locator.locate(run.paths, plain, location_ids=run.locations)
     assert table["path"].tolist() == expected["path"].tolist()
-    # Places that are equally probable may change places with the rounding.
     first = table["rank"] == 1
-    assert table["probability"].to_numpy() == pytest.approx(expected["probability"], abs=2e-3)
+    pd.testing.assert_frame_equal(
+        table, pd.DataFrame(expected.drop(columns="geometry")), check_exact=True
+    )
+    unordered = locator.locate(paths, plain, location_ids=groups)
+    assert_geodataframe_equal(unordered, expected)  # views are brought together here, too
     assert table[first]["place_id"].tolist()[3:7] == [table["place_id"][9]] * 4
 
 
@@ -193,7 +219,7 @@ def test_a_trusted_position_is_kept(
 def test_comparison(
     locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata]
 ) -> None:
-    paths = [*paint(tmp_path, 5), tmp_path / "gone.png"]
+    paths = [*paint(tmp_path, 5), cut_off(tmp_path / "cut.png")]
     metadata_of["000.png"] = PhotoMetadata(
         GpsFix(45.75, 4.85, True, ""), None, ""
     )  # Lyon, as painted
@@ -204,10 +230,8 @@ def test_comparison(
     metadata_of["003.png"] = PhotoMetadata(
         GpsFix(np.nan, 2, False, "the position is incomplete"), None, ""
     )
-    metadata_of["gone.png"] = PhotoMetadata(GpsFix(1, 1, True, ""), None, "")
-    sharp = locator
-    sharp.encoder.model.logit_scale.data += 2
-    table = located(sharp, paths, tmp_path / "j", gps="compare", top_k=2)
+    metadata_of["cut.png"] = PhotoMetadata(GpsFix(1, 1, True, ""), None, "")
+    table = located(sharper(locator, 2), paths, tmp_path / "j", gps="compare", top_k=2)
     first = table[table["rank"] == 1].set_index("path")
     rows = first.loc[[str(path) for path in paths]]
     assert rows["source"].tolist() == ["model"] * 5 + [""]
@@ -220,7 +244,7 @@ def test_comparison(
     summary = GpsSummary()
     summary.add(table)
     text = " ".join(summary.lines())
-    assert "Of 3 photos" in text  # a missing photo is a miss
+    assert "Of 3 photos" in text  # a photo that cannot be decoded is a miss
     assert "1 of them without a guess" in text
     assert "33 % street (1 km)" in text
     assert "2 stated positions look wrong by themselves and 1 look wrong" in text
@@ -229,16 +253,16 @@ def test_comparison(
 
 def test_a_photo_without_evidence_is_not_guessed(locator: Locator, tmp_path: Path) -> None:
     paths = paint(tmp_path, 2)  # both are plain
-    table = located(locator, paths, tmp_path / "j", evidence=AbstentionSettings())
+    table = located(locator, paths, tmp_path / "j", abstention=AbstentionSettings())
     assert table["status"].tolist() == [NO_EVIDENCE] * 2
     assert table["lat"].isna().all()
-    run = FolderRun.of(locator, paths, settings=RunSettings(evidence=AbstentionSettings()))
+    run = FolderRun.of(locator, paths, settings=LocateSettings(abstention=AbstentionSettings()))
     with Journal.open(tmp_path / "j" / run.journal_key) as journal:
-        (block,) = FolderAnswers(run, journal).blocks()
+        (block,) = run.blocks(journal)
     assert block.kinds == {"blank": 2}
-    assert block.unread == []
+    assert block.failures == []
     certain = AbstentionSettings(threshold=1.1)
-    assert set(located(locator, paths, tmp_path / "j", evidence=certain)["status"]) == {"ok"}
+    assert set(located(locator, paths, tmp_path / "j", abstention=certain)["status"]) == {"ok"}
 
 
 def test_an_album_shares_evidence(
@@ -252,7 +276,7 @@ def test_an_album_shares_evidence(
     metadata_of["4.png"] = PhotoMetadata(None, None, "")  # no time: alone
     alone = located(locator, paths, tmp_path / "j", top_k=1)
     assert alone["place_id"].tolist() == ["lyon", "lyon", "amsterdam", "lyon", "lyon"]
-    table = located(locator, paths, tmp_path / "j", top_k=1, album=TripSettings())
+    table = located(locator, paths, tmp_path / "j", top_k=1, trip=TripSettings())
     assert table["place_id"].tolist() == ["lyon"] * 5
     assert table["source"].tolist() == ["gps", "album", "album", "album", "model"]
     assert table["probability"][1] > alone["probability"][1]
@@ -261,12 +285,13 @@ def test_an_album_shares_evidence(
 def test_a_photo_without_a_time_keeps_its_point_in_an_album(
     locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata]
 ) -> None:
-    locator.settings = RankingSettings(point="expected_score_regions", radius_share=0.5)
+    settings = RankingSettings(point="expected_score_regions", radius_share=0.5)
+    locator = Locator(locator.encoder, locator.index, locator.gazetteer, settings)
     paths = paint(tmp_path, 5)
     for i in range(3):
         metadata_of[f"{i:03}.png"] = PhotoMetadata(None, START + timedelta(minutes=5 * i), "")
     alone = located(locator, paths, tmp_path / "j", top_k=3)
-    table = located(locator, paths, tmp_path / "j", top_k=3, album=TripSettings())
+    table = located(locator, paths, tmp_path / "j", top_k=3, trip=TripSettings())
     kept = alone["path"].isin([str(path) for path in paths[3:]])
     pd.testing.assert_frame_equal(table[kept.to_numpy()], alone[kept])
     assert (alone.loc[alone["radius_km"].notna(), "rank"] == 1).all()
@@ -281,19 +306,19 @@ def test_a_position_is_doubted_by_the_whole_posterior(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever is listed of it, and by what the photo changes: all is far where nothing is sure."""
-    monkeypatch.setattr("geoclip.runs.answers.CANDIDATES", 1)
+    monkeypatch.setattr("geoclip.guesses.assembly.CANDIDATES", 1)
     reunion, nowhere = GpsFix(-20.88, 55.45, True, ""), GpsFix(-75.0, 0.0, True, "")
     paths = paint(tmp_path, 2)
     for path, fix in zip(paths, (reunion, nowhere), strict=True):
         metadata_of[path.name] = PhotoMetadata(fix, None, "")
 
     def notes(change: float) -> list[str]:
-        locator.encoder.model.logit_scale.data += change
-        table = located(locator, paths, tmp_path / "j", gps="compare", top_k=1)
+        other = sharper(locator, change)
+        table = located(other, paths, tmp_path / "j", gps="compare", top_k=1)
         return table["gps_note"].tolist()
 
     assert notes(-2) == ["", ""]  # flat: four fifths of it lie far from Réunion
-    assert notes(4) == [DOUBT, ""]  # sharp; no place is near the other position at all
+    assert notes(2) == [DOUBT, ""]  # sharp; no place is near the other position at all
 
 
 def test_a_photo_named_twice(locator: Locator, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 from geoclip.errors import GeoclipError
 from geoclip.photos.abstention import Abstention
 from geoclip.photos.metadata import NOTHING, GpsFix, PhotoMetadata
+from geoclip.photos.records import PhotoRecord
 from geoclip.runs.journal import DRAFT, Journal, remove_journals
-from geoclip.runs.records import PhotoRecord, photo_key
+from geoclip.runs.keys import photo_key
 
 SEEN = Abstention(0.25, "screen")
 

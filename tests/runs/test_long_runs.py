@@ -14,7 +14,7 @@ import pytest
 from tiny_encoders import random_tiny_clip
 
 from geoclip.encoders.registry import CHECKPOINTS
-from geoclip.guesses.schema import read_guesses
+from geoclip.guesses.guess_files import read_guesses
 from geoclip.support.paths import decode_path
 from tests.torture import TortureEntry, make_torture_folder, unlock
 
@@ -28,7 +28,7 @@ KILL = """
 import os, random, signal, sys, time
 from pathlib import Path
 import pandas as pd
-import geoclip.commands.app, geoclip.runs.answers, geoclip.encoders.open_clip_encoder
+import geoclip.commands.app, geoclip.runs.folder_run, geoclip.encoders.open_clip_encoder
 from geoclip.commands.launcher import run_command
 
 folder, options = Path(sys.argv.pop(2)), list(sys.argv)

@@ -1,0 +1,126 @@
+"""What `geoclip locate` says on the terminal while it goes on and at its end."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from geoclip.commands.progress import progress
+from geoclip.commands.terminal import print_table, printable
+from geoclip.runs.folder import RunReport, RunWatch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from geoclip.guesses.sidecars import SidecarReport
+    from geoclip.locator import Locator
+
+INTERRUPTED = 130
+COLUMNS = ("photo", "rank", "place", "lat", "lon", "probability", "radius km", "source")
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    typer.echo(text, err=True)
+
+
+class Terminal(RunWatch):
+    """Tells on stderr how a run goes; guesses without a file go to stdout as a table.
+
+    `advice` are sentences that stand behind the warnings of the model.
+    """
+
+    def __init__(self, advice: Iterable[str] = ()) -> None:
+        self.advice = list(advice)
+
+    def progress(
+        self, what: str, total: int, done: int = 0
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """A bar, or now and then a line."""
+        return progress(what, total, done)
+
+    def read_before(self, done: int, total: int) -> None:
+        """Say how much is left to do."""
+        say(f"{done:,} of {total:,} photos were read before.")
+
+    def photos_read(self, locator: "Locator") -> None:
+        """Give the warnings of the model once."""
+        for warning in dict.fromkeys([*locator.warnings, *self.advice]):
+            say(f"geoclip: {printable(warning)}")
+
+    def located(self, table: "pd.DataFrame") -> None:
+        """Print the guesses."""
+        rows = [_table_row(row) for row in table.to_dict("records")]
+        print_table(COLUMNS, rows, right=COLUMNS[3:7])
+
+    def wrote(self, path: Path, failures: int | None = None) -> None:
+        """Name the file."""
+        counted = "" if failures is None else f" (files not located: {failures:,})"
+        say(f"Wrote {path}{counted}")
+
+    def sidecars(self, report: "SidecarReport", journal: Path | None) -> None:
+        """Say what sidecars there are, and how to take them back."""
+        from geoclip.guesses.sidecars import PRIVACY_WARNING  # noqa: PLC0415
+
+        if report.dry_run:
+            for path in report.written:
+                typer.echo(f"Would write {printable(str(path))}")
+        say(report.summary())
+        if report.written and not report.dry_run:
+            say(f"{PRIVACY_WARNING} Take back: geoclip sidecar undo {journal}")
+
+    def stopped(self, resumable: bool) -> None:
+        """End the command."""
+        rest = "the same command goes on from here" if resumable else "with --out it could go on"
+        say(f"geoclip: stopped; {rest}.")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def print_report(report: RunReport) -> None:
+    """Say on stderr what a user should know about the run."""
+    if report.kept:
+        say(
+            f"{report.kept:,} of {report.photos:,} photos have a GPS position, which is reported "
+            "(--gps ignore guesses them too)."
+        )
+    if report.kinds:
+        total = sum(report.kinds.values())
+        say(
+            f"{total:,} of {report.photos:,} photos carry no evidence of a place: "
+            f"{_counted(report.kinds)}."
+        )
+    if report.gps is not None:
+        for line in report.gps.lines():
+            say(line)
+    if report.failures:
+        reasons = _counted(Counter(failure.status for failure in report.failures))
+        say(f"{len(report.failures)} of {report.photos} photos could not be read: {reasons}.")
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common())
+
+
+def _table_row(row: dict[Any, Any]) -> tuple[str, ...]:
+    if row["status"] != "ok":
+        return str(row["path"]), "", str(row["status"]), "", "", "", "", ""
+    named = [row[level] for level in ("city", "region", "country")]
+    return (
+        str(row["path"]) if row["rank"] == 1 else "",
+        str(row["rank"]),
+        ", ".join(name for name in named if isinstance(name, str) and name),
+        _number(row["lat"], 3),
+        _number(row["lon"], 3),
+        _number(row["probability"], 3),
+        _number(row["radius_km"], 0),
+        str(row["source"]),
+    )
+
+
+def _number(value: float | None, digits: int) -> str:
+    """The number, or nothing where there is none."""
+    return "" if value is None or math.isnan(value) else f"{value:.{digits}f}"

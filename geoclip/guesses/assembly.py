@@ -1,0 +1,247 @@
+"""Records of photos → the table of guesses: the one place where it is put together."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from geoclip.guesses.failures import Failure
+from geoclip.guesses.fates import Fates, embeddings_of, stated_of
+from geoclip.guesses.gps_comparison import EXTRA_COLUMNS, FAR_KM, compared, stated_positions
+from geoclip.guesses.rows import (
+    CLASS_COLUMNS,
+    class_rows,
+    gps_rows,
+    ranked_rows,
+    rows_without_place,
+)
+from geoclip.guesses.schema import ALBUM, MODEL, guess_table
+from geoclip.guesses.settings import LocateSettings
+from geoclip.photos.abstention import AbstentionCheck
+from geoclip.photos.embedding import mean_of_views
+from geoclip.photos.metadata import NOTHING
+from geoclip.photos.records import PhotoRecord
+from geoclip.photos.views import slices
+from geoclip.ranking.ranker import PlaceRanker
+from geoclip.ranking.ranking import BLOCK, Ranking, expected_score_city
+from geoclip.ranking.trip_smoothing import SmoothedTrip, hours_of, smooth_trip
+
+NO_EVIDENCE = "no evidence"
+CANDIDATES = 50
+"""Places of each photo that are weighed against its neighbours' or its stated position."""
+
+
+class Records(Protocol):
+    """Records of photos, in memory or in a journal."""
+
+    def __getitem__(self, part: slice, /) -> Sequence[PhotoRecord]:
+        """Those of some photos side by side."""
+        ...
+
+
+@dataclass(frozen=True)
+class Block:
+    """Guesses for some photos, failures for those that could not be read, and counts.
+
+    `kinds` counts what the photos that were abstained from look like.
+    """
+
+    table: pd.DataFrame
+    failures: list[Failure]
+    kinds: Counter[str]
+    photos: int
+
+
+@dataclass(frozen=True)
+class TripPosteriors:
+    """The smoothed trip of N photos, and what each had alone: `points` and `radius`, (N,)."""
+
+    smoothed: SmoothedTrip
+    points: np.ndarray
+    radius: np.ndarray
+
+    def part(self, rows: slice) -> "TripPosteriors":
+        """Those of some photos side by side."""
+        trip = self.smoothed
+        some = SmoothedTrip(trip.cities[rows], trip.probabilities[rows], trip.changed[rows])
+        return TripPosteriors(some, self.points[rows], self.radius[rows])
+
+
+class Assembler:
+    """Assembles rows of guesses from records, by a ranker and settings.
+
+    `check` says which photos to abstain from. `candidates` places are ranked at least. With
+    `classes` the columns `CLASS_COLUMNS` stand behind those of the schema.
+    """
+
+    def __init__(
+        self,
+        ranker: PlaceRanker,
+        check: AbstentionCheck,
+        settings: LocateSettings,
+        candidates: int | None = None,
+        classes: bool = False,
+    ) -> None:
+        self.ranker = ranker
+        self.check = check
+        self.settings = settings
+        self.ranked = max(settings.top_k, CANDIDATES if candidates is None else candidates)
+        self.classes = classes
+
+    @property
+    def extra_columns(self) -> dict[str, str]:
+        """Columns of the tables behind the schema's, with their dtypes."""
+        compare = EXTRA_COLUMNS if self.settings.gps == "compare" else {}
+        return {**compare, **dict.fromkeys(CLASS_COLUMNS if self.classes else (), "str")}
+
+    def blocks(
+        self, names: Sequence[str], records: Records, keys: Sequence[Hashable] | None = None
+    ) -> Iterator[Block]:
+        """Guesses for N photos, in their order, some hundred at a time.
+
+        `keys` (N,) are those of `location_keys`; the views of a location stand side by side.
+        """
+        parts = list(slices(range(len(names)) if keys is None else keys, BLOCK))
+        trip = None if self.settings.trip is None else self._smoothed_trip(parts, records, keys)
+        for part in parts:
+            own = None if keys is None else keys[part]
+            yield self.block(names[part], records[part], own, trip and trip.part(part))
+
+    def block(
+        self,
+        names: Sequence[str],
+        records: Sequence[PhotoRecord],
+        keys: Sequence[Hashable] | None = None,
+        trip: TripPosteriors | None = None,
+    ) -> Block:
+        """Guesses for N photos at once; a trip's posteriors take the place of their own."""
+        photos, fates = np.array(names, dtype=object), self._fates(records)
+        status = [records[i].status for i in fates.unread] + [NO_EVIDENCE] * len(fates.abstained)
+        silent = np.r_[fates.unread, fates.abstained]
+        values = self._values(records, fates.guessed, keys)
+        parts = [
+            rows_without_place(silent, photos[silent], status),
+            gps_rows(
+                self.ranker.gazetteer, fates.kept, photos[fates.kept],
+                *stated_of(records, fates.kept),
+            ),
+            self._guessed_rows(photos, fates.guessed, values, trip),
+        ]  # fmt: skip
+        frame = pd.concat([part for part in parts if len(part)] or parts[:1])
+        frame = frame.sort_values(["order", "rank"], kind="stable", ignore_index=True)
+        table = guess_table(frame)
+        if self.classes:
+            texts = frame.reindex(columns=CLASS_COLUMNS).astype(object).fillna("").astype(str)
+            table = pd.concat([table, texts], axis=1)
+        if self.settings.gps == "compare":
+            fixes = [record.metadata.gps for record in records]
+            support = np.full(len(records), np.nan)
+            if len(fates.guessed):
+                lat, lon = (degrees[fates.guessed] for degrees in stated_positions(fixes))
+                support[fates.guessed] = self.ranker.support_within(values, lat, lon, FAR_KM)
+            table = compared(table, frame["order"].to_numpy(), fixes, support)
+        failures = [Failure(names[i], records[i].status, records[i].message) for i in fates.unread]
+        return Block(table, failures, Counter(fates.kinds), len(records))
+
+    def _fates(self, records: Sequence[PhotoRecord]) -> Fates:
+        return Fates.of(records, self.check, self.settings.gps == "keep")
+
+    def _values(
+        self,
+        records: Sequence[PhotoRecord],
+        guessed: np.ndarray,
+        keys: Sequence[Hashable] | None,
+    ) -> np.ndarray:
+        """Embeddings (n, d) of the guessed photos, those of views the mean of their location."""
+        values = embeddings_of(records, guessed)
+        if keys is None or not len(values):
+            return values
+        return mean_of_views(values, [keys[i] for i in guessed])
+
+    def _guessed_rows(
+        self,
+        photos: np.ndarray,
+        guessed: np.ndarray,
+        values: np.ndarray,
+        trip: TripPosteriors | None,
+    ) -> pd.DataFrame:
+        if not len(guessed):
+            return pd.DataFrame()
+        source: str | np.ndarray = MODEL
+        if trip is None:
+            ranking = self.ranker.rank(values, self.ranked)
+        else:
+            ranking, source = self._trip_ranking(trip, guessed)
+        places, top_k = (self.ranker.gazetteer, self.ranker.hierarchy), self.settings.top_k
+        rows = ranked_rows(*places, guessed, photos[guessed], ranking, top_k, source)
+        if self.classes:
+            rows = rows.join(class_rows(*places, ranking).set_index(guessed), on="order")
+        return rows
+
+    def _trip_ranking(
+        self, trip: TripPosteriors, guessed: np.ndarray
+    ) -> tuple[Ranking, np.ndarray]:
+        """Ranked places of the guessed photos of a trip, and their sources (n,).
+
+        A smoothed posterior has no radius: what is not listed has no place in it.
+        """
+        cities, probabilities = trip.smoothed.cities[guessed], trip.smoothed.probabilities[guessed]
+        changed, points = trip.smoothed.changed[guessed], cities[:, 0]
+        if self.ranker.settings.point != "city":
+            points = expected_score_city(cities, probabilities, self.ranker.hierarchy)
+        none = np.empty((len(guessed), 0), np.int64)
+        ranking = Ranking(
+            cities,
+            probabilities,
+            countries=none,
+            country_probabilities=none,
+            regions=np.full(len(guessed), -1),
+            points=np.where(changed, points, trip.points[guessed]),
+            radius=np.where(changed, np.nan, trip.radius[guessed]),
+        )
+        return ranking, np.where(changed, ALBUM, MODEL).astype(object)
+
+    def _smoothed_trip(
+        self, parts: Sequence[slice], records: Records, keys: Sequence[Hashable] | None
+    ) -> TripPosteriors:
+        """The posteriors of all photos, combined along time.
+
+        Kept positions are anchors; photos without a time, evidence or pixels take no part. Unlike
+        all else here this is in memory for all photos at once, about 1.5 kB for each.
+        """
+        hierarchy, n = self.ranker.hierarchy, parts[-1].stop if parts else 0
+        width = min(self.ranked, len(hierarchy.cities))
+        cities, probabilities = np.zeros((n, width), np.int64), np.zeros((n, width))
+        points, radius = np.zeros(n, np.int64), np.full(n, np.nan)
+        anchors, metadata = np.full((n, 2), np.nan), []
+        position = np.zeros(len(self.ranker.gazetteer), np.int64)
+        position[hierarchy.cities] = np.arange(len(hierarchy.cities))
+        for part in parts:
+            some = records[part]
+            fates = self._fates(some)
+            if len(fates.guessed):
+                own = None if keys is None else keys[part]
+                ranking = self.ranker.rank(self._values(some, fates.guessed, own), self.ranked)
+                rows = part.start + fates.guessed
+                cities[rows] = ranking.cities[:, :width]
+                probabilities[rows] = ranking.probabilities[:, :width]
+                points[rows], radius[rows] = ranking.points, ranking.radius
+            if len(fates.kept):
+                rows = part.start + fates.kept
+                lat, lon = stated_of(some, fates.kept)
+                anchors[rows] = np.column_stack([lat, lon])
+                nearest, _ = self.ranker.gazetteer.nearest_rows(lat, lon)
+                cities[rows] = position[nearest][:, None]
+            silent = {*fates.unread, *fates.abstained}
+            metadata += [NOTHING if i in silent else r.metadata for i, r in enumerate(some)]
+        hours = hours_of([m.taken for m in metadata], [m.utc_offset for m in metadata])
+        prior = self.ranker.log_prior
+        allowed = None if prior is None else np.isfinite(prior[hierarchy.cities])
+        world = hierarchy.lat, hierarchy.lon
+        smoothed = smooth_trip(
+            cities, probabilities, hours, *world, anchors, self.settings.trip, allowed
+        )
+        return TripPosteriors(smoothed, points, radius)

@@ -1,0 +1,97 @@
+"""Decoded photos → embeddings, and the mean embedding of the views of a location."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from geoclip.encoders import Encoder
+from geoclip.photos.reader import DecodedPhoto
+from geoclip.photos.views import location_keys
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Unit-length image embeddings (N, d) of N paths; a row of NaN where `status` is not "ok"."""
+
+    paths: list[str]
+    values: np.ndarray
+    status: list[str]
+    messages: dict[str, str]
+
+    @property
+    def ok(self) -> np.ndarray:
+        """Which photos were read, (N,) bool."""
+        return np.array([status == "ok" for status in self.status], dtype=bool)
+
+    def part(self, rows: slice) -> "Embeddings":
+        """Those of some photos side by side."""
+        return Embeddings(self.paths[rows], self.values[rows], self.status[rows], self.messages)
+
+
+@torch.inference_mode()
+def encode_decoded(encoder: Encoder, decoded: Sequence[DecodedPhoto]) -> list[np.ndarray | None]:
+    """Embeddings (d,) of decoded photos, a video's the mean of its frames; None without pixels."""
+    pixels = [photo.pixels for photo in decoded if photo.pixels is not None]
+    if not pixels:
+        return [None] * len(decoded)
+    encoder.model.eval()
+    features = encoder.image_features(torch.cat(pixels).to(encoder.device))
+    values = features.float().cpu().numpy()
+    parts = np.split(values, np.cumsum([len(frames) for frames in pixels])[:-1])
+    means = iter(part[0] if len(part) == 1 else _unit_mean(part) for part in parts)
+    return [None if photo.pixels is None else next(means) for photo in decoded]
+
+
+def embed_batches(
+    encoder: Encoder,
+    names: list[str],
+    batches: Iterable[Sequence[DecodedPhoto]],
+    width: int,
+    progress: Callable[[int], None] | None = None,
+) -> Embeddings:
+    """Embeddings (N, width) of the N named photos in `batches`.
+
+    `progress` is called with the number of photos of each batch.
+    """
+    values = np.full((len(names), width), np.nan, np.float32)
+    status: list[str] = []
+    messages: dict[str, str] = {}
+    for batch in batches:
+        for photo, value in zip(batch, encode_decoded(encoder, batch), strict=True):
+            row = len(status)
+            if value is not None:
+                values[row] = value
+            if photo.problem is not None:
+                messages[names[row]] = str(photo.problem)
+            status.append(photo.status)
+        if progress:
+            progress(len(batch))
+    return Embeddings(names, values, status, messages)
+
+
+def mean_of_views(values: np.ndarray, location_ids: Iterable[object]) -> np.ndarray:
+    """Replace each embedding (N, d) by the normalised mean of the views of its location.
+
+    A photo without an id (see `location_keys`) keeps its own.
+
+    >>> mean_of_views(np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]), ["a", None, "a"]).round(2)
+    array([[0.71, 0.71],
+           [0.6 , 0.8 ],
+           [0.71, 0.71]])
+    """
+    number: dict[object, int] = {}
+    codes = np.array(
+        [number.setdefault(key, len(number)) for key in location_keys(location_ids)], np.int64
+    )
+    sums = np.zeros((len(number), values.shape[1]), values.dtype)
+    np.add.at(sums, codes, values)
+    sums /= np.linalg.norm(sums, axis=1, keepdims=True)
+    return sums[codes]
+
+
+def _unit_mean(values: np.ndarray) -> np.ndarray:
+    mean: np.ndarray = values.mean(axis=0)
+    mean /= np.linalg.norm(mean)
+    return mean

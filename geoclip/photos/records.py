@@ -1,0 +1,55 @@
+"""What is kept of a photo once it has been read: the common currency of library and command."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from geoclip.encoders import Encoder
+from geoclip.photos.abstention import Abstention
+from geoclip.photos.embedding import encode_decoded
+from geoclip.photos.metadata import GpsFix, PhotoMetadata
+from geoclip.photos.opening import NamedPhoto
+from geoclip.photos.reader import DecodedPhoto, PhotoReader, read_batches
+
+
+@dataclass(frozen=True)
+class PhotoRecord:
+    """What was found in one photo; `embedding` (d,) is float16 and None where nothing was encoded.
+
+    `key` identifies the file in a journal and is empty for a photo in memory. `status` is "ok" or
+    the reason why the photo could not be read, with a sentence in `message`.
+    """
+
+    key: bytes
+    status: str
+    message: str
+    metadata: PhotoMetadata
+    finding: Abstention
+    embedding: np.ndarray | None
+
+    @property
+    def trusted_gps(self) -> GpsFix | None:
+        """The stated position, if it can be relied upon."""
+        return self.metadata.trusted_gps
+
+
+def read_records(
+    encoder: Encoder,
+    read: PhotoReader,
+    batches: Iterable[Sequence[NamedPhoto]],
+    jobs: int,
+) -> Iterator[list[PhotoRecord]]:
+    """Read and encode batches of photos; `jobs` threads decode the next one meanwhile.
+
+    Embeddings may depend in the last bit on the other photos of a batch.
+    """
+    for decoded in read_batches(batches, lambda photo: read(*photo), jobs):
+        values = encode_decoded(encoder, decoded)
+        yield [_record(photo, value) for photo, value in zip(decoded, values, strict=True)]
+
+
+def _record(photo: DecodedPhoto, value: np.ndarray | None) -> PhotoRecord:
+    message = str(photo.problem) if photo.problem else ""
+    half = None if value is None else value.astype(np.float16)
+    return PhotoRecord(b"", photo.status, message, photo.metadata, photo.finding, half)

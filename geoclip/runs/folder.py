@@ -1,0 +1,263 @@
+"""`locate_folder`: what `geoclip locate` does, for programs and notebooks."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from geoclip.encoders.registry import DEFAULT_MODEL
+from geoclip.errors import GeoclipError
+from geoclip.guesses.failures import Failure, write_failures
+from geoclip.guesses.guess_files import ENDINGS, read_guesses
+from geoclip.guesses.schema import GPS, guess_table, to_geodataframe
+from geoclip.guesses.settings import LocateSettings
+from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output
+from geoclip.support.paths import AnyPath, path_list
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from geoclip.guesses.assembly import Block
+    from geoclip.guesses.sidecars import SidecarReport
+    from geoclip.locator import Locator
+    from geoclip.runs.folder_run import FolderRun
+    from geoclip.runs.gps_summary import GpsSummary
+    from geoclip.runs.journal import Journal
+
+Sidecars = Literal["off", "write", "dry run"]
+
+
+class RunWatch:
+    """What a run tells while it goes on. This one says nothing; override what you want to know."""
+
+    def progress(
+        self, what: str, total: int, done: int = 0
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """A step begins, "reading" or "ranking"; the function takes the photos done since."""
+        return nullcontext(lambda _: None)
+
+    def read_before(self, done: int, total: int) -> None:
+        """An earlier run has read some photos."""
+
+    def photos_read(self, locator: "Locator") -> None:
+        """All photos are read."""
+
+    def located(self, table: pd.DataFrame) -> None:
+        """All guesses are made and not written to a file."""
+
+    def wrote(self, path: Path, failures: int | None = None) -> None:
+        """A file is in place; `failures` are listed in it where it is that of the failures."""
+
+    def sidecars(self, report: "SidecarReport", journal: Path | None) -> None:
+        """Sidecars are written."""
+
+    def stopped(self, resumable: bool) -> None:
+        """Ctrl-C; the same call goes on from here if the run is `resumable`."""
+
+
+@dataclass
+class RunReport:
+    """Counts of a run, the photos that could not be read, and what it made.
+
+    `kept` photos report their own position. `kinds` counts what the photos that were abstained
+    from look like. `gps` is there where guesses are compared; `table` is empty where it was written
+    to `out`.
+    """
+
+    photos: int = 0
+    kept: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+    gps: "GpsSummary | None" = None
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    out: Path | None = None
+    sidecars: "SidecarReport | None" = None
+
+    def add(self, block: "Block") -> None:
+        """Count a block."""
+        self.photos += block.photos
+        self.failures += block.failures
+        self.kinds += block.kinds
+        self.kept += int((block.table["source"] == GPS).sum())
+        if self.gps is not None:
+            self.gps.add(block.table)
+
+    def guesses(self) -> "gpd.GeoDataFrame":
+        """The table of guesses with points as geometry; read from the file where one was written.
+
+        Extra columns of a comparison are in `table` or in the file.
+        """
+        return to_geodataframe(read_guesses(self.out) if self.out else self.table)
+
+
+def locate_folder(
+    paths: AnyPath | Iterable[AnyPath],
+    model: "Locator | str | Path" = DEFAULT_MODEL,
+    settings: LocateSettings | None = None,
+    out: str | Path | None = None,
+    *,
+    map_file: str | Path | None = None,
+    sidecars: Sidecars = "off",
+    location_column: str | None = None,
+    limit: int | None = None,
+    keep_embeddings: str | Path | None = None,
+    keep_journal: bool = False,
+    load: "Callable[[str | Path], Locator] | None" = None,
+    watch: RunWatch | None = None,
+) -> RunReport:
+    """Locate the photos and videos of folders as `geoclip locate` does.
+
+    With `out` a run may be stopped at any moment, and the same call goes on where it was: what is
+    done stands in `OUT.journal` until the table is in place. Originals are only read.
+
+    Args:
+        paths: photos, videos, folders, globs and `.csv` lists with a column `path`.
+        model: a locator, or the name or folder of a model, loaded once the photos are listed.
+        settings: how photos are treated.
+        out: the table of guesses: .parquet, .geojson, .csv or .gpkg. Files that could not be read
+            are listed beside it in `OUT-ledger.csv`.
+        map_file: a map as one .html file.
+        sidecars: "write" puts an XMP sidecar beside each guessed photo, "dry run" says which.
+        location_column: a column of the lists; photos that share a value are views of a location.
+        limit: at most so many photos.
+        keep_embeddings: a folder that keeps what was read, for runs with other settings.
+        keep_journal: leave `OUT.journal` when all is done.
+        load: makes a locator of a model's name; `Locator.from_pretrained` without it.
+        watch: is told how the run goes.
+
+    Raises:
+        GeoclipError: for inputs and outputs that cannot be used, before any work is done.
+    """
+    given = [str(path) for path in path_list(paths)]
+    files = RunFiles(*(Path(path) if path else None for path in (out, map_file, keep_embeddings)))
+    check_output(files.out, "out", ENDINGS)
+    check_output(files.map_file, "map_file", MAP_ENDINGS)
+    if sidecars == "write" and out is None:
+        raise GeoclipError("sidecars need `out`, beside which their journal stands.")
+    watch, settings = watch or RunWatch(), settings or LocateSettings()
+    photos, locations = files.photos(given, location_column, limit)
+    name, locator = _locator(model, load)
+
+    from geoclip.runs.folder_run import FolderRun  # noqa: PLC0415  (torch)
+    from geoclip.runs.gps_summary import GpsSummary  # noqa: PLC0415
+
+    run = FolderRun.of(locator, photos, locations, settings)
+    report = RunReport(gps=GpsSummary() if settings.gps == "compare" else None, out=files.out)
+    with _journal(run, files, keep_journal, watch) as journal:
+        _read(run, journal, watch)
+        watch.photos_read(locator)
+        _make_table(run, journal, files, report, watch)
+        if files.map_file is not None or sidecars != "off":
+            _write_map_and_sidecars(report, files, sidecars, name, watch)
+        _write_failures(report, given, files, watch)
+    return report
+
+
+def _locator(
+    model: "Locator | str | Path", load: "Callable[[str | Path], Locator] | None"
+) -> tuple[str, "Locator"]:
+    """The name of a model, and its locator."""
+    if not isinstance(model, str | Path):
+        return model.encoder.name, model
+    if load is None:
+        from geoclip.locator import Locator  # noqa: PLC0415  (torch)
+
+        load = Locator.from_pretrained
+    return str(model), load(model)
+
+
+@contextmanager
+def _journal(
+    run: "FolderRun", files: RunFiles, keep_journal: bool, watch: RunWatch
+) -> "Iterator[Journal]":
+    """The journal of a run: beside the table, in the folder of kept embeddings, or temporary.
+
+    The one beside the table is removed when all is done; an error leaves it for the next run.
+    """
+    from geoclip.runs.journal import Journal, remove_journals  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        home = files.kept or files.journal_home
+        if home is None:
+            temporary = tempfile.TemporaryDirectory(prefix="geoclip-")
+            home = Path(stack.enter_context(temporary))
+        journal = stack.enter_context(Journal.open(home / run.journal_key))
+        try:
+            yield journal
+        except KeyboardInterrupt:
+            watch.stopped(resumable=files.kept is not None or files.out is not None)
+            raise
+        journal.close()
+        own = files.journal_home
+        if own and not keep_journal and not (files.kept and files.kept.resolve() == own.resolve()):
+            remove_journals(own)
+
+
+def _read(run: "FolderRun", journal: "Journal", watch: RunWatch) -> None:
+    """Read and encode what is not in the journal yet."""
+    batches = run.todo(journal)
+    left = sum(len(batch) for batch in batches)
+    done = len(run) - left
+    if done:
+        watch.read_before(done, len(run))
+    if left:
+        with watch.progress("reading", len(run), done) as advance:
+            run.read(journal, batches, advance)
+
+
+def _make_table(
+    run: "FolderRun", journal: "Journal", files: RunFiles, report: RunReport, watch: RunWatch
+) -> None:
+    """Rank and write the table, or leave it in the report."""
+
+    def tables() -> Iterator[pd.DataFrame]:
+        with watch.progress("ranking", len(run)) as advance:
+            for block in run.blocks(journal):
+                report.add(block)
+                yield block.table
+                advance(block.photos)
+
+    if files.out is None or files.journal_home is None:
+        report.table = pd.concat(list(tables()), ignore_index=True)
+        watch.located(report.table)
+        return
+    from geoclip.guesses.writer import GuessWriter  # noqa: PLC0415  (slow to import)
+
+    scratch = files.journal_home / "draft"
+    with GuessWriter(files.out, scratch, run.assembler.extra_columns) as writer:
+        for table in tables():
+            writer.write(table)
+    watch.wrote(files.out)
+
+
+def _write_map_and_sidecars(
+    report: RunReport, files: RunFiles, sidecars: Sidecars, model: str, watch: RunWatch
+) -> None:
+    """The map and the sidecars, from the table that is in place."""
+    table = read_guesses(files.out) if files.out else guess_table(report.table)
+    if files.map_file is not None:
+        from geoclip.guesses.maps import write_map  # noqa: PLC0415
+
+        write_map(table, files.map_file)
+        watch.wrote(files.map_file)
+    if sidecars != "off":
+        from geoclip.guesses.sidecars import write_sidecars  # noqa: PLC0415
+
+        journal = files.sidecar_journal or Path("-")
+        report.sidecars = write_sidecars(table, journal, sidecars == "dry run", model)
+        watch.sidecars(report.sidecars, files.sidecar_journal)
+
+
+def _write_failures(report: RunReport, paths: list[str], files: RunFiles, watch: RunWatch) -> None:
+    """List the failures beside the table if there are any, or replace an older list."""
+    if files.failures is None:
+        return
+    failures = [*report.failures, *files.left_out(paths)]
+    if failures or files.failures.exists():
+        write_failures(failures, files.failures)
+        watch.wrote(files.failures, len(failures))

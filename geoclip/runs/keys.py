@@ -1,0 +1,39 @@
+"""Keys that change with what a record depends on: the file, the encoder, the options of reading."""
+
+import hashlib
+import os
+
+import numpy as np
+from PIL import Image
+
+from geoclip.encoders import Encoder
+from geoclip.encoders.encoder import weight_sample
+
+
+def photo_key(path: str | os.PathLike[str]) -> bytes:
+    """Sixteen bytes that change with a file's path, size, time of change or permissions."""
+    name = os.path.abspath(path)  # noqa: PTH100 (links are not followed)
+    try:
+        info = os.stat(name)  # noqa: PTH116
+        state = (info.st_size, info.st_mtime_ns, info.st_mode)
+    except (OSError, ValueError):
+        state = (-1, 0, 0)
+    return hashlib.sha256(os.fsencode(name) + repr(state).encode()).digest()[:16]
+
+
+def encoder_key(encoder: Encoder, *options: object) -> str:
+    """Hash that changes with the image tower, what it is fed and the `options` of reading."""
+    digest = hashlib.sha256(type(encoder).__name__.encode())
+    tensors = [*encoder.tower_parameters("image"), *encoder.model.buffers()]
+    for tensor in tensors:
+        digest.update(weight_sample(tensor))
+    digest.update(repr((encoder.image_size, encoder.normalization, options)).encode())
+    digest.update(_fed_to(encoder))
+    return digest.hexdigest()[:20]
+
+
+def _fed_to(encoder: Encoder) -> bytes:
+    """What a picture of noise becomes before it is encoded, coarsely: how it is resized, cut."""
+    noise = np.random.default_rng(0).integers(0, 256, (200, 301, 3), dtype=np.uint8)
+    pixels = encoder.preprocess(Image.fromarray(noise)).float().numpy()
+    return np.round(4 * pixels).astype(np.int16).tobytes()

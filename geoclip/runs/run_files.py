@@ -1,0 +1,106 @@
+"""The files of a run over a folder: what it writes, and what it must not take for its own."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from geoclip.errors import GeoclipError
+from geoclip.guesses.failures import Failure, failures_path, left_out, refuse_other_file
+from geoclip.photos.listing import (
+    PHOTO_SUFFIXES,
+    VIDEO_SUFFIXES,
+    list_left_out,
+    photos_and_locations,
+)
+
+MAP_ENDINGS = (".html", ".htm")
+SIDECAR_SUFFIX = ".xmp"
+
+
+def check_output(path: Path | None, option: str, endings: tuple[str, ...]) -> None:
+    """Refuse a file that could not be written before any work is done; raises GeoclipError.
+
+    `option` is what the user calls it.
+    """
+    if path is None:
+        return
+    if path.suffix.lower() not in endings:
+        listed = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        raise GeoclipError(f"{option} {path} has an unknown ending: use {listed}.")
+    if not path.absolute().parent.is_dir():
+        raise GeoclipError(f"The folder of {option} {path} does not exist: create it first.")
+    if path.is_dir():
+        raise GeoclipError(f"{option} {path} is a folder: name a file.")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run writes: the table `out`, a map, and the folder of `kept` embeddings, if wanted."""
+
+    out: Path | None = None
+    map_file: Path | None = None
+    kept: Path | None = None
+
+    @property
+    def journal_home(self) -> Path | None:
+        """The folder of the journal: `guesses.parquet.journal` beside `guesses.parquet`."""
+        return self.out and self.out.with_name(f"{self.out.name}.journal")
+
+    @property
+    def failures(self) -> Path | None:
+        """Where the failures are listed: `guesses-ledger.csv`."""
+        return self.out and failures_path(self.out)
+
+    @property
+    def sidecar_journal(self) -> Path | None:
+        """The journal of sidecars: `guesses-sidecars.jsonl`."""
+        return self.out and self.out.with_name(f"{self.out.stem}-sidecars.jsonl")
+
+    @property
+    def _written(self) -> list[Path]:
+        files = (self.out, self.failures, self.sidecar_journal, self.map_file)
+        return [path for path in files if path]
+
+    def refuse_replacing(self, paths: Iterable[str]) -> None:
+        """Refuse to write over an input, whatever it is called; raises GeoclipError."""
+        given = {os.path.realpath(path): path for path in paths}
+        for written in self._written:
+            if path := given.get(os.path.realpath(written)):
+                raise GeoclipError(
+                    f"{written} would take the place of {path}, which is given to be read: name "
+                    "another --out or --map."
+                )
+
+    def photos(
+        self, paths: list[str], location_column: str | None = None, limit: int | None = None
+    ) -> tuple[list[Path], list[str] | None]:
+        """The photos that `paths` name and their locations, without what the run itself writes.
+
+        Raises GeoclipError as `photos_and_locations` does, and where a file would be replaced that
+        is given to be read or that is no list of failures.
+        """
+        self.refuse_replacing(paths)
+        if self.failures is not None:
+            refuse_other_file(self.failures)
+        suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES
+        found, locations = photos_and_locations(paths, location_column, suffixes)
+        wanted = [i for i, photo in enumerate(found) if not self._is_own(photo)][:limit]
+        if not wanted:
+            raise GeoclipError("All that was found is what this run writes itself: name photos.")
+        chosen = None if locations is None else [locations[i] for i in wanted]
+        return [found[i] for i in wanted], chosen
+
+    def left_out(self, paths: Iterable[str]) -> list[Failure]:
+        """The files in folders that are neither photos nor sidecars nor written by the run."""
+        folders = [path for path in paths if not path.lower().endswith(".csv")]
+        found = list_left_out(folders, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
+        others = [path for path in found if path.suffix.lower() != SIDECAR_SUFFIX]
+        return left_out(path for path in others if not self._is_own(path))
+
+    def _is_own(self, path: Path) -> bool:
+        name = os.path.abspath(path)  # noqa: PTH100
+        homes = [home for home in (self.kept, self.journal_home) if home]
+        folders = tuple(os.path.abspath(home) + os.sep for home in homes)  # noqa: PTH100
+        files = {os.path.abspath(file) for file in self._written}  # noqa: PTH100
+        return name in files or name.startswith(folders)
