@@ -17,6 +17,7 @@ from geoclip.guesses.rows import class_rows, gps_rows
 from geoclip.guesses.schema import COLUMNS, guess_table, read_guesses
 from geoclip.guesses.writer import write_guesses
 from geoclip.locator import BATCH, CLASS_COLUMNS, Locator, group_mean
+from geoclip.places import narrowing
 from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
@@ -208,7 +209,7 @@ def test_groups_that_do_not_fit_the_photos_are_refused(locator, folder):
 
 def test_a_log_prior_narrows_the_world(painter, folder, small_gazetteer):
     with np.errstate(divide="ignore"):
-        prior = np.log(small_gazetteer.prior(countries=["HK"]))
+        prior = np.log(narrowing.prior(small_gazetteer, countries=["HK"]))
     for settings in (CITY, RankingSettings(), RankingSettings(method="greedy")):
         locator = locator_of(painter, small_gazetteer, settings, log_prior=prior)
         table = locator.locate([folder / "lyon.png", folder / "kowloon.png"], top_k=5)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoclip.errors import GeoclipError
+from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.sphere import great_circle_km, wrap_longitude
-
-if TYPE_CHECKING:
-    from geoclip.places.gazetteer import Gazetteer
 
 Mask = NDArray[np.bool_]
 

@@ -24,7 +24,8 @@ def great_circle_km(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: Arr
     half_dlon = (np.radians(lon2) - np.radians(lon1)) / 2
     hav = np.sin(half_dlat) ** 2 + np.cos(phi1) * np.cos(phi2) * np.sin(half_dlon) ** 2
     # Rounding can leave the haversine of antipodes a hair above 1.
-    return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(hav, 0.0, 1.0)))
+    km: Floats = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(hav, 0.0, 1.0)))
+    return km
 
 
 def unit_vectors(lat: ArrayLike, lon: ArrayLike) -> Floats:
