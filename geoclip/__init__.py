@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from geoclip.places.outlines import Outlines
     from geoclip.places.place import Place
     from geoclip.places.sphere import great_circle_km
-    from geoclip.ranking.ranking import RankingSettings
+    from geoclip.ranking.settings import RankingSettings
 
     __version__: str
 
@@ -61,7 +61,7 @@ _HOMES = {
     "Outlines": "geoclip.places.outlines",
     "PhotoError": "geoclip.errors",
     "Place": "geoclip.places.place",
-    "RankingSettings": "geoclip.ranking.ranking",
+    "RankingSettings": "geoclip.ranking.settings",
     "evaluate_files": "geoclip.evaluation.distances",
     "great_circle_km": "geoclip.places.sphere",
     "list_photos": "geoclip.photos.listing",

@@ -26,11 +26,8 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.ranker import PlaceRanker
-from geoclip.ranking.ranking import (
-    BLOCK,
-    Ranking,
-    RankingSettings,
-)
+from geoclip.ranking.ranking import BLOCK, Ranking
+from geoclip.ranking.settings import RankingSettings
 from geoclip.support.paths import AnyPath, encode_path, path_list
 
 if TYPE_CHECKING:

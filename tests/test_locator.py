@@ -22,10 +22,11 @@ from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex
-from geoclip.ranking.ranking import RankingSettings, rank
+from geoclip.ranking.ranking import rank
+from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings
 
 PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
-CITY = RankingSettings(point="city")
+CITY = RankingSettings(point=PointEstimate.city())
 
 
 @pytest.fixture
@@ -366,11 +367,11 @@ def test_countries_trained_on_can_be_held_back(small_gazetteer, fake_encoder, tm
         return np.where(codes[rows] == "FR", ranking.probabilities, 0).sum(axis=1)
 
     plain = share(RankingSettings())
-    held = share(RankingSettings(seen_countries=("FR",), seen_penalty=0.7))
+    held = share(RankingSettings(prior=Prior(("FR",), stacking_factor=0.7)))
     factor = np.exp(-0.7)
     assert held == pytest.approx(factor * plain / (factor * plain + 1 - plain), rel=1e-4)
-    with pytest.raises(GeoclipError, match="seen_penalty"):
-        RankingSettings(seen_penalty=np.inf)
+    with pytest.raises(GeoclipError, match="stacking_factor"):
+        Prior(("FR",), stacking_factor=np.inf)
 
 
 @pytest.mark.parametrize("ranked", [30, 3])

@@ -132,7 +132,7 @@ def embed_rows(encoder: "Encoder", book: CaptionBook, rows: Iterable[int]) -> np
     features = encoder.encode_texts([text for texts in prompts for text in texts])
     starts = np.cumsum([0, *(len(texts) for texts in prompts[:-1])])
     sums = np.add.reduceat(features, starts, axis=0)
-    return sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True))
 
 
 def cache_folder() -> Path:

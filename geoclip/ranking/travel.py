@@ -71,4 +71,5 @@ def _relative_density(km: Floats, scale: float) -> Floats:
     # The integral of exp(-a t) sin t over t from 0 to pi is (1 + exp(-a pi)) / (1 + a²).
     a = EARTH_RADIUS_KM / scale
     even = 2 * (1 + a * a) / (1 + math.exp(-a * math.pi))
-    return np.exp(-km / scale) * even**CLUMPING
+    density: Floats = np.exp(-km / scale) * even**CLUMPING
+    return density

@@ -207,7 +207,8 @@ def forward_backward(
 
 
 def _normalised(weights: Floats) -> Floats:
-    return weights / weights.sum()
+    normalised: Floats = weights / weights.sum()
+    return normalised
 
 
 def _kernel(

@@ -18,7 +18,8 @@ from geoclip.runs.folder_run import FolderRun
 from geoclip.guesses.schema import ALBUM, MODEL, guess_table
 from geoclip.locator import BLOCK, group_mean
 from geoclip.support.paths import encode_path
-from geoclip.ranking.ranking import Ranking, expected_score_city
+from geoclip.ranking.point_estimate import expected_score_city
+from geoclip.ranking.ranking import Ranking
 
 NO_EVIDENCE = "no evidence"
 CANDIDATES = 50
@@ -189,7 +190,7 @@ class FolderAnswers:
         rows = start + guessed
         cities, probabilities = shared.album.cities[rows], shared.album.probabilities[rows]
         changed, points = shared.album.changed[rows], cities[:, 0]
-        if self.run.locator.settings.point != "city":
+        if self.run.locator.settings.point.rule != "city":
             points = expected_score_city(cities, probabilities, self.hierarchy)
         none = np.empty((len(rows), 0), np.int64)
         ranking = Ranking(

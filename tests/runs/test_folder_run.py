@@ -23,7 +23,7 @@ from geoclip.runs.folder_run import FolderRun, RunSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.locator import Locator
-from geoclip.ranking.ranking import RankingSettings
+from geoclip.ranking.settings import PointEstimate, RankingSettings
 from geoclip.photos.reader import BATCH
 
 PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
@@ -41,7 +41,7 @@ def locator(fake_encoder: FakeEncoder, small_gazetteer: Gazetteer) -> Locator:
             fake_encoder.known[text] = axes[i]
         fake_encoder.pictured[i + 1] = book.prompts(chain[2])[0]
     index = PlaceIndex.build(fake_encoder, small_gazetteer)
-    return Locator(fake_encoder, index, small_gazetteer, RankingSettings(point="city"))
+    return Locator(fake_encoder, index, small_gazetteer, RankingSettings(point=PointEstimate.city()))
 
 
 @pytest.fixture
@@ -253,7 +253,9 @@ def test_an_album_shares_evidence(
 def test_a_photo_without_a_time_keeps_its_point_in_an_album(
     locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata]
 ) -> None:
-    locator.settings = RankingSettings(point="expected_score_regions", radius_share=0.5)
+    locator.settings = RankingSettings(
+        point=PointEstimate.expected_score_regions(), radius_share=0.5
+    )
     paths = paint(tmp_path, 5)
     for i in range(3):
         metadata_of[f"{i:03}.png"] = PhotoMetadata(None, START + timedelta(minutes=5 * i), "")
