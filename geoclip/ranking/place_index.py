@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from platformdirs import user_cache_dir
 
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import COUNTRIES_WITH_ARTICLE, CaptionBook, CaptionSettings
@@ -139,9 +140,7 @@ def cache_folder() -> Path:
     """Folder of kept indexes: `$GEOCLIP_CACHE`, else in the user's cache folder."""
     if os.environ.get("GEOCLIP_CACHE"):
         return Path(os.environ["GEOCLIP_CACHE"])
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"]) / "geoclip" / "places"
-    try:
-        return Path.home() / ".cache" / "geoclip" / "places"
-    except RuntimeError:  # containers run under user ids that have no home
-        return Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}" / "places"
+    user = Path(user_cache_dir("geoclip", appauthor=False))
+    if not user.is_absolute():  # "~/…": containers run under user ids that have no home
+        user = Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}"
+    return user / "places"

@@ -89,4 +89,5 @@ def _sizes(starts: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 def _exp(values: np.ndarray, shift: np.ndarray) -> np.ndarray:
     weights: np.ndarray = values - shift
-    return np.exp(weights, out=weights)
+    np.exp(weights, out=weights)
+    return weights
