@@ -27,6 +27,14 @@ NO_ROW = -1
 class Gazetteer:
     """P places in columns; `Gazetteer.default()` and `Gazetteer.read(path)` make one.
 
+    >>> world = Gazetteer.default()
+    >>> print(world["2996944"])
+    Lyon (city 2996944, FR)
+    >>> world.parents_of("2996944")
+    ['FR.84', 'FR']
+    >>> world.nearest(45.75, 4.85)[0]
+    '2996944'
+
     Attributes:
         ids, names, ascii_names: (P,) object arrays of str.
         levels: (P,) int8, positions in LEVELS.

@@ -55,7 +55,11 @@ def prior(
 
 
 def country_code(gazetteer: Gazetteer, word: str) -> str:
-    """Code of a country given by code or name; GeoclipError offers the nearest names."""
+    """Code of a country given by code or name; GeoclipError offers the nearest names.
+
+    >>> country_code(Gazetteer.default(), "reunion")
+    'RE'
+    """
     rows = gazetteer.level_rows("country")
     by_word: dict[str, str] = {}
     for names in (gazetteer.ascii_names, gazetteer.names, gazetteer.ids):  # a code wins

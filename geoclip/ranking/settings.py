@@ -47,8 +47,7 @@ class Prior:
 
     >>> Prior(seen_countries=("FR",))
     Traceback (most recent call last):
-    geoclip.errors.GeoclipError: seen_countries and stacking_factor have an effect only together; \
-give both or none.
+    geoclip.errors.GeoclipError: seen_countries and stacking_factor have an effect only together...
     """
 
     seen_countries: tuple[str, ...] = ()
