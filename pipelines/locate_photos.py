@@ -34,7 +34,7 @@ from geoclip.photos.reader import in_batches
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex
-from geoclip.ranking.ranking import RankingSettings
+from geoclip.ranking.settings import RankingSettings
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, Places, run
 from pipelines.embed_places import embed_places

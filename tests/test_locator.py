@@ -21,14 +21,16 @@ from geoclip.guesses.writer import write_guesses
 from geoclip.locator import Locator
 from geoclip.photos.embedding import mean_of_views
 from geoclip.photos.reader import BATCH
+from geoclip.places import narrowing
 from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex
-from geoclip.ranking.ranking import RankingSettings, rank
+from geoclip.ranking.ranking import rank
+from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings
 
 PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
-CITY = RankingSettings(point="city")
+CITY = RankingSettings(point=PointEstimate.city())
 PLAIN = LocateSettings.model_alone()
 
 
@@ -218,7 +220,7 @@ def test_groups_that_do_not_fit_the_photos_are_refused(locator, folder):
 
 def test_a_log_prior_narrows_the_world(painter, folder, small_gazetteer):
     with np.errstate(divide="ignore"):
-        prior = np.log(small_gazetteer.prior(countries=["HK"]))
+        prior = np.log(narrowing.prior(small_gazetteer, countries=["HK"]))
     for settings in (CITY, RankingSettings(), RankingSettings(method="greedy")):
         locator = locator_of(painter, small_gazetteer, settings, log_prior=prior)
         table = locator.locate([folder / "lyon.png", folder / "kowloon.png"], PLAIN, top_k=5)
@@ -380,11 +382,11 @@ def test_countries_trained_on_can_be_held_back(small_gazetteer, fake_encoder, tm
         return np.where(codes[rows] == "FR", ranking.probabilities, 0).sum(axis=1)
 
     plain = share(RankingSettings())
-    held = share(RankingSettings(seen_countries=("FR",), seen_penalty=0.7))
+    held = share(RankingSettings(prior=Prior(("FR",), stacking_factor=0.7)))
     factor = np.exp(-0.7)
     assert held == pytest.approx(factor * plain / (factor * plain + 1 - plain), rel=1e-4)
-    with pytest.raises(GeoclipError, match="seen_penalty"):
-        RankingSettings(seen_penalty=np.inf)
+    with pytest.raises(GeoclipError, match="stacking_factor"):
+        Prior(("FR",), stacking_factor=np.inf)
 
 
 @pytest.mark.parametrize("ranked", [30, 3])

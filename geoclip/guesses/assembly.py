@@ -25,8 +25,9 @@ from geoclip.photos.embedding import mean_of_views
 from geoclip.photos.metadata import NOTHING
 from geoclip.photos.records import PhotoRecord
 from geoclip.photos.views import slices
+from geoclip.ranking.point_estimate import expected_score_city
 from geoclip.ranking.ranker import PlaceRanker
-from geoclip.ranking.ranking import BLOCK, Ranking, expected_score_city
+from geoclip.ranking.ranking import BLOCK, Ranking
 from geoclip.ranking.trip_smoothing import SmoothedTrip, hours_of, smooth_trip
 
 NO_EVIDENCE = "no evidence"
@@ -190,7 +191,7 @@ class Assembler:
         """
         cities, probabilities = trip.smoothed.cities[guessed], trip.smoothed.probabilities[guessed]
         changed, points = trip.smoothed.changed[guessed], cities[:, 0]
-        if self.ranker.settings.point != "city":
+        if self.ranker.settings.point.rule != "city":
             points = expected_score_city(cities, probabilities, self.ranker.hierarchy)
         none = np.empty((len(guessed), 0), np.int64)
         ranking = Ranking(

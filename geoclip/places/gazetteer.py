@@ -7,27 +7,33 @@ from one part of the program to another: names repeat (there are several Valenci
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from geoclip.errors import GeoclipError
 from geoclip.places.gazetteer_files import read_places
 from geoclip.places.gazetteer_tables import default_folder
-from geoclip.places.narrowing import prior
+from geoclip.places.nearest import CountryPoints, PointTree
 from geoclip.places.place import LEVELS, Place, level_number
-from geoclip.places.sphere import chord_to_km, unit_vectors
 
 NO_ROW = -1
 
 
 class Gazetteer:
     """P places in columns; `Gazetteer.default()` and `Gazetteer.read(path)` make one.
+
+    >>> world = Gazetteer.default()
+    >>> print(world["2996944"])
+    Lyon (city 2996944, FR)
+    >>> world.parents_of("2996944")
+    ['FR.84', 'FR']
+    >>> world.nearest(45.75, 4.85)[0]
+    '2996944'
 
     Attributes:
         ids, names, ascii_names: (P,) object arrays of str.
@@ -43,7 +49,7 @@ class Gazetteer:
     """
 
     def __init__(self, places: pd.DataFrame, alternate_names: pd.DataFrame | None = None) -> None:
-        """`places` as `readers.read_places` gives it: checked and ordered by level."""
+        """`places` as `gazetteer_files.read_places` gives it: checked and ordered by level."""
         text = {name: places[name].to_numpy(dtype=object) for name in _TEXT_COLUMNS}
         self.ids: NDArray[np.object_] = text["place_id"]
         self.names: NDArray[np.object_] = text["name"]
@@ -61,7 +67,7 @@ class Gazetteer:
         )
         self.ancestors: NDArray[np.int32] = _ancestors(self.levels, self.parents)
         self._alternate_names = alternate_names
-        self._trees: dict[str, cKDTree] = {}
+        self._trees: dict[str, PointTree] = {}
 
     @classmethod
     def default(cls) -> Gazetteer:
@@ -123,7 +129,8 @@ class Gazetteer:
                 "'FR' (country), 'FR.84' (region) and '2996944' (city), and a table of guesses or "
                 "captions must be used with the gazetteer that it was made with."
             )
-        return rows.astype(np.int64)
+        found: NDArray[np.int64] = rows.astype(np.int64)
+        return found
 
     def level_rows(self, level: str) -> NDArray[np.int64]:
         """The rows of one level ("country", "region" or "city"): a contiguous range."""
@@ -138,7 +145,7 @@ class Gazetteer:
 
     def children(self, place_id: str) -> list[str]:
         """Ids of the places directly below: a country's are its regions and its cities without."""
-        return self.ids[self.child_rows(int(self.rows([place_id])[0]))].tolist()
+        return list(self.ids[self.child_rows(int(self.rows([place_id])[0]))])
 
     def parents_of(self, place_id: str) -> list[str]:
         """Ids of a place's ancestors, nearest first: of a city its region, then its country."""
@@ -164,17 +171,14 @@ class Gazetteer:
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Rows of the nearest places of a level and their great-circle distances in km.
 
-        Straight-line neighbours of unit vectors are great-circle neighbours, so neither the date
-        line nor a pole is special. GeoclipError for a latitude or longitude that is none.
+        Raises GeoclipError for a latitude or longitude that is none, and where the level is empty.
         """
-        phi, lam = np.asarray(lat, dtype=np.float64), np.asarray(lon, dtype=np.float64)
-        if not (np.isfinite(phi).all() and np.isfinite(lam).all() and (np.abs(phi) <= 90).all()):
-            raise GeoclipError(
-                "nearest needs latitudes from -90 to 90 and finite longitudes; leave out the "
-                "points without coordinates."
-            )
-        chord, position = self._tree(level).query(unit_vectors(phi, lam), workers=-1)
-        return self.level_rows(level)[position], chord_to_km(chord)
+        position, km = self._tree(level).nearest(lat, lon)
+        return self.level_rows(level)[position], km
+
+    def country_points(self) -> CountryPoints:
+        """The cities as points of known country, for `Outlines.country_of`."""
+        return CountryPoints(self._tree("city"), self.country_codes[self.level_rows("city")])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -193,26 +197,16 @@ class Gazetteer:
         known = self._alternate_names["place_id"].isin(self._index)
         return self._alternate_names[known].reset_index(drop=True)
 
-    def prior(
-        self,
-        countries: Sequence[str] | None = None,
-        bbox: tuple[float, float, float, float] | None = None,
-        near: tuple[float, float, float] | None = None,
-        territories: bool = False,
-    ) -> NDArray[np.float64]:
-        """Weights (P,) of the places that are left when the world is narrowed; see `narrowing`."""
-        return prior(self, countries, bbox, near, territories)
-
     @cached_property
     def _by_parent(self) -> NDArray[np.int64]:
         return np.argsort(self.parents, kind="stable").astype(np.int64)
 
-    def _tree(self, level: str) -> cKDTree:
+    def _tree(self, level: str) -> PointTree:
         if level not in self._trees:
             rows = self.level_rows(level)
             if not rows.size:
                 raise GeoclipError(f"the gazetteer has no place of the level {level!r}.")
-            self._trees[level] = cKDTree(unit_vectors(self.lat[rows], self.lon[rows]))
+            self._trees[level] = PointTree(self.lat[rows], self.lon[rows])
         return self._trees[level]
 
 

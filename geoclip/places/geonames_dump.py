@@ -9,8 +9,12 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.places import gazetteer_checks as checks
-from geoclip.places.gazetteer_tables import Tables, join_levels, packaged_countries
-from geoclip.places.representative import representative_points
+from geoclip.places.gazetteer_tables import (
+    Tables,
+    join_levels,
+    packaged_countries,
+    representative_points,
+)
 from geoclip.support.tables import first_line, read_cells, refuse_duplicates
 
 # The dump's 19 columns by position; those that are not read have no name here.

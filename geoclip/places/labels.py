@@ -56,7 +56,7 @@ def places_and_abroad(
 def _country_codes(
     photos: pd.DataFrame, lat: np.ndarray, lon: np.ndarray, gazetteer: Gazetteer
 ) -> NDArray[np.object_]:
-    codes = photos["country_code"].to_numpy(dtype=object, copy=True)
+    codes: NDArray[np.object_] = photos["country_code"].to_numpy(dtype=object, copy=True)
     unnamed = np.flatnonzero((codes == "") & ~np.isnan(lat))
     if len(unnamed):
         codes[unnamed] = _outlined(lat[unnamed], lon[unnamed], gazetteer)
@@ -82,7 +82,7 @@ def _in_territory(
 def _outlined(lat: np.ndarray, lon: np.ndarray, gazetteer: Gazetteer) -> NDArray[np.object_]:
     from geoclip.places.outlines import Outlines  # noqa: PLC0415 (geopandas)
 
-    return Outlines.default().country_of(lat, lon, gazetteer)
+    return Outlines.default().country_of(lat, lon, gazetteer.country_points())
 
 
 def _check_codes(photos: pd.DataFrame, gazetteer: Gazetteer) -> None:
@@ -100,7 +100,8 @@ def _check_codes(photos: pd.DataFrame, gazetteer: Gazetteer) -> None:
 
 def _cities_of(code: str, gazetteer: Gazetteer) -> NDArray[np.int64]:
     cities = gazetteer.level_rows("city")
-    return cities[gazetteer.country_codes[cities] == code]
+    inside: NDArray[np.bool_] = gazetteer.country_codes[cities] == code
+    return cities[inside]
 
 
 def _vectors(rows: NDArray[np.int64], gazetteer: Gazetteer) -> NDArray[np.float64]:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoclip.errors import GeoclipError
+from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.sphere import great_circle_km, wrap_longitude
-
-if TYPE_CHECKING:
-    from geoclip.places.gazetteer import Gazetteer
 
 Mask = NDArray[np.bool_]
 
@@ -58,7 +55,11 @@ def prior(
 
 
 def country_code(gazetteer: Gazetteer, word: str) -> str:
-    """Code of a country given by code or name; GeoclipError offers the nearest names."""
+    """Code of a country given by code or name; GeoclipError offers the nearest names.
+
+    >>> country_code(Gazetteer.default(), "reunion")
+    'RE'
+    """
     rows = gazetteer.level_rows("country")
     by_word: dict[str, str] = {}
     for names in (gazetteer.ascii_names, gazetteer.names, gazetteer.ids):  # a code wins

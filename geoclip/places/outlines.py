@@ -15,8 +15,8 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 
 from geoclip.errors import GeoclipError
-from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.gazetteer_tables import default_folder
+from geoclip.places.nearest import CountryPoints
 from geoclip.places.sphere import wrap_longitude
 
 COAST_DEGREES = 0.2  # 12 nautical miles of latitude, the breadth of the territorial sea
@@ -60,22 +60,29 @@ class Outlines:
         return f"Outlines({len(self)} countries, {len(self._parts):,} polygons)"
 
     def country_of(
-        self, lat: ArrayLike, lon: ArrayLike, gazetteer: Gazetteer, max_km: float = COAST_KM
+        self,
+        lat: ArrayLike,
+        lon: ArrayLike,
+        cities: CountryPoints | None = None,
+        max_km: float = COAST_KM,
     ) -> NDArray[np.object_]:
         """Country codes of points, in the shape of `lat` and `lon` broadcast (a str for scalars).
 
-        The polygon that holds the point; at coasts, whose shape is simplified, the polygon within
-        0.2 degrees, else the country of the nearest city within `max_km`; "" for a point at sea
-        and for one without coordinates (NaN).
+        A point has the country of the polygon that holds it. Coasts are simplified, so a point
+        outside of all has that of the nearest polygon within 0.2 degrees, then that of the nearest
+        of `cities` (see `Gazetteer.country_points`) within `max_km`. A point at sea and one
+        without coordinates (NaN) have "".
         """
         phi, lam = np.broadcast_arrays(np.asarray(lat, np.float64), np.asarray(lon, np.float64))
         codes = np.full(phi.size, "", dtype=object)
         known = np.flatnonzero(np.isfinite(phi.ravel()) & np.isfinite(lam.ravel()))
         flat_lat, flat_lon = phi.ravel()[known], wrap_longitude(lam.ravel()[known])
         found = self._inside(flat_lat, flat_lon)
-        for look in (self._beside, lambda a, b: _by_city(gazetteer, a, b, max_km)):
-            left = np.flatnonzero(found == "")
-            found[left] = look(flat_lat[left], flat_lon[left])
+        left = np.flatnonzero(found == "")
+        found[left] = self._beside(flat_lat[left], flat_lon[left])
+        left = np.flatnonzero(found == "")
+        if cities is not None and len(left):
+            found[left] = cities.country_of(flat_lat[left], flat_lon[left], max_km)
         codes[known] = found
         return codes.reshape(phi.shape)[()]
 
@@ -112,13 +119,3 @@ class Outlines:
         codes = np.full(n_points, "", dtype=object)
         codes[point] = self._parts["country_code"].to_numpy(dtype=object)[part]
         return codes
-
-
-def _by_city(
-    gazetteer: Gazetteer, lat: NDArray[np.float64], lon: NDArray[np.float64], max_km: float
-) -> NDArray[np.object_]:
-    """Country codes of the nearest cities within max_km, "" elsewhere."""
-    if not len(lat):
-        return np.empty(0, dtype=object)
-    rows, km = gazetteer.nearest_rows(lat, lon)
-    return np.where(km <= max_km, gazetteer.country_codes[rows], "").astype(object)

@@ -14,8 +14,9 @@ from geoclip.places.gazetteer_tables import (
     join_levels,
     packaged_countries,
     read_folder,
+    representative_points,
 )
-from geoclip.places.representative import representative_points
+from geoclip.places.nearest import CountryPoints, PointTree
 from geoclip.support.tables import read_text_table, refuse_rows, require_columns
 
 OPTIONAL = ("place_id", "region", "country", "country_code", "population")
@@ -96,12 +97,18 @@ def _country_codes(table: pd.DataFrame, path: Path) -> pd.Series:
 
 
 def _located_codes(table: pd.DataFrame) -> list[str]:
-    from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415  (gazetteer imports this module)
     from geoclip.places.outlines import Outlines  # noqa: PLC0415  (geopandas is slow to import)
 
-    packaged = Gazetteer.default()
+    cities = _packaged_level(2)
+    tree = PointTree(cities["lat"], cities["lon"])
+    points = CountryPoints(tree, cities["country_code"].to_numpy(dtype=object))
     lat, lon = table["lat"].to_numpy(), table["lon"].to_numpy()
-    return Outlines.default().country_of(lat, lon, packaged, max_km=float("inf")).tolist()
+    return list(Outlines.default().country_of(lat, lon, points, max_km=float("inf")))
+
+
+def _packaged_level(level: int) -> pd.DataFrame:
+    places, _ = read_folder(default_folder())
+    return places[places["level"] == level]
 
 
 def _region_ids(table: pd.DataFrame) -> pd.Series:
@@ -109,8 +116,7 @@ def _region_ids(table: pd.DataFrame) -> pd.Series:
     regions = table["region"].str.strip()
     if (regions == "").all():
         return regions
-    places, _ = read_folder(default_folder())
-    packaged = places[places["level"] == 1]
+    packaged = _packaged_level(1)
     by_name = {
         (code, name): region_id
         for names in (packaged["ascii_name"], packaged["name"])

@@ -11,7 +11,11 @@ COUNTRY, REGION, CITY = range(len(LEVELS))
 
 
 def level_number(level: str) -> int:
-    """Index of a level's name in LEVELS; GeoclipError for any other word."""
+    """Index of a level's name in LEVELS; GeoclipError for any other word.
+
+    >>> level_number("region")
+    1
+    """
     if level not in LEVELS:
         raise GeoclipError(f"{level!r} is not a level of a gazetteer; use one of {LEVELS}.")
     return LEVELS.index(level)

@@ -18,13 +18,17 @@ def great_circle_km(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: Arr
     """Great-circle distance in km by the haversine formula; the inputs broadcast.
 
     hav(d/R) = hav(Δlat) + cos(lat1) cos(lat2) hav(Δlon), with hav(x) = sin²(x/2).
+
+    >>> great_circle_km(48.85, 2.35, [45.75, 48.85], [4.85, 2.35]).round().tolist()  # from Paris
+    [393.0, 0.0]
     """
     phi1, phi2 = np.radians(lat1), np.radians(lat2)
     half_dlat = (phi2 - phi1) / 2
     half_dlon = (np.radians(lon2) - np.radians(lon1)) / 2
     hav = np.sin(half_dlat) ** 2 + np.cos(phi1) * np.cos(phi2) * np.sin(half_dlon) ** 2
     # Rounding can leave the haversine of antipodes a hair above 1.
-    return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(hav, 0.0, 1.0)))
+    km: Floats = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(hav, 0.0, 1.0)))
+    return km
 
 
 def unit_vectors(lat: ArrayLike, lon: ArrayLike) -> Floats:
@@ -40,7 +44,11 @@ def to_lat_lon(xyz: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def wrap_longitude(lon: ArrayLike) -> Floats:
-    """The same meridians in [-180, 180)."""
+    """The same meridians in [-180, 180).
+
+    >>> wrap_longitude([181.0, -180.0, 540.0]).tolist()
+    [-179.0, -180.0, -180.0]
+    """
     wrapped = (np.asarray(lon, dtype=np.float64) + 180.0) % 360.0 - 180.0
     # A tiny negative sum rounds up to 360 under `%`, which would give 180 itself.
     return np.where(wrapped >= 180.0, -180.0, wrapped)[()]
@@ -53,6 +61,11 @@ def spherical_mean(
 
     The sum of the unit vectors, projected back to the sphere. Where it vanishes (antipodes, weights
     that are all zero) no direction is better than another and the first point is returned.
+    Raises ValueError for no point.
+
+    >>> lat, lon = spherical_mean([0.0, 0.0], [170.0, -150.0])  # across the date line
+    >>> round(lat), round(lon)
+    (0, -170)
     """
     points = unit_vectors(np.atleast_1d(lat), np.atleast_1d(lon))
     if len(points) == 0:

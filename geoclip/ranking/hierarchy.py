@@ -14,18 +14,21 @@ from geoclip.places.sphere import chord_to_km, unit_vectors
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """Countries, regions and cities with cities of one parent side by side.
+    """Countries, regions and cities, with the cities of one parent side by side.
 
-    `countries` (K,), `regions` (R,) and `cities` (Q,) are gazetteer rows; a city's group is its
-    region, or, without one, the cities of its country that have none. Regions are in order of
-    their country and cities in order of their group, so that sums over children are sums over
-    slices: `region_starts` cuts `regions` by country, `group_starts` cuts `cities` by group.
-    Countries without a region or a city are left out, as are regions without a city.
+    p(country) · p(region | country) · p(city | region) needs sums over the children of a place.
+    Here these are sums over slices: regions are in order of their country, cities in order of
+    their group. A group is a region, or those cities of a country that lie in no region.
+    `region_starts` cuts `regions` by country, `group_starts` cuts `cities` by group.
+
+    `countries` (K,), `regions` (R,) and `cities` (Q,) are gazetteer rows. Countries and regions
+    without a city are left out.
     """
 
     countries: np.ndarray
     regions: np.ndarray
     cities: np.ndarray
+    country_codes: np.ndarray  # (K,) two letters, str
     country_continent: np.ndarray  # (K,) number of the continent
     region_country: np.ndarray  # (R,) position in `countries`
     region_starts: np.ndarray  # start of each country's regions, for the countries that have any
@@ -62,6 +65,7 @@ class Hierarchy:
             countries=countries,
             regions=regions,
             cities=cities,
+            country_codes=gazetteer.ids[countries],
             country_continent=np.unique(gazetteer.continents[countries], return_inverse=True)[1],
             region_country=region_country,
             region_starts=np.flatnonzero(np.r_[True, np.diff(region_country) > 0][: len(regions)]),
@@ -86,12 +90,17 @@ class Hierarchy:
         regions = regions[self.group_country]
         mixed = (regions > 0) & np.isin(self.group_country, self.group_country[bare])
         share = np.where(bare, 1, regions) / (regions + 1)
-        return np.log(np.where(mixed, share, 1.0))
+        return np.asarray(np.log(np.where(mixed, share, 1.0)))
 
     @cached_property
     def city_country(self) -> np.ndarray:
         """Positions (Q,) in `countries` of the cities' countries."""
-        return self.group_country[self.city_group]
+        return np.asarray(self.group_country[self.city_group])
+
+    @cached_property
+    def country_starts(self) -> np.ndarray:
+        """Start (K,) of each country's groups."""
+        return np.flatnonzero(np.r_[True, np.diff(self.group_country) > 0])
 
     def group_sizes(self) -> np.ndarray:
         """Count the cities of each group, (G,)."""
@@ -119,7 +128,7 @@ class Hierarchy:
         return np.hstack([weights * unit_vectors(self.lat, self.lon), weights])
 
     @cached_property
-    def group_scores(self) -> np.ndarray:
+    def group_geoscores(self) -> np.ndarray:
         """GeoScore (G, G) float32 of one group's centre as the answer for another's.
 
         A centre is the direction of the mean of the group's cities.

@@ -1,16 +1,27 @@
-"""What a model folder says about its own use."""
+"""The file `geoclip.json` of a model folder: its prompts and its calibrated ranking.
+
+Version 2 has the layout of the settings' dataclasses. Files without a version are of version 1,
+whose ranking was flat; `_from_version_1` translates it.
+"""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionSettings
-from geoclip.ranking.ranking import RankingSettings
+from geoclip.places.place import LEVELS
+from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings, Temperatures
 
 SETTINGS_FILE = "geoclip.json"
+VERSION = 2
+
+Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -21,39 +32,125 @@ class ModelSettings:
     ranking: RankingSettings = field(default_factory=RankingSettings)
 
     @classmethod
-    def read(cls, folder: Path | None) -> "ModelSettings":
+    def read(cls, folder: Path | None) -> ModelSettings:
         """Read `geoclip.json` of a model folder; defaults where there is none.
 
-        Raises GeoclipError naming the file where it holds something else.
+        Raises GeoclipError naming the file where it holds something else, and for an unknown key
+        also the key and the version of geoclip that wrote the file.
         """
         path = None if folder is None else folder / SETTINGS_FILE
         if path is None or not path.is_file():
             return cls()
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            captions = replace(CaptionSettings(), **as_tuples(stored.get("captions", {})))
-            return cls(captions, replace(RankingSettings(), **as_tuples(stored.get("ranking", {}))))
+            return _read(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, AttributeError, GeoclipError) as error:
             reason = str(error).rstrip(".")
             raise GeoclipError(f"{path} is not readable ({reason}); delete or mend it.") from error
 
-    def tuned(self, countries: Iterable[str]) -> "ModelSettings":
+    def tuned(self, countries: Iterable[str]) -> ModelSettings:
         """Those of a model that was tuned further on photos of `countries` (ISO codes).
 
-        They join the seen ones where those matter; a radius was judged for the model before.
+        These join the seen countries of calibrated stacking, where there is one. The credible
+        radius goes: it was judged for the model before.
         """
         ranking = replace(self.ranking, radius_share=0.0)
-        if ranking.seen_countries:
-            seen = tuple(sorted({*ranking.seen_countries, *countries}))
-            ranking = replace(ranking, seen_countries=seen)
+        if ranking.prior.seen_countries:
+            seen = tuple(sorted({*ranking.prior.seen_countries, *countries}))
+            ranking = replace(ranking, prior=replace(ranking.prior, seen_countries=seen))
         return replace(self, ranking=ranking)
 
     def write(self, folder: Path) -> None:
         """Write `geoclip.json` beside a model's weights."""
-        text = json.dumps({"captions": asdict(self.captions), "ranking": asdict(self.ranking)})
-        (folder / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
+        stored = {
+            "version": VERSION,
+            "geoclip": _own_version(),
+            "captions": asdict(self.captions),
+            "ranking": asdict(self.ranking, dict_factory=_given),
+        }
+        (folder / SETTINGS_FILE).write_text(json.dumps(stored) + "\n", encoding="utf-8")
 
 
-def as_tuples(values: dict[str, Any]) -> dict[str, Any]:
+def ranking_of(stored: Values, writer: str = "") -> RankingSettings:
+    """Ranking settings of the layout of version 2; what is left out has its default.
+
+    Raises GeoclipError for an unknown key, which names the `writer`, and a value that is none.
+    """
+    parts = as_tuples(_known(stored, RankingSettings, "ranking", writer))
+    for name, make in (("temperatures", Temperatures), ("prior", Prior)):
+        if name in parts:
+            parts[name] = make(**as_tuples(_known(parts[name], make, name, writer)))
+    if "point" in parts:
+        parts["point"] = PointEstimate.of(**_known(parts["point"], PointEstimate, "point", writer))
+    return RankingSettings(**parts)
+
+
+def as_tuples(values: Values) -> Values:
     """Values of JSON or options as settings hold them: tuples for lists."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+def _read(stored: Values) -> ModelSettings:
+    writer = f"geoclip {stored.get('geoclip', 'of version 0.1.0 or before')}"
+    layout = stored.get("version", 1)
+    if layout not in (1, VERSION):
+        raise GeoclipError(
+            f"its layout is version {layout!r} of {writer}, this geoclip reads versions up to "
+            f"{VERSION}"
+        )
+    _refuse_unknown(stored, {"version", "geoclip", "captions", "ranking"}, "the file", writer)
+    captions = _known(stored.get("captions", {}), CaptionSettings, "captions", writer)
+    ranking = stored.get("ranking", {})
+    if layout == 1:
+        ranking = _from_version_1(ranking, writer)
+    return ModelSettings(CaptionSettings(**as_tuples(captions)), ranking_of(ranking, writer))
+
+
+def _known(values: Values, kind: type, where: str, writer: str) -> Values:
+    """The values that a settings class takes, without those that are null."""
+    _refuse_unknown(values, {f.name for f in fields(kind)}, where, writer)
+    return _given(values.items())
+
+
+def _refuse_unknown(values: Values, known: set[str], where: str, writer: str) -> None:
+    for key in values.keys() - known:
+        by = f"; {writer} wrote the file" if writer else ""
+        raise GeoclipError(f"{where} has the unknown key {key!r}{by}")
+
+
+def _given(pairs: Iterable[tuple[str, Any]]) -> Values:
+    return {name: value for name, value in pairs if value is not None}
+
+
+_VERSION_1 = {
+    "method", "point", "temperatures", "greedy_cities", "point_cities", "point_temperature",
+    "radius_share", "seen_countries", "seen_penalty", "size_power",
+}  # fmt: skip
+
+
+def _from_version_1(old: Values, writer: str) -> Values:
+    """The ranking of version 1, which held all settings, those without an effect too."""
+    _refuse_unknown(old, _VERSION_1, "ranking", writer)
+    new: Values = {name: old[name] for name in ("method", "radius_share") if name in old}
+    prior: Values = {}
+    if old.get("method") == "greedy":
+        new["greedy_cities"] = old.get("greedy_cities")
+    else:
+        if "temperatures" in old:
+            new["temperatures"] = dict(zip(LEVELS, old["temperatures"], strict=True))
+        prior["country_size_exponent"] = old.get("size_power")
+    if old.get("seen_countries") and old.get("seen_penalty"):
+        prior["seen_countries"] = old["seen_countries"]
+        prior["stacking_factor"] = old["seen_penalty"]
+    point = {"rule": old.get("point", "expected_score")}
+    if point["rule"] == "expected_score":
+        point["cities"] = old.get("point_cities")
+    if point["rule"] == "expected_score_regions":
+        point["temperature"] = old.get("point_temperature")
+    return {**new, "prior": prior, "point": point}
+
+
+def _own_version() -> str:
+    try:
+        return version("geoclip-gzsl")
+    except PackageNotFoundError:  # a checkout on the import path, not installed
+        return "of a checkout"

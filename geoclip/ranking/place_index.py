@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from platformdirs import user_cache_dir
 
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import COUNTRIES_WITH_ARTICLE, CaptionBook, CaptionSettings
@@ -132,16 +133,14 @@ def embed_rows(encoder: "Encoder", book: CaptionBook, rows: Iterable[int]) -> np
     features = encoder.encode_texts([text for texts in prompts for text in texts])
     starts = np.cumsum([0, *(len(texts) for texts in prompts[:-1])])
     sums = np.add.reduceat(features, starts, axis=0)
-    return sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True))
 
 
 def cache_folder() -> Path:
     """Folder of kept indexes: `$GEOCLIP_CACHE`, else in the user's cache folder."""
     if os.environ.get("GEOCLIP_CACHE"):
         return Path(os.environ["GEOCLIP_CACHE"])
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"]) / "geoclip" / "places"
-    try:
-        return Path.home() / ".cache" / "geoclip" / "places"
-    except RuntimeError:  # containers run under user ids that have no home
-        return Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}" / "places"
+    user = Path(user_cache_dir("geoclip", appauthor=False))
+    if not user.is_absolute():  # "~/…": containers run under user ids that have no home
+        user = Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}"
+    return user / "places"

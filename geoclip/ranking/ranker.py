@@ -9,24 +9,22 @@ import torch
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.narrowing import prior
 from geoclip.ranking.hierarchy import Hierarchy
+from geoclip.ranking.logits import LevelEmbeddings, Logits
 from geoclip.ranking.place_index import PlaceIndex
-from geoclip.ranking.posterior import Logits, joint_posterior
-from geoclip.ranking.ranking import (
-    BLOCK,
-    LevelEmbeddings,
-    Ranking,
-    RankingSettings,
-    posterior_of,
-    rank_embeddings,
-)
-from geoclip.ranking.spread import mass_within
+from geoclip.ranking.point_estimate import mass_within
+from geoclip.ranking.posterior import joint_posterior, posterior_of
+from geoclip.ranking.prior import CityPrior
+from geoclip.ranking.ranking import BLOCK, Ranking, rank_embeddings
+from geoclip.ranking.settings import RankingSettings
 
 
 class PlaceRanker:
     """Ranks the places of an index for photo embeddings.
 
-    `logit_scale` is the encoder's multiplier of cosines. `log_prior` (P,), if given, is added to
-    each place's log posterior by gazetteer row.
+    A photo's logits are its products with the places' embeddings, times the encoder's
+    `logit_scale`. From these comes the posterior p(country) · p(region | country) ·
+    p(city | region), and from that the ranked cities and the reported point. `log_prior` (P,), if
+    given, is added to the log posterior of each place by gazetteer row: so the world is narrowed.
     """
 
     def __init__(
@@ -49,15 +47,10 @@ class PlaceRanker:
         return LevelEmbeddings.of(self.index.embeddings, self.hierarchy)
 
     @cached_property
-    def _city_prior(self) -> np.ndarray | None:
-        """What is added to the log posterior of the hierarchy's cities (Q,); None for nothing."""
-        cities, settings = self.hierarchy.cities, self.settings
-        prior = None if self.log_prior is None else self.log_prior[cities]
-        if settings.seen_penalty and settings.seen_countries:
-            seen = np.isin(self.gazetteer.country_codes[cities], settings.seen_countries)
-            penalty = np.where(seen, -settings.seen_penalty, 0.0)
-            prior = penalty if prior is None else prior + penalty
-        return prior
+    def _prior(self) -> CityPrior:
+        """The user's log prior and that of the settings as one."""
+        own = None if self.log_prior is None else self.log_prior[self.hierarchy.cities]
+        return CityPrior.of(self.settings.prior, self.hierarchy, own)
 
     def narrowed(
         self,
@@ -81,7 +74,7 @@ class PlaceRanker:
             self.logit_scale,
             self.settings,
             top_k,
-            self._city_prior,
+            self._prior,
             torch.get_num_threads(),
         )
 
@@ -96,13 +89,12 @@ class PlaceRanker:
         h, settings = self.hierarchy, self.settings
         levels = (h.countries, h.regions, h.cities)
         nothing = Logits(*(np.zeros((1, len(rows)), np.float32) for rows in levels))
-        given = settings.temperatures, self._city_prior, settings.size_power
-        before = joint_posterior(nothing, h, *given)
+        before = joint_posterior(nothing, h, settings.temperatures, self._prior)
         factors = [np.empty(0)]
         for start in range(0, len(values), BLOCK):
             part = slice(start, start + BLOCK)
-            logits = self._levels.scores(values[part], self.logit_scale)
-            after = posterior_of(logits, h, settings, self._city_prior)
+            logits = self._levels.logits(values[part], self.logit_scale)
+            after = posterior_of(logits, h, settings, self._prior)
             near, rest = (mass_within(p, lat[part], lon[part], km) for p in (after, before))
             factors.append(np.divide(near, rest, out=np.full_like(near, np.nan), where=rest > 0))
         return np.concatenate(factors)

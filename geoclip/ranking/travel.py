@@ -14,15 +14,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TripSettings:
-    """How people move, and how much a photo may borrow from its neighbours.
+    """How people move, and how much a photo takes from its neighbours.
 
-    After `h` hours the photographer is still about the same place with probability
-    exp(-h / stay_hours); else they have gone by one of `speeds_kmh` with the probabilities
-    `shares`, about that far; and with probability `lost` they may be anywhere (a wrong clock,
-    another person's photo). `local_km` is how far "about the same place" reaches. What other
-    photos say counts with the exponent `evidence`, below 1 since photos of one walk look alike
-    and so err together. A photo's candidates are its own places and the `shared` best ones of
-    the `window` photos before and after it.
+    Attributes:
+        local_km: how far "about the same place" reaches.
+        stay_hours: after h hours the photographer is still there with probability
+            exp(-h / stay_hours).
+        speeds_kmh, shares: else they have gone at one of these speeds, with these probabilities.
+        lost: probability that they are anywhere: a wrong clock, another person's photo.
+        neighbour_exponent: other photos' posteriors count to this power. It is below 1, since
+            photos of one walk look alike and so err together.
+        borrowed_cities, window: a photo's candidates are its own cities and this many of the best
+            ones of the `window` photos before and after it.
     """
 
     local_km: float = 10.0
@@ -30,8 +33,8 @@ class TripSettings:
     speeds_kmh: tuple[float, ...] = (5.0, 60.0, 700.0)
     shares: tuple[float, ...] = (0.6, 0.3, 0.1)
     lost: float = 1e-3
-    evidence: float = 0.5
-    shared: int = 30
+    neighbour_exponent: float = 0.5
+    borrowed_cities: int = 30
     window: int = 10
 
     def __post_init__(self) -> None:
@@ -39,10 +42,10 @@ class TripSettings:
             raise GeoclipError("local_km, stay_hours and speeds_kmh must be above 0.")
         if len(self.shares) != len(self.speeds_kmh) or abs(sum(self.shares) - 1) > 1e-9:
             raise GeoclipError("shares must be as many as speeds_kmh and add up to 1.")
-        if not 0 < self.lost < 1 or not 0 < self.evidence <= 1 or min(self.shares) < 0:
-            raise GeoclipError("lost, evidence and shares must lie between 0 and 1.")
-        if self.shared < 0 or self.window < 0:
-            raise GeoclipError("shared and window must not be negative.")
+        if not 0 < self.lost < 1 or not 0 < self.neighbour_exponent <= 1 or min(self.shares) < 0:
+            raise GeoclipError("lost, neighbour_exponent and shares must lie between 0 and 1.")
+        if self.borrowed_cities < 0 or self.window < 0:
+            raise GeoclipError("borrowed_cities and window must not be negative.")
 
 
 CLUMPING = 0.7
@@ -71,4 +74,5 @@ def _relative_density(km: Floats, scale: float) -> Floats:
     # The integral of exp(-a t) sin t over t from 0 to pi is (1 + exp(-a pi)) / (1 + a²).
     a = EARTH_RADIUS_KM / scale
     even = 2 * (1 + a * a) / (1 + math.exp(-a * math.pi))
-    return np.exp(-km / scale) * even**CLUMPING
+    density: Floats = np.exp(-km / scale) * even**CLUMPING
+    return density

@@ -1,9 +1,9 @@
-"""Photos close in time share evidence: posteriors combined along a time-ordered chain.
+"""Trip smoothing: the posteriors of an album's photos combined along time.
 
-The photos of one album are a hidden Markov model (Rabiner 1989): the hidden state is where the
-photographer is, a photo's own posterior is what is seen of it, and how far people get between two
-photos ties neighbours together. Photos of known position are anchors. Forward-backward gives each
-photo's posterior given all of them.
+The photos of one album are a hidden Markov model (Rabiner 1989). The hidden state is where the
+photographer is, a photo's own posterior is the emission, and the transition is how far people get
+between two photos. Photos of known position are anchors. Forward-backward gives each photo's
+posterior given all of them.
 """
 
 import math
@@ -27,7 +27,7 @@ LEAST_TAIL = 1e-6
 
 @dataclass(frozen=True)
 class SmoothedTrip:
-    """Posteriors (N, M) after sharing, best first: `cities` by position, 0 for a place left out.
+    """Posteriors (N, M) after smoothing, best first: `cities` by position, 0 for a place left out.
 
     What a row of `probabilities` lacks to 1 is spread over places that are not listed. `changed`
     (N,) marks the photos whose posterior is the album's and no longer their own.
@@ -43,13 +43,14 @@ class States:
     """Where one photo may have been taken: S places and, as one more state, all others together.
 
     `rows` (S,) are cities, `points` (S, 3) their unit vectors. `own` (S + 1,) is what the photo
-    itself says, `told` (S + 1,) what it says to others; the last entry is that of all others.
+    itself says, `tempered` (S + 1,) what of that counts for its neighbours. The last entry of each
+    is that of all other places.
     """
 
     rows: Rows
     points: Floats
     own: Floats
-    told: Floats
+    tempered: Floats
 
 
 def hours_of(
@@ -102,7 +103,7 @@ def smooth_trip(
     allowed = np.ones(len(lat), dtype=bool) if allowed is None else allowed
     if not len(probabilities) == len(hours) == len(anchors) == len(cities):
         raise GeoclipError("an album's cities, probabilities, hours and anchors differ in length.")
-    album = _widened(cities, probabilities, settings.shared)
+    album = _widened(cities, probabilities, settings.borrowed_cities)
     known = np.asarray(~np.isnan(anchors).any(axis=1))
     order = np.argsort(hours, kind="stable")[: int(np.isfinite(hours).sum())]
     if len(order) < 2 or known[order].all():
@@ -118,9 +119,9 @@ def smooth_trip(
             chain.append(_anchor(unit_vectors(*anchors[photo])))
         else:
             own = cities[photo], probabilities[photo]
-            rows, p = _candidates(*own, cities[near], votes[near], settings.shared, places)
+            rows, p = _candidates(*own, cities[near], votes[near], settings.borrowed_cities, places)
             points = unit_vectors(lat[rows], lon[rows])
-            chain.append(_states(rows, p, points, settings.evidence, places))
+            chain.append(_states(rows, p, points, settings.neighbour_exponent, places))
     posteriors = forward_backward(chain, np.diff(hours[order]), places, settings)
     for photo, states, posterior in zip(order, chain, posteriors, strict=True):
         if not known[photo]:
@@ -147,7 +148,7 @@ def _candidates(
     probabilities: NDArray[np.floating],
     near: NDArray[np.integer],
     votes: Floats,
-    shared: int,
+    borrowed: int,
     places: int,
 ) -> tuple[Rows, Floats]:
     """A photo's own places and those its neighbours vote for, (S,), with its own probabilities."""
@@ -158,22 +159,22 @@ def _candidates(
     pooled, column = np.unique(near, return_inverse=True)
     totals = np.bincount(column.ravel(), votes.ravel())
     totals[np.isin(pooled, own)] = 0
-    best = np.argsort(-totals, kind="stable")[:shared]
-    borrowed = pooled[best][totals[best] > 0].astype(np.int64)
+    best = np.argsort(-totals, kind="stable")[:borrowed]
+    others = pooled[best][totals[best] > 0].astype(np.int64)
     # What the photo leaves over is spread evenly over the places that it does not list.
     even = min(_tail(p) / max(places - len(own), 1), float(p.min()))
-    return np.r_[own, borrowed], np.r_[p, np.full(len(borrowed), even)]
+    return np.r_[own, others], np.r_[p, np.full(len(others), even)]
 
 
 def _tail(p: Floats) -> float:
     return max(1 - float(p.sum()), LEAST_TAIL)
 
 
-def _states(rows: Rows, p: Floats, points: Floats, evidence: float, places: int) -> States:
+def _states(rows: Rows, p: Floats, points: Floats, exponent: float, places: int) -> States:
     others = max(places - len(rows), 1)
     each = _tail(p) / others
-    told = np.r_[p**evidence, others * each**evidence]
-    return States(rows, points, np.r_[p, _tail(p)], told / told.max())
+    tempered = np.r_[p**exponent, others * each**exponent]
+    return States(rows, points, np.r_[p, _tail(p)], tempered / tempered.max())
 
 
 def _anchor(point: Floats) -> States:
@@ -188,26 +189,27 @@ def forward_backward(
 
     A path's weight is the product of what the photos say and of the travel factors between
     neighbours, `gaps` (T - 1,) hours apart; photo t's posterior sums it over all paths, with
-    `own` for t itself and `told` for the others. Messages are scaled at each step, so that long
+    `own` for t itself and `tempered` for the others. Messages are scaled at each step, so that long
     chains neither overflow nor vanish.
     """
     pairs = list(zip(chain[:-1], chain[1:], gaps, strict=True))
     forward = [np.ones(len(chain[0].own))]
     for before, after, gap in pairs:
-        message = (forward[-1] * before.told) @ _kernel(before, after, gap, places, settings)
+        message = (forward[-1] * before.tempered) @ _kernel(before, after, gap, places, settings)
         forward.append(message / message.max())
     backward = np.ones(len(chain[-1].own))
     posteriors = [_normalised(chain[-1].own * forward[-1])]
     for t, (before, after, gap) in reversed(list(enumerate(pairs))):
         # Made anew rather than kept: all kernels of a long chain would fill the memory.
-        backward = _kernel(before, after, gap, places, settings) @ (backward * after.told)
+        backward = _kernel(before, after, gap, places, settings) @ (backward * after.tempered)
         backward /= backward.max()
         posteriors.append(_normalised(before.own * forward[t] * backward))
     return posteriors[::-1]
 
 
 def _normalised(weights: Floats) -> Floats:
-    return weights / weights.sum()
+    normalised: Floats = weights / weights.sum()
+    return normalised
 
 
 def _kernel(

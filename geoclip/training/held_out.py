@@ -14,7 +14,7 @@ from geoclip.photos.decoding import UNREADABLE
 from geoclip.photos.embedding import Embeddings
 from geoclip.places.captions import CaptionBook
 from geoclip.ranking.place_index import PlaceIndex, embed_rows
-from geoclip.ranking.ranking import RankingSettings
+from geoclip.ranking.settings import RankingSettings
 from geoclip.support.paths import decode_path
 from geoclip.support.seeds import seeded_uniforms
 from geoclip.training.settings import EvaluationSettings

@@ -29,7 +29,7 @@ from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import SHIPPED_FOLDER, PlaceIndex
-from geoclip.ranking.ranking import RankingSettings
+from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings, Temperatures
 from geoclip.support.process import keep_freed_memory
 from geoclip.training.checkpoints import Record
 from geoclip.training.label_smoothing import LabelSmoothing
@@ -68,13 +68,12 @@ TUNING = replace(
 )
 # Chosen on folds of the training photos that leave whole countries and blocks out.
 RANKING = RankingSettings(
-    point="expected_score_regions",
-    temperatures=(1.5, 1.5, 1.5),
-    point_temperature=1.7,
+    temperatures=Temperatures(1.5, 1.5, 1.5),
+    point=PointEstimate.expected_score_regions(temperature=1.7),
+    prior=Prior(country_size_exponent=0.1),
     radius_share=0.5,  # held 54 % of the folds' held-out and 48 % of their left-out places
-    seen_penalty=0.15,
-    size_power=0.1,
 )
+STACKING_FACTOR = 0.15
 
 
 @dataclass(frozen=True)
@@ -143,6 +142,14 @@ def seen_countries(photos: PhotoSet, gazetteer: Gazetteer) -> tuple[str, ...]:
     return tuple(sorted(set(gazetteer.country_codes[photos.rows].tolist())))
 
 
+def ranking_of_model(photos: PhotoSet, gazetteer: Gazetteer) -> RankingSettings:
+    """The recipe's ranking, with calibrated stacking of the countries with a training photo."""
+    seen = seen_countries(photos, gazetteer)
+    return replace(
+        RANKING, prior=replace(RANKING.prior, seen_countries=seen, stacking_factor=STACKING_FACTOR)
+    )
+
+
 def write_model(
     encoder: OpenClipEncoder, out: Path, ranking: RankingSettings, gazetteer: Gazetteer
 ) -> None:
@@ -205,8 +212,7 @@ def train_street_tiny(
         keep=work / f"seed{seed}",
         report=report,
     )
-    ranking = replace(RANKING, seen_countries=seen_countries(photos, gazetteer))
-    write_model(encoder, out, ranking, gazetteer)
+    write_model(encoder, out, ranking_of_model(photos, gazetteer), gazetteer)
     print(f"wrote {out}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""How much sharing evidence along time helps: JSON with and without, and with some known positions.
+"""How much trip smoothing helps: JSON with and without, and with some known positions.
 
     python tests/benchmarks/album.py --photos ../shared/data/photos.csv --model street-tiny
 
@@ -141,7 +141,9 @@ def main() -> None:
     parser.add_argument("--splits", nargs="+", default=["dev_seen", "dev_unseen"])
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--anchors", type=float, default=0.1, help="share of known positions")
-    parser.add_argument("--evidence", type=float, nargs="+", default=[TripSettings.evidence])
+    parser.add_argument(
+        "--exponent", type=float, nargs="+", default=[TripSettings.neighbour_exponent]
+    )
     parser.add_argument("--listed", type=int, default=50, help="places of each photo")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -158,12 +160,12 @@ def main() -> None:
     report: dict[str, Any] = {"model": arguments.model, "times": "simulated"}
     report["alone"] = figures(table, cities, p, h)
     report["alone, photos that are no anchors"] = figures(rest, cities[~known], p[~known], h)
-    for evidence in arguments.evidence:
-        settings = TripSettings(evidence=evidence)
+    for exponent in arguments.exponent:
+        settings = TripSettings(neighbour_exponent=exponent)
         shared = combined(table, cities, p, h, none, arguments.minutes, settings)
-        report[f"album, evidence {evidence}"] = figures(table, *shared, h)
+        report[f"album, exponent {exponent}"] = figures(table, *shared, h)
         found, q = combined(table, cities, p, h, known, arguments.minutes, settings)
-        key = f"album with {arguments.anchors:.0%} anchors, evidence {evidence}"
+        key = f"album with {arguments.anchors:.0%} anchors, exponent {exponent}"
         report[key] = figures(rest, found[~known], q[~known], h)
     print(json.dumps(report, indent=2))
 

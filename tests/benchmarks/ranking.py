@@ -24,7 +24,9 @@ def main() -> None:
 
     from geoclip.places.gazetteer import Gazetteer
     from geoclip.ranking.hierarchy import Hierarchy
-    from geoclip.ranking.ranking import LevelEmbeddings, Ranking, RankingSettings, rank_embeddings
+    from geoclip.ranking.logits import LevelEmbeddings
+    from geoclip.ranking.ranking import Ranking, rank_embeddings
+    from geoclip.ranking.settings import PointEstimate, RankingSettings
     from geoclip.support.process import keep_freed_memory
 
     keep_freed_memory()
@@ -40,7 +42,7 @@ def main() -> None:
     levels = LevelEmbeddings.of(places, hierarchy)
 
     def ranked(point: str) -> Ranking:
-        how = RankingSettings(point=point)
+        how = RankingSettings(point=PointEstimate.of(point))
         return rank_embeddings(
             photos, levels, hierarchy, 100.0, how, arguments.top_k, threads=arguments.threads
         )

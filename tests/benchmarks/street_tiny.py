@@ -6,12 +6,12 @@
 Views of a location are averaged, one decision rule makes all figures, each stands beside the best
 constant answer and chance. Several models (seeds) are reported each and as their mean, with 90 %
 intervals of that mean from 1,000 draws of the countries. `--folder gsv_` chooses photos whose
-folder begins so. `--rule` (JSON of RankingSettings) replaces the model's own rule.
+folder begins so. `--rule` (JSON as in `ranking` of geoclip.json) replaces parts of the model's own.
 """
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from geoclip.evaluation.report import baseline_figures, locations, split_figures
 from geoclip.locator import Embeddings, Locator
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.ranking.model_settings import as_tuples
+from geoclip.ranking.model_settings import ranking_of
 from geoclip.support.paths import decode_path
 from geoclip.training.photo_set import label_photos
 from pipelines.evaluate_guesses import answers
@@ -96,7 +96,7 @@ def main() -> None:
         for rule in given.rule or [{}]:
             found = []
             for locator, values in zip(locators, embedded, strict=True):
-                settings = replace(locator.settings, **as_tuples(rule))
+                settings = ranking_of({**asdict(locator.settings), **rule})
                 ruled = Locator(locator.encoder, locator.index, gazetteer, settings)
                 found.append(located(ruled, values, part))
             each = [brief(split_figures(a, truth, gazetteer)) for a in found]

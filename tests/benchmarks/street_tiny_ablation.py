@@ -13,7 +13,7 @@ of ranking are compared on one model. Seeds are averaged.
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,6 +28,7 @@ from geoclip.locator import Locator
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.captions import COUNTRY, FALSE, TRUE, CaptionBook, CaptionSettings, distinct
 from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.settings import PointEstimate, RankingSettings, Temperatures
 from geoclip.support.paths import decode_path
 from geoclip.training.label_smoothing import LabelSmoothing
 from geoclip.training.photo_set import label_photos, split_photos, training_photos
@@ -41,26 +42,36 @@ from pipelines.embedded_models.cached_activations import (
 from pipelines.embedded_models.last_stages import CachedBatches, train_last_stages
 from pipelines.embedded_models.train_street_tiny import (
     PROBING,
-    RANKING,
     STREET_TINY,
-    seen_countries,
+    ranking_of_model,
     weighted_by_kind,
     write_model,
 )
 from tests.benchmarks.street_tiny import brief, held_out, located
 
 EXTRA = 256
+REGIONS = PointEstimate.expected_score_regions()
 RULES = {
     "point by region over the whole posterior (the recipe)": {},
-    "expected-score point of 100 cities": {"point": "expected_score"},
-    "best city of the joint posterior": {"point": "city"},
-    "greedy": {"method": "greedy", "point": "city"},
-    "point of the posterior as it is": {"point_temperature": 1.0},
-    "temperatures of 2.1": {"temperatures": (2.1, 2.1, 2.1), "point_temperature": 1.0},
-    "temperatures of 1": {"temperatures": (1.0, 1.0, 1.0), "point_temperature": 1.0},
-    "no penalty of seen countries": {"seen_penalty": 0.0},
-    "countries weigh alike": {"size_power": 0.0},
-}
+    "expected-score point of 100 cities": {"point": PointEstimate.expected_score()},
+    "best city of the joint posterior": {"point": PointEstimate.city()},
+    "greedy": {
+        "method": "greedy", "point": PointEstimate.city(), "temperatures": Temperatures(),
+        "country_size_exponent": 0.0,
+    },
+    "point of the posterior as it is": {"point": REGIONS},
+    "temperatures of 2.1": {"temperatures": Temperatures(2.1, 2.1, 2.1), "point": REGIONS},
+    "temperatures of 1": {"temperatures": Temperatures(), "point": REGIONS},
+    "no calibrated stacking": {"seen_countries": (), "stacking_factor": 0.0},
+    "countries weigh alike": {"country_size_exponent": 0.0},
+}  # fmt: skip
+
+
+def ruled_by(settings: RankingSettings, rule: dict[str, Any]) -> RankingSettings:
+    """Settings with the changes of a rule, which may be of the prior."""
+    prior = {name: rule[name] for name in rule.keys() & asdict(settings.prior).keys()}
+    others = {name: rule[name] for name in rule.keys() - prior.keys()}
+    return replace(settings, prior=replace(settings.prior, **prior), **others)
 
 
 class OwnCaption(CachedBatches):
@@ -155,7 +166,7 @@ def main() -> None:
             found = locator.embed([decode_path(path) for path in part["path"]])
             of_split[split] = part, found, locations(part)
         for name, rule in rules.items():
-            settings = replace(locator.settings, **rule)
+            settings = ruled_by(locator.settings, rule)
             ruled = Locator(locator.encoder, locator.index, gazetteer, settings)
             yield (
                 name,
@@ -165,7 +176,7 @@ def main() -> None:
                 },
             )
 
-    ranking = replace(RANKING, seen_countries=seen_countries(photos, gazetteer))
+    ranking = ranking_of_model(photos, gazetteer)
     for name in VARIANTS:
         each = []
         for seed in given.seeds:

@@ -28,7 +28,7 @@ from geoclip.places.captions import CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import SHIPPED_FOLDER, PlaceIndex, index_key
-from geoclip.ranking.ranking import RankingSettings
+from geoclip.ranking.settings import RankingSettings
 from pipelines.command_line import command_of
 from pipelines.embed_photos import embed_photos
 from pipelines.embed_places import embed_places

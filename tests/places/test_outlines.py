@@ -56,8 +56,8 @@ def outlines() -> Outlines:
 @pytest.mark.parametrize("name", KNOWN)
 def test_known_places(world, outlines, name):
     lat, lon, code = KNOWN[name]
-    assert outlines.country_of(lat, lon, world) == code
-    assert outlines.country_of(lat, lon + 360, world) == code
+    assert outlines.country_of(lat, lon, world.country_points()) == code
+    assert outlines.country_of(lat, lon + 360, world.country_points()) == code
 
 
 def test_every_country_has_a_valid_outline(world, outlines):
@@ -69,7 +69,7 @@ def test_every_country_has_a_valid_outline(world, outlines):
 
 def test_cities_lie_in_their_countries(world, outlines):
     cities = world.level_rows("city")
-    found = outlines.country_of(world.lat[cities], world.lon[cities], world)
+    found = outlines.country_of(world.lat[cities], world.lon[cities], world.country_points())
     assert np.mean(found == world.country_codes[cities]) > 0.997
 
 
@@ -96,16 +96,16 @@ def test_equals_the_slow_loop(world, outlines):
     anywhere = np.degrees(np.arcsin(rng.uniform(-1, 1, 60))), rng.uniform(-180, 180, 60)
     lat = np.clip(np.concatenate([near_cities[0], anywhere[0]]), -90, 90)
     lon = (np.concatenate([near_cities[1], anywhere[1]]) + 180) % 360 - 180
-    found = outlines.country_of(lat, lon, world, max_km=300)
+    found = outlines.country_of(lat, lon, world.country_points(), max_km=300)
     for code, phi, lam in zip(found, lat, lon, strict=True):
         assert code in slow_country_of(world, outlines, phi, lam, 300)
 
 
 def test_shapes_nan_and_nothing(world, outlines):
-    assert isinstance(outlines.country_of(45.76, 4.84, world), str)
-    codes = outlines.country_of([[45.76, np.nan]], [[4.84, 4.84]], world)
+    assert isinstance(outlines.country_of(45.76, 4.84, world.country_points()), str)
+    codes = outlines.country_of([[45.76, np.nan]], [[4.84, 4.84]], world.country_points())
     assert codes.tolist() == [["FR", ""]]
-    assert outlines.country_of([], [], world).shape == (0,)
+    assert outlines.country_of([], [], world.country_points()).shape == (0,)
 
 
 @pytest.fixture
@@ -121,11 +121,11 @@ def squares(tmp_path) -> Outlines:
 
 
 def test_coast_then_city_then_sea(world, squares):
-    assert squares.country_of(0.5, 0.5, world) == "FR"
-    assert squares.country_of(0.5, 1.0, world) == "FR"  # on the border: the first
-    assert squares.country_of(1.04, 1.5, world) == "DE"  # off the coast
-    assert squares.country_of(51.5, -0.12, world) == "GB"  # a city's
-    assert squares.country_of(0.5, 2.5, world, max_km=1) == ""
+    assert squares.country_of(0.5, 0.5, world.country_points()) == "FR"
+    assert squares.country_of(0.5, 1.0, world.country_points()) == "FR"  # on the border: the first
+    assert squares.country_of(1.04, 1.5, world.country_points()) == "DE"  # off the coast
+    assert squares.country_of(51.5, -0.12, world.country_points()) == "GB"  # a city's
+    assert squares.country_of(0.5, 2.5, world.country_points(), max_km=1) == ""
 
 
 def test_bad_files_are_named(tmp_path):
@@ -139,3 +139,8 @@ def test_bad_files_are_named(tmp_path):
         Outlines.read(tmp_path / "other.parquet")
     with pytest.raises(GeoclipError, match="cannot be read"):
         Outlines.read(tmp_path / "absent.parquet")
+
+
+def test_without_cities_only_outlines_count(squares):
+    found = squares.country_of([0.5, 1.04, 51.5], [0.5, 1.5, -0.12])
+    assert found.tolist() == ["FR", "DE", ""]

@@ -1,20 +1,46 @@
 """The settings that a model folder carries."""
 
+import json
+from pathlib import Path
+
 import pytest
 
+from geoclip.encoders.registry import CHECKPOINTS
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionSettings
 from geoclip.ranking.model_settings import SETTINGS_FILE, ModelSettings
-from geoclip.ranking.ranking import RankingSettings
+from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings, Temperatures
+
+OLD_STREET_TINY = Path(__file__).parent / "data" / "street_tiny_version_1.json"
 
 
 def test_written_and_read_again(tmp_path):
     settings = ModelSettings(
         CaptionSettings(opening="Ein Foto", city_prompts=("{city}", "{city} ({country})")),
-        RankingSettings(method="greedy", temperatures=(0.5, 1.5, 2.0), point_cities=7),
+        RankingSettings(
+            temperatures=Temperatures(0.5, 1.5, 2.0), point=PointEstimate.expected_score(7)
+        ),
     )
-    settings.write(tmp_path)
-    assert ModelSettings.read(tmp_path) == settings
+    greedy = ModelSettings(
+        ranking=RankingSettings(
+            method="greedy",
+            greedy_cities=7,
+            point=PointEstimate.city(),
+            prior=Prior(("FR", "US"), 0.2),
+            radius_share=0.5,
+        )
+    )
+    for one in (settings, greedy, ModelSettings()):
+        one.write(tmp_path)
+        assert ModelSettings.read(tmp_path) == one
+
+
+def test_the_file_says_its_version_and_who_wrote_it(tmp_path):
+    ModelSettings().write(tmp_path)
+    stored = json.loads((tmp_path / SETTINGS_FILE).read_text())
+    assert stored["version"] == 2
+    assert stored["geoclip"]
+    assert "null" not in (tmp_path / SETTINGS_FILE).read_text()
 
 
 def test_defaults_where_there_is_no_folder_or_file(tmp_path):
@@ -24,10 +50,82 @@ def test_defaults_where_there_is_no_folder_or_file(tmp_path):
 
 
 def test_what_is_left_out_stays_as_it_is(tmp_path):
-    (tmp_path / SETTINGS_FILE).write_text('{"ranking": {"temperatures": [2, 3, 4]}}')
-    assert ModelSettings.read(tmp_path) == ModelSettings(
-        ranking=RankingSettings(temperatures=(2, 3, 4))
+    old = '{"ranking": {"temperatures": [2, 3, 4]}}'
+    new = '{"version": 2, "ranking": {"temperatures": {"country": 2, "region": 3, "city": 4}}}'
+    for text in (old, new):
+        (tmp_path / SETTINGS_FILE).write_text(text)
+        assert ModelSettings.read(tmp_path) == ModelSettings(
+            ranking=RankingSettings(temperatures=Temperatures(2, 3, 4))
+        )
+
+
+def read_version_1(tmp_path: Path, **ranking: object) -> RankingSettings:
+    (tmp_path / SETTINGS_FILE).write_text(json.dumps({"ranking": ranking}))
+    return ModelSettings.read(tmp_path).ranking
+
+
+def test_the_shipped_file_reads_as_its_old_text_does(tmp_path):
+    old = OLD_STREET_TINY.read_text()
+    assert "version" not in json.loads(old)
+    (tmp_path / SETTINGS_FILE).write_text(old)
+    settings = ModelSettings.read(tmp_path)
+    assert settings == ModelSettings.read(CHECKPOINTS / "street-tiny")
+    seen = tuple(json.loads(old)["ranking"]["seen_countries"])
+    assert settings.ranking == RankingSettings(
+        temperatures=Temperatures(1.5, 1.5, 1.5),
+        point=PointEstimate.expected_score_regions(1.7),
+        prior=Prior(seen, 0.15, 0.1),
+        radius_share=0.5,
     )
+
+
+def test_a_file_of_version_1_held_all_settings_those_without_an_effect_too(tmp_path):
+    everything = {
+        "method": "joint", "point": "expected_score", "temperatures": [2.0, 2.0, 2.0],
+        "greedy_cities": 12, "point_cities": 50, "point_temperature": 1.7, "radius_share": 0.5,
+        "seen_countries": ["FR"], "seen_penalty": 0.2, "size_power": 0.1,
+    }  # fmt: skip
+    prior = Prior(("FR",), 0.2, 0.1)
+    temperatures, fifty = Temperatures(2.0, 2.0, 2.0), PointEstimate.expected_score(50)
+    joint = RankingSettings("joint", temperatures, fifty, prior, radius_share=0.5)
+    assert read_version_1(tmp_path, **everything) == joint
+    greedy = RankingSettings(
+        "greedy", Temperatures(), fifty, Prior(("FR",), 0.2), greedy_cities=12, radius_share=0.5
+    )
+    assert read_version_1(tmp_path, **everything | {"method": "greedy"}) == greedy
+    city = read_version_1(tmp_path, **everything | {"point": "city", "seen_penalty": 0.0})
+    assert city.point == PointEstimate.city()
+    assert city.prior == Prior(country_size_exponent=0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '{"version": 2, "geoclip": "9.8.7", "ranking": {"warmth": 3}}',
+            "ranking has the unknown key 'warmth'; geoclip 9.8.7 wrote the file",
+        ),
+        (
+            '{"version": 2, "geoclip": "9.8.7", "ranking": {"prior": {"size_power": 3}}}',
+            "prior has the unknown key 'size_power'; geoclip 9.8.7 wrote the file",
+        ),
+        (
+            '{"version": 2, "geoclip": "9.8.7", "gallery": {}}',
+            "the file has the unknown key 'gallery'; geoclip 9.8.7 wrote the file",
+        ),
+        (
+            '{"ranking": {"warmth": 3}}',
+            "ranking has the unknown key 'warmth'; geoclip of version 0.1.0 or before wrote",
+        ),
+        ('{"version": 3, "geoclip": "9.8.7"}', "version 3 of geoclip 9.8.7"),
+    ],
+)
+def test_an_unknown_key_says_which_version_wrote_it(tmp_path, text, said):
+    (tmp_path / SETTINGS_FILE).write_text(text)
+    with pytest.raises(GeoclipError) as caught:
+        ModelSettings.read(tmp_path)
+    assert str(tmp_path / SETTINGS_FILE) in str(caught.value)
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +143,16 @@ def test_what_is_left_out_stays_as_it_is(tmp_path):
         '{"ranking": {"temperatures": ["1", 1, 1]}}',
         '{"ranking": {"temperatures": [1, NaN, 1]}}',
         '{"ranking": {"point_cities": "many"}}',
+        '{"version": 2, "ranking": []}',
+        '{"version": 2, "ranking": {"temperatures": [2, 3, 4]}}',
+        '{"version": 2, "ranking": {"temperatures": {"city": "1"}}}',
+        '{"version": 2, "ranking": {"temperatures": {"city": NaN}}}',
+        '{"version": 2, "ranking": {"point": "city"}}',
+        '{"version": 2, "ranking": {"point": {"cities": 3}}}',
+        '{"version": 2, "ranking": {"point": {"rule": "city", "cities": 3}}}',
+        '{"version": 2, "ranking": {"greedy_cities": 3}}',
+        '{"version": "two"}',
+        '{"version": [2]}',
         '{"captions": {"city_prompts": "{city}"}}',
         '{"captions": {"city_prompts": ["{place}"]}}',
         '{"captions": {"country_prompts": []}}',
@@ -66,9 +174,9 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 
 
 def test_a_tuned_model_has_seen_more_countries_and_states_no_radius():
-    ranking = RankingSettings(seen_countries=("FR", "US"), seen_penalty=0.2, radius_share=0.5)
+    ranking = RankingSettings(prior=Prior(("FR", "US"), 0.2, 0.1), radius_share=0.5)
     tuned = ModelSettings(CaptionSettings(opening="A photo"), ranking).tuned(["NZ", "FR", "NZ"])
     assert tuned.captions.opening == "A photo"
-    assert tuned.ranking.seen_countries == ("FR", "NZ", "US")
-    assert (tuned.ranking.seen_penalty, tuned.ranking.radius_share) == (0.2, 0.0)
+    assert tuned.ranking.prior == Prior(("FR", "NZ", "US"), 0.2, 0.1)
+    assert tuned.ranking.radius_share == 0.0
     assert ModelSettings().tuned(["NZ"]) == ModelSettings()

@@ -1,7 +1,10 @@
 """The place index: what it holds, how it is kept, and when it is made anew."""
 
 import json
+import os
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -221,13 +224,13 @@ def test_cache_folder(monkeypatch, tmp_path):
 
 
 def test_a_user_without_a_home_still_has_a_cache_folder(monkeypatch):
-    def no_home():
-        raise RuntimeError("Could not determine home directory.")
+    def unknown(uid):
+        raise KeyError(uid)
 
-    for name in ("GEOCLIP_CACHE", "XDG_CACHE_HOME"):
+    for name in ("GEOCLIP_CACHE", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("geoclip.ranking.place_index.Path.home", no_home)
-    assert cache_folder().name == "places"
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert cache_folder() == Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}" / "places"
 
 
 def test_an_index_that_comes_with_the_model_is_used_while_it_fits(

@@ -14,23 +14,17 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.geoscore import geoscore
 from geoclip.places.sphere import great_circle_km, spherical_mean
 from geoclip.ranking.hierarchy import Hierarchy
-from geoclip.ranking.posterior import shared_out
-from geoclip.ranking.ranking import (
-    LevelEmbeddings,
-    Logits,
-    RankingSettings,
-    expected_score_city,
-    expected_score_region_city,
-    greedy_posterior,
-    joint_posterior,
-    rank,
-    rank_embeddings,
-    top_cities,
-    top_columns,
-)
+from geoclip.ranking.logits import LevelEmbeddings, Logits
+from geoclip.ranking.point_estimate import expected_score_city, expected_score_group
+from geoclip.ranking.posterior import greedy_posterior, joint_posterior
+from geoclip.ranking.prior import NO_PRIOR, CityPrior
+from geoclip.ranking.ranking import rank, rank_embeddings
+from geoclip.ranking.segments import log_softmax_in_segments, top_columns
+from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings, Temperatures
+from geoclip.ranking.top_cities import group_cities, top_cities
 
-GREEDY = RankingSettings(method="greedy", point="city")
-PLAIN = RankingSettings(point="city")
+GREEDY = RankingSettings(method="greedy", point=PointEstimate.city())
+PLAIN = RankingSettings(point=PointEstimate.city())
 
 
 @dataclass
@@ -38,7 +32,7 @@ class Example:
     """A small world, logits by gazetteer row for `n` photos, and a log prior by row."""
 
     gazetteer: Gazetteer
-    logits: np.ndarray  # (N, P)
+    by_row: np.ndarray  # (N, P)
     log_prior: np.ndarray | None  # (P,)
 
     @property
@@ -46,13 +40,14 @@ class Example:
         return Hierarchy.of(self.gazetteer)
 
     @property
-    def scores(self) -> Logits:
+    def logits(self) -> Logits:
         h = self.hierarchy
-        return Logits(*(self.logits[:, rows] for rows in (h.countries, h.regions, h.cities)))
+        return Logits(*(self.by_row[:, rows] for rows in (h.countries, h.regions, h.cities)))
 
     @property
-    def city_prior(self) -> np.ndarray | None:
-        return None if self.log_prior is None else self.log_prior[self.hierarchy.cities]
+    def prior(self) -> CityPrior:
+        own = None if self.log_prior is None else self.log_prior[self.hierarchy.cities]
+        return CityPrior(own)
 
 
 def random_gazetteer(rng: np.random.Generator) -> Gazetteer:
@@ -82,6 +77,12 @@ def example(seed: int, prior: str = "none", scale: float = 3.0, n: int = 3) -> E
         closed[gazetteer.level_rows("city")[0]] = False
         log_prior[closed] = -np.inf
     return Example(gazetteer, logits, log_prior)
+
+
+def best_columns(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """`top_columns` of log probabilities, and the probabilities there."""
+    columns = top_columns(values, k)
+    return columns, np.exp(np.take_along_axis(values, columns, axis=1).astype(float))
 
 
 examples = st.builds(example, st.integers(0, 10**6), st.sampled_from(["none", "soft", "closed"]))
@@ -133,11 +134,13 @@ def slow_joint(
 @settings(max_examples=150, deadline=None)
 @given(examples, st.tuples(temperature, temperature, temperature))
 def test_joint_equals_nested_loops(case, temperatures):
-    log_p = joint_posterior(case.scores, case.hierarchy, temperatures, case.city_prior).log_cities
+    log_p = joint_posterior(
+        case.logits, case.hierarchy, Temperatures(*temperatures), case.prior
+    ).log_cities
     ids = case.gazetteer.ids[case.hierarchy.cities]
     assert np.exp(log_p).sum(axis=1) == pytest.approx(1)
     for photo in range(len(log_p)):
-        slow = slow_joint(case.gazetteer, case.logits[photo], temperatures, case.log_prior)
+        slow = slow_joint(case.gazetteer, case.by_row[photo], temperatures, case.log_prior)
         expected = [slow[place_id] for place_id in ids]
         assert np.exp(log_p[photo]) == pytest.approx(expected, rel=1e-9, abs=1e-15)
 
@@ -158,7 +161,7 @@ def test_joint_by_hand():
     cities += [("a3", "", "AX.2", 0.0, 2.0, 1), ("b", "", "BX", 0.0, 3.0, 1)]
     g = Gazetteer(place_table(countries, [("AX.1", "1"), ("AX.2", "2")], cities))
     logits = np.log([[3, 1, 1, 4, 1, 9, 1, 1]])  # countries 3:1, regions 1:4, cities 1:9
-    log_p = joint_posterior(Example(g, logits, None).scores, Hierarchy.of(g)).log_cities
+    log_p = joint_posterior(Example(g, logits, None).logits, Hierarchy.of(g)).log_cities
     assert np.exp(log_p[0]) == pytest.approx([0.015, 0.135, 0.6, 0.25])
 
 
@@ -167,7 +170,7 @@ def test_joint_by_hand():
 def test_order_of_the_gazetteer_does_not_matter(case, seed, method):
     g, rng = case.gazetteer, np.random.default_rng(seed)
     # Two cities alone in their groups may be equally probable; then the first goes first.
-    p = rank(case.scores, case.hierarchy, PLAIN, len(g), case.city_prior).probabilities
+    p = rank(case.logits, case.hierarchy, PLAIN, len(g), case.prior).probabilities
     assume((-np.diff(p, axis=1) > 1e-9 * p[:, :-1]).all(where=p[:, 1:] > 0))
     frame = place_frame(g)
     shuffled = np.concatenate(
@@ -175,13 +178,13 @@ def test_order_of_the_gazetteer_does_not_matter(case, seed, method):
     )
     other = Example(
         Gazetteer(frame.iloc[shuffled].reset_index(drop=True)),
-        case.logits[:, shuffled],
+        case.by_row[:, shuffled],
         None if case.log_prior is None else case.log_prior[shuffled],
     )
     answers, probabilities = [], []
     for one in (case, other):
-        how = RankingSettings(method=method, point_cities=4)
-        ranking = rank(one.scores, one.hierarchy, how, 3, one.city_prior)
+        how = RankingSettings(method=method, point=PointEstimate.expected_score(4))
+        ranking = rank(one.logits, one.hierarchy, how, 3, one.prior)
         ids = one.gazetteer.ids
         listed = ranking.probabilities > 0
         answers.append(
@@ -212,7 +215,7 @@ def slow_greedy(case: Example, photo: int, most: int) -> str:
 
     A prior is added to the cities' logits, and that of its most favoured city to a country's.
     """
-    g, logits = case.gazetteer, case.logits[photo]
+    g, logits = case.gazetteer, case.by_row[photo]
     prior = np.zeros(len(g)) if case.log_prior is None else case.log_prior
     allowed = [(p, row) for row, p in enumerate(g) if p.level == "city" and prior[row] > -np.inf]
     favour: dict[str, float] = {}
@@ -228,8 +231,8 @@ def slow_greedy(case: Example, photo: int, most: int) -> str:
 @given(examples, st.integers(1, 4))
 def test_greedy_equals_the_procedure(case, most):
     h = case.hierarchy
-    log_p = greedy_posterior(case.scores, h, most, case.city_prior).log_cities
-    best, probabilities = top_columns(log_p, 1)
+    log_p = greedy_posterior(case.logits, h, most, case.prior).log_cities
+    best, probabilities = best_columns(log_p, 1)
     expected = [slow_greedy(case, photo, most) for photo in range(len(log_p))]
     assert case.gazetteer.ids[h.cities[best[:, 0]]].tolist() == expected
     assert np.exp(log_p).sum(axis=1) == pytest.approx(1)
@@ -240,8 +243,8 @@ def test_greedy_equals_the_procedure(case, most):
 def test_greedy_ranks_the_countries_by_their_own_logits():
     case = example(7, n=20)
     assert len(case.hierarchy.countries) == 4
-    ranking = rank(case.scores, case.hierarchy, GREEDY)
-    expected = np.argsort(-case.scores.country, axis=1)[:, :5]
+    ranking = rank(case.logits, case.hierarchy, GREEDY)
+    expected = np.argsort(-case.logits.country, axis=1)[:, :5]
     assert np.array_equal(ranking.countries, expected)
     cities = case.hierarchy.city_group[ranking.cities[:, 0]]
     assert np.array_equal(case.hierarchy.group_country[cities], ranking.countries[:, 0])
@@ -251,8 +254,8 @@ def test_greedy_ranks_the_countries_by_their_own_logits():
 @given(examples, st.integers(1, 6))
 def test_expected_score_equals_brute_force(case, m):
     h = case.hierarchy
-    log_p = joint_posterior(case.scores, h, log_prior=case.city_prior).log_cities
-    candidates, probabilities = top_columns(log_p, m)
+    log_p = joint_posterior(case.logits, h, prior=case.prior).log_cities
+    candidates, probabilities = best_columns(log_p, m)
     points = expected_score_city(candidates, probabilities, h)
     for i, (chosen, cities, p) in enumerate(zip(points, candidates, probabilities, strict=True)):
         gains = {
@@ -273,10 +276,10 @@ def test_the_point_lies_within_the_narrowed_world():
     countries = [("AX", "A", "EU", "AX"), ("BX", "B", "EU", "BX")]
     g = Gazetteer(place_table(countries, [], [*ring, ("middle", "", "BX", 0.0, 0.0, 1)]))
     h, settings = Hierarchy.of(g), RankingSettings()
-    scores = Example(g, np.log([[1000.0, 1.0, *[1.0] * 13]]), None).scores
+    logits = Example(g, np.log([[1000.0, 1.0, *[1.0] * 13]]), None).logits
     is_middle = g.ids[h.cities] == "middle"
-    assert is_middle[rank(scores, h, settings).points[0]]  # hardly probable, yet the best hedge
-    ranking = rank(scores, h, settings, 13, np.where(is_middle, -np.inf, 0.0))
+    assert is_middle[rank(logits, h, settings).points[0]]  # hardly probable, yet the best hedge
+    ranking = rank(logits, h, settings, 13, CityPrior(np.where(is_middle, -np.inf, 0.0)))
     assert not is_middle[ranking.points[0]]
     assert ranking.probabilities[0] == pytest.approx([*[1 / 12] * 12, 0])
 
@@ -287,7 +290,7 @@ def test_the_point_lies_within_the_narrowed_world():
 )
 def test_top_columns_break_ties_by_position(values, k):
     table = np.array([values, values[::-1]])
-    best, probabilities = top_columns(table, k)
+    best, probabilities = best_columns(table, k)
     for row, found, p in zip(table, best, probabilities, strict=True):
         expected = sorted(range(len(row)), key=lambda i: (-row[i], i))[:k]
         assert found.tolist() == expected
@@ -297,8 +300,8 @@ def test_top_columns_break_ties_by_position(values, k):
 def test_marginals_of_a_ranking():
     case = example(3, "soft", n=40)
     h, g = case.hierarchy, case.gazetteer
-    ranking = rank(case.scores, h, PLAIN, 2, case.city_prior)
-    p = np.exp(joint_posterior(case.scores, h, log_prior=case.city_prior).log_cities)
+    ranking = rank(case.logits, h, PLAIN, 2, case.prior)
+    p = np.exp(joint_posterior(case.logits, h, prior=case.prior).log_cities)
     country = h.group_country[h.city_group]
     by_country = np.stack([p[:, country == k].sum(axis=1) for k in range(len(h.countries))], axis=1)
     assert np.array_equal(ranking.countries, np.argsort(-by_country, axis=1)[:, :5])
@@ -317,9 +320,9 @@ def test_marginals_of_a_ranking():
 
 def test_top_k_above_the_number_of_cities_gives_all_of_them():
     case = example(1)
-    regions = RankingSettings(point="expected_score_regions")
+    regions = RankingSettings(point=PointEstimate.expected_score_regions())
     for how in (PLAIN, GREEDY, RankingSettings(), regions):
-        ranking = rank(case.scores, case.hierarchy, how, top_k=1000)
+        ranking = rank(case.logits, case.hierarchy, how, top_k=1000)
         assert ranking.cities.shape == (3, len(case.hierarchy.cities))
         assert all(len(set(row)) == len(row) for row in ranking.cities)
 
@@ -327,7 +330,7 @@ def test_top_k_above_the_number_of_cities_gives_all_of_them():
 def test_no_photos():
     case = example(2, n=0)
     for how in (PLAIN, GREEDY, RankingSettings()):
-        ranking = rank(case.scores, case.hierarchy, how)
+        ranking = rank(case.logits, case.hierarchy, how)
         assert len(ranking.cities) == len(ranking.points) == len(ranking.countries) == 0
 
 
@@ -337,60 +340,38 @@ def test_no_photos():
 )
 def test_impossible_priors_are_refused(method, value, message):
     case = example(4)
-    prior = np.full(len(case.hierarchy.cities), value)
+    settings, weights = RankingSettings(method=method), np.full(len(case.hierarchy.cities), value)
     with pytest.raises(GeoclipError, match=message):
-        rank(case.scores, case.hierarchy, RankingSettings(method=method), 5, prior)
+        rank(case.logits, case.hierarchy, settings, 5, CityPrior(weights))
 
 
 def test_top_k_below_one_is_refused():
     case = example(4)
     with pytest.raises(GeoclipError, match="top_k is 0"):
-        rank(case.scores, case.hierarchy, PLAIN, 0)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"method": "best"},
-        {"point": "mean"},
-        {"temperatures": (1, 1)},
-        {"temperatures": (1, 0, 1)},
-        {"temperatures": (1, float("nan"), 1)},
-        {"greedy_cities": 0},
-        {"point_cities": 0},
-        {"point_temperature": 0},
-        {"point_temperature": float("nan")},
-        {"radius_share": 1},
-        {"radius_share": -0.1},
-        {"radius_share": float("nan")},
-    ],
-)
-def test_wrong_settings_are_refused(wrong):
-    with pytest.raises(GeoclipError):
-        RankingSettings(**wrong)
+        rank(case.logits, case.hierarchy, PLAIN, 0)
 
 
 def test_float32_is_stable_at_a_logit_scale_of_100(world):
     rng, h, n, d = np.random.default_rng(0), Hierarchy.of(world), 4, 64
     photos, places = (rng.normal(size=(k, d)).astype(np.float32) for k in (n, len(world)))
     photos, places = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (photos, places))
-    single = LevelEmbeddings.of(places, h).scores(photos, 100.0)
-    double = LevelEmbeddings.of(places.astype(float), h).scores(photos.astype(float), 100.0)
+    single = LevelEmbeddings.of(places, h).logits(photos, 100.0)
+    double = LevelEmbeddings.of(places.astype(float), h).logits(photos.astype(float), 100.0)
     assert single.city.dtype == np.float32
     narrow, wide = (joint_posterior(s, h).log_cities for s in (single, double))
     assert narrow.dtype == np.float32
     assert np.isfinite(narrow).all()
     assert abs(narrow - wide).max() < 2e-3
     assert np.exp(narrow.astype(float)).sum(axis=1) == pytest.approx(1, abs=1e-4)
-    assert np.array_equal(top_columns(narrow, 5)[0], top_columns(wide, 5)[0])
+    assert np.array_equal(top_columns(narrow, 5), top_columns(wide, 5))
 
 
-def test_scores_are_scaled_dot_products(small_gazetteer):
+def test_logits_are_scaled_dot_products(small_gazetteer):
     rng, h = np.random.default_rng(0), Hierarchy.of(small_gazetteer)
     photos, places = rng.normal(size=(3, 4)), rng.normal(size=(len(small_gazetteer), 4))
-    scores = LevelEmbeddings.of(places, h).scores(photos, 7.0)
+    logits = LevelEmbeddings.of(places, h).logits(photos, 7.0)
     for values, rows in zip(
-        (scores.country, scores.region, scores.city),
+        (logits.country, logits.region, logits.city),
         (h.countries, h.regions, h.cities),
         strict=True,
     ):
@@ -402,8 +383,8 @@ def share_of_single_cities(world: Gazetteer, settings=PLAIN, log_prior=None) -> 
     """How often logits without any meaning put a country with one listed city first."""
     h, rng = Hierarchy.of(world), np.random.default_rng(1)
     sizes = (len(h.countries), len(h.regions), len(h.cities))
-    scores = Logits(*(rng.normal(size=(100, size)).astype(np.float32) for size in sizes))
-    first = rank(scores, h, settings, 1, log_prior).cities[:, 0]
+    logits = Logits(*(rng.normal(size=(100, size)).astype(np.float32) for size in sizes))
+    first = rank(logits, h, settings, 1, CityPrior(log_prior)).cities[:, 0]
     country = h.group_country[h.city_group]
     return float((np.bincount(country)[country[first]] == 1).mean())
 
@@ -411,7 +392,7 @@ def share_of_single_cities(world: Gazetteer, settings=PLAIN, log_prior=None) -> 
 def test_joint_favours_countries_with_one_listed_city(world):
     plain = share_of_single_cities(world)
     assert plain > 0.6  # of 48 countries among 244, 48 cities among 34,006
-    sharper = RankingSettings(point="city", temperatures=(1, 0.3, 0.3))
+    sharper = RankingSettings(point=PointEstimate.city(), temperatures=Temperatures(1, 0.3, 0.3))
     assert share_of_single_cities(world, sharper) < 0.7 * plain
     population = np.log1p(Hierarchy.of(world).population)
     assert share_of_single_cities(world, PLAIN, population) < 0.1 * plain
@@ -423,7 +404,7 @@ def test_blocks_and_threads_change_nothing(world, monkeypatch, threads):
     photos, places = rng.normal(size=(11, 8)), rng.normal(size=(len(world), 8))
     levels = LevelEmbeddings.of(places, h)
     settings = RankingSettings(radius_share=0.5)
-    whole = rank(levels.scores(photos, 2.0), h, settings, 3)
+    whole = rank(levels.logits(photos, 2.0), h, settings, 3)
     monkeypatch.setattr("geoclip.ranking.ranking.BLOCK", 5)
     monkeypatch.setattr("geoclip.ranking.ranking.CACHE_ROWS", 2)
     parts = rank_embeddings(photos, levels, h, 2.0, settings, 3, threads=threads)
@@ -458,7 +439,7 @@ def test_shares_of_groups_far_below_and_of_excluded_ones_in_float32():
     logits = np.array(
         [[0, low, low, none, none], [0, none, none, none, none], [none] * 5], np.float32
     )
-    found = shared_out(np.zeros((3, 3), np.float32), logits, np.array([0, 1, 3]))
+    found = log_softmax_in_segments(logits, np.array([0, 1, 3]), np.zeros((3, 3), np.float32))
     half = math.log(0.5)
     expected = [[0, half, half, none, none], [0, none, none, none, none], [none] * 5]
     assert found == pytest.approx(np.array(expected), abs=1e-5)
@@ -469,7 +450,7 @@ def test_top_columns_of_many_columns_with_ties(k):
     table = np.random.default_rng(k).integers(-900, 0, (5, 5003)).astype(np.float32)
     table[3] = 0
     table[4, 10:] = -np.inf
-    best, probabilities = top_columns(table, k)
+    best, probabilities = best_columns(table, k)
     for row, found, p in zip(table, best, probabilities, strict=True):
         expected = sorted(range(len(row)), key=lambda i: (-row[i], i))[:k]
         assert found.tolist() == expected
@@ -480,32 +461,32 @@ def test_top_columns_of_many_columns_with_ties(k):
 @pytest.mark.parametrize("k", [1, 5, 100])
 @pytest.mark.parametrize("prior", ["none", "soft", "few"])
 def test_the_top_cities_are_those_of_the_whole_posterior(world, scale, k, prior):
-    """Peaked posteriors are answered from some groups, flat ones are not; both are exact."""
     h, rng = Hierarchy.of(world), np.random.default_rng(k)
     sizes = (len(h.countries), len(h.regions), len(h.cities))
-    scores = Logits(*((scale * rng.normal(size=(9, n))).astype(np.float32) for n in sizes))
+    logits = Logits(*((scale * rng.normal(size=(9, n))).astype(np.float32) for n in sizes))
     log_prior = None
     if prior != "none":
         log_prior = rng.normal(size=len(h.cities)).astype(np.float32)
     if prior == "few":
         log_prior[rng.permutation(len(h.cities))[3:]] = -np.inf
-    posterior = joint_posterior(scores, h, log_prior=log_prior)
+    posterior = joint_posterior(logits, h, prior=CityPrior(log_prior))
     best, probabilities = top_cities(posterior, k)
-    expected, expected_p = top_columns(posterior.log_cities, k)
+    expected = np.argsort(-posterior.log_cities, axis=1, kind="stable")[:, :k]
+    expected_p = np.exp(np.take_along_axis(posterior.log_cities, expected, axis=1).astype(float))
     np.testing.assert_allclose(probabilities, expected_p, rtol=1e-4)
     p = np.exp(posterior.log_cities.astype(float))
     np.testing.assert_allclose(np.take_along_axis(p, best, axis=1), expected_p, rtol=1e-4)
     assert all(len(set(row)) == min(k, len(h.cities)) for row in best.tolist())
-    if scale == 0:
-        assert best.tolist() == expected.tolist()
+    assert best.tolist() == expected.tolist()
 
 
 @settings(max_examples=60, deadline=None)
 @given(examples, st.sampled_from([0.5, 1.0, 1.4, 3.0]))
 def test_the_region_point_equals_nested_loops(case, temperature):
     h = case.hierarchy
-    posterior = joint_posterior(case.scores, h, log_prior=case.city_prior)
-    points, of_points = expected_score_region_city(posterior, temperature)
+    posterior = joint_posterior(case.logits, h, prior=case.prior)
+    groups = expected_score_group(posterior, temperature)
+    points, of_points = (x[:, 0] for x in group_cities(posterior, groups[:, None]))
     members = [np.flatnonzero(h.city_group == group) for group in range(len(h.group_starts))]
     centres = [
         spherical_mean(h.lat[rows], h.lon[rows], np.sqrt(np.maximum(h.population[rows], 1)))
@@ -538,9 +519,9 @@ def test_the_region_point_sees_what_lies_beyond_the_best_cities():
     cities += [(f"b{i}", "n", f"BX.{i}", 40.0 + i / 10, 100.0, 10) for i in range(10)]
     countries = [("AX", "AX", "EU", "AX"), ("BX", "BX", "AS", "BX")]
     h = Hierarchy.of(Gazetteer(place_table(countries, regions, cities)))
-    scores = Logits(np.log([[0.3, 0.7]]), np.zeros((1, 11)), np.zeros((1, 11)))
-    by_cities = rank(scores, h, RankingSettings(point="expected_score", point_cities=1))
-    by_regions = rank(scores, h, RankingSettings(point="expected_score_regions"))
+    logits = Logits(np.log([[0.3, 0.7]]), np.zeros((1, 11)), np.zeros((1, 11)))
+    by_cities = rank(logits, h, RankingSettings(point=PointEstimate.expected_score(1)))
+    by_regions = rank(logits, h, RankingSettings(point=PointEstimate.expected_score_regions()))
     assert h.lat[by_cities.points[0]] == 0
     assert 40 <= h.lat[by_regions.points[0]] <= 41
 
@@ -550,10 +531,14 @@ def test_the_region_point_sees_what_lies_beyond_the_best_cities():
 def test_the_region_point_is_named_first_then_a_city_of_each_country(case, top_k):
     h = case.hierarchy
     ranking = rank(
-        case.scores, h, RankingSettings(point="expected_score_regions"), top_k, case.city_prior
+        case.logits,
+        h,
+        RankingSettings(point=PointEstimate.expected_score_regions()),
+        top_k,
+        case.prior,
     )
-    posterior = joint_posterior(case.scores, h, log_prior=case.city_prior)
-    by_probability, _ = top_columns(posterior.log_cities, len(h.cities))
+    posterior = joint_posterior(case.logits, h, prior=case.prior)
+    by_probability = top_columns(posterior.log_cities, len(h.cities))
     for photo, cities in enumerate(ranking.cities):
         p = np.exp(posterior.log_cities[photo].astype(np.float64))
         expected = [ranking.points[photo]]
@@ -575,8 +560,9 @@ def test_countries_weigh_by_their_size_inside_their_continent(case, power):
     h = case.hierarchy
     starts = np.flatnonzero(np.r_[True, np.diff(h.group_country) > 0])
 
-    def by_country(size_power: float) -> np.ndarray:
-        posterior = joint_posterior(case.scores, h, size_power=size_power)
+    def by_country(exponent: float) -> np.ndarray:
+        prior = CityPrior(country_size_exponent=exponent)
+        posterior = joint_posterior(case.logits, h, prior=prior)
         return np.add.reduceat(np.exp(posterior.log_groups.astype(np.float64)), starts, axis=1)
 
     plain, found = by_country(0.0), by_country(power)
@@ -590,6 +576,29 @@ def test_countries_weigh_by_their_size_inside_their_continent(case, power):
             np.testing.assert_allclose(found[photo, inside], share, rtol=1e-3, atol=1e-6)
 
 
-def test_a_size_power_is_finite():
-    with pytest.raises(GeoclipError, match="size_power"):
-        RankingSettings(size_power=np.nan)
+def test_a_country_size_exponent_is_finite():
+    with pytest.raises(GeoclipError, match="country_size_exponent"):
+        Prior(country_size_exponent=np.nan)
+
+
+def test_the_prior_of_the_settings_joins_the_users(small_gazetteer):
+    h = Hierarchy.of(small_gazetteer)
+    codes = small_gazetteer.country_codes[h.cities]
+    own = np.where(codes == "NL", -np.inf, 0.5)
+    joined = CityPrior.of(Prior(("FR", "NL"), 0.25, country_size_exponent=0.1), h, own)
+    expected = np.select([codes == "NL", codes == "FR"], [-np.inf, 0.25], 0.5)
+    assert joined.log_weights.tolist() == expected.tolist()
+    assert joined.country_size_exponent == 0.1
+    assert np.array_equal(joined.allowed(h), codes != "NL")
+    alone = CityPrior.of(Prior(("FR",), 0.25), h)
+    assert alone.log_weights.tolist() == np.where(codes == "FR", -0.25, 0.0).tolist()
+    assert CityPrior.of(Prior(), h) == NO_PRIOR
+    assert CityPrior.of(Prior(), h, own).log_weights is own
+
+
+def test_a_ranking_has_the_prior_of_its_settings(small_gazetteer):
+    h = Hierarchy.of(small_gazetteer)
+    flat = Logits(*(np.zeros((1, len(rows))) for rows in (h.countries, h.regions, h.cities)))
+    held = RankingSettings(prior=Prior(tuple(h.country_codes[1:]), stacking_factor=50.0))
+    assert rank(flat, h, held).country_probabilities[0, 0] == pytest.approx(1)
+    assert rank(flat, h, held).countries[0, 0] == 0

@@ -1,4 +1,4 @@
-"""Sharing evidence along time equals a sum over all paths, written out path by path."""
+"""Trip smoothing equals a sum over all paths, written out path by path."""
 
 import math
 from datetime import datetime, timedelta
@@ -73,9 +73,9 @@ def all_paths(
 
     def told(t: int, state: int) -> float:
         if state != -1:
-            return own(t, state) ** s.evidence
+            return own(t, state) ** s.neighbour_exponent
         others = max(places - len(candidates[t]) + 1, 1)
-        return others * (own(t, -1) / others) ** s.evidence
+        return others * (own(t, -1) / others) ** s.neighbour_exponent
 
     states = [[-2] if a else list(c) for a, c in zip(anchors, candidates, strict=True)]
     posteriors = []
@@ -105,14 +105,14 @@ def albums(draw: st.DrawFn) -> dict[str, Any]:
         / np.array([sum(r) * w for r, w in zip(raw, whole, strict=True)])[:, None],
         "hours": np.array(hours),
         "anchors": np.array([(50.0, 3.0) if k else (np.nan, np.nan) for k in known]),
-        "evidence": draw(st.sampled_from([0.3, 1.0])),
+        "exponent": draw(st.sampled_from([0.3, 1.0])),
     }
 
 
 @settings(max_examples=25, deadline=None)
 @given(albums())
 def test_equals_the_sum_over_all_paths(album: dict[str, Any]) -> None:
-    s = TripSettings(evidence=album["evidence"], shared=0)
+    s = TripSettings(neighbour_exponent=album["exponent"], borrowed_cities=0)
     found = smooth_trip(album["cities"], album["p"], album["hours"], LAT, LON, album["anchors"], s)
     anchors = [None if np.isnan(a[0]) else tuple(a) for a in album["anchors"]]
     candidates = [
@@ -271,7 +271,7 @@ def test_hours_are_of_one_clock() -> None:
         {"shares": (0.5, 0.5)},
         {"shares": (0.5, 0.5, 0.5)},
         {"lost": 0.0},
-        {"evidence": 2.0},
+        {"neighbour_exponent": 2.0},
         {"window": -1},
     ],
 )

@@ -22,7 +22,7 @@ from geoclip.photos.views import slices
 from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
-from geoclip.ranking.ranking import RankingSettings
+from geoclip.ranking.settings import PointEstimate, RankingSettings
 from geoclip.ranking.travel import TripSettings
 from geoclip.runs.folder_run import FolderRun
 from geoclip.runs.gps_summary import GpsSummary
@@ -44,7 +44,9 @@ def locator(fake_encoder: FakeEncoder, small_gazetteer: Gazetteer) -> Locator:
             fake_encoder.known[text] = axes[i]
         fake_encoder.pictured[i + 1] = book.prompts(chain[2])[0]
     index = PlaceIndex.build(fake_encoder, small_gazetteer)
-    return Locator(fake_encoder, index, small_gazetteer, RankingSettings(point="city"))
+    return Locator(
+        fake_encoder, index, small_gazetteer, RankingSettings(point=PointEstimate.city())
+    )
 
 
 @pytest.fixture
@@ -285,7 +287,7 @@ def test_an_album_shares_evidence(
 def test_a_photo_without_a_time_keeps_its_point_in_an_album(
     locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata]
 ) -> None:
-    settings = RankingSettings(point="expected_score_regions", radius_share=0.5)
+    settings = RankingSettings(point=PointEstimate.expected_score_regions(), radius_share=0.5)
     locator = Locator(locator.encoder, locator.index, locator.gazetteer, settings)
     paths = paint(tmp_path, 5)
     for i in range(3):

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from geoclip.places.representative import representative_points
+from geoclip.places.gazetteer_tables import representative_points
 
 
 def test_point_is_the_city_nearest_to_the_weighted_mean():

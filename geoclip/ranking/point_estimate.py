@@ -1,18 +1,48 @@
-"""How far from a point a posterior lies: the radius that holds a share of it, and what is near.
+"""The reported point of a posterior, and how far from it the posterior reaches.
 
-A posterior is taken by its groups of cities (`Hierarchy`), each at the root mean square distance of
-those of its cities that may have a part of it, so that a region does not shrink to its centre.
+The credible radius takes a posterior by its groups of cities (`Hierarchy`), each at the root mean
+square distance of those of its cities that may have a part of it, so that a region does not shrink
+to its centre.
 """
 
 import numpy as np
 
+from geoclip.places.geoscore import geoscore
 from geoclip.places.sphere import chord_to_km, unit_vectors
+from geoclip.ranking.hierarchy import Hierarchy
 from geoclip.ranking.posterior import Posterior
 
 _SAME_PLACE_KM = 0.1  # above what rounding leaves of no distance
 
 
-def radius_km(posterior: Posterior, cities: np.ndarray, share: float) -> np.ndarray:
+def expected_score_city(
+    candidates: np.ndarray, probabilities: np.ndarray, hierarchy: Hierarchy
+) -> np.ndarray:
+    """Of each photo's candidates with probability above 0, the one of largest expected GeoScore.
+
+    `candidates` and `probabilities` (N, m) come from `top_cities`. Returns city positions (N,).
+    """
+    xyz = unit_vectors(hierarchy.lat[candidates], hierarchy.lon[candidates])  # (N, m, 3)
+    squared = 2 - 2 * np.clip(xyz @ xyz.transpose(0, 2, 1), -1, 1)
+    gain = np.einsum("nij,nj->ni", geoscore(chord_to_km(np.sqrt(squared))), probabilities)
+    best = np.where(probabilities > 0, gain, -np.inf).argmax(axis=1)
+    return np.asarray(candidates[np.arange(len(candidates)), best])
+
+
+def expected_score_group(posterior: Posterior, temperature: float = 1.0) -> np.ndarray:
+    """The group (N,) of cities of largest expected GeoScore over the whole posterior.
+
+    Where a posterior is spread over many countries, its hundred best cities lie in one or two of
+    them and say little of where most of it is; all groups do. Their log probabilities are divided
+    by `temperature` first.
+    """
+    groups = posterior.groups
+    weights = groups if temperature == 1 else groups ** (1 / temperature)
+    gain = weights @ posterior.hierarchy.group_geoscores
+    return np.asarray(np.where(groups > 0, gain, -np.inf).argmax(axis=1))
+
+
+def credible_radius_km(posterior: Posterior, cities: np.ndarray, share: float) -> np.ndarray:
     """Radius (N,) in km about the cities (N,), by position, that holds `share` of each posterior.
 
     Of a calibrated posterior a photo's true place is inside with this probability. NaN where a

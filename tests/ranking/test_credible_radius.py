@@ -8,14 +8,18 @@ from test_ranking import Example, example, examples
 
 from geoclip.places.sphere import EARTH_RADIUS_KM, great_circle_km, unit_vectors
 from geoclip.ranking.hierarchy import Hierarchy
-from geoclip.ranking.ranking import Logits, Posterior, RankingSettings, joint_posterior, rank
-from geoclip.ranking.spread import mass_within, radius_km
+from geoclip.ranking.logits import Logits
+from geoclip.ranking.point_estimate import credible_radius_km, mass_within
+from geoclip.ranking.posterior import Posterior, joint_posterior
+from geoclip.ranking.prior import CityPrior
+from geoclip.ranking.ranking import rank
+from geoclip.ranking.settings import PointEstimate, RankingSettings
 
 
 def slow_group_km(case: Example, lat: float, lon: float) -> list[float]:
     """Root mean square chord from a point to each group's open cities, as great-circle km."""
     h = case.hierarchy
-    prior = np.zeros(len(h.cities)) if case.city_prior is None else case.city_prior
+    prior = np.zeros(len(h.cities)) if case.log_prior is None else case.log_prior[h.cities]
     point = unit_vectors(lat, lon)
     result = []
     for group in range(len(h.group_starts)):
@@ -30,7 +34,7 @@ def slow_group_km(case: Example, lat: float, lon: float) -> list[float]:
 
 
 def posterior_of_case(case: Example) -> Posterior:
-    return joint_posterior(case.scores, case.hierarchy, log_prior=case.city_prior)
+    return joint_posterior(case.logits, case.hierarchy, prior=case.prior)
 
 
 @settings(max_examples=60, deadline=None)
@@ -38,7 +42,7 @@ def posterior_of_case(case: Example) -> Posterior:
 def test_the_radius_is_the_smallest_that_holds_the_share(case, share):
     posterior, h = posterior_of_case(case), case.hierarchy
     cities = np.arange(len(posterior.groups)) % len(h.cities)
-    for i, radius in enumerate(radius_km(posterior, cities, share)):
+    for i, radius in enumerate(credible_radius_km(posterior, cities, share)):
         km = slow_group_km(case, h.lat[cities[i]], h.lon[cities[i]])
         within = [d for d in km if sum_within(posterior.groups[i], km, d) >= share - 1e-9]
         if np.isnan(radius):  # a city alone
@@ -72,10 +76,12 @@ def test_a_point_that_is_not_known_has_no_mass_near_it():
 def test_a_region_is_as_wide_as_its_cities_lie_apart(world):
     h = Hierarchy.of(world)
     rng = np.random.default_rng(0)
-    scores = Logits(
+    logits = Logits(
         *(rng.normal(size=(4, len(x))) * 50 for x in (h.countries, h.regions, h.cities))
     )
-    ranking = rank(scores, h, RankingSettings(point="expected_score_regions", radius_share=0.5))
+    ranking = rank(
+        logits, h, RankingSettings(point=PointEstimate.expected_score_regions(), radius_share=0.5)
+    )
     group = h.city_group[ranking.points]
     for radius, point, own in zip(ranking.radius, ranking.points, group, strict=True):
         others = np.flatnonzero(h.city_group == own)
@@ -88,18 +94,18 @@ def test_a_region_is_as_wide_as_its_cities_lie_apart(world):
 
 def test_no_radius_is_stated_without_a_share():
     case = example(5)
-    assert np.isnan(rank(case.scores, case.hierarchy, RankingSettings()).radius).all()
+    assert np.isnan(rank(case.logits, case.hierarchy, RankingSettings()).radius).all()
 
 
 def test_the_radius_of_a_narrowed_world_ends_at_its_borders(world):
     h = Hierarchy.of(world)
     rng = np.random.default_rng(1)
-    scores = Logits(*(rng.normal(size=(6, len(x))) for x in (h.countries, h.regions, h.cities)))
+    logits = Logits(*(rng.normal(size=(6, len(x))) for x in (h.countries, h.regions, h.cities)))
     centre = int(np.argmax(h.population))
     km = great_circle_km(h.lat[centre], h.lon[centre], h.lat, h.lon)
     prior = np.where(km <= np.sort(km)[2], 0.0, -np.inf)  # three cities, whatever their regions
-    asked = RankingSettings(point="expected_score_regions", radius_share=0.9)
-    ranking = rank(scores, h, asked, log_prior=prior)
+    asked = RankingSettings(point=PointEstimate.expected_score_regions(), radius_share=0.9)
+    ranking = rank(logits, h, asked, prior=CityPrior(prior))
     inside = np.flatnonzero(np.isfinite(prior))
     for radius, point in zip(ranking.radius, ranking.points, strict=True):
         farthest = great_circle_km(h.lat[point], h.lon[point], h.lat[inside], h.lon[inside]).max()

@@ -1,0 +1,93 @@
+"""Sums, softmaxes and best columns of segments: slices of columns, one behind the other.
+
+`starts` (G,) are the first columns of the segments of a table (N, M).
+"""
+
+import numpy as np
+
+_SAFE_SUM = 1e-34
+"""A sum of exponentials above this has all of float32's digits."""
+
+
+def log_softmax_in_segments(
+    logits: np.ndarray, starts: np.ndarray, log_totals: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Log softmax (N, M) inside each segment, plus the segment's own log probability (N, G).
+
+    A logit of -inf excludes a column.
+
+    >>> logits = np.log([[1.0, 3.0, 5.0]])
+    >>> np.exp(log_softmax_in_segments(logits, np.array([0, 2]))).round(2).tolist()
+    [[0.25, 0.75, 1.0]]
+    """
+    totals = logsumexp_of_segments(logits, starts)
+    totals[np.isneginf(totals)] = 0  # of excluded columns alone, which stay at -inf
+    # All columns of a segment take the same step: one pass over them instead of one for each term.
+    steps: np.ndarray = np.repeat(log_totals - totals, _sizes(starts, logits), axis=1)
+    steps += logits
+    return steps
+
+
+def logsumexp_of_segments(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Log of the summed exponentials of each segment, (N, G); -inf for none but -inf.
+
+    scipy's `logsumexp` knows no segments. A row is shifted by its own maximum where no segment's
+    sum vanishes for that, which saves the slow search for each segment's; the sum of a segment
+    excluded in all rows is meant to vanish.
+    """
+    top = values.max(axis=1, keepdims=True)
+    top[np.isneginf(top)] = 0
+    sums = np.add.reduceat(_exp(values, top), starts, axis=1)
+    vanished = ~(sums > _SAFE_SUM)
+    if vanished.any():
+        open_somewhere = np.logical_or.reduceat(values.max(axis=0) > -np.inf, starts)
+        vanished &= open_somewhere
+    if vanished.any():
+        top = np.maximum.reduceat(values, starts, axis=1)
+        top[np.isneginf(top)] = 0
+        shift = np.repeat(top, _sizes(starts, values), axis=1)
+        sums = np.add.reduceat(_exp(values, shift), starts, axis=1)
+    with np.errstate(divide="ignore"):
+        return np.asarray(top + np.log(sums))
+
+
+def best_in_segments(values: np.ndarray, starts: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Columns (N, m) of the largest value in each of some segments (N, m); of equal ones the first.
+
+    >>> values = np.array([[1.0, 2.0, 2.0, 5.0, 4.0]])
+    >>> best_in_segments(values, np.array([0, 3]), np.array([[1, 0]])).tolist()
+    [[3, 1]]
+    """
+    first, size = starts[chosen], _sizes(starts, values)[chosen]
+    step = np.arange(size.max(initial=1))
+    column = np.minimum(first[:, :, None] + step, values.shape[1] - 1)  # (N, m, largest size)
+    inside = values[np.arange(len(values))[:, None, None], column]
+    inside[step >= size[:, :, None]] = -np.inf
+    return np.asarray(first + inside.argmax(axis=2))
+
+
+def top_columns(values: np.ndarray, k: int) -> np.ndarray:
+    """Columns (N, k) of each row's k largest values, largest first; of equal ones the first first.
+
+    >>> top_columns(np.array([[3.0, 7.0, 3.0, 7.0]]), 3).tolist()
+    [[1, 3, 0]]
+    """
+    k = min(k, values.shape[1])
+    kth = np.partition(values, -k, axis=1)[:, [-k]]  # `argpartition` would break ties at will
+    candidate = values >= np.maximum(kth, np.finfo(values.dtype).min)
+    candidate[:, :k] = True  # where fewer than k are finite, others fill up by position
+    row, column = np.divmod(np.flatnonzero(candidate), values.shape[1])  # faster than `nonzero`
+    # Candidates come by row and column, and the sort is stable: so ties go by column.
+    order = np.lexsort((-values[row, column], row))
+    first = np.searchsorted(row, np.arange(len(values)))
+    return np.asarray(column[order[first[:, None] + np.arange(k)]])
+
+
+def _sizes(starts: np.ndarray, table: np.ndarray) -> np.ndarray:
+    return np.asarray(np.diff(np.r_[starts, table.shape[1]]))
+
+
+def _exp(values: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    weights: np.ndarray = values - shift
+    np.exp(weights, out=weights)
+    return weights

@@ -1,0 +1,199 @@
+"""Settings of a ranking: temperatures, prior and point estimate.
+
+A setting that would have no effect beside the others is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, dataclass, field
+from typing import Any
+
+from geoclip.errors import GeoclipError
+
+METHODS = ("joint", "greedy")
+GREEDY_CITIES = 30
+"""Of StreetCLIP's procedure (Haas, Alberti, Skreta 2023)."""
+
+
+@dataclass(frozen=True)
+class Temperatures:
+    """What the logits of each level are divided by before their softmax; above 1 is less sure.
+
+    >>> Temperatures(country=1.5)
+    Temperatures(country=1.5, region=1.0, city=1.0)
+    """
+
+    country: float = 1.0
+    region: float = 1.0
+    city: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not all(0 < t < math.inf for t in astuple(self)):
+            raise GeoclipError(f"{self} is no set of temperatures; give numbers above 0.")
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is known of places before a photo is seen.
+
+    `stacking_factor` is taken from the log posterior of `seen_countries`, ISO codes of those with
+    a training photo: a photo of another country would be taken for one of theirs (calibrated
+    stacking, Chao et al. 2016, arXiv 1605.04253). The two go together.
+
+    p(country) is multiplied by the country's number of cities to the power
+    `country_size_exponent`, inside its continent; at 0 a territory of one city weighs as much as a
+    country of thousands.
+
+    >>> Prior(seen_countries=("FR",))
+    Traceback (most recent call last):
+    geoclip.errors.GeoclipError: seen_countries and stacking_factor have an effect only together...
+    """
+
+    seen_countries: tuple[str, ...] = ()
+    stacking_factor: float = 0.0
+    country_size_exponent: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("stacking_factor", "country_size_exponent"):
+            if not math.isfinite(getattr(self, name)):
+                raise GeoclipError(f"{name} is {getattr(self, name)}; use a finite number.")
+        if bool(self.seen_countries) != bool(self.stacking_factor):
+            raise GeoclipError(
+                "seen_countries and stacking_factor have an effect only together; give both or "
+                "none."
+            )
+
+
+@dataclass(frozen=True)
+class PointEstimate:
+    """Which point is reported; made by `city`, `expected_score` or `expected_score_regions`.
+
+    >>> PointEstimate.expected_score_regions(temperature=1.7)
+    PointEstimate(rule='expected_score_regions', cities=None, temperature=1.7)
+    >>> PointEstimate.of("city", cities=100)
+    Traceback (most recent call last):
+    geoclip.errors.GeoclipError: the point estimate 'city' has no cities; leave it out.
+    """
+
+    rule: str
+    cities: int | None = None
+    temperature: float | None = None
+
+    @classmethod
+    def city(cls) -> PointEstimate:
+        """The most probable city."""
+        return cls("city")
+
+    @classmethod
+    def expected_score(cls, cities: int = 100) -> PointEstimate:
+        """The city of largest expected GeoScore among, and over, the most probable `cities`."""
+        return cls("expected_score", cities=cities)
+
+    @classmethod
+    def expected_score_regions(cls, temperature: float = 1.0) -> PointEstimate:
+        """The best city of the region of largest expected GeoScore over the whole posterior.
+
+        It is listed first, then one city of each further country, the likeliest country first: of
+        a posterior spread over the world the most probable cities are those of countries with one
+        city, wherever they lie. For the choice of the region alone, the log posterior of regions
+        is divided by `temperature`.
+        """
+        return cls("expected_score_regions", temperature=temperature)
+
+    @classmethod
+    def of(cls, rule: str, **options: Any) -> PointEstimate:
+        """The point estimate of a rule's name; what is left out of its options has its default."""
+        rules = {
+            "city": cls.city,
+            "expected_score": cls.expected_score,
+            "expected_score_regions": cls.expected_score_regions,
+        }
+        if rule not in rules:
+            raise GeoclipError(
+                f"the point estimate {rule!r} is unknown; use one of {', '.join(rules)}."
+            )
+        for name in options.keys() - _OPTIONS[rule]:
+            raise GeoclipError(f"the point estimate {rule!r} has no {name}; leave it out.")
+        return rules[rule](**options)
+
+    def __post_init__(self) -> None:
+        given = {name for name in ("cities", "temperature") if getattr(self, name) is not None}
+        if given != _OPTIONS.get(self.rule):
+            raise GeoclipError(
+                f"{self} is no point estimate; make one with PointEstimate.city(), "
+                ".expected_score(cities) or .expected_score_regions(temperature)."
+            )
+        if self.cities is not None and self.cities < 1:
+            raise GeoclipError(f"cities is {self.cities}; a point estimate needs 1 or more.")
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise GeoclipError(
+                f"the temperature of the point is {self.temperature}; use a number above 0."
+            )
+
+
+_OPTIONS = {
+    "city": set[str](),
+    "expected_score": {"cities"},
+    "expected_score_regions": {"temperature"},
+}
+"""What each rule of a point estimate takes."""
+
+
+@dataclass(frozen=True)
+class RankingSettings:
+    """How places are ranked and which point is reported.
+
+    Attributes:
+        method: "joint" multiplies p(country) · p(region | country) · p(city | region). "greedy"
+            takes the best country, then the best of its `greedy_cities` most populous cities
+            (StreetCLIP's procedure).
+        temperatures: of the three factors of a joint ranking.
+        point: which point is reported.
+        prior: what is known of places before a photo is seen.
+        greedy_cities: of a greedy ranking, 30 if left out.
+        radius_share: share of the posterior within the stated credible radius about the point. 0
+            states none: so it is for models of which nobody knows how often the place is inside.
+
+    Raises GeoclipError for a value that is none and for a setting that the method ignores.
+    """
+
+    method: str = "joint"
+    temperatures: Temperatures = field(default_factory=Temperatures)
+    point: PointEstimate = field(default_factory=PointEstimate.expected_score)
+    prior: Prior = field(default_factory=Prior)
+    greedy_cities: int | None = None
+    radius_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise GeoclipError(
+                f"the ranking method {self.method!r} is unknown; use {' or '.join(METHODS)}."
+            )
+        for name, kind in _PARTS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise GeoclipError(
+                    f"{name} is {getattr(self, name)!r}; give a {kind.__name__} of "
+                    "geoclip.ranking.settings."
+                )
+        if not 0 <= self.radius_share < 1:
+            raise GeoclipError(
+                f"radius_share is {self.radius_share}; use a share below 1, or 0 for no radius."
+            )
+        if self.greedy_cities is not None and self.greedy_cities < 1:
+            raise GeoclipError(f"greedy_cities is {self.greedy_cities}; use 1 or more.")
+        for name in self._ignored():
+            raise GeoclipError(f"a {self.method} ranking has no {name}; leave it out.")
+
+    def _ignored(self) -> list[str]:
+        """Names of the settings that are given and have no effect."""
+        if self.method == "joint":
+            return [] if self.greedy_cities is None else ["greedy_cities"]
+        given = {
+            "temperatures": self.temperatures != Temperatures(),
+            "country_size_exponent": self.prior.country_size_exponent != 0,
+        }
+        return [name for name, is_given in given.items() if is_given]
+
+
+_PARTS = {"temperatures": Temperatures, "point": PointEstimate, "prior": Prior}
