@@ -19,8 +19,6 @@ from geoclip.training.settings import EvaluationSettings, Keep, TrainingSettings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from geoclip.encoders import Encoder
-    from geoclip.places.captions import CaptionBook
     from geoclip.places.gazetteer import Gazetteer
     from geoclip.training.batches import Batches
     from geoclip.training.checkpoints import Record
@@ -77,10 +75,10 @@ def finetune(
     }
     _check_run(out / RUN_FILE, about)
     drawn = _drawn(table, evaluation, training.seed)
-    encoder, book = _encoder(model, places, device)
+    batches = _batches(model, seen, places, training, device)
     _write_lists(out, about, table, missing)
-    folder = _train(out, encoder, book, seen, training, evaluation, drawn, checkpoint_every, keep)
-    for warning in dict.fromkeys(encoder.warnings):
+    folder = _train(out, batches, evaluation, drawn, checkpoint_every, keep)
+    for warning in dict.fromkeys(batches.encoder.warnings):
         typer.echo(f"geoclip: {printable(warning)}", err=True)
     if model in KNOWN_MODELS:
         licence = KNOWN_MODELS[model].licence
@@ -146,27 +144,30 @@ def _drawn(
     return draw_held_out(table, evaluation, seed) if evaluation.evaluate_every else None
 
 
-def _encoder(
-    model: str, places: "Gazetteer", device: str | None
-) -> tuple["Encoder", "CaptionBook"]:
-    """The encoder to start from, and the captions that its settings ask for."""
+def _batches(
+    model: str,
+    seen: "PhotoSet",
+    places: "Gazetteer",
+    training: TrainingSettings,
+    device: str | None,
+) -> "Batches":
+    """The batches for the encoder to start from, with the captions that its settings ask for."""
     from geoclip.encoders import load_encoder  # noqa: PLC0415
     from geoclip.locator import default_device  # noqa: PLC0415
     from geoclip.places.captions import CaptionBook  # noqa: PLC0415
     from geoclip.ranking.model_settings import ModelSettings  # noqa: PLC0415
     from geoclip.support.process import keep_freed_memory  # noqa: PLC0415
+    from geoclip.training.batches import Batches  # noqa: PLC0415
 
     keep_freed_memory()
     encoder = load_encoder(model, device or default_device())
-    return encoder, CaptionBook(places, ModelSettings.read(encoder.folder).captions)
+    book = CaptionBook(places, ModelSettings.read(encoder.folder).captions)
+    return Batches(encoder, book, seen, training)
 
 
 def _train(
     out: Path,
-    encoder: "Encoder",
-    book: "CaptionBook",
-    seen: "PhotoSet",
-    training: TrainingSettings,
+    batches: "Batches",
     evaluation: EvaluationSettings,
     drawn: "pd.DataFrame | None",
     checkpoint_every: int,
@@ -174,14 +175,12 @@ def _train(
 ) -> Path:
     """Train to the end and return the folder of the tuned encoder."""
     from geoclip.ranking.model_settings import ModelSettings  # noqa: PLC0415
-    from geoclip.training.batches import Batches  # noqa: PLC0415
     from geoclip.training.checkpoints import FolderCheckpoints  # noqa: PLC0415
     from geoclip.training.held_out import HeldOut  # noqa: PLC0415
     from geoclip.training.loop import run_training  # noqa: PLC0415
     from geoclip.training.trainer import Trainer  # noqa: PLC0415
 
-    start = ModelSettings.read(encoder.folder)
-    batches = Batches(encoder, book, seen, training)
+    start, book = ModelSettings.read(batches.encoder.folder), batches.book
     held_out = None if drawn is None else HeldOut(drawn, book, batches.workers, start.ranking)
     store = FolderCheckpoints(out, evaluation.best_by if keep == Keep.BEST else None)
     with _progress(batches.steps) as report:
@@ -194,7 +193,8 @@ def _train(
             report=report,
         )
     _tell_unreadable(batches, out / UNREADABLE_FILE)
-    return store.export(start.tuned(book.gazetteer.country_codes[seen.rows].tolist()))
+    seen_countries = book.gazetteer.country_codes[batches.photos.rows].tolist()
+    return store.export(start.tuned(seen_countries))
 
 
 def _tell_unreadable(batches: "Batches", file: Path) -> None:
