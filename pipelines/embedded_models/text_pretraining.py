@@ -8,15 +8,16 @@ neighbours, which is what lets photos of it be placed (generalized zero-shot). T
 the folder it writes stays random, or with `--image-weights` that of ImageNet.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 from torch import nn
 from torch.nn import functional as F
 
@@ -28,9 +29,15 @@ from geoclip.places.place import CITY
 from geoclip.places.sphere import great_circle_km
 from geoclip.support.memory import keep_freed_memory
 from geoclip.training.trainer import schedule
+from pipelines.command_line import run
 from pipelines.embedded_models.imagenet import MEAN, STD, load_imagenet_weights
 from pipelines.embedded_models.place_features import PlaceFeatureSettings, place_features
 from pipelines.embedded_models.place_looks import place_looks
+
+Looks = Annotated[Path | None, typer.Option(help="GeoCLIP's location encoder as safetensors.")]
+ImageWeights = Annotated[
+    Path | None, typer.Option(help="EfficientNet-Lite weights as safetensors.")
+]
 
 
 @dataclass(frozen=True)
@@ -230,24 +237,20 @@ def teach_folder(
     print(json.dumps({"tokens": used, **evaluate_teaching(encoder, book, features)}), flush=True)
 
 
-def main() -> None:
+def main(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    steps: Annotated[int, typer.Option(help="Steps.")] = TeachingSettings.steps,
+    looks: Looks = None,
+    image_tower: Annotated[str, typer.Option(help="Of timm.")] = TeachingSettings.image_tower,
+    image_size: Annotated[int, typer.Option(help="Pixels.")] = TeachingSettings.image_size,
+    image_weights: ImageWeights = None,
+) -> None:
     """Teach a small text tower the packaged gazetteer and write the encoder's folder."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--steps", type=int, default=TeachingSettings.steps)
-    parser.add_argument("--looks", type=Path, help="GeoCLIP's location encoder as safetensors")
-    parser.add_argument("--image-tower", default=TeachingSettings.image_tower, help="of timm")
-    parser.add_argument("--image-size", type=int, default=TeachingSettings.image_size)
-    parser.add_argument("--image-weights", type=Path, help="EfficientNet-Lite as safetensors")
-    arguments = parser.parse_args()
     keep_freed_memory()
-    settings = TeachingSettings(
-        steps=arguments.steps,
-        image_tower=arguments.image_tower,
-        image_size=arguments.image_size,
-    )
-    teach_folder(arguments.out, settings, arguments.looks, arguments.image_weights)
+    settings = TeachingSettings(steps=steps, image_tower=image_tower, image_size=image_size)
+    teach_folder(out, settings, looks, image_weights)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,14 +12,15 @@ are smoothed by distance; the places are indexed. What the first two steps make 
 without them the class descriptions know coordinates alone and the trunk is random.
 """
 
-import argparse
 import hashlib
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from geoclip.encoders.loading import load_folder
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
@@ -178,35 +179,38 @@ def train_street_tiny(
     print(f"wrote {out}", flush=True)
 
 
-def main() -> None:
+def main(
+    *,
+    photos: Annotated[list[Path], typer.Option(help="Photo table; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="Model folder to write.")],
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of what the steps make (default: OUT-work).")
+    ] = None,
+    looks: teach_gazetteer.Looks = None,
+    image_weights: teach_gazetteer.ImageWeights = None,
+    street: Annotated[str, typer.Option(help="How folders of street views begin.")] = "gsv_",
+    seed: Annotated[int, typer.Option(help="Of all steps but the first.")] = 0,
+    steps: Annotated[int, typer.Option(help="Of the text tower's pretraining.")] = TEACHING_STEPS,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Of the last stages, bf16 or fp32; fp32 is faster where the processor has no "
+            "bfloat16."
+        ),
+    ] = TUNING.precision,
+) -> None:
     """Run the stages from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=Path, action="append", required=True)
-    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
-    parser.add_argument("--work", type=Path, help="what is kept (default: OUT-work)")
-    parser.add_argument("--looks", type=Path, help="GeoCLIP's location encoder as safetensors")
-    parser.add_argument("--image-weights", type=Path, help="EfficientNet-Lite2 as safetensors")
-    parser.add_argument("--street", default="gsv_", help="how folders of street views begin")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=TEACHING_STEPS, help="of the teaching")
-    parser.add_argument(
-        "--precision",
-        choices=("bf16", "fp32"),
-        default=TUNING.precision,
-        help="of the tunings; fp32 is faster where the processor has no bfloat16",
-    )
-    given = parser.parse_args()
     keep_freed_memory()
     train_street_tiny(
-        given.photos,
-        given.out,
-        given.work or given.out.with_name(f"{given.out.name}-work"),
-        given.looks,
-        given.image_weights,
-        street=given.street,
-        seed=given.seed,
-        steps=given.steps,
-        precision=given.precision,
+        photos,
+        out,
+        work or out.with_name(f"{out.name}-work"),
+        looks,
+        image_weights,
+        street=street,
+        seed=seed,
+        steps=steps,
+        precision=precision,
     )
 
 
