@@ -9,15 +9,16 @@ zero-shot). In the folder that this writes the image tower is random, or with `-
 of ImageNet.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 from torch import nn
 from torch.nn import functional as F
 
@@ -29,9 +30,15 @@ from geoclip.places.place import CITY
 from geoclip.places.sphere import great_circle_km
 from geoclip.support.process import keep_freed_memory
 from geoclip.training.optimizer import adamw, schedule, set_learning_rates
+from pipelines.command_line import run
 from pipelines.embedded_models.imagenet import MEAN, STD, load_imagenet_weights
 from pipelines.embedded_models.place_features import PlaceFeatureSettings, place_features
 from pipelines.embedded_models.place_looks import place_looks
+
+Looks = Annotated[Path | None, typer.Option(help="GeoCLIP's location encoder as safetensors.")]
+ImageWeights = Annotated[
+    Path | None, typer.Option(help="EfficientNet-Lite weights as safetensors.")
+]
 
 
 @dataclass(frozen=True)
@@ -232,24 +239,20 @@ def write_pretrained(
     print(json.dumps({"tokens": used, **figures}), flush=True)
 
 
-def main() -> None:
+def main(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    steps: Annotated[int, typer.Option(help="Steps.")] = PretrainingSettings.steps,
+    looks: Looks = None,
+    image_tower: Annotated[str, typer.Option(help="Of timm.")] = PretrainingSettings.image_tower,
+    image_size: Annotated[int, typer.Option(help="Pixels.")] = PretrainingSettings.image_size,
+    image_weights: ImageWeights = None,
+) -> None:
     """Pretrain a small text tower on the packaged gazetteer and write the encoder's folder."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--steps", type=int, default=PretrainingSettings.steps)
-    parser.add_argument("--looks", type=Path, help="GeoCLIP's location encoder as safetensors")
-    parser.add_argument("--image-tower", default=PretrainingSettings.image_tower, help="of timm")
-    parser.add_argument("--image-size", type=int, default=PretrainingSettings.image_size)
-    parser.add_argument("--image-weights", type=Path, help="EfficientNet-Lite as safetensors")
-    arguments = parser.parse_args()
     keep_freed_memory()
-    settings = PretrainingSettings(
-        steps=arguments.steps,
-        image_tower=arguments.image_tower,
-        image_size=arguments.image_size,
-    )
-    write_pretrained(arguments.out, settings, arguments.looks, arguments.image_weights)
+    settings = PretrainingSettings(steps=steps, image_tower=image_tower, image_size=image_size)
+    write_pretrained(out, settings, looks, image_weights)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

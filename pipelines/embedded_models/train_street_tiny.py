@@ -12,14 +12,15 @@ again. `place_looks.py` and `imagenet.py` say where `--looks` and `--image-weigh
 without them the place features know coordinates alone and the trunk starts random.
 """
 
-import argparse
 import hashlib
 import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from geoclip.encoders.loading import load_folder
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
@@ -44,7 +45,12 @@ from pipelines.embedded_models.cached_activations import (
     with_mlp_projection,
 )
 from pipelines.embedded_models.last_stages import train_last_stages
-from pipelines.embedded_models.text_pretraining import PretrainingSettings, write_pretrained
+from pipelines.embedded_models.text_pretraining import (
+    ImageWeights,
+    Looks,
+    PretrainingSettings,
+    write_pretrained,
+)
 
 PRETRAINING = PretrainingSettings(steps=4500, image_tower="tf_efficientnet_lite2", image_size=256)
 PROBING = TrainingSettings(
@@ -216,41 +222,42 @@ def train_street_tiny(
     print(f"wrote {out}", flush=True)
 
 
-def main() -> None:
+def main(
+    *,
+    photos: Annotated[list[Path], typer.Option(help="Photo table; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="Model folder to write.")],
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of what the steps make (default: OUT-work).")
+    ] = None,
+    looks: Looks = None,
+    image_weights: ImageWeights = None,
+    street: Annotated[str, typer.Option(help="How folders of street views begin.")] = "gsv_",
+    seed: Annotated[int, typer.Option(help="Of all steps but the first.")] = 0,
+    steps: Annotated[int, typer.Option(help="Of text-tower pretraining.")] = PRETRAINING.steps,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Of the soup's members, bf16 or fp32; fp32 is faster where the processor has no "
+            "bfloat16."
+        ),
+    ] = TUNING.precision,
+) -> None:
     """Run the stages from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=Path, action="append", required=True)
-    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
-    parser.add_argument("--work", type=Path, help="folder of the steps (default: OUT-work)")
-    parser.add_argument("--looks", type=Path, help="GeoCLIP's location encoder as safetensors")
-    parser.add_argument("--image-weights", type=Path, help="EfficientNet-Lite2 as safetensors")
-    parser.add_argument("--street", default="gsv_", help="how folders of street views begin")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--steps", type=int, default=PRETRAINING.steps, help="of the text tower's pretraining"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=("bf16", "fp32"),
-        default=TUNING.precision,
-        help="of the soup's members; fp32 is faster where the processor has no bfloat16",
-    )
-    given = parser.parse_args()
     keep_freed_memory()
     recipe = replace(
         STREET_TINY,
-        pretraining=replace(PRETRAINING, steps=given.steps),
-        tuning=replace(TUNING, precision=given.precision),
+        pretraining=replace(PRETRAINING, steps=steps),
+        tuning=replace(TUNING, precision=precision),
     )
     train_street_tiny(
-        given.photos,
-        given.out,
-        given.work or given.out.with_name(f"{given.out.name}-work"),
-        given.looks,
-        given.image_weights,
+        photos,
+        out,
+        work or out.with_name(f"{out.name}-work"),
+        looks,
+        image_weights,
         recipe=recipe,
-        street=given.street,
-        seed=given.seed,
+        street=street,
+        seed=seed,
     )
 
 

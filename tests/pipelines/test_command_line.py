@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = (
     *("write_captions", "train_encoder", "embed_places", "embed_photos", "locate_photos"),
     *("evaluate_guesses", "end_to_end"),
+    *("embedded_models.text_pretraining", "embedded_models.train_street_tiny"),
 )
 
 
@@ -182,7 +183,7 @@ def test_every_program_says_what_it_does(program: str, capsys: pytest.CaptureFix
         run(module.main, ["--help"])
     assert stopped.value.code == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert " ".join(module.__doc__.split("\n\n")[0].split()) in said
+    assert " ".join(module.__doc__.split("\n\n")[0].replace("`", "").split()) in said
     assert f"python -m pipelines.{program}" in said
 
 
