@@ -23,7 +23,7 @@ def evaluate(
         typer.Option("--allow-gps", help="Count answers that come from a photo's own GPS, too."),
     ] = False,
 ) -> None:
-    """Compare guesses with the truth; photos without a guess count as misses.
+    """Compare guesses with the truth; a photo without a guess is a miss.
 
     For instance: geoclip evaluate guesses.csv --truth im2gps_places365.csv
     """

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Write files whole or not at all."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,8 +31,8 @@ def write_tensors(
 def let_others_read(path: Path) -> None:
     """Give a file the mode of any new one, as the umask says.
 
-    safetensors leaves files that their owner alone may read: a model trained by one user of a
-    cluster would be closed to all others.
+    safetensors writes files that only their owner may read. Other users of a cluster could not read
+    a model.
     """
     new = path.with_name(f".{uuid4().hex}")
     try:
@@ -45,7 +45,7 @@ def let_others_read(path: Path) -> None:
 
 @contextmanager
 def _draft(path: Path) -> Iterator[Path]:
-    """A name beside `path` whose file takes its place at the end, or goes after an error."""
+    """A name beside `path`; its file replaces `path` at the end and is removed after an error."""
     draft = path.with_name(f".{uuid4().hex}")
     try:
         yield draft

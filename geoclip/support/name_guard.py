@@ -1,8 +1,8 @@
 """Tell geoclip-gzsl from another team's distribution that shares the import name.
 
-The distribution called `geoclip` on PyPI is not this project, but it installs its files into the
-same folder, and whichever was installed last wins. This module needs the standard library only:
-`commands/launcher.py` runs it as a plain file, since `geoclip/__init__.py` may be the other one.
+The distribution `geoclip` on PyPI is not this project. It installs its files into the same folder,
+and the one that was installed last wins. This module needs the standard library only:
+`commands/launcher.py` runs it as a plain file, because `geoclip/__init__.py` may be the other one.
 """
 
 import importlib.util
@@ -31,7 +31,7 @@ def distribution_problem() -> str | None:
 
 
 def package_file() -> Path | None:
-    """The `__init__.py` that `import geoclip` would run or has run, found without importing it."""
+    """The `__init__.py` that `import geoclip` runs, found without importing it."""
     try:
         spec = importlib.util.find_spec("geoclip")
     except (ImportError, ValueError):

@@ -1,9 +1,9 @@
 """Photo paths as text: every path in a table is valid UTF-8 and leads back to its file.
 
-A file name is bytes. Nearly all are UTF-8 and stand in tables as they are. The others (an old disk
-with Latin-1 names) would break Arrow, GeoPackage and CSV writers alike, so they stand as a `file:`
-URI with percent signs (RFC 3986): `photos/caf\\xe9.jpg` becomes `file:photos/caf%E9.jpg`. Such a
-URI may be relative, as any other path in a table.
+A file name is bytes. Nearly all are UTF-8 and stand in tables as they are. Others (Latin-1 names on
+an old disk) would break the writers of Arrow, GeoPackage and CSV. They stand as a `file:` URI with
+percent signs (RFC 3986): `photos/caf\\xe9.jpg` becomes `file:photos/caf%E9.jpg`. Such a URI may be
+relative, as any other path in a table.
 """
 
 import os
@@ -59,7 +59,7 @@ def resolve_path(text: str, folder: Path) -> str:
 
 
 def same_file_key(text: str, folder: Path) -> str:
-    """Text that is equal for two spellings of one file, with links followed; it may be absent."""
+    """Text that is the same for all spellings of one file; links are followed, it may be absent."""
     try:
         return encode_path(os.path.realpath(folder / decode_path(text)))
     except ValueError:  # a zero byte, which no file's name holds

@@ -1,4 +1,4 @@
-"""Chance that depends on a key alone: the same on any machine, however many workers share it."""
+"""Random numbers that depend on a key alone: the same on any machine and with any workers."""
 
 import hashlib
 

@@ -1,7 +1,7 @@
-"""Reading tables of text and coordinates, with errors that name the file, the row and the cure.
+"""Read tables of text and coordinates, with errors that name the file, the row and the cure.
 
-Row numbers are those a spreadsheet shows: the header is row 1, what follows it row 2. They are the
-index of the frames that `read_text_table` returns, so later checks can name the row too.
+Row numbers are those of a spreadsheet: the header is row 1, the next line row 2. They are the index
+of the frames that `read_text_table` returns, so that later checks can name the row too.
 """
 
 import os
@@ -54,11 +54,11 @@ def read_text_table(path: Path) -> pd.DataFrame:
 
 
 def read_cells(path: Path, **layout: Any) -> pd.DataFrame:
-    """A CSV file as text cells, whatever is wrong with it raised as pandas does.
+    """A CSV file as text cells; errors are those of pandas.
 
-    `layout` is passed on to pandas for a file that is not a CSV with a header. A row longer than
-    the first is a ParserError too: by itself pandas takes its first cells for an index, or drops
-    its last ones.
+    `layout` goes to pandas, for a file that is not a CSV with a header. A row longer than the first
+    is a ParserError too. (pandas itself takes its first cells for an index, or drops its last
+    ones.)
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -97,7 +97,7 @@ def cell_text(value: Any) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What a reader's error says, to stand inside a sentence."""
+    """The first line of a reader's error, without a full stop, to stand inside a sentence."""
     text = str(error).strip().splitlines()[0]
     return text.removeprefix("Error tokenizing data. C error: ").rstrip(".")
 
@@ -174,11 +174,11 @@ def coordinates(frame: pd.DataFrame, path: Source) -> tuple[pd.Series, pd.Series
 def refuse_swapped(lat: pd.Series, lon: pd.Series, path: Source) -> None:
     """Raise GeoclipError when the names lat and lon must be the wrong way round.
 
-    The sign is that two rows or more, and 5 % of all, have a lat out of range while every row would
-    be valid with the names exchanged. Fewer rows are called out of range, with the exchange as a
-    second cure: to overlook a swap thus costs little, whereas names exchanged because of a few
-    slips make a table that passes every check with all its places wrong. Places that all lie
-    between 90° west and 90° east cannot give a swap away.
+    They are when two rows or more, and at least 5 % of all, have a lat out of range while every row
+    is valid with the names exchanged. Fewer rows are called out of range, with the exchange as a
+    second cure. A swap that is overlooked thus costs little. Names exchanged because of a few slips
+    would cost much: the table passes every check with all its places wrong. A swap cannot be seen
+    where all places lie between 90° west and 90° east.
     """
     out = lat.abs() > 90
     if out.sum() >= max(2, 0.05 * len(lat)) and _valid_exchanged(lat, lon):

@@ -51,6 +51,11 @@ def brief(report: dict[str, Any]) -> dict[str, float]:
     return {name: report[name] for name in ("continent_top1", "country_top5")} | near
 
 
+def plain(report: dict[str, Any]) -> dict[str, float]:
+    """Share of places, percent: a country counts by its places."""
+    return {f"within_{km}_km_plain": report["within_km"][km] for km in KM}
+
+
 def intervals(
     found: list[pd.DataFrame], truth: pd.DataFrame, gazetteer: Gazetteer
 ) -> dict[str, list[float]]:
@@ -91,7 +96,7 @@ def main() -> None:
         report[split] = {
             "locations": len(truth),
             "countries": len(set(gazetteer.country_codes[truth["place_row"].to_numpy()])),
-            **{name: brief(figures) for name, figures in base.items()},
+            **{name: brief(figures) | plain(figures) for name, figures in base.items()},
         }
         for rule in given.rule or [{}]:
             found = []
@@ -99,7 +104,8 @@ def main() -> None:
                 settings = ranking_of({**asdict(locator.settings), **rule})
                 ruled = Locator(locator.encoder, locator.index, gazetteer, settings)
                 found.append(located(ruled, values, part))
-            each = [brief(split_figures(a, truth, gazetteer)) for a in found]
+            reports = [split_figures(a, truth, gazetteer) for a in found]
+            each = [brief(figures) | plain(figures) for figures in reports]
             report[split][json.dumps(rule)] = {
                 "each": each,
                 "mean": {name: float(np.mean([e[name] for e in each])) for name in each[0]},

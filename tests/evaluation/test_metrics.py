@@ -34,7 +34,9 @@ def test_thresholds_are_inclusive():
 
 @given(distances)
 def test_within_km_counts(km):
-    for threshold, percent in within_km(km).items():
+    figures = within_km(km)
+    assert list(figures) == ["1", "25", "200", "750", "2500"]
+    for threshold, percent in figures.items():
         assert percent == pytest.approx(100 * sum(d <= int(threshold) for d in km) / len(km))
 
 
