@@ -20,13 +20,14 @@ import pandas as pd
 
 from geoclip.encoders.registry import CHECKPOINTS
 from geoclip.evaluation.report import baseline_figures, locations, split_figures
-from geoclip.locator import Embeddings, Locator
+from geoclip.locator import Locator
+from geoclip.photos.embedding import Embeddings
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ranking_of
 from geoclip.support.paths import decode_path
 from geoclip.training.photo_set import label_photos
-from pipelines.evaluate_guesses import answers
+from pipelines.evaluate_guesses import first_guesses
 
 DRAWS = 1000
 KM = ("200", "750", "2500")
@@ -42,7 +43,7 @@ def held_out(tables: list[Path], folder: str, gazetteer: Gazetteer) -> pd.DataFr
 def located(locator: Locator, found: Embeddings, photos: pd.DataFrame) -> pd.DataFrame:
     """The first answer of each location (index)."""
     names = photos["location_id"].tolist()
-    return answers(locator.guesses(found, 1, names, classes=True).assign(location_id=names))
+    return first_guesses(locator.guesses(found, 1, names, classes=True).assign(location_id=names))
 
 
 def brief(report: dict[str, Any]) -> dict[str, float]:
