@@ -8,6 +8,7 @@ from geoclip.guesses.guess_files import read_guesses as read_guesses
 from geoclip.guesses.maps import write_map as write_map
 from geoclip.guesses.schema import Guess as Guess
 from geoclip.guesses.schema import to_geodataframe as to_geodataframe
+from geoclip.guesses.settings import LocateSettings as LocateSettings
 from geoclip.guesses.writer import write_guesses as write_guesses
 from geoclip.locator import Locator as Locator
 from geoclip.photos.decoding import read_photo as read_photo
@@ -18,7 +19,11 @@ from geoclip.places.outlines import Outlines as Outlines
 from geoclip.places.place import Place as Place
 from geoclip.places.sphere import great_circle_km as great_circle_km
 from geoclip.ranking.place_index import PlaceIndex as PlaceIndex
+from geoclip.ranking.settings import PointEstimate as PointEstimate
+from geoclip.ranking.settings import Prior as Prior
 from geoclip.ranking.settings import RankingSettings as RankingSettings
+from geoclip.ranking.settings import Temperatures as Temperatures
+from geoclip.runs.folder import locate_folder as locate_folder
 from geoclip.support.version import __version__ as __version__
 from geoclip.training.settings import TrainingSettings as TrainingSettings
 from geoclip.training.trainer import Trainer as Trainer
