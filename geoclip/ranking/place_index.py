@@ -140,7 +140,8 @@ def cache_folder() -> Path:
     """Folder of kept indexes: `$GEOCLIP_CACHE`, else in the user's cache folder."""
     if os.environ.get("GEOCLIP_CACHE"):
         return Path(os.environ["GEOCLIP_CACHE"])
-    user = Path(user_cache_dir("geoclip", appauthor=False))
-    if not user.is_absolute():  # "~/…": containers run under user ids that have no home
+    try:
+        user = Path(user_cache_dir("geoclip", appauthor=False)).expanduser()
+    except RuntimeError:  # containers run under user ids that have no home
         user = Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}"
     return user / "places"
