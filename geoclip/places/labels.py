@@ -12,11 +12,11 @@ from geoclip.places.sphere import unit_vectors
 def place_rows(photos: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
     """Gazetteer rows (N,) of the places of photos (columns lat, lon, country_code, photo_id).
 
-    The nearest city of the photo's country: the given code, else the outline that holds the
-    point. A photo of Réunion that is given as French is one of Réunion: a point inside the
-    outline of a territory keeps the territory's nearest city. A photo without coordinates, or in
-    a country without a city, has its country's row. Raises GeoclipError for a given code that the
-    gazetteer does not know.
+    A photo's place is the nearest city of its country. The country is the given code, else that of
+    the outline that holds the point. A point inside the outline of a territory keeps the
+    territory's nearest city: a photo of Réunion that is given as French is one of Réunion. A photo
+    without coordinates, or in a country without a city, has its country's row. Raises GeoclipError
+    for a given code that the gazetteer does not know.
     """
     return places_and_abroad(photos, gazetteer)[0]
 
@@ -26,7 +26,7 @@ def places_and_abroad(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """As `place_rows`, and which of the places (N,) lie in another country than their photos.
 
-    So it is where the gazetteer knows neither a place of the photo's country nor the country.
+    A place does so where the gazetteer knows neither the photo's country nor a place of it.
     """
     _check_codes(photos, gazetteer)
     lat, lon = photos["lat"].to_numpy(float), photos["lon"].to_numpy(float)

@@ -99,8 +99,8 @@ class PlaceIndex:
     ) -> "PlaceIndex":
         """Read the index of this encoder, gazetteer and prompts, or build and keep it.
 
-        One that comes with the encoder, in its folder's `places`, is used first. It is kept under
-        `cache_folder`. A cache that cannot be written is no reason to fail.
+        The index that comes with the encoder, in its folder's `places`, is used first, then the one
+        in `cache_folder`. An index that is built is kept there, if the folder can be written.
         """
         key = index_key(encoder, gazetteer, settings or CaptionSettings())
         home = cache_folder() / key
@@ -140,7 +140,8 @@ def cache_folder() -> Path:
     """Folder of kept indexes: `$GEOCLIP_CACHE`, else in the user's cache folder."""
     if os.environ.get("GEOCLIP_CACHE"):
         return Path(os.environ["GEOCLIP_CACHE"])
-    user = Path(user_cache_dir("geoclip", appauthor=False))
-    if not user.is_absolute():  # "~/…": containers run under user ids that have no home
+    try:
+        user = Path(user_cache_dir("geoclip", appauthor=False)).expanduser()
+    except RuntimeError:  # containers run under user ids that have no home
         user = Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}"
     return user / "places"

@@ -81,10 +81,10 @@ class PlaceRanker:
     def support_within(
         self, values: np.ndarray, lat: np.ndarray, lon: np.ndarray, km: float
     ) -> np.ndarray:
-        """By how many times embeddings (N, d) make the places within `km` of points (N,) probable.
+        """How many times more probable embeddings (N, d) make places within `km` of points (N,).
 
-        That is their posterior over what a photo that tells nothing leaves them: a Bayes factor.
-        `lat` and `lon` are in degrees; NaN where they are and where no place is so near.
+        It is a Bayes factor: their posterior, divided by that of a photo that tells nothing. `lat`
+        and `lon` are in degrees. NaN where these are NaN and where no place is so near.
         """
         h, settings = self.hierarchy, self.settings
         levels = (h.countries, h.regions, h.cities)

@@ -137,8 +137,8 @@ def rank_embeddings(
 ) -> Ranking:
     """Rank the cities for photo embeddings (N, d); see `rank`.
 
-    A matrix product is fastest for many photos at a time, what follows for as few as fit the
-    processor's cache: those run side by side in `threads` threads.
+    A matrix product is fastest for many photos at a time. What follows is fastest for as few
+    photos as fit the processor's cache; such parts run side by side in `threads` threads.
     """
 
     def of_rows(start: int) -> Ranking:
