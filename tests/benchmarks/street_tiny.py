@@ -20,7 +20,8 @@ import pandas as pd
 
 from geoclip.encoders.registry import CHECKPOINTS
 from geoclip.evaluation.report import baseline_figures, locations, split_figures
-from geoclip.locator import Embeddings, Locator
+from geoclip.locator import Locator
+from geoclip.photos.embedding import Embeddings
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import as_tuples
