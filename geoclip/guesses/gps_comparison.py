@@ -36,7 +36,7 @@ def compared(
     point (NaN where it is not trustworthy), and `gps_note` says why a stated position looks wrong:
     by itself, or because the photo makes the places within `FAR_KM` at least `DOUBTFUL_FACTOR`
     times less probable than they are without it. `support` (N,) is by how many times it makes them
-    more probable (`Locator.support_within`), NaN where nothing was guessed.
+    more probable (`PlaceRanker.support_within`), NaN where nothing was guessed.
     """
     lat, lon = stated_positions(fixes)
     trusted = np.array([fix is not None and fix.trustworthy for fix in fixes], dtype=bool)

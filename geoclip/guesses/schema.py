@@ -59,6 +59,10 @@ def guess_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFram
 
     Missing columns are filled: rank 1, source "model", numbers NaN, texts "". Columns of other
     names are dropped.
+
+    >>> table = guess_table([{"path": "a.jpg", "lat": 45.75, "lon": 4.85}])
+    >>> table[["path", "rank", "source", "lat", "status"]].to_dict("records")
+    [{'path': 'a.jpg', 'rank': 1, 'source': 'model', 'lat': 45.75, 'status': ''}]
     """
     columns = _columns_of(rows)
     length = len(next(iter(columns.values()), []))

@@ -1,1 +1,1 @@
-"""Photos: listing, decoding, videos, metadata, tables of photos, abstention, reading."""
+"""Photos: listing, opening, decoding, metadata, abstention, embedding, records, photo tables."""

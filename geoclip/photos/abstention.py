@@ -62,14 +62,14 @@ class AbstentionSettings:
 
 @dataclass(frozen=True)
 class Abstention:
-    """How surely a picture carries no evidence, 0 to 1, and what it looks like instead."""
+    """How surely a picture shows no place, 0 to 1, and what it looks like instead."""
 
     score: float
     kind: str
 
 
 class AbstentionCheck:
-    """Says which photos carry no evidence.
+    """Says from which photos to abstain: those that carry no evidence of a place.
 
     `prototypes` (C, d), unit length, and `kinds` (C,) are the prompts' means by class, "" for
     classes of places; `scale` is the encoder's logit scale. Without them only pixels are looked at.

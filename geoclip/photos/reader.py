@@ -104,7 +104,7 @@ def read_batches(
     read: Callable[[Item], DecodedPhoto],
     threads: int = 2,
 ) -> Iterator[list[DecodedPhoto]]:
-    """Yield the readings of each batch of paths, or of what else `read` takes, in order.
+    """Yield the decoded photos of each batch of paths, or of what else `read` takes, in order.
 
     The next batch is decoded by `threads` threads while the caller works on the last one.
     """

@@ -13,6 +13,7 @@ import pandas as pd
 from geoclip.encoders.registry import DEFAULT_MODEL
 from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure, write_failures
+from geoclip.guesses.gps_comparison import EXTRA_COLUMNS
 from geoclip.guesses.guess_files import ENDINGS, read_guesses
 from geoclip.guesses.schema import GPS, guess_table, to_geodataframe
 from geoclip.guesses.settings import LocateSettings
@@ -90,9 +91,11 @@ class RunReport:
     def guesses(self) -> "gpd.GeoDataFrame":
         """The table of guesses with points as geometry; read from the file where one was written.
 
-        Extra columns of a comparison are in `table` or in the file.
+        The columns of a comparison are left out where it is read from the file.
         """
-        return to_geodataframe(read_guesses(self.out) if self.out else self.table)
+        if self.out is not None:
+            return to_geodataframe(read_guesses(self.out))
+        return to_geodataframe(self.table, EXTRA_COLUMNS if self.gps is not None else None)
 
 
 def locate_folder(
