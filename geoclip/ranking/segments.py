@@ -73,14 +73,26 @@ def top_columns(values: np.ndarray, k: int) -> np.ndarray:
     [[1, 3, 0]]
     """
     k = min(k, values.shape[1])
-    kth = np.partition(values, -k, axis=1)[:, [-k]]  # `argpartition` would break ties at will
-    candidate = values >= np.maximum(kth, np.finfo(values.dtype).min)
+    floor = _kth_largest_at_least(values, k)
+    candidate = values >= np.maximum(floor, np.finfo(values.dtype).min)
     candidate[:, :k] = True  # where fewer than k are finite, others fill up by position
     row, column = np.divmod(np.flatnonzero(candidate), values.shape[1])  # faster than `nonzero`
     # Candidates come by row and column, and the sort is stable: so ties go by column.
     order = np.lexsort((-values[row, column], row))
     first = np.searchsorted(row, np.arange(len(values)))
     return np.asarray(column[order[first[:, None] + np.arange(k)]])
+
+
+def _kth_largest_at_least(values: np.ndarray, k: int) -> np.ndarray:
+    """A lower bound (N, 1) of each row's k-th largest value, close to it where k is small.
+
+    It is the k-th largest of the maxima of k or more disjoint sets of columns. That takes one pass;
+    a partition of all columns takes five times as long.
+    """
+    sets = min(values.shape[1], max(8 * k, 1024))
+    size = values.shape[1] // sets
+    maxima = values[:, : sets * size].reshape(len(values), size, sets).max(axis=1)
+    return np.asarray(np.partition(maxima, -k, axis=1)[:, [-k]])
 
 
 def _sizes(starts: np.ndarray, table: np.ndarray) -> np.ndarray:
