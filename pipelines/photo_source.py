@@ -89,11 +89,7 @@ def read_blocks(part: Part) -> Iterator[pa.Table]:
 
 def locations(photos: Iterable[Photo]) -> Iterator[dict[str, Any]]:
     """Rows of `SCHEMA`: photos side by side that share a location are its views."""
-
-    def place(photo: Photo) -> tuple[bool, str]:
-        return bool(photo.location_id), photo.location_id or photo.photo_id
-
-    for (_, location), views in groupby(photos, place):
+    for (_, location), views in groupby(photos, _location_key):
         listed = [
             {name: getattr(photo, name) for name in ("photo_id", "path", "content", "problem")}
             for photo in views
@@ -106,7 +102,12 @@ def sliced(photos: Sequence[Photo], size: int) -> Iterator[ListedPhotos]:
 
     They are brought side by side: photos keep their order, but follow the first of their location.
     """
-    keys = [photo.location_id or photo.photo_id for photo in photos]
+    keys = [_location_key(photo) for photo in photos]
     order = side_by_side(keys)
     for part in slices([keys[i] for i in order], size):
         yield ListedPhotos([photos[i] for i in order[part]])
+
+
+def _location_key(photo: Photo) -> tuple[bool, str]:
+    """The same for the views of a location; no photo's id is taken for a location's."""
+    return bool(photo.location_id), photo.location_id or photo.photo_id

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from geoclip.commands.options import read_settings, with_settings
+from geoclip.commands.progress import progress
 from geoclip.commands.terminal import printable
 from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
@@ -220,31 +219,17 @@ def _tell_unreadable(batches: "Batches", file: Path) -> None:
 
 @contextmanager
 def _progress(steps: int) -> Iterator[Callable[["Record"], None]]:
-    """A bar on stderr with loss and time left; ten lines in all where stderr is a file.
-
-    Each evaluation is a line.
-    """
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("fine-tuning"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=steps, loss=float("nan"))
-
-        def tell(text: str) -> None:
-            bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Show steps, loss and time left; each evaluation is a line."""
+    done = 0
+    with progress("fine-tuning", steps) as advance:
 
         def report(metrics: "Record") -> None:
+            nonlocal done
             step = int(metrics["step"])
-            bar.update(task, completed=step, loss=metrics["loss"])
-            if not console.is_terminal and (step == steps or step % max(1, steps // 10) == 0):
-                tell(f"step {step:,} of {steps:,}: loss {metrics['loss']:.3f}")
+            advance(step - done, f"loss {metrics['loss']:.3f}")
+            done = step
             if "mean/geoscore" in metrics:
-                tell(f"step {step:,}, held-out photos: {_figures(metrics)}")
+                typer.echo(f"step {step:,}, held-out photos: {_figures(metrics)}", err=True)
 
         yield report
 
