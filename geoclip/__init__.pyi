@@ -2,8 +2,8 @@ from geoclip.encoders.loading import load_encoder as load_encoder
 from geoclip.encoders.registry import KNOWN_MODELS as KNOWN_MODELS
 from geoclip.errors import GeoclipError as GeoclipError
 from geoclip.errors import PhotoError as PhotoError
-from geoclip.evaluation.distances import evaluate_files as evaluate_files
-from geoclip.evaluation.distances import evaluate_tables as evaluate_tables
+from geoclip.evaluation.matching import evaluate_files as evaluate_files
+from geoclip.evaluation.matching import evaluate_tables as evaluate_tables
 from geoclip.guesses.guess_files import read_guesses as read_guesses
 from geoclip.guesses.maps import write_map as write_map
 from geoclip.guesses.schema import Guess as Guess
@@ -23,7 +23,7 @@ from geoclip.ranking.settings import PointEstimate as PointEstimate
 from geoclip.ranking.settings import Prior as Prior
 from geoclip.ranking.settings import RankingSettings as RankingSettings
 from geoclip.ranking.settings import Temperatures as Temperatures
-from geoclip.runs.folder import locate_folder as locate_folder
+from geoclip.runs.locate_folder import locate_folder as locate_folder
 from geoclip.support.version import __version__ as __version__
 from geoclip.training.settings import TrainingSettings as TrainingSettings
 from geoclip.training.trainer import Trainer as Trainer

@@ -339,7 +339,7 @@ def test_a_narrowed_locator(locator, folder):
 def model_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     random_tiny_clip().save(folder)
-    wording = CaptionSettings(opening="A test photo")
+    wording = CaptionSettings(prefix="A test photo")
     ModelSettings(wording, replace(CITY, method="greedy")).write(folder)
     return folder
 

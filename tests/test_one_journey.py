@@ -16,7 +16,7 @@ from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
 from geoclip.photos.abstention import AbstentionSettings
 from geoclip.ranking.travel import TripSettings
-from geoclip.runs.folder import locate_folder
+from geoclip.runs.locate_folder import locate_folder
 
 LYON = {1: "N", 2: (45.0, 45.0, 0.0), 3: "E", 4: (4.0, 51.0, 0.0)}
 SIDE = 96  # small: a large JPEG file is decoded at a half or less, an image never

@@ -27,7 +27,7 @@ def evaluate(
 
     For instance: geoclip evaluate guesses.csv --truth im2gps_places365.csv
     """
-    from geoclip.evaluation.distances import evaluate_files  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.evaluation.matching import evaluate_files  # noqa: PLC0415 - pandas is slow to import
 
     evaluation = evaluate_files(guesses, truth, allow_gps)
     report = evaluation.report()

@@ -115,7 +115,7 @@ def locate(
     from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415
     from geoclip.photos.abstention import AbstentionSettings  # noqa: PLC0415
     from geoclip.ranking.travel import TripSettings  # noqa: PLC0415
-    from geoclip.runs.folder import locate_folder  # noqa: PLC0415  (pandas is slow to import)
+    from geoclip.runs.locate_folder import locate_folder  # noqa: PLC0415  (pandas is slow to import)
     from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output  # noqa: PLC0415
 
     check_output(out, "--out", TABLE_ENDINGS)

@@ -11,7 +11,7 @@ import typer
 
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import print_table, printable
-from geoclip.runs.folder import RunReport, RunWatch
+from geoclip.runs.locate_folder import RunReport, RunWatch
 
 if TYPE_CHECKING:
     import pandas as pd

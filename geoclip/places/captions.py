@@ -32,22 +32,22 @@ COUNTRIES_WITH_ARTICLE = frozenset([
 
 @dataclass(frozen=True)
 class CaptionSettings:
-    """Wording of captions and prompts, and how much of a place a training caption keeps.
+    """Templates of captions and prompts, and how much of a place a training caption keeps.
 
     A training caption keeps the city with probability `keep_city` and the region with
     probability `keep_region`; the country always stays. The prompt templates are averaged at
     prediction; one that names a region is left out for a city that lies in none. A template may
-    name the opening, its own level and those above. Raises GeoclipError for any other.
+    name the prefix, its own level and those above. Raises GeoclipError for any other.
     """
 
-    opening: str = "A Street View photo"
+    prefix: str = "A Street View photo"
     keep_city: float = 0.4
     keep_region: float = 0.6
-    country_prompts: tuple[str, ...] = ("{opening} in {country}.",)
-    region_prompts: tuple[str, ...] = ("{opening} in the region of {region} in {country}.",)
+    country_prompts: tuple[str, ...] = ("{prefix} in {country}.",)
+    region_prompts: tuple[str, ...] = ("{prefix} in the region of {region} in {country}.",)
     city_prompts: tuple[str, ...] = (
-        "{opening} from {city}, {country}.",
-        "{opening} close to the town of {city} in the region of {region} in {country}.",
+        "{prefix} from {city}, {country}.",
+        "{prefix} close to the town of {city} in the region of {region} in {country}.",
     )
 
     def __post_init__(self) -> None:
@@ -65,7 +65,7 @@ class CaptionSettings:
 
 
 def _check_templates(templates: Sequence[str], level: int) -> None:
-    allowed = {"opening", *LEVELS[: level + 1]}
+    allowed = {"prefix", *LEVELS[: level + 1]}
     try:
         named = [{field for _, field, *_ in Formatter().parse(t)} - {None} for t in templates]
     except (TypeError, ValueError):  # no text, or a lone brace
@@ -105,7 +105,7 @@ class CaptionBook:
     def text(self, row: int, with_city: bool = True, with_region: bool = True) -> str:
         """Return the training caption of the place in `row`, naming what is asked for and known."""
         _, region, city = self.gazetteer.ancestors[row]
-        parts = [self.settings.opening]
+        parts = [self.settings.prefix]
         if with_city and city >= 0:
             parts.append(f"close to the town of {self.gazetteer.names[city]}")
         if with_region and region >= 0:
@@ -143,7 +143,7 @@ class CaptionBook:
         """
         country, region, city = self.gazetteer.ancestors[row]
         names = {
-            "opening": self.settings.opening,
+            "prefix": self.settings.prefix,
             "country": self.country_phrase(country),
             "region": self.gazetteer.names[region] if region >= 0 else "",
             "city": self.gazetteer.names[city] if city >= 0 else "",

@@ -1,7 +1,7 @@
 """The file `geoclip.json` of a model folder: its prompts and its calibrated ranking.
 
 Version 2 has the layout of the settings' dataclasses. Files without a version are of version 1,
-whose ranking was flat; `_from_version_1` translates it.
+whose ranking was flat; they are translated.
 """
 
 from __future__ import annotations
@@ -98,10 +98,10 @@ def _read(stored: Values) -> ModelSettings:
             f"{VERSION}"
         )
     _refuse_unknown(stored, {"version", "geoclip", "captions", "ranking"}, "the file", writer)
-    captions = _known(stored.get("captions", {}), CaptionSettings, "captions", writer)
-    ranking = stored.get("ranking", {})
+    captions, ranking = stored.get("captions", {}), stored.get("ranking", {})
     if layout == 1:
-        ranking = _from_version_1(ranking, writer)
+        captions, ranking = _captions_of_version_1(captions), _from_version_1(ranking, writer)
+    captions = _known(captions, CaptionSettings, "captions", writer)
     return ModelSettings(CaptionSettings(**as_tuples(captions)), ranking_of(ranking, writer))
 
 
@@ -147,6 +147,15 @@ def _from_version_1(old: Values, writer: str) -> Values:
     if point["rule"] == "expected_score_regions":
         point["temperature"] = old.get("point_temperature")
     return {**new, "prior": prior, "point": point}
+
+
+def _captions_of_version_1(old: Values) -> Values:
+    """The captions of version 1, which called the prefix "opening"."""
+    new = {"prefix" if name == "opening" else name: value for name, value in old.items()}
+    for name, value in new.items():
+        if name.endswith("_prompts") and isinstance(value, list):
+            new[name] = [str(text).replace("{opening}", "{prefix}") for text in value]
+    return new
 
 
 def _own_version() -> str:

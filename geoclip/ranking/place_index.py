@@ -31,8 +31,8 @@ STORED = np.float16
 def index_key(encoder: "Encoder", gazetteer: Gazetteer, settings: CaptionSettings) -> str:
     """Hash of all that an index depends on: text tower, gazetteer and prompts."""
     prompts = {k: v for k, v in asdict(settings).items() if not k.startswith("keep_")}
-    wording = json.dumps([prompts, sorted(COUNTRIES_WITH_ARTICLE)], sort_keys=True)
-    parts = [encoder.fingerprint(), gazetteer.fingerprint, wording]
+    templates = json.dumps([prompts, sorted(COUNTRIES_WITH_ARTICLE)], sort_keys=True)
+    parts = [encoder.fingerprint(), gazetteer.fingerprint, templates]
     return sha256("\n".join(parts).encode()).hexdigest()[:20]
 
 

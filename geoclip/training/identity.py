@@ -25,7 +25,7 @@ def made_of(batches: Batches) -> dict[str, Any]:
         "photos": batches.photos.digest()[:16],
         "start": weights_digest(batches.encoder),
         "gazetteer": batches.book.gazetteer.fingerprint,
-        "wording": asdict(batches.book.settings),
+        "captions": asdict(batches.book.settings),
     }
 
 

@@ -21,7 +21,7 @@ def text_lists(count: int) -> dict[str, list[str]]:
 
     gazetteer = Gazetteer.default()
     short = CaptionBook(
-        gazetteer, CaptionSettings(city_prompts=("{opening} from {city}, {country}.",))
+        gazetteer, CaptionSettings(city_prompts=("{prefix} from {city}, {country}.",))
     )
     cities = gazetteer.level_rows("city")
     cities = cities[np.linspace(0, len(cities) - 1, count).astype(int)]

@@ -58,7 +58,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     columns = ["path", "lat", "lon", "country_code", "split"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "photos.csv", index=False)
     start = write_transformers_clip(folder / "start")
-    ModelSettings(CaptionSettings(opening="A photo")).write(start)
+    ModelSettings(CaptionSettings(prefix="A photo")).write(start)
     return folder
 
 
@@ -95,7 +95,7 @@ def test_a_run_leaves_encoder_losses_and_lists(scene: Path, finished: Path) -> N
 def test_the_tuned_encoder_loads_with_its_prompts(finished: Path) -> None:
     encoder = load_encoder(finished / "encoder")
     assert not (finished / "encoder" / "state").exists()
-    assert ModelSettings.read(encoder.folder).captions.opening == "A photo"
+    assert ModelSettings.read(encoder.folder).captions.prefix == "A photo"
 
 
 def test_a_stopped_run_goes_on_and_ends_alike(

@@ -144,7 +144,7 @@ def test_a_model_folder_words_its_own_prompts(
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(home / "model", folder)
-    ModelSettings(CaptionSettings(opening="A postcard")).write(folder)
+    ModelSettings(CaptionSettings(prefix="A postcard")).write(folder)
     there = embed_places(str(folder), tmp_path / "places", home / "world.csv", actors=1)
     world = Gazetteer.read(home / "world.csv")
     assert there.key == index_key(load_encoder(folder), world, CaptionSettings("A postcard"))

@@ -16,7 +16,7 @@ OLD_STREET_TINY = Path(__file__).parent / "data" / "street_tiny_version_1.json"
 
 def test_written_and_read_again(tmp_path):
     settings = ModelSettings(
-        CaptionSettings(opening="Ein Foto", city_prompts=("{city}", "{city} ({country})")),
+        CaptionSettings(prefix="Ein Foto", city_prompts=("{city}", "{city} ({country})")),
         RankingSettings(
             temperatures=Temperatures(0.5, 1.5, 2.0), point=PointEstimate.expected_score(7)
         ),
@@ -175,8 +175,8 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 
 def test_a_tuned_model_has_seen_more_countries_and_states_no_radius():
     ranking = RankingSettings(prior=Prior(("FR", "US"), 0.2, 0.1), radius_share=0.5)
-    tuned = ModelSettings(CaptionSettings(opening="A photo"), ranking).tuned(["NZ", "FR", "NZ"])
-    assert tuned.captions.opening == "A photo"
+    tuned = ModelSettings(CaptionSettings(prefix="A photo"), ranking).tuned(["NZ", "FR", "NZ"])
+    assert tuned.captions.prefix == "A photo"
     assert tuned.ranking.prior == Prior(("FR", "NZ", "US"), 0.2, 0.1)
     assert tuned.ranking.radius_share == 0.0
     assert ModelSettings().tuned(["NZ"]) == ModelSettings()

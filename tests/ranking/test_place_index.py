@@ -185,7 +185,7 @@ def test_the_key_changes_with_all_that_the_index_depends_on(fake_encoder, small_
     renamed = [("lyon", "Lugdunum", *CITIES[0][2:]), *CITIES[1:]]
     other = Gazetteer(place_table(COUNTRIES, REGIONS, renamed))
     wordings = [
-        replace(SETTINGS, opening="A photo"),
+        replace(SETTINGS, prefix="A photo"),
         replace(SETTINGS, country_prompts=("{country}",)),
         replace(SETTINGS, region_prompts=("{region}",)),
         replace(SETTINGS, city_prompts=SETTINGS.city_prompts[:1]),
@@ -243,5 +243,5 @@ def test_an_index_that_comes_with_the_model_is_used_while_it_fits(
     index = PlaceIndex.cached(fake_encoder, small_gazetteer)
     assert np.array_equal(index.embeddings, shipped.embeddings)
     assert not fake_encoder.encoded and not cache.exists()
-    other = PlaceIndex.cached(fake_encoder, small_gazetteer, CaptionSettings(opening="A test"))
+    other = PlaceIndex.cached(fake_encoder, small_gazetteer, CaptionSettings(prefix="A test"))
     assert other.key != shipped.key and (cache / other.key).is_dir()

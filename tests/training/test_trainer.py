@@ -191,17 +191,17 @@ def test_the_state_of_another_run_is_refused(change, named, book, photos, tmp_pa
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_the_state_of_another_start_or_wording_is_refused(book, photos, tmp_path):
+def test_the_state_of_another_start_or_captions_is_refused(book, photos, tmp_path):
     trainer = trainer_of(clip_encoder(), photos, book, SETTINGS)
     take(trainer, 1)
     trainer.save(tmp_path)
     changed = clip_encoder()
     with torch.no_grad():
         next(changed.model.parameters()).add_(1)
-    worded = CaptionBook(book.gazetteer, CaptionSettings(opening="A photo"))
+    worded = CaptionBook(book.gazetteer, CaptionSettings(prefix="A photo"))
     for other, named in (
         (trainer_of(changed, photos, book, SETTINGS), "start"),
-        (trainer_of(clip_encoder(), photos, worded, SETTINGS), "wording"),
+        (trainer_of(clip_encoder(), photos, worded, SETTINGS), "captions"),
     ):
         with pytest.raises(GeoclipError, match=f"another run .its {named}"):
             other.resume(tmp_path)

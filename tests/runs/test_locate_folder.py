@@ -18,7 +18,7 @@ from geoclip.guesses.sidecars import SidecarReport
 from geoclip.locator import Locator
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
-from geoclip.runs.folder import RunWatch, locate_folder
+from geoclip.runs.locate_folder import RunWatch, locate_folder
 from geoclip.runs.run_files import RunFiles
 
 PLAIN = LocateSettings.model_alone(2)
