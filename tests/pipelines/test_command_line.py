@@ -161,7 +161,7 @@ def test_other_defaults_are_shown_and_are_none_of_the_given() -> None:
     assert helps["epochs"] == "Passes over the photos. (default: 77)"
     assert helps["betas"].endswith("(default: 0.5 0.6)")
     assert helps["augment"].endswith("(default: --no-augment)")
-    assert "default" not in helps["chunk_size"]
+    assert "default" not in helps["text_learning_rate"]
 
 
 def test_a_start_brings_defaults_and_the_user_overrides_them(

@@ -54,7 +54,7 @@ def test_report_names_its_starting_point_and_settings(report: dict) -> None:
     assert report["starting_point"]["model"] == "planet-start"
     assert "taught" in report["starting_point"]["note"]
     assert report["training"]["epochs"] == 2
-    assert report["ranking"]["point"] == "expected_score"
+    assert report["ranking"]["point"]["rule"] == "expected_score"
 
 
 def test_predictions_hold_every_photo_once_a_rank(run: Path, planet_photos: Path) -> None:
