@@ -54,7 +54,8 @@ def evaluate(
     from geoclip.evaluation.full_report import full_report  # noqa: PLC0415 - pandas is slow to import
     from geoclip.evaluation.leaks import read_training_table  # noqa: PLC0415
     from geoclip.evaluation.matching import evaluate_files  # noqa: PLC0415
-    from geoclip.evaluation.report_page import check_page, write_report  # noqa: PLC0415
+    from geoclip.evaluation.page_parts import check_page  # noqa: PLC0415
+    from geoclip.evaluation.report_page import write_report  # noqa: PLC0415
     from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
 
     if report is not None:

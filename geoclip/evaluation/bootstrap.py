@@ -15,7 +15,7 @@ from geoclip.evaluation.metrics import UNKNOWN
 from geoclip.support.seeds import seeded_generator
 
 DRAWS = 2000
-COVERAGE = 0.95
+TAILS = (0.025, 0.975)  # of 95 % intervals
 CHUNK_WEIGHTS = 4_000_000  # weights in memory at once
 
 Floats = NDArray[np.float64]
@@ -69,16 +69,15 @@ def bootstrap(
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
-def interval(sample: Floats, coverage: float = COVERAGE) -> list[float | None] | None:
-    """The percentile interval of a statistic's draws (draws,), None where it has no value.
+def interval(sample: Floats) -> list[float | None] | None:
+    """The 95 % percentile interval of a statistic's draws (draws,), None where it has no value.
 
     An end that is infinite is None.
     """
     known = sample[~np.isnan(sample)]
     if len(known) == 0:
         return None
-    tails = [(1 - coverage) / 2, (1 + coverage) / 2]
-    ends = np.quantile(known, tails, method="inverted_cdf")
+    ends = np.quantile(known, TAILS, method="inverted_cdf")
     return [float(end) if np.isfinite(end) else None for end in ends]
 
 

@@ -5,7 +5,7 @@ A page is one HTML file without scripts. It loads nothing. All texts are escaped
 
 import base64
 import hashlib
-import os
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from geoclip.errors import GeoclipError
+from geoclip.evaluation.metrics import Report
 from geoclip.support.files import write_whole
 
 ATTRIBUTION = (
@@ -28,12 +29,13 @@ body { margin: 0 auto; max-width: 70rem; padding: 1rem; color: #1d2733; backgrou
 h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; margin: 1.6rem 0 .4rem; }
 p, ul { margin: .3rem 0 .6rem; }
-.table { overflow-x: auto; }
+.table { overflow-x: auto; margin-bottom: 1rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid #e1e7ed; text-align: right;
   white-space: nowrap; }
 th { color: #52606f; font-weight: 600; }
 th:first-child, td:first-child { padding-left: 0; text-align: left; }
+td:first-child { min-width: 7rem; white-space: normal; overflow-wrap: anywhere; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr));
   gap: 1rem; }
 figure { margin: 0; }
@@ -83,11 +85,23 @@ def page(title: str, parts: Iterable[str]) -> str:
     return f'<!DOCTYPE html>\n<html lang="en">\n{whole}\n</html>\n'
 
 
-def write_page(path: str | os.PathLike[str], text: str) -> None:
-    """Put a page in place whole; GeoclipError where it cannot be written."""
+def check_page(path: Path) -> None:
+    """Raise GeoclipError for a page whose name does not end in .html."""
+    if path.suffix.lower() != ".html":
+        raise GeoclipError(f"{path} does not end in .html: name a page, such as report.html.")
+
+
+def write_with_json(path: Path, text: str, report: Report) -> None:
+    """Write a page and, beside it, its figures as a .json file."""
+    _write(path, text)
+    _write(path.with_suffix(".json"), json.dumps(report, indent=2, allow_nan=False) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Put a file in place whole; GeoclipError where it cannot be written."""
     content = text.encode("utf-8", "xmlcharrefreplace")
     try:
-        write_whole(Path(path), lambda file: file.write(content))
+        write_whole(path, lambda file: file.write(content))
     except OSError as problem:
         raise GeoclipError(
             f"The page {path} cannot be written ({problem.strerror}): name another file."

@@ -1,11 +1,9 @@
 """One report of an evaluation: a self-contained page and a JSON file with the same figures."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
-from geoclip.errors import GeoclipError
 from geoclip.evaluation.evaluated import Evaluation
 from geoclip.evaluation.full_report import leak_warnings
 from geoclip.evaluation.metrics import Report
@@ -18,7 +16,7 @@ from geoclip.evaluation.page_parts import (
     sentences,
     table,
     world_map,
-    write_page,
+    write_with_json,
 )
 from geoclip.evaluation.report_rows import (
     accuracy_table,
@@ -40,16 +38,9 @@ ERROR_COLOURS = {
 TITLE = "How good the guesses are"
 
 
-def check_page(path: Path) -> None:
-    """Raise GeoclipError for a page whose name does not end in .html."""
-    if path.suffix.lower() != ".html":
-        raise GeoclipError(f"{path} does not end in .html: name a page, such as report.html.")
-
-
 def write_report(evaluation: Evaluation, report: Report, path: Path) -> None:
     """Write a report of `full_report` as the page `path` and, beside it, as a .json file."""
-    write_page(path, report_page(evaluation, report))
-    write_page(path.with_suffix(".json"), json.dumps(report, indent=2, allow_nan=False) + "\n")
+    write_with_json(path, report_page(evaluation, report), report)
 
 
 def report_page(evaluation: Evaluation, report: Report) -> str:
