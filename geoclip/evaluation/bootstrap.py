@@ -2,6 +2,9 @@
 
 Photos of one author or one place resemble each other. An interval that draws photos one by one is
 too narrow. Source: Field and Welsh, "Bootstrapping clustered data", JRSS B 69 (2007).
+
+Cost: all intervals of 3,000 photos of 200 authors take about 2 s, of 100,000 photos in 40,000
+blocks about a minute, in half a gigabyte.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +23,7 @@ CHUNK_WEIGHTS = 4_000_000  # weights in memory at once
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
-"""Weights of photos (draws, n) → one figure a draw (draws,), NaN where it has no photo."""
+"""How often each cluster is drawn (draws, clusters) → one figure a draw, NaN without a photo."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def bootstrap(
     for start in range(0, draws, step):
         size = min(step, draws - start)
         drawn = generator.multinomial(count, np.full(count, 1 / count), size=size)
-        weights = drawn.astype(float)[:, clusters.codes]
+        weights = drawn.astype(float)
         for name, statistic in statistics.items():
             parts[name].append(statistic(weights))
     return {name: np.concatenate(values) for name, values in parts.items()}
@@ -81,51 +84,55 @@ def interval(sample: Floats) -> list[float | None] | None:
     return [float(end) if np.isfinite(end) else None for end in ends]
 
 
-def mean_of(values: ArrayLike) -> Statistic:
-    """The weighted mean of values (n,)."""
-    fixed = np.asarray(values, dtype=float)
+def mean_of(values: ArrayLike, clusters: Clusters) -> Statistic:
+    """The mean of values (n,)."""
+    counts = np.bincount(clusters.codes).astype(float)
+    sums = np.bincount(clusters.codes, np.asarray(values, dtype=float))
 
     def statistic(weights: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):
-            return np.asarray(weights @ fixed / weights.sum(axis=1))
+        return np.asarray(weights @ sums / (weights @ counts))
 
     return statistic
 
 
-def class_mean_of(values: ArrayLike, classes: ArrayLike) -> Statistic:
-    """The mean over classes of the weighted mean of values within each class; (n,) and (n,).
+def class_mean_of(values: ArrayLike, classes: ArrayLike, clusters: Clusters) -> Statistic:
+    """The mean over classes of the mean of values within each class; (n,) and (n,).
 
     Rows of class "" are left out, and in each draw the classes that it does not hold.
     """
     names = np.asarray(classes, dtype=object)
-    known = np.flatnonzero(names != UNKNOWN)
-    if len(known) == 0:
+    known = names != UNKNOWN
+    if not known.any():
         return lambda weights: np.full(len(weights), np.nan)
     codes = pd.factorize(names[known])[0]
-    order = known[np.argsort(codes, kind="stable")]
-    starts = np.searchsorted(np.sort(codes), np.arange(codes.max() + 1))
-    fixed = np.asarray(values, dtype=float)[order]
+    # A cell is what a cluster holds of a class; cells stand class by class.
+    cells, cell = np.unique(codes * len(clusters) + clusters.codes[known], return_inverse=True)
+    counts = np.bincount(cell).astype(float)
+    sums = np.bincount(cell, np.asarray(values, dtype=float)[known])
+    of_class, of_cluster = np.divmod(cells, len(clusters))
+    starts = np.searchsorted(of_class, np.arange(codes.max() + 1))
 
     def statistic(weights: Floats) -> Floats:
-        ordered = weights[:, order]
-        totals = np.add.reduceat(ordered, starts, axis=1)
-        sums = np.add.reduceat(ordered * fixed, starts, axis=1)
+        drawn = weights[:, of_cluster]
+        totals = np.add.reduceat(drawn * counts, starts, axis=1)
         present = totals > 0
-        means = np.divide(sums, totals, out=np.zeros_like(sums), where=present)
+        drawn *= sums
+        parts = np.add.reduceat(drawn, starts, axis=1)
+        means = np.divide(parts, totals, out=np.zeros_like(parts), where=present)
         with np.errstate(invalid="ignore"):
             return np.asarray(means.sum(axis=1) / present.sum(axis=1))
 
     return statistic
 
 
-def median_of(values: ArrayLike) -> Statistic:
+def median_of(values: ArrayLike, clusters: Clusters) -> Statistic:
     """The median of values (n,) as numpy's: the mean of the two in the middle."""
     fixed = np.asarray(values, dtype=float)
     order = np.argsort(fixed, kind="stable")
-    ordered = fixed[order]
+    ordered, of_cluster = fixed[order], clusters.codes[order]
 
     def statistic(weights: Floats) -> Floats:
-        running = np.cumsum(weights[:, order], axis=1)
+        running = np.cumsum(weights[:, of_cluster], axis=1)
         half = running[:, -1:] / 2
         low = ordered[np.argmax(running >= half, axis=1)]
         high = ordered[np.argmax(running > half, axis=1)]

@@ -122,7 +122,7 @@ class Comparison:
 
     def _figures(self) -> dict[str, dict[str, float | None]]:
         """Each figure of both and their difference; None where a median is infinite."""
-        once = np.ones((1, self.first.n))
+        once = np.ones((1, len(self.first.clusters)))
         found: dict[str, dict[str, float | None]] = {"first": {}, "second": {}, "difference": {}}
         for name, sides in self._statistics().items():
             values = {side: float(one(once)[0]) for side, one in sides.items()}

@@ -128,7 +128,7 @@ class Evaluation:
 
         `within_km`, `n`, `answered`, `missing`, `median_km`, `mean_km` and `geoscore` are over all
         photos: one without an answer is a miss. `within_radius` stands where a radius is stated.
-        `draws` is the number of draws of the bootstrap; the same photos give the same intervals.
+        `draws` are those of the bootstrap; the same photos give the same intervals.
         """
         counts = {"n": self.n, "answered": self.answered, "missing": self.missing}
         figures = distance_figures(self.km)
@@ -150,16 +150,18 @@ class Evaluation:
         }
 
     def statistics(self) -> dict[str, Statistic]:
-        """The figures with intervals, by name, as functions of the photos' weights."""
+        """The figures with intervals, by name, as functions of the draws of clusters."""
+        clusters = self.clusters
         country = self.true["country"].to_numpy()
         values = {f"within_km {t}": 100.0 * (self.km <= t) for t in THRESHOLDS_KM.values()}
         values |= {"geoscore": geoscore(self.km)}
         values |= {f"{level}_right": 100.0 * self.right(level) for level in self.judged_levels}
-        found = {name: mean_of(value) for name, value in values.items()}
-        found |= {"median_km": median_of(self.km)}
+        found = {name: mean_of(value, clusters) for name, value in values.items()}
+        found |= {"median_km": median_of(self.km, clusters)}
         for name, value in values.items():
             first, _, threshold = name.partition(" ")
-            found[f"{first}_by_country {threshold}".strip()] = class_mean_of(value, country)
+            by_country = class_mean_of(value, country, clusters)
+            found[f"{first}_by_country {threshold}".strip()] = by_country
         return found
 
     def intervals(self, draws: int = DRAWS, seed: int = SEED) -> Report:

@@ -18,7 +18,7 @@ def table(n: int = 60, **columns: object) -> pd.DataFrame:
 
 
 def weights_of(clusters: Clusters, draws: int) -> np.ndarray:
-    """The weights that `bootstrap` hands to a statistic, (draws, n)."""
+    """How often each photo is drawn, (draws, n)."""
     seen: list[np.ndarray] = []
 
     def keep(weights: np.ndarray) -> np.ndarray:
@@ -26,7 +26,7 @@ def weights_of(clusters: Clusters, draws: int) -> np.ndarray:
         return weights[:, 0]
 
     bootstrap(clusters, {"w": keep}, draws)
-    return np.concatenate(seen)
+    return np.concatenate(seen)[:, clusters.codes]
 
 
 def test_statistics_are_those_of_the_drawn_photos():
@@ -41,7 +41,11 @@ def test_statistics_are_those_of_the_drawn_photos():
     hits = km <= 750
     found = bootstrap(
         clusters,
-        {"mean": mean_of(hits), "by": class_mean_of(hits, country), "median": median_of(km)},
+        {
+            "mean": mean_of(hits, clusters),
+            "by": class_mean_of(hits, country, clusters),
+            "median": median_of(km, clusters),
+        },
         draws=50,
     )
     for draw, weights in enumerate(weights_of(clusters, 50)):
@@ -66,8 +70,10 @@ def test_copies_of_a_photo_do_not_narrow_the_interval():
     values = random.normal(size=200)
     alone = table(200, location_id=[str(i) for i in range(200)])
     views = pd.concat([alone] * 10)
-    once = interval(bootstrap(Clusters.of(alone), {"m": mean_of(values)})["m"])
-    ten = interval(bootstrap(Clusters.of(views), {"m": mean_of(np.tile(values, 10))})["m"])
+    once, ten = (
+        interval(bootstrap(clusters, {"m": mean_of(np.resize(values, n), clusters)})["m"])
+        for clusters, n in ((Clusters.of(alone), 200), (Clusters.of(views), 2000))
+    )
     assert ten == pytest.approx(once)
     # The normal approximation: ± 1.96 standard errors.
     assert once is not None
@@ -82,7 +88,7 @@ def test_the_interval_holds_the_mean_as_often_as_it_says():
         authors = np.repeat(np.arange(40), 5)
         values = random.normal(size=40)[authors] + random.normal(scale=0.3, size=200)
         clusters = Clusters.of(table(200, author=authors.astype(str)))
-        ends = interval(bootstrap(clusters, {"m": mean_of(values)}, 300, seed=trial)["m"])
+        ends = interval(bootstrap(clusters, {"m": mean_of(values, clusters)}, 300, seed=trial)["m"])
         assert ends is not None
         held += ends[0] <= 0 <= ends[1]
     assert 0.89 <= held / 200 <= 0.98
@@ -90,7 +96,7 @@ def test_the_interval_holds_the_mean_as_often_as_it_says():
 
 def test_draws_depend_on_the_seed_alone(monkeypatch):
     clusters = Clusters.of(table(50))
-    statistic = {"m": mean_of(np.arange(50))}
+    statistic = {"m": mean_of(np.arange(50), clusters)}
     whole = bootstrap(clusters, statistic, 100)["m"]
     monkeypatch.setattr("geoclip.evaluation.bootstrap.CHUNK_WEIGHTS", 500)
     np.testing.assert_array_equal(bootstrap(clusters, statistic, 100)["m"], whole)

@@ -53,7 +53,7 @@ def test_intervals_are_paired(compared: Comparison):
     drawn = []
 
     def keep(weights: np.ndarray) -> np.ndarray:
-        for row in weights:
+        for row in weights[:, compared.first.clusters.codes]:
             photos = [i for i in range(len(hits)) for _ in range(int(row[i]))]
             drawn.append(np.mean(hits[photos]))
         return weights[:, 0]
