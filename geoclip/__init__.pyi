@@ -2,8 +2,10 @@ from geoclip.encoders.loading import load_encoder as load_encoder
 from geoclip.encoders.registry import KNOWN_MODELS as KNOWN_MODELS
 from geoclip.errors import GeoclipError as GeoclipError
 from geoclip.errors import PhotoError as PhotoError
+from geoclip.evaluation.comparison import Comparison as Comparison
 from geoclip.evaluation.matching import evaluate_files as evaluate_files
 from geoclip.evaluation.matching import evaluate_tables as evaluate_tables
+from geoclip.evaluation.oracle import oracle as oracle
 from geoclip.guesses.guess_files import read_guesses as read_guesses
 from geoclip.guesses.maps import write_map as write_map
 from geoclip.guesses.schema import Guess as Guess

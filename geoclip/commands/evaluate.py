@@ -2,11 +2,22 @@
 
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from geoclip.commands.terminal import print_table
+
+if TYPE_CHECKING:
+    from geoclip.evaluation.evaluated import Evaluation
+
+Page = Annotated[
+    Path | None,
+    typer.Option(help="Write the report as one page (.html) and its figures (.json) beside it."),
+]
+Places = Annotated[
+    Path | None, typer.Option(help="Gazetteer that the guesses were made with (default: ours).")
+]
 
 
 def evaluate(
@@ -22,15 +33,49 @@ def evaluate(
         bool,
         typer.Option("--allow-gps", help="Count answers that come from a photo's own GPS, too."),
     ] = False,
+    train: Annotated[
+        Path | None,
+        typer.Option(help="Training or gallery photos: baselines chosen on them and a leak check."),
+    ] = None,
+    photo_hashes: Annotated[
+        bool, typer.Option(help="Compare the pictures, too, in the leak check.")
+    ] = True,
+    oracle: Annotated[
+        bool, typer.Option("--oracle", help="Say what the gazetteer allows at best.")
+    ] = False,
+    gazetteer: Places = None,
+    report: Page = None,
 ) -> None:
     """Compare guesses with the truth; a photo without a guess is a miss.
 
-    For instance: geoclip evaluate guesses.csv --truth im2gps_places365.csv
+    Figures are given plain and as means over countries, with 95 % intervals. For instance:
+    geoclip evaluate guesses.csv --truth im2gps_places365.csv --report report.html
     """
-    from geoclip.evaluation.matching import evaluate_files  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.evaluation.full_report import full_report  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.evaluation.leaks import read_training_table  # noqa: PLC0415
+    from geoclip.evaluation.matching import evaluate_files  # noqa: PLC0415
+    from geoclip.evaluation.page_parts import check_page  # noqa: PLC0415
+    from geoclip.evaluation.report_page import write_report  # noqa: PLC0415
+    from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
 
-    evaluation = evaluate_files(guesses, truth, allow_gps)
-    report = evaluation.report()
+    if report is not None:
+        check_page(report)
+    world = None if gazetteer is None else Gazetteer.read(gazetteer)
+    trained = None if train is None else read_training_table(train)
+    evaluation = evaluate_files(guesses, truth, allow_gps, world)
+    figures = full_report(evaluation, trained, oracle, photo_hashes)
+    _warn(evaluation, figures)
+    if report is not None:
+        write_report(evaluation, figures, report)
+    if json:
+        typer.echo(dumps(figures, indent=2, allow_nan=False))
+    else:
+        print_report(figures)
+
+
+def _warn(evaluation: "Evaluation", figures: dict[str, Any]) -> None:
+    from geoclip.evaluation.full_report import leak_warnings  # noqa: PLC0415 - pandas is slow to import
+
     if evaluation.unused:
         typer.echo(
             f"{evaluation.unused} guesses are for photos not in the truth: ignored.", err=True
@@ -40,30 +85,21 @@ def evaluate(
             f"{evaluation.missing} of {evaluation.n} photos have no answer: counted as misses.",
             err=True,
         )
-    if json:
-        typer.echo(dumps(report, indent=2, allow_nan=False))
-    else:
-        print_report(report)
+    if "leaks" in figures:
+        for sentence in leak_warnings(figures["leaks"], evaluation.n):
+            typer.echo(sentence, err=True)
 
 
 def print_report(report: dict[str, Any]) -> None:
     """Print the figures, level by level."""
-    from geoclip.evaluation.metrics import THRESHOLDS_KM  # noqa: PLC0415 - pandas is slow to import
-
-    rows = [
-        (level, f"{km:,} km", f"{report['within_km'][str(km)]:.2f} %")
-        for level, km in THRESHOLDS_KM.items()
-    ]
-    print_table(("level", "within", "photos"), rows, right=("within", "photos"))
-    typer.echo(
-        f"{report['n']} photos: {report['answered']} answered, "
-        f"{report['missing']} missing (counted as misses)"
+    from geoclip.evaluation.report_rows import (  # noqa: PLC0415 - pandas is slow to import
+        accuracy_table,
+        count_sentences,
+        level_table,
     )
-    typer.echo(f"median {_km(report['median_km'])}, mean of answered {_km(report['mean_km'])}")
-    typer.echo(f"GeoScore {report['geoscore']:.1f} of 5000")
-    if "within_radius" in report:
-        typer.echo(f"the stated radius holds the place of {report['within_radius']:.1f} %")
 
-
-def _km(value: float | None) -> str:
-    return "none" if value is None else f"{value:,.2f} km"
+    for rows in (accuracy_table(report), level_table(report)):
+        if rows:
+            print_table(rows[0], rows[1:], right=rows[0][1:])
+    for sentence in count_sentences(report):
+        typer.echo(sentence)

@@ -28,6 +28,8 @@ from geoclip.support.tables import (
 )
 
 PREDICTION_COLUMNS = ("img_id", "predicted_lat", "predicted_long")
+TRUTH_EXTRAS = ("author", "location_id", "country_code", "source", "source_repo")
+"""Columns of a truth table that an evaluation uses where they are there."""
 ACCURACY_HEADER = "street acc (1km)"
 
 
@@ -54,7 +56,8 @@ def parse_truth(frame: pd.DataFrame, source: Source, folder: Path) -> pd.DataFra
     """True coordinates, one row a photo: `photo_id`, `key`, `name`, `lat`, `lon` in degrees.
 
     `key` is the photo's file with links resolved, paths and IMG_IDs taken relative to `folder`;
-    `name` is the IMG_ID, "" in a table of paths. Column names are in lower case. Raises
+    `name` is the IMG_ID, "" in a table of paths; those of `TRUTH_EXTRAS` that are there follow as
+    texts. Column names are in lower case. Raises
     GeoclipError, which calls the table `source`, for missing columns, no rows, text or NaN for a
     coordinate, values out of range, swapped names, and for a photo that stands twice.
     """
@@ -74,7 +77,9 @@ def parse_truth(frame: pd.DataFrame, source: Source, folder: Path) -> pd.DataFra
     key = photo.map(lambda text: same_file_key(text, folder))
     refuse_duplicates(source, key, "photo")
     names = photo if name == "img_id" else ""
-    return pd.DataFrame({"photo_id": photo, "key": key, "name": names, "lat": lat, "lon": lon})
+    table = pd.DataFrame({"photo_id": photo, "key": key, "name": names, "lat": lat, "lon": lon})
+    extras = [column for column in TRUTH_EXTRAS if column in frame]
+    return table.assign(**{column: frame[column].map(cell_text) for column in extras})
 
 
 def is_published_predictions(frame: pd.DataFrame) -> bool:

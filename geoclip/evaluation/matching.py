@@ -1,6 +1,5 @@
 """Guesses against truth: which guess answers which photo, and how far off it is."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,68 +13,32 @@ from geoclip.evaluation.benchmarks import (
     parse_truth,
     read_truth,
 )
-from geoclip.evaluation.metrics import Report, distance_figures
+from geoclip.evaluation.evaluated import Evaluation
+from geoclip.evaluation.true_classes import CLASS_LEVELS, packaged_gazetteer
 from geoclip.guesses.guess_files import parse_guesses, read_guesses
 from geoclip.guesses.schema import MODEL
+from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.sphere import great_circle_km
 from geoclip.support.paths import decode_path, same_file_key
 from geoclip.support.tables import Source, plain_names, read_text_table, refuse_rows
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The distance of every photo of the truth from its guess.
-
-    `km` (n,) is infinite where there is no answer, `radius_km` (n,) NaN where no radius is stated;
-    `unused` counts guesses for photos that the truth does not list.
-    """
-
-    km: NDArray[np.float64]
-    radius_km: NDArray[np.float64]
-    unused: int
-
-    @property
-    def n(self) -> int:
-        """Photos in the truth."""
-        return len(self.km)
-
-    @property
-    def answered(self) -> int:
-        """Photos with an answer."""
-        return int(np.isfinite(self.km).sum())
-
-    @property
-    def missing(self) -> int:
-        """Photos without one: they count as misses."""
-        return self.n - self.answered
-
-    @property
-    def within_radius(self) -> float | None:
-        """Percent of the stated radii that hold the true place; None where none is stated."""
-        stated = np.isfinite(self.radius_km)
-        if not stated.any():
-            return None
-        return float(100 * (self.km[stated] <= self.radius_km[stated]).mean())
-
-    def report(self) -> Report:
-        """`within_km`, `n`, `answered`, `missing`, `median_km`, `mean_km`, `geoscore`.
-
-        And `within_radius` where a radius is stated.
-        """
-        figures = distance_figures(self.km)
-        counts = {"n": self.n, "answered": self.answered, "missing": self.missing}
-        radius = {} if self.within_radius is None else {"within_radius": self.within_radius}
-        return {"within_km": figures.pop("within_km"), **counts, **figures, **radius}
+LEVEL_PROBABILITIES = tuple(f"{level}_probability" for level in CLASS_LEVELS)
+LEVEL_COLUMNS = ("level", "continent", "radius_90_km", *LEVEL_PROBABILITIES)
 
 
 def evaluate_tables(
-    guesses: pd.DataFrame, truth: pd.DataFrame, allow_gps: bool = False
+    guesses: pd.DataFrame,
+    truth: pd.DataFrame,
+    allow_gps: bool = False,
+    gazetteer: Gazetteer | None = None,
 ) -> Evaluation:
     """Compare a table of guesses with a truth table, both in memory.
 
     `guesses` are those of `Locator.locate` or `read_guesses`, or have path (or IMG_ID), lat and lon
-    in degrees. `truth` has path (or IMG_ID), lat and lon. Relative paths start at the working
-    directory; upper and lower case of column names are the same. Raises GeoclipError, with the
+    in degrees. `truth` has path (or IMG_ID), lat and lon; `TRUTH_EXTRAS` are used where it has
+    them. Relative paths start at the working directory; upper and lower case of column names are
+    the same. `gazetteer` (the packaged one without it) knows the places that the guesses name, and
+    the country of a true point. Raises GeoclipError, with the
     row's index, for bad values in either, a photo twice, tables without a photo in common, and
     (unless `allow_gps`) for a guess whose source is not the model.
 
@@ -91,16 +54,19 @@ def evaluate_tables(
     answers = _parse_answers(plain_guesses, mine)
     folder = Path()
     actual = parse_truth(plain_truth, theirs, folder)
-    return _evaluate(answers, actual, folder, (mine, theirs), allow_gps)
+    return _evaluate(answers, actual, folder, (mine, theirs), allow_gps, gazetteer)
 
 
-def evaluate_files(guesses: Path, truth: Path, allow_gps: bool = False) -> Evaluation:
+def evaluate_files(
+    guesses: Path, truth: Path, allow_gps: bool = False, gazetteer: Gazetteer | None = None
+) -> Evaluation:
     """Compare files as `evaluate_tables` does tables; paths are relative to the truth's folder.
 
     Errors name the file and the row.
     """
     actual, answers = read_truth(truth), read_answers(guesses)
-    return _evaluate(answers, actual, Path(truth).parent, (guesses, truth), allow_gps)
+    folder = Path(truth).parent
+    return _evaluate(answers, actual, folder, (guesses, truth), allow_gps, gazetteer)
 
 
 def _evaluate(
@@ -109,6 +75,7 @@ def _evaluate(
     folder: Path,
     sources: tuple[Source, Source],
     allow_gps: bool,
+    gazetteer: Gazetteer | None,
 ) -> Evaluation:
     """Compare parsed answers with parsed truth; errors call the two by their `sources`."""
     if not allow_gps:
@@ -122,17 +89,35 @@ def _evaluate(
             f"truth has {truth['photo_id'].iloc[0]!r}): check that the two belong together."
         )
     _refuse_second_answers(first, position, sources[0])
-    km, radius = np.full(len(truth), np.inf), np.full(len(truth), np.nan)
-    guess, actual = first[used], truth.iloc[position[used]]
-    distance = great_circle_km(
+    answered = dict(zip(first["path"][used], position[used], strict=True))
+    ranked = _with_distances(answers[answers["path"].isin(answered)], answered, truth)
+    guesses = _one_a_photo(ranked[ranked["rank"] == 1], len(truth))
+    km = guesses["km"].fillna(np.inf).to_numpy(dtype=float)
+    radius = guesses["radius_km"].to_numpy(dtype=float)
+    world = gazetteer or packaged_gazetteer()
+    return Evaluation(km, radius, int((~used).sum()), truth, guesses, ranked, world)
+
+
+def _with_distances(
+    answers: pd.DataFrame, answered: dict[str, int], truth: pd.DataFrame
+) -> pd.DataFrame:
+    """Guesses of any rank with `photo`, their photo's position in `truth`, and `km` from it."""
+    photo = answers["path"].map(answered).to_numpy(dtype=np.intp)
+    actual = truth.iloc[photo]
+    km = great_circle_km(
         actual["lat"].to_numpy(),
         actual["lon"].to_numpy(),
-        guess["lat"].to_numpy(),
-        guess["lon"].to_numpy(),
+        answers["lat"].to_numpy(),
+        answers["lon"].to_numpy(),
     )
-    km[position[used]] = np.where(np.isnan(distance), np.inf, distance)
-    radius[position[used]] = guess["radius_km"].to_numpy()
-    return Evaluation(km, radius, int((~used).sum()))
+    return answers.assign(photo=photo, km=km)
+
+
+def _one_a_photo(first: pd.DataFrame, photos: int) -> pd.DataFrame:
+    """The guesses of rank 1 in the order of the truth; an empty row where there is none."""
+    aligned = first.set_axis(first["photo"].to_numpy()).reindex(range(photos))
+    texts = [name for name in aligned if aligned[name].dtype.kind not in "fiu"]
+    return aligned.fillna(dict.fromkeys(texts, ""))
 
 
 def read_answers(path: Path) -> pd.DataFrame:
@@ -146,7 +131,9 @@ def read_answers(path: Path) -> pd.DataFrame:
 def _parse_answers(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
     if is_published_predictions(frame):
         return parse_published_predictions(frame, source).guesses
-    return parse_guesses(frame, source)
+    guesses = parse_guesses(frame, source)
+    levels = [name for name in LEVEL_COLUMNS if name in frame and name not in guesses]
+    return guesses.assign(**{name: frame[name] for name in levels})
 
 
 def refuse_other_sources(answers: pd.DataFrame, path: Source) -> None:

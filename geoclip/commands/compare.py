@@ -1,0 +1,59 @@
+"""`geoclip compare`: which of two sets of guesses is better, and where."""
+
+from json import dumps
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geoclip.commands.evaluate import Page, Places
+from geoclip.commands.terminal import print_table
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="Guesses, as `geoclip evaluate` reads them.")],
+    second: Annotated[Path, typer.Argument(help="Other guesses for the same photos.")],
+    truth: Annotated[
+        Path, typer.Option("--truth", help="CSV file with IMG_ID,LAT,LON or path,lat,lon.")
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    allow_gps: Annotated[
+        bool,
+        typer.Option("--allow-gps", help="Count answers that come from a photo's own GPS, too."),
+    ] = False,
+    gazetteer: Places = None,
+    report: Page = None,
+) -> None:
+    """Compare two sets of guesses photo by photo: SECOND minus FIRST, with 95 % intervals.
+
+    For instance: geoclip compare old.csv new.csv --truth truth.csv --report wins.html
+    """
+    from geoclip.evaluation.comparison import Comparison  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.evaluation.comparison_page import (  # noqa: PLC0415
+        comparison_page,
+        country_table,
+        difference_table,
+        photo_table,
+        test_sentences,
+    )
+    from geoclip.evaluation.matching import evaluate_files  # noqa: PLC0415
+    from geoclip.evaluation.page_parts import check_page, write_with_json  # noqa: PLC0415
+    from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
+
+    if report is not None:
+        check_page(report)
+    world = None if gazetteer is None else Gazetteer.read(gazetteer)
+    both = [evaluate_files(guesses, truth, allow_gps, world) for guesses in (first, second)]
+    comparison = Comparison(*both)
+    figures = comparison.report()
+    if report is not None:
+        page = comparison_page(comparison, figures, (first.name, second.name))
+        write_with_json(report, page, figures)
+    if json:
+        typer.echo(dumps(figures, indent=2, allow_nan=False))
+        return
+    for rows in (difference_table(figures), country_table(figures), photo_table(figures)):
+        if rows:
+            print_table(rows[0], rows[1:], right=rows[0][1:])
+    for sentence in test_sentences(figures):
+        typer.echo(sentence)

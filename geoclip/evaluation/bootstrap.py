@@ -1,0 +1,145 @@
+"""Intervals by cluster bootstrap: whole authors, locations or blocks are drawn anew, not photos.
+
+Photos of one author or one place resemble each other. An interval that draws photos one by one is
+too narrow. Source: Field and Welsh, "Bootstrapping clustered data", JRSS B 69 (2007).
+
+Cost: all intervals of 3,000 photos of 200 authors take about 2 s, of 100,000 photos in 40,000
+blocks about a minute, in half a gigabyte.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from geoclip.evaluation.metrics import UNKNOWN
+from geoclip.support.seeds import seeded_generator
+
+DRAWS = 2000
+TAILS = (0.025, 0.975)  # of 95 % intervals
+CHUNK_WEIGHTS = 4_000_000  # weights in memory at once
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], Floats]
+"""How often each cluster is drawn (draws, clusters) → one figure a draw, NaN without a photo."""
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Which cluster each of n photos belongs to: `codes` (n,) from 0; `by` says what they are."""
+
+    codes: NDArray[np.int64]
+    by: str
+
+    @classmethod
+    def of(cls, truth: pd.DataFrame) -> "Clusters":
+        """Clusters of a truth table: by author, else location_id, else blocks of 1°.
+
+        A photo whose author (or location_id) is empty is a cluster of its own. The table has `lat`
+        and `lon` in degrees.
+        """
+        for name in ("author", "location_id"):
+            if name in truth and (truth[name] != "").any():
+                own = pd.Series(np.arange(len(truth)), index=truth.index).map("\0{}".format)
+                return cls(_codes(truth[name].where(truth[name] != "", own)), name)
+        blocks = np.floor(truth[["lat", "lon"]].to_numpy(float)).astype(int)
+        return cls(_codes(pd.Series(map(tuple, blocks.tolist()))), "block of 1°")
+
+    def __len__(self) -> int:
+        return int(self.codes.max()) + 1 if len(self.codes) else 0
+
+
+def bootstrap(
+    clusters: Clusters, statistics: Mapping[str, Statistic], draws: int = DRAWS, seed: int = 0
+) -> dict[str, Floats]:
+    """Each statistic (draws,) of photos whose clusters are drawn with replacement.
+
+    A draw has as many clusters as there are. All statistics share the draws, so that differences
+    of two of them are paired. The same seed gives the same draws.
+    """
+    generator = seeded_generator("bootstrap", seed)
+    count = len(clusters)
+    step = max(1, CHUNK_WEIGHTS // max(1, len(clusters.codes)))
+    parts: dict[str, list[Floats]] = {name: [] for name in statistics}
+    for start in range(0, draws, step):
+        size = min(step, draws - start)
+        drawn = generator.multinomial(count, np.full(count, 1 / count), size=size)
+        weights = drawn.astype(float)
+        for name, statistic in statistics.items():
+            parts[name].append(statistic(weights))
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def interval(sample: Floats) -> list[float | None] | None:
+    """The 95 % percentile interval of a statistic's draws (draws,), None where it has no value.
+
+    An end that is infinite is None.
+    """
+    known = sample[~np.isnan(sample)]
+    if len(known) == 0:
+        return None
+    ends = np.quantile(known, TAILS, method="inverted_cdf")
+    return [float(end) if np.isfinite(end) else None for end in ends]
+
+
+def mean_of(values: ArrayLike, clusters: Clusters) -> Statistic:
+    """The mean of values (n,)."""
+    counts = np.bincount(clusters.codes).astype(float)
+    sums = np.bincount(clusters.codes, np.asarray(values, dtype=float))
+
+    def statistic(weights: Floats) -> Floats:
+        return np.asarray(weights @ sums / (weights @ counts))
+
+    return statistic
+
+
+def class_mean_of(values: ArrayLike, classes: ArrayLike, clusters: Clusters) -> Statistic:
+    """The mean over classes of the mean of values within each class; (n,) and (n,).
+
+    Rows of class "" are left out, and in each draw the classes that it does not hold.
+    """
+    names = np.asarray(classes, dtype=object)
+    known = names != UNKNOWN
+    if not known.any():
+        return lambda weights: np.full(len(weights), np.nan)
+    codes = pd.factorize(names[known])[0]
+    # A cell is what a cluster holds of a class; cells stand class by class.
+    cells, cell = np.unique(codes * len(clusters) + clusters.codes[known], return_inverse=True)
+    counts = np.bincount(cell).astype(float)
+    sums = np.bincount(cell, np.asarray(values, dtype=float)[known])
+    of_class, of_cluster = np.divmod(cells, len(clusters))
+    starts = np.searchsorted(of_class, np.arange(codes.max() + 1))
+
+    def statistic(weights: Floats) -> Floats:
+        drawn = weights[:, of_cluster]
+        totals = np.add.reduceat(drawn * counts, starts, axis=1)
+        present = totals > 0
+        drawn *= sums
+        parts = np.add.reduceat(drawn, starts, axis=1)
+        means = np.divide(parts, totals, out=np.zeros_like(parts), where=present)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(means.sum(axis=1) / present.sum(axis=1))
+
+    return statistic
+
+
+def median_of(values: ArrayLike, clusters: Clusters) -> Statistic:
+    """The median of values (n,) as numpy's: the mean of the two in the middle."""
+    fixed = np.asarray(values, dtype=float)
+    order = np.argsort(fixed, kind="stable")
+    ordered, of_cluster = fixed[order], clusters.codes[order]
+
+    def statistic(weights: Floats) -> Floats:
+        running = np.cumsum(weights[:, of_cluster], axis=1)
+        half = running[:, -1:] / 2
+        low = ordered[np.argmax(running >= half, axis=1)]
+        high = ordered[np.argmax(running > half, axis=1)]
+        return np.asarray((low + high) / 2)
+
+    return statistic
+
+
+def _codes(values: pd.Series) -> NDArray[np.int64]:
+    return np.asarray(pd.factorize(values)[0], dtype=np.int64)

@@ -1,0 +1,80 @@
+"""The figures of an evaluation beside baselines, the oracle and the leak check."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from geoclip.evaluation.baselines import Truth, best_constant, chance
+from geoclip.evaluation.evaluated import Evaluation
+from geoclip.evaluation.leaks import can_hash, find_leaks
+from geoclip.evaluation.metrics import Report
+from geoclip.evaluation.oracle import oracle_figures
+from geoclip.evaluation.true_classes import true_classes
+
+REASONS = {
+    "location_id": "the location_id",
+    "author": "the author",
+    "coordinates": "the coordinates (to 11 m)",
+    "picture": "the picture (perceptual hash)",
+}
+
+
+def full_report(
+    evaluation: Evaluation,
+    train: pd.DataFrame | None = None,
+    with_oracle: bool = False,
+    photo_hashes: bool = True,
+) -> Report:
+    """`Evaluation.report` and more parts.
+
+    With a training table (of `read_training_table`): `constant`, the best constant answers chosen
+    on it, `chance` and `leaks`, see `find_leaks`. With `with_oracle`: `oracle`, what the gazetteer
+    allows. Without a training table `constant` and `chance` are None.
+    """
+    report = evaluation.report() | {"constant": None, "chance": None}
+    truth = evaluation.truth
+    if train is not None:
+        report |= baselines(evaluation, train)
+        report["leaks"] = find_leaks(train, truth, photo_hashes and can_hash()).report()
+    if with_oracle:
+        report["oracle"] = oracle_figures(truth["lat"], truth["lon"], evaluation.gazetteer)
+    return report
+
+
+def baselines(evaluation: Evaluation, train: pd.DataFrame) -> Report:
+    """`constant` (None where no training photo has coordinates) and `chance` for the truth."""
+    world = evaluation.gazetteer
+    cities = world.level_rows("city")
+    lat, lon = world.lat[cities], world.lon[cities]
+    everywhere = Truth(lat, lon, world.country_codes[cities], world.continents[cities])
+    test = _truth(evaluation.truth, evaluation.true)
+    trained = _truth(train, true_classes(train, world))
+    constant = None
+    if len(trained.located()):
+        constant = best_constant(trained, lat, lon).report(test)
+    return {"constant": constant, "chance": chance(test, everywhere)}
+
+
+def leak_warnings(leaks: Mapping[str, object], n: int) -> list[str]:
+    """One sentence for each reason for which test photos are given away."""
+    sentences = [
+        f"{leaks[reason]} of {n} photos share {words} with a training photo."
+        for reason, words in REASONS.items()
+        if leaks.get(reason)
+    ]
+    if not leaks.get("hashed"):
+        sentences.append(
+            "The pictures themselves were not compared with the training photos: that needs "
+            "geoclip-gzsl[leaks] and the files of both tables."
+        )
+    return sentences
+
+
+def _truth(photos: pd.DataFrame, classes: pd.DataFrame) -> Truth:
+    return Truth(
+        np.asarray(photos["lat"], dtype=float),
+        np.asarray(photos["lon"], dtype=float),
+        classes["country"].to_numpy(),
+        classes["continent"].to_numpy(),
+    )

@@ -1,0 +1,101 @@
+"""The continent, country, region and city of true points and of the places that guesses name."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from geoclip.places.gazetteer import NO_ROW, Gazetteer
+from geoclip.places.labels import place_rows
+from geoclip.places.place import LEVELS
+
+CLASS_LEVELS = ("continent", *LEVELS)
+DEPTH = {name: depth for depth, name in enumerate(("none", *CLASS_LEVELS))} | {"spot": 4}
+CONTINENT_NAMES = {
+    "AF": "Africa",
+    "AN": "Antarctica",
+    "AS": "Asia",
+    "EU": "Europe",
+    "NA": "North America",
+    "OC": "Oceania",
+    "SA": "South America",
+}
+CONTINENT_CODES = {name: code for code, name in CONTINENT_NAMES.items()} | {
+    code: code for code in CONTINENT_NAMES
+}
+
+
+@cache
+def packaged_gazetteer() -> Gazetteer:
+    """The packaged gazetteer, read once."""
+    return Gazetteer.default()
+
+
+def true_classes(truth: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
+    """Classes of n true points: columns `CLASS_LEVELS` of continent code, country code and ids.
+
+    `truth` has photo_id, lat and lon in degrees, and perhaps country_code. A point without a code
+    has the country of its outline, see `places.labels.place_rows`. A code that the gazetteer does
+    not list stays as it is; the other classes of its photo are "", unknown.
+    """
+    given = truth["country_code"].str.strip().str.upper() if "country_code" in truth else ""
+    photos = truth[["photo_id", "lat", "lon"]].assign(country_code=given)
+    countries = gazetteer.ids[gazetteer.level_rows("country")]
+    strange = ((photos["country_code"] != "") & ~photos["country_code"].isin(countries)).to_numpy()
+    rows = np.full(len(photos), NO_ROW)
+    rows[~strange] = place_rows(photos[~strange], gazetteer)
+    classes = _classes_of_rows(rows, gazetteer)
+    classes["country"] = classes["country"].where(~strange, photos["country_code"].to_numpy())
+    return classes
+
+
+def place_classes(guesses: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
+    """Classes (n rows) of the place of each guess and of its ancestors; "" where there is none.
+
+    `guesses` has place_id and country_code, and perhaps continent (a code or an English name).
+    """
+    rows = gazetteer_rows(guesses["place_id"], gazetteer)
+    classes = _classes_of_rows(rows, gazetteer)
+    code = guesses["country_code"].str.strip().str.upper().to_numpy(dtype=object)
+    classes["country"] = np.where(code != "", code, classes["country"])
+    country_rows = gazetteer_rows(classes["country"], gazetteer)
+    by_country = _classes_of_rows(country_rows, gazetteer)["continent"]
+    stated = guesses["continent"] if "continent" in guesses else pd.Series("", guesses.index)
+    by_name = stated.map(CONTINENT_CODES.get).fillna("").to_numpy(dtype=object)
+    classes["continent"] = np.where(by_name != "", by_name, by_country)
+    return classes.astype(object)
+
+
+def named_depth(guesses: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
+    """How deep each guess (n,) names its place: 0 none, 1 continent, 2 country, 3 region, 4 city.
+
+    By its column `level`; where that is absent or empty, by the level of its place_id, else 2
+    where a country_code is given.
+    """
+    rows = gazetteer_rows(guesses["place_id"], gazetteer)
+    by_place = np.where(rows == NO_ROW, 0, gazetteer.levels[rows] + 2)
+    by_code = np.where(guesses["country_code"] != "", 2, 0)
+    depth = np.where(rows == NO_ROW, by_code, by_place)
+    if "level" in guesses:
+        stated = guesses["level"].map(DEPTH.get).astype(float).to_numpy()
+        depth = np.where(np.isnan(stated), depth, stated)
+    return depth.astype(np.int64)
+
+
+def gazetteer_rows(ids: pd.Series, gazetteer: Gazetteer) -> NDArray[np.int64]:
+    """Rows (n,) of place ids, -1 for one that the gazetteer does not list."""
+    known = ids.map(lambda one: one in gazetteer).to_numpy(dtype=bool)
+    rows = np.full(len(ids), NO_ROW, dtype=np.int64)
+    rows[known] = gazetteer.rows(ids[known])
+    return rows
+
+
+def _classes_of_rows(rows: NDArray[np.int64], gazetteer: Gazetteer) -> pd.DataFrame:
+    """Classes of gazetteer rows (n,); "" for -1."""
+    known = rows != NO_ROW
+    columns = {"continent": np.where(known, gazetteer.continents[rows], "")}
+    for number, level in enumerate(LEVELS):
+        above = gazetteer.ancestors[rows, number]
+        columns[level] = np.where(known & (above != NO_ROW), gazetteer.ids[above], "")
+    return pd.DataFrame(columns, dtype=object)
