@@ -108,6 +108,11 @@ class Locator:
             self.encoder, ranker.index, ranker.gazetteer, ranker.settings, ranker.log_prior
         )
 
+    def reranked(self, method: str | None = None, point: str | None = None) -> "Locator":
+        """The same locator with another method or point; see `RankingSettings.overridden`."""
+        settings = self.settings.overridden(method, point)
+        return type(self)(self.encoder, self.index, self.gazetteer, settings, self.ranker.log_prior)
+
     @property
     def warnings(self) -> list[str]:
         """Sentences that a user should see once."""

@@ -27,7 +27,7 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.ranking import rank
-from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings
+from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings, Temperatures
 
 PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
 CITY = RankingSettings(point=PointEstimate.city())
@@ -333,6 +333,40 @@ def test_a_narrowed_locator(locator, folder):
     with pytest.raises(GeoclipError, match="no country"):
         locator.narrowed(countries=["Atlantis"])
     assert locator.ranker.log_prior is None
+
+
+def slow_greedy(locator: Locator, photo: np.ndarray, most: int) -> tuple[str, float, float]:
+    """StreetCLIP's procedure: the best country, then the best of its most populous cities."""
+    score = {
+        place.place_id: float(photo @ vector.astype(np.float32))
+        for place, vector in zip(locator.gazetteer, locator.index.embeddings, strict=True)
+    }
+    cities = [place for place in locator.gazetteer if place.level == "city"]
+    country = max({city.country_code for city in cities}, key=lambda code: score[code])
+    inside = [city for city in cities if city.country_code == country]
+    largest = sorted(inside, key=lambda city: -city.population)[:most]
+    best = max(largest, key=lambda city: score[city.place_id])
+    return best.place_id, best.lat, best.lon
+
+
+def test_the_published_protocol_needs_no_file(world, fake_encoder):
+    rng = np.random.default_rng(4)
+    vectors = rng.normal(size=(len(world), 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = PlaceIndex(vectors, "key")
+    own = RankingSettings(
+        temperatures=Temperatures(2, 2, 2), prior=Prior(country_size_exponent=0.3)
+    )
+    locator = Locator(fake_encoder, index, world, own).reranked("greedy", "city")
+    photos = rng.normal(size=(40, 8)).astype(np.float32)
+    ranking, h = locator.rank(photos), locator.ranker.hierarchy
+    expected = [slow_greedy(locator, photo, 30) for photo in photos]
+    found = ranking.points
+    assert world.ids[h.cities[found]].tolist() == [place_id for place_id, _, _ in expected]
+    np.testing.assert_array_equal(h.lat[found], [lat for _, lat, _ in expected])
+    np.testing.assert_array_equal(h.lon[found], [lon for _, _, lon in expected])
+    all_cities = [slow_greedy(locator, photo, 10**6)[0] for photo in photos]
+    assert all_cities != [place_id for place_id, _, _ in expected]  # 30 is a limit here
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ A setting that would have no effect beside the others is refused.
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from geoclip.errors import GeoclipError
@@ -184,6 +184,29 @@ class RankingSettings:
             raise GeoclipError(f"greedy_cities is {self.greedy_cities}; use 1 or more.")
         for name in self._ignored():
             raise GeoclipError(f"a {self.method} ranking has no {name}; leave it out.")
+
+    def overridden(self, method: str | None = None, point: str | None = None) -> RankingSettings:
+        """The same with another method, or another rule of the point estimate, where given.
+
+        What the other method would ignore goes, and so does the credible radius: it was judged for
+        the method before. A new rule has its default options. GeoclipError for unknown names.
+
+        >>> RankingSettings(temperatures=Temperatures(city=2)).overridden("greedy", "city")
+        RankingSettings(method='greedy', temperatures=Temperatures(country=1.0, region=1.0, ...
+        """
+        settings = self
+        if method not in (None, self.method):
+            settings = replace(
+                self,
+                method=method,
+                temperatures=Temperatures(),
+                prior=replace(self.prior, country_size_exponent=0.0),
+                greedy_cities=None,
+                radius_share=0.0,
+            )
+        if point not in (None, self.point.rule):
+            settings = replace(settings, point=PointEstimate.of(point))
+        return settings
 
     def _ignored(self) -> list[str]:
         """Names of the settings that are given and have no effect."""
