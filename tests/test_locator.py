@@ -12,13 +12,14 @@ from PIL import Image
 from small_world import CITIES, COUNTRIES, REGIONS, FakeEncoder, place_table
 from tiny_encoders import random_tiny_clip
 
+from geoclip.encoders.registry import CHECKPOINTS
 from geoclip.errors import GeoclipError
 from geoclip.guesses.guess_files import read_guesses
 from geoclip.guesses.rows import CLASS_COLUMNS, class_rows, gps_rows
 from geoclip.guesses.schema import COLUMNS, guess_table
 from geoclip.guesses.settings import LocateSettings
 from geoclip.guesses.writer import write_guesses
-from geoclip.locator import Locator
+from geoclip.locator import UNCALIBRATED_WARNING, Locator
 from geoclip.photos.embedding import mean_of_views
 from geoclip.photos.reader import BATCH
 from geoclip.places import narrowing
@@ -307,7 +308,7 @@ def test_one_photo_twice(locator, folder):
 
 
 def test_notices_and_repr(locator):
-    assert locator.warnings == ["a fake encoder"]
+    assert locator.warnings == ["a fake encoder", UNCALIBRATED_WARNING]
     assert "10 cities" in repr(locator)
 
 
@@ -428,9 +429,8 @@ def test_the_continent_answer_sums_the_ranked_countries(
     ranked, small_gazetteer, fake_encoder, monkeypatch
 ):
     monkeypatch.setattr("geoclip.ranking.ranking.RANKED_COUNTRIES", ranked)
-    locator = Locator(
-        fake_encoder, PlaceIndex.build(fake_encoder, small_gazetteer), small_gazetteer
-    )
+    index = PlaceIndex.build(fake_encoder, small_gazetteer)
+    locator = Locator(fake_encoder, index, small_gazetteer, RankingSettings())
     values = np.random.default_rng(1).normal(size=(50, 16)).astype(np.float32)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
     ranking = locator.rank(values)
@@ -476,7 +476,7 @@ def test_groups_go_by_position_not_by_label(locator, folder):
 def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder, monkeypatch):
     """One that says nothing multiplies nothing, another by its posterior over the prior."""
     index = PlaceIndex.build(fake_encoder, small_gazetteer)
-    locator = Locator(fake_encoder, index, small_gazetteer)
+    locator = Locator(fake_encoder, index, small_gazetteer, RankingSettings())
     lyon = index.embeddings[small_gazetteer.rows(["lyon"])].astype(np.float32)
     values = np.vstack([np.zeros_like(lyon)] * 2 + [lyon] * 3)
     lat = np.array([45.75, -75.0, 45.75, -20.88, np.nan])
@@ -493,3 +493,25 @@ def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder, monkeyp
     region = np.isin(locator.ranker.hierarchy.cities, small_gazetteer.rows(["lyon", "denis2"]))
     after = ranking.probabilities[0, region[ranking.cities[0]]].sum()
     assert support[2] == pytest.approx(after / before, rel=1e-3)
+
+
+def test_planet_start_does_not_favour_territories(world, tmp_path, monkeypatch):
+    """Nobody calibrated it, and pictures of noise tell it nothing."""
+    monkeypatch.setenv("GEOCLIP_CACHE", str(tmp_path))
+    locator = Locator.from_pretrained(CHECKPOINTS / "planet-start")
+    assert not locator.settings.calibrated and UNCALIBRATED_WARNING in locator.warnings
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (64, 64, 3), dtype=np.uint8) for _ in range(40)]
+    sizes = pd.Series(world.country_codes[world.level_rows("city")]).value_counts()
+    found = locator.rank(locator.embed([*pictures]).values)
+    h = locator.ranker.hierarchy
+    codes = h.country_codes[h.city_country[found.points]]
+    assert (sizes[codes] <= 2).mean() <= 0.02
+
+
+def test_a_calibrated_model_gives_no_warning_of_its_probabilities(fake_encoder, small_gazetteer):
+    index = PlaceIndex.build(fake_encoder, small_gazetteer)
+    own = RankingSettings(radius_share=0.5)
+    locator = Locator(fake_encoder, index, small_gazetteer, own)
+    assert locator.warnings == ["a fake encoder"]
+    assert UNCALIBRATED_WARNING in locator.reranked("greedy").warnings
