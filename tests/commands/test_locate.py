@@ -96,6 +96,7 @@ def test_the_table_on_the_terminal(photo: Path, monkeypatch: pytest.MonkeyPatch)
     assert "photo.jpg" in result.stdout
     assert "[red]F" in result.stdout  # text, not markup
     assert result.stderr.count("weights are random") == 1
+    assert result.stderr.count("probabilities of this model are not calibrated") == 1
 
 
 def test_method_and_point_override_the_models_own(photo: Path, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_report_names_its_starting_point_and_settings(report: dict) -> None:
     assert report["training"]["epochs"] == 2
     assert report["calibrated"] is False
     assert report["ranking"]["prior"]["population_exponent"] == 0.0  # the planet's own ranking
-    assert report["ranking"]["point"] == "expected_score"
+    assert report["ranking"]["point"]["rule"] == "expected_score"
 
 
 def test_predictions_hold_every_photo_once_a_rank(run: Path, planet_photos: Path) -> None:
