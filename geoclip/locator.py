@@ -37,10 +37,15 @@ if TYPE_CHECKING:
 Progress = Callable[[int], None]
 """Called with the number of photos done since the last call."""
 
+UNCALIBRATED_WARNING = (
+    "The probabilities of this model are not calibrated: take them for an order of its guesses."
+)
+
 
 class Locator:
     """Names the places of photos.
 
+    Without `settings` places are ranked as by a model that nobody calibrated (`UNCALIBRATED`).
     `log_prior` (P,), if given, is added to each place's log posterior by gazetteer row.
     """
 
@@ -108,10 +113,17 @@ class Locator:
             self.encoder, ranker.index, ranker.gazetteer, ranker.settings, ranker.log_prior
         )
 
+    def reranked(self, method: str | None = None, point: str | None = None) -> "Locator":
+        """The same locator with another method or point; see `RankingSettings.overridden`."""
+        settings = self.settings.overridden(method, point)
+        return type(self)(self.encoder, self.index, self.gazetteer, settings, self.ranker.log_prior)
+
     @property
     def warnings(self) -> list[str]:
         """Sentences that a user should see once."""
-        return self.encoder.warnings
+        if self.settings.calibrated:
+            return self.encoder.warnings
+        return [*self.encoder.warnings, UNCALIBRATED_WARNING]
 
     def abstention_check(self, settings: AbstentionSettings) -> AbstentionCheck:
         """The check that says which photos show no place; made once for each settings."""

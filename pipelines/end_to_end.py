@@ -53,6 +53,8 @@ FROM_START = TrainingSettings(
     chunk_size=None,  # so small a tower needs no gradient caching
 )
 """For the random image tower of planet-start; one that knows photos would forget them."""
+RANKING = RankingSettings()
+"""For planet-start: on the planet large countries have few photos more than small ones."""
 console = Console(stderr=True)
 
 
@@ -87,6 +89,7 @@ def end_to_end(
     check_lasting(out)
     out.mkdir(parents=True, exist_ok=True)
     places, captions = Gazetteer.read(gazetteer), ModelSettings.read(model_folder(start)).captions
+    own_ranking = RANKING if _is_ours(start) else None
     seconds: dict[str, float] = {}
     if not photos:
         with stage("Draw the demonstration planet", seconds):
@@ -109,7 +112,9 @@ def end_to_end(
         def predict(model: str) -> pd.DataFrame:
             index = out / "places"
             embed_places(model, index, gazetteer, captions, workers)
-            return locate_photos(held_out, model, index, gazetteer, actors=workers, gpus=gpus)
+            return locate_photos(
+                held_out, model, index, gazetteer, own_ranking, actors=workers, gpus=gpus
+            )
 
         with stage("Locate before fine-tuning", seconds):
             before = predict(start)
@@ -122,6 +127,7 @@ def end_to_end(
                 gazetteer=gazetteer,
                 workers=workers,
                 use_gpu=use_gpu,
+                ranking=own_ranking,
             )
         with stage("Locate after fine-tuning", seconds):
             after = predict(tuned)
@@ -135,7 +141,11 @@ def end_to_end(
 
 def default_settings(start: str | None) -> TrainingSettings:
     """The main job's own settings for planet-start, the library's for an encoder of photos."""
-    return FROM_START if start is None or Path(start) == START else TrainingSettings()
+    return FROM_START if start is None or _is_ours(start) else TrainingSettings()
+
+
+def _is_ours(start: str) -> bool:
+    return Path(start) == START
 
 
 def _about(
@@ -146,7 +156,7 @@ def _about(
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     """What a reader of the figures has to know."""
-    is_ours = Path(start) == START
+    is_ours = _is_ours(start)
     return {
         "starting_point": {
             "model": START.name if is_ours else start,
@@ -154,6 +164,7 @@ def _about(
         },
         "training": asdict(settings),
         "ranking": asdict(ranking),
+        "calibrated": ranking.calibrated,
         "photos": {str(k): int(v) for k, v in table["split"].value_counts().items()},
         "seconds": seconds,
     }

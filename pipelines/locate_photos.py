@@ -13,7 +13,7 @@ photo that cannot be read has one row with its status.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +22,7 @@ import pyarrow as pa
 import ray
 import typer
 
+from geoclip.commands.options import MethodOption, PointOption
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure, failures_path, write_failures
@@ -78,6 +79,10 @@ class LocatorSpec:
         key = PlaceIndex.read(local_copy(index)).key
         settings = settings or ModelSettings.read(model_folder(model)).ranking
         return cls(model, index, key, gazetteer and gazetteer.absolute(), settings, top_k)
+
+    def reranked(self, method: str | None = None, point: str | None = None) -> "LocatorSpec":
+        """The same with another method or point; see `RankingSettings.overridden`."""
+        return replace(self, settings=self.settings.overridden(method, point))
 
 
 class PhotoLocator:
@@ -199,6 +204,8 @@ def main(
         typer.Option(help="Folder or URI of the place index (default: places beside OUT)."),
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Guesses for each photo.")] = 5,
+    method: MethodOption = None,
+    point: PointOption = None,
 ) -> None:
     """Locate photos from the command line."""
     check_model_name(model)
@@ -208,7 +215,7 @@ def main(
     with ray_session():
         embed_places(model, index, gazetteer, actors=actors)
         pool = Pool(actors, gpus)
-        spec = LocatorSpec.of(model, index, gazetteer, top_k=top_k)
+        spec = LocatorSpec.of(model, index, gazetteer, top_k=top_k).reranked(method, point)
         if not is_uri(out) and out.lower().endswith(ENDINGS):
             print(locate_to_file(Path(out), parts, spec, pool))
         else:

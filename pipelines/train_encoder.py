@@ -9,6 +9,7 @@ held-out photos in DIR/evaluations.csv, both in DIR/tensorboard too.
 """
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
+from geoclip.ranking.settings import RankingSettings
 from geoclip.training.checkpoints import ENCODER, History, export_encoder
 from geoclip.training.held_out import draw_held_out
 from geoclip.training.settings import EvaluationSettings, Keep, TrainingSettings, check_keep
@@ -60,16 +62,19 @@ def train_encoder(
     fsdp: bool = False,
     evaluation: EvaluationSettings = NO_EVALUATION,
     keep: str = Keep.LAST,
+    ranking: RankingSettings | None = None,
 ) -> str:
     """Fine-tune `start` and return the folder or URI of the tuned encoder.
 
     With `fsdp` weights and optimizer state are sharded among the workers
     (`geoclip.training.workers`). `keep` says which checkpoint becomes the tuned encoder, the "last"
-    or the "best" evaluated. The start's caption settings hold for the tuned encoder too.
+    or the "best" evaluated. The start's caption settings hold for the tuned encoder too, and
+    so does its ranking unless another is given.
     """
     check_training(captions, settings, evaluation, keep, fsdp)
     out = absolute(out)
     stored = ModelSettings.read(model_folder(start))
+    stored = replace(stored, ranking=ranking or stored.ranking)
     cpus = cpus_for_each(workers, cluster_nodes(), gpus=int(use_gpu))
     if not cpus and not may_grow():
         raise GeoclipError(

@@ -12,13 +12,14 @@ from PIL import Image
 from small_world import CITIES, COUNTRIES, REGIONS, FakeEncoder, place_table
 from tiny_encoders import random_tiny_clip
 
+from geoclip.encoders.registry import CHECKPOINTS
 from geoclip.errors import GeoclipError
 from geoclip.guesses.guess_files import read_guesses
 from geoclip.guesses.rows import CLASS_COLUMNS, class_rows, gps_rows
 from geoclip.guesses.schema import COLUMNS, guess_table
 from geoclip.guesses.settings import LocateSettings
 from geoclip.guesses.writer import write_guesses
-from geoclip.locator import Locator
+from geoclip.locator import UNCALIBRATED_WARNING, Locator
 from geoclip.photos.embedding import mean_of_views
 from geoclip.photos.reader import BATCH
 from geoclip.places import narrowing
@@ -27,7 +28,7 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.ranking import rank
-from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings
+from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings, Temperatures
 
 PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
 CITY = RankingSettings(point=PointEstimate.city())
@@ -307,7 +308,7 @@ def test_one_photo_twice(locator, folder):
 
 
 def test_notices_and_repr(locator):
-    assert locator.warnings == ["a fake encoder"]
+    assert locator.warnings == ["a fake encoder", UNCALIBRATED_WARNING]
     assert "10 cities" in repr(locator)
 
 
@@ -333,6 +334,40 @@ def test_a_narrowed_locator(locator, folder):
     with pytest.raises(GeoclipError, match="no country"):
         locator.narrowed(countries=["Atlantis"])
     assert locator.ranker.log_prior is None
+
+
+def slow_greedy(locator: Locator, photo: np.ndarray, most: int) -> tuple[str, float, float]:
+    """StreetCLIP's procedure: the best country, then the best of its most populous cities."""
+    score = {
+        place.place_id: float(photo @ vector.astype(np.float32))
+        for place, vector in zip(locator.gazetteer, locator.index.embeddings, strict=True)
+    }
+    cities = [place for place in locator.gazetteer if place.level == "city"]
+    country = max({city.country_code for city in cities}, key=lambda code: score[code])
+    inside = [city for city in cities if city.country_code == country]
+    largest = sorted(inside, key=lambda city: -city.population)[:most]
+    best = max(largest, key=lambda city: score[city.place_id])
+    return best.place_id, best.lat, best.lon
+
+
+def test_the_published_protocol_needs_no_file(world, fake_encoder):
+    rng = np.random.default_rng(4)
+    vectors = rng.normal(size=(len(world), 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = PlaceIndex(vectors, "key")
+    own = RankingSettings(
+        temperatures=Temperatures(2, 2, 2), prior=Prior(country_size_exponent=0.3)
+    )
+    locator = Locator(fake_encoder, index, world, own).reranked("greedy", "city")
+    photos = rng.normal(size=(40, 8)).astype(np.float32)
+    ranking, h = locator.rank(photos), locator.ranker.hierarchy
+    expected = [slow_greedy(locator, photo, 30) for photo in photos]
+    found = ranking.points
+    assert world.ids[h.cities[found]].tolist() == [place_id for place_id, _, _ in expected]
+    np.testing.assert_array_equal(h.lat[found], [lat for _, lat, _ in expected])
+    np.testing.assert_array_equal(h.lon[found], [lon for _, _, lon in expected])
+    all_cities = [slow_greedy(locator, photo, 10**6)[0] for photo in photos]
+    assert all_cities != [place_id for place_id, _, _ in expected]  # 30 is a limit here
 
 
 @pytest.fixture(scope="module")
@@ -394,9 +429,8 @@ def test_the_continent_answer_sums_the_ranked_countries(
     ranked, small_gazetteer, fake_encoder, monkeypatch
 ):
     monkeypatch.setattr("geoclip.ranking.ranking.RANKED_COUNTRIES", ranked)
-    locator = Locator(
-        fake_encoder, PlaceIndex.build(fake_encoder, small_gazetteer), small_gazetteer
-    )
+    index = PlaceIndex.build(fake_encoder, small_gazetteer)
+    locator = Locator(fake_encoder, index, small_gazetteer, RankingSettings())
     values = np.random.default_rng(1).normal(size=(50, 16)).astype(np.float32)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
     ranking = locator.rank(values)
@@ -442,7 +476,7 @@ def test_groups_go_by_position_not_by_label(locator, folder):
 def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder, monkeypatch):
     """One that says nothing multiplies nothing, another by its posterior over the prior."""
     index = PlaceIndex.build(fake_encoder, small_gazetteer)
-    locator = Locator(fake_encoder, index, small_gazetteer)
+    locator = Locator(fake_encoder, index, small_gazetteer, RankingSettings())
     lyon = index.embeddings[small_gazetteer.rows(["lyon"])].astype(np.float32)
     values = np.vstack([np.zeros_like(lyon)] * 2 + [lyon] * 3)
     lat = np.array([45.75, -75.0, 45.75, -20.88, np.nan])
@@ -459,3 +493,25 @@ def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder, monkeyp
     region = np.isin(locator.ranker.hierarchy.cities, small_gazetteer.rows(["lyon", "denis2"]))
     after = ranking.probabilities[0, region[ranking.cities[0]]].sum()
     assert support[2] == pytest.approx(after / before, rel=1e-3)
+
+
+def test_planet_start_does_not_favour_territories(world, tmp_path, monkeypatch):
+    """Nobody calibrated it, and pictures of noise tell it nothing."""
+    monkeypatch.setenv("GEOCLIP_CACHE", str(tmp_path))
+    locator = Locator.from_pretrained(CHECKPOINTS / "planet-start")
+    assert not locator.settings.calibrated and UNCALIBRATED_WARNING in locator.warnings
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (64, 64, 3), dtype=np.uint8) for _ in range(40)]
+    sizes = pd.Series(world.country_codes[world.level_rows("city")]).value_counts()
+    found = locator.rank(locator.embed([*pictures]).values)
+    h = locator.ranker.hierarchy
+    codes = h.country_codes[h.city_country[found.points]]
+    assert (sizes[codes] <= 2).mean() <= 0.02
+
+
+def test_a_calibrated_model_gives_no_warning_of_its_probabilities(fake_encoder, small_gazetteer):
+    index = PlaceIndex.build(fake_encoder, small_gazetteer)
+    own = RankingSettings(radius_share=0.5)
+    locator = Locator(fake_encoder, index, small_gazetteer, own)
+    assert locator.warnings == ["a fake encoder"]
+    assert UNCALIBRATED_WARNING in locator.reranked("greedy").warnings

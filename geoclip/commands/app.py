@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from geoclip.commands.benchmark import benchmark
 from geoclip.commands.compare import compare
 from geoclip.commands.evaluate import evaluate
 from geoclip.commands.finetune import finetune
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command()(locate)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(benchmark)
 app.command()(finetune)
 app.add_typer(models_app, name="models")
 app.add_typer(sidecar_app, name="sidecar")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geoclip.commands.options import MethodOption, PointOption
 from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.support.process import made_to_last
@@ -55,6 +56,8 @@ def locate(
         Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Guesses for each photo.")] = 5,
+    method: MethodOption = None,
+    point: PointOption = None,
     location_id: Annotated[
         str | None,
         typer.Option(
@@ -131,7 +134,7 @@ def locate(
     RunFiles(out, map_file).refuse_replacing([str(gazetteer)] if gazetteer else [])
 
     def load(name: str | Path) -> "Locator":
-        locator = _load(name, gazetteer, device)
+        locator = _load(name, gazetteer, device).reranked(method, point)
         if not (countries or box or circle):
             return locator
         named = countries.split(",") if countries else None

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import Field, fields, replace
+from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
@@ -10,6 +11,39 @@ import typer
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+
+class RankingMethod(StrEnum):
+    """How places are ranked: `ranking.settings.METHODS`."""
+
+    joint = "joint"
+    greedy = "greedy"
+
+
+class PointRule(StrEnum):
+    """Which point is reported: the rules of `PointEstimate`."""
+
+    city = "city"
+    expected_score = "expected_score"
+    expected_score_regions = "expected_score_regions"
+
+
+MethodOption = Annotated[
+    RankingMethod | None,
+    typer.Option(
+        "--method",
+        help="Ranking instead of the model's own. greedy: the best country, then its 30 most "
+        "populous cities, as StreetCLIP does.",
+    ),
+]
+PointOption = Annotated[
+    PointRule | None,
+    typer.Option(
+        "--point",
+        help="Reported point instead of the model's own: the most probable city, or the one of "
+        "largest expected GeoScore.",
+    ),
+]
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
 

@@ -98,6 +98,11 @@ class Hierarchy:
         return np.asarray(self.group_country[self.city_group])
 
     @cached_property
+    def country_log_population(self) -> np.ndarray:
+        """Log population (K,) of each country's cities; a city of unknown population counts 1."""
+        return np.log(np.bincount(self.city_country, np.maximum(self.population, 1)))
+
+    @cached_property
     def country_starts(self) -> np.ndarray:
         """Start (K,) of each country's groups."""
         return np.flatnonzero(np.r_[True, np.diff(self.group_country) > 0])

@@ -16,7 +16,13 @@ from typing import Any
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionSettings
 from geoclip.places.place import LEVELS
-from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings, Temperatures
+from geoclip.ranking.settings import (
+    UNCALIBRATED,
+    PointEstimate,
+    Prior,
+    RankingSettings,
+    Temperatures,
+)
 
 SETTINGS_FILE = "geoclip.json"
 VERSION = 2
@@ -26,10 +32,13 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a model folder says about its own use: prompts and calibrated ranking."""
+    """What a model folder says about its own use: prompts and calibrated ranking.
+
+    The ranking of a model that says none is `UNCALIBRATED`.
+    """
 
     captions: CaptionSettings = field(default_factory=CaptionSettings)
-    ranking: RankingSettings = field(default_factory=RankingSettings)
+    ranking: RankingSettings = UNCALIBRATED
 
     @classmethod
     def read(cls, folder: Path | None) -> ModelSettings:
@@ -101,8 +110,10 @@ def _read(stored: Values) -> ModelSettings:
     captions, ranking = stored.get("captions", {}), stored.get("ranking", {})
     if layout == 1:
         captions, ranking = _captions_of_version_1(captions), _from_version_1(ranking, writer)
-    captions = _known(captions, CaptionSettings, "captions", writer)
-    return ModelSettings(CaptionSettings(**as_tuples(captions)), ranking_of(ranking, writer))
+    captions = CaptionSettings(**as_tuples(_known(captions, CaptionSettings, "captions", writer)))
+    if "ranking" not in stored:
+        return ModelSettings(captions)
+    return ModelSettings(captions, ranking_of(ranking, writer))
 
 
 def _known(values: Values, kind: type, where: str, writer: str) -> Values:

@@ -80,7 +80,7 @@ def joint_posterior(
     """
     warm = temperatures.city != 1  # a division by 1 is a pass over all cities for nothing
     cities = logits.city / temperatures.city if warm else logits.city
-    groups = _group_log_posterior(logits, hierarchy, temperatures, prior.country_size_exponent)
+    groups = _group_log_posterior(logits, hierarchy, temperatures, prior)
     if prior.log_weights is not None:
         before = logsumexp_of_segments(cities, hierarchy.group_starts)
         cities = prior.add_to(cities)
@@ -93,12 +93,15 @@ def _group_log_posterior(
     logits: Logits,
     hierarchy: Hierarchy,
     temperatures: Temperatures,
-    country_size_exponent: float,
+    prior: CityPrior,
 ) -> np.ndarray:
     """Log p(country) + log p(region | country) of each group of cities, (N, G)."""
     countries = log_softmax(logits.country / temperatures.country, axis=1)
-    if country_size_exponent:
-        countries = _weighed_by_size(countries, hierarchy, country_size_exponent)
+    if prior.country_size_exponent:
+        countries = _weighed_by_size(countries, hierarchy, prior.country_size_exponent)
+    if prior.population_exponent:
+        people = hierarchy.country_log_population.astype(countries.dtype)
+        countries = log_softmax(countries + prior.population_exponent * people, axis=1)
     share = hierarchy.group_log_share().astype(countries.dtype)
     groups: np.ndarray = np.take(countries, hierarchy.group_country, axis=1) + share
     if not len(hierarchy.regions):
@@ -135,7 +138,7 @@ def greedy_posterior(
 
     Within them it is the softmax of the city logits. The prior's weights are added to these, and
     the largest weight of a country's cities to the country's logit, so that a country all of whose
-    cities are excluded is excluded. The country sizes of a prior play no part.
+    cities are excluded is excluded. The country sizes and populations of a prior play no part.
     """
     country_logits = _country_logits(logits, hierarchy, prior)
     allowed = prior.allowed(hierarchy)

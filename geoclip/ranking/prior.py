@@ -15,11 +15,13 @@ class CityPrior:
 
     `log_weights` (Q,) is added to the log posterior; -inf excludes a city, None stands for zeros.
     A country's number of cities to the power `country_size_exponent` multiplies its probability
-    inside its continent. Raises GeoclipError for weights that are NaN or +inf, or exclude all.
+    inside its continent, the population of its cities to the power `population_exponent` in the
+    whole world. Raises GeoclipError for weights that are NaN or +inf, or exclude all.
     """
 
     log_weights: np.ndarray | None = None
     country_size_exponent: float = 0.0
+    population_exponent: float = 0.0
 
     def __post_init__(self) -> None:
         weights = self.log_weights
@@ -44,7 +46,7 @@ class CityPrior:
             seen = np.isin(hierarchy.country_codes, settings.seen_countries)
             stacking = np.where(seen, -settings.stacking_factor, 0.0)[hierarchy.city_country]
             weights = stacking if log_prior is None else log_prior + stacking
-        return cls(weights, settings.country_size_exponent)
+        return cls(weights, settings.country_size_exponent, settings.population_exponent)
 
     def allowed(self, hierarchy: Hierarchy) -> np.ndarray:
         """Which cities (Q,) are left in."""

@@ -15,7 +15,7 @@ from geoclip.ranking.point_estimate import mass_within
 from geoclip.ranking.posterior import joint_posterior, posterior_of
 from geoclip.ranking.prior import CityPrior
 from geoclip.ranking.ranking import BLOCK, Ranking, rank_embeddings
-from geoclip.ranking.settings import RankingSettings
+from geoclip.ranking.settings import UNCALIBRATED, RankingSettings
 
 
 class PlaceRanker:
@@ -38,7 +38,7 @@ class PlaceRanker:
         self.index = index
         self.gazetteer = gazetteer
         self.logit_scale = logit_scale
-        self.settings = settings or RankingSettings()
+        self.settings = settings or UNCALIBRATED
         self.hierarchy = Hierarchy.of(gazetteer)
         self.log_prior = log_prior
 

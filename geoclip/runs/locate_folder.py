@@ -66,12 +66,14 @@ class RunReport:
     """Counts of a run, the photos that could not be read, and what it made.
 
     `kept` photos report their own position. `kinds` counts what the photos that were abstained
-    from look like. `gps` is there where guesses are compared; `table` is empty where it was written
-    to `out`.
+    from look like. `calibrated` says whether the probabilities were judged on photos of known place
+    (see `RankingSettings`). `gps` is there where guesses are compared; `table` is empty where it
+    was written to `out`.
     """
 
     photos: int = 0
     kept: int = 0
+    calibrated: bool = False
     kinds: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     gps: "GpsSummary | None" = None
@@ -150,7 +152,11 @@ def locate_folder(
     from geoclip.runs.gps_summary import GpsSummary  # noqa: PLC0415
 
     run = FolderRun.of(locator, photos, locations, settings)
-    report = RunReport(gps=GpsSummary() if settings.gps == "compare" else None, out=files.out)
+    report = RunReport(
+        calibrated=locator.settings.calibrated,
+        gps=GpsSummary() if settings.gps == "compare" else None,
+        out=files.out,
+    )
     with _journal(run, files, keep_journal, watch) as journal:
         _read(run, journal, watch)
         watch.photos_read(locator)

@@ -14,7 +14,7 @@ from geoclip.photos.decoding import UNREADABLE
 from geoclip.photos.embedding import Embeddings
 from geoclip.places.captions import CaptionBook
 from geoclip.ranking.place_index import PlaceIndex, embed_rows
-from geoclip.ranking.settings import RankingSettings
+from geoclip.ranking.settings import UNCALIBRATED, RankingSettings
 from geoclip.support.paths import decode_path
 from geoclip.support.seeds import seeded_uniforms
 from geoclip.training.settings import EvaluationSettings
@@ -65,7 +65,7 @@ class HeldOut:
         self.photos = photos.assign(place_row=rows)
         self.book = book
         self.workers = workers
-        self.ranking = ranking or RankingSettings()
+        self.ranking = ranking or UNCALIBRATED
         self._index: PlaceIndex | None = None
 
     def figures(self, encoder: Encoder) -> dict[str, float]:

@@ -96,6 +96,27 @@ def test_the_table_on_the_terminal(photo: Path, monkeypatch: pytest.MonkeyPatch)
     assert "photo.jpg" in result.stdout
     assert "[red]F" in result.stdout  # text, not markup
     assert result.stderr.count("weights are random") == 1
+    assert result.stderr.count("probabilities of this model are not calibrated") == 1
+
+
+def test_method_and_point_override_the_models_own(photo: Path, tmp_path: Path) -> None:
+    out, own = tmp_path / "guesses.csv", FakeLocator.from_pretrained("streetclip")
+    options = ("--model", "streetclip", "--out", out, "--evidence", "off", "--top-k", 10)
+    assert run(photo, *options, "--method", "greedy", "--point", "city").exit_code == 0
+    table = read_guesses(out)
+    values = own.embed([photo]).values
+    places = own.gazetteer
+    scores = own.index.embeddings @ values[0]
+    countries = {places.country_codes[row] for row in places.level_rows("city")}
+    best = max(countries, key=lambda code: scores[places.rows([code])[0]])
+    inside = [row for row in places.level_rows("city") if places.country_codes[row] == best]
+    assert table["place_id"].tolist() == [
+        places.ids[row] for row in sorted(inside, key=lambda row: -scores[row])
+    ]
+    first = table.iloc[0]
+    assert (first["lat"], first["lon"]) == (first["place_lat"], first["place_lon"])
+    refused = run(photo, "--method", "best")
+    assert refused.exit_code == 2 and "--method" in refused.stderr
 
 
 def test_some_unread(photo: Path, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from pipelines.locate_photos import (
     locate_into,
     locate_photos,
     locate_to_file,
+    main,
 )
 from pipelines.outputs import Output
 from pipelines.photo_actors import LARGEST_BATCH, Pool, batch_for, cpus_an_actor, decode_apart
@@ -137,6 +138,15 @@ def test_an_embedded_model_is_used_as_its_folder_says(
     shipped = PlaceIndex.read(folder / SHIPPED_FOLDER)
     assert index.key == shipped.key == PlaceIndex.read(tmp_path / "places").key
     np.testing.assert_array_equal(index.embeddings, shipped.embeddings)
+
+
+def test_method_and_point_override_those_of_the_model() -> None:
+    own = ModelSettings.read(CHECKPOINTS / "street-tiny").ranking
+    spec = LocatorSpec("street-tiny", "places", "key", None, own, 5)
+    assert spec.reranked() == spec
+    assert spec.reranked("greedy", "city").settings == own.overridden("greedy", "city") != own
+    options = {option.name for option in command_of(main).params}
+    assert {"method", "point"} <= options
 
 
 def test_a_model_folder_words_its_own_prompts(

@@ -9,7 +9,13 @@ from geoclip.encoders.registry import CHECKPOINTS
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionSettings
 from geoclip.ranking.model_settings import SETTINGS_FILE, ModelSettings
-from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings, Temperatures
+from geoclip.ranking.settings import (
+    UNCALIBRATED,
+    PointEstimate,
+    Prior,
+    RankingSettings,
+    Temperatures,
+)
 
 OLD_STREET_TINY = Path(__file__).parent / "data" / "street_tiny_version_1.json"
 
@@ -44,7 +50,7 @@ def test_the_file_says_its_version_and_who_wrote_it(tmp_path):
 
 
 def test_defaults_where_there_is_no_folder_or_file(tmp_path):
-    default = ModelSettings(CaptionSettings(), RankingSettings())
+    default = ModelSettings(CaptionSettings(), UNCALIBRATED)
     assert ModelSettings.read(None) == ModelSettings.read(tmp_path) == ModelSettings() == default
     assert ModelSettings.read(tmp_path / "nowhere") == default
 

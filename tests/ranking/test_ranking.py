@@ -20,7 +20,13 @@ from geoclip.ranking.posterior import greedy_posterior, joint_posterior
 from geoclip.ranking.prior import NO_PRIOR, CityPrior
 from geoclip.ranking.ranking import rank, rank_embeddings
 from geoclip.ranking.segments import log_softmax_in_segments, top_columns
-from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings, Temperatures
+from geoclip.ranking.settings import (
+    UNCALIBRATED,
+    PointEstimate,
+    Prior,
+    RankingSettings,
+    Temperatures,
+)
 from geoclip.ranking.top_cities import group_cities, top_cities
 
 GREEDY = RankingSettings(method="greedy", point=PointEstimate.city())
@@ -602,3 +608,44 @@ def test_a_ranking_has_the_prior_of_its_settings(small_gazetteer):
     held = RankingSettings(prior=Prior(tuple(h.country_codes[1:]), stacking_factor=50.0))
     assert rank(flat, h, held).country_probabilities[0, 0] == pytest.approx(1)
     assert rank(flat, h, held).countries[0, 0] == 0
+
+
+def territories(ranking, hierarchy: Hierarchy) -> float:
+    """Percent of the reported points in countries with at most two listed cities."""
+    small = np.bincount(hierarchy.city_country) <= 2
+    return 100 * float(small[hierarchy.city_country[ranking.points]].mean())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_an_uncalibrated_model_does_not_favour_territories(seed, world):
+    rng, h, d = np.random.default_rng(seed), Hierarchy.of(world), 512
+    places = rng.normal(size=(len(world), d)).astype(np.float32)
+    photos = rng.normal(size=(300, d)).astype(np.float32)
+    places /= np.linalg.norm(places, axis=1, keepdims=True)
+    photos /= np.linalg.norm(photos, axis=1, keepdims=True)
+    levels = LevelEmbeddings.of(places, h)
+    shares = {}
+    for scale in (100.0, 1 / 0.07):  # of hub models; of a new CLIP
+        for how in (UNCALIBRATED, RankingSettings()):
+            found = rank_embeddings(photos, levels, h, scale, how)
+            shares[scale, how.prior.population_exponent] = territories(found, h)
+    assert shares[100.0, 1.0] <= 2 and shares[1 / 0.07, 1.0] <= 2
+    assert shares[100.0, 0.0] > 15 and shares[1 / 0.07, 0.0] > 15
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.floats(-2, 2))
+def test_the_population_prior_equals_nested_loops(seed, exponent):
+    case = example(seed)
+    g, h = case.gazetteer, case.hierarchy
+    log_p = joint_posterior(case.logits, h, prior=CityPrior(population_exponent=exponent))
+    for photo, found in enumerate(log_p.log_cities):
+        weights = {}
+        for city, share in slow_joint(g, case.by_row[photo]).items():
+            country = g[city].country_code
+            listed = [p for p in g if p.level == "city" and p.country_code == country]
+            people = sum(max(p.population, 1) for p in listed)
+            weights[city] = share * people**exponent
+        total = sum(weights.values())
+        expected = [weights[place_id] / total for place_id in g.ids[h.cities]]
+        assert np.exp(found) == pytest.approx(expected, rel=1e-9, abs=1e-15)

@@ -87,3 +87,31 @@ def test_point_estimates_by_name():
     assert PointEstimate.of("expected_score", cities=7) == PointEstimate.expected_score(7)
     regions = PointEstimate.expected_score_regions(1.7)
     assert PointEstimate.of("expected_score_regions", temperature=1.7) == regions
+
+
+def test_another_method_drops_what_it_would_ignore():
+    own = RankingSettings(
+        temperatures=Temperatures(2, 2, 2),
+        point=PointEstimate.expected_score_regions(1.7),
+        prior=Prior(("FR",), 0.2, country_size_exponent=0.1),
+        radius_share=0.5,
+    )
+    greedy = own.overridden("greedy")
+    assert greedy == RankingSettings("greedy", point=own.point, prior=Prior(("FR",), 0.2))
+    published = own.overridden("greedy", "city")
+    assert published == replace(greedy, point=PointEstimate.city())
+    assert replace(published, greedy_cities=3).overridden("joint").greedy_cities is None
+
+
+def test_what_is_the_models_own_keeps_its_options():
+    own = RankingSettings(
+        temperatures=Temperatures(2, 2, 2),
+        point=PointEstimate.expected_score_regions(1.7),
+        radius_share=0.5,
+    )
+    assert own.overridden() is own.overridden("joint", "expected_score_regions") is own
+    other = own.overridden(point="expected_score")
+    assert other == replace(own, point=PointEstimate.expected_score(100))
+    for unknown in ({"method": "best"}, {"point": "mean"}):
+        with pytest.raises(GeoclipError, match="is unknown; use"):
+            own.overridden(**unknown)

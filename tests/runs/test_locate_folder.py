@@ -18,6 +18,7 @@ from geoclip.guesses.sidecars import SidecarReport
 from geoclip.locator import Locator
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
+from geoclip.ranking.settings import RankingSettings
 from geoclip.runs.locate_folder import RunWatch, locate_folder
 from geoclip.runs.run_files import RunFiles
 
@@ -85,6 +86,15 @@ def test_without_a_file_the_table_is_in_the_report(locator: Locator, folder: Pat
     assert report.table["rank"].tolist() == [1, 2] * 3 + [1]
     assert report.guesses().geometry.notna().tolist() == [True] * 6 + [False]
     assert sorted(path.name for path in folder.parent.iterdir()) == ["photos"]
+
+
+def test_the_report_says_whether_probabilities_are_calibrated(
+    locator: Locator, folder: Path
+) -> None:
+    assert not locate_folder(folder, locator, PLAIN).calibrated
+    judged = RankingSettings(radius_share=0.5)
+    own = Locator(locator.encoder, locator.index, locator.gazetteer, judged)
+    assert locate_folder(folder, own, PLAIN).calibrated
 
 
 def test_with_a_file_all_that_the_command_writes_is_there(locator: Locator, folder: Path) -> None:

@@ -1,0 +1,161 @@
+"""`geoclip benchmark`: models on photo sets, beside the published rows."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geoclip.commands.options import MethodOption, PointOption
+from geoclip.encoders.registry import check_model_name
+from geoclip.errors import GeoclipError
+
+if TYPE_CHECKING:
+    from geoclip.evaluation.benchmark_report import Row
+    from geoclip.evaluation.benchmark_sets import PhotoSet
+    from geoclip.locator import Locator
+
+
+def benchmark(
+    sets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SET...",
+            help="im2gps, im2gps3k, yfcc4k, osv5m, or a truth file (.csv, .mat) of other photos.",
+        ),
+    ],
+    *,
+    images: Annotated[
+        list[Path], typer.Option(help="Folder with the photos; one for each SET, in order.")
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A name of `geoclip models`, a folder, or hf:ID; may be repeated."),
+    ] = None,
+    guesses: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Guesses made before: a table, or the folder of `pipelines.locate_photos`; may be "
+            "repeated."
+        ),
+    ] = None,
+    truth: Annotated[
+        list[Path] | None,
+        typer.Option(help="Truth file of each SET, if it does not lie among the photos."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the table, a JSON file, a plot and a journal.")
+    ] = None,
+    method: MethodOption = None,
+    point: PointOption = None,
+    gazetteer: Annotated[
+        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Threads that decode photos.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+) -> None:
+    """Run models on benchmark photos of yours and show the rows beside the published ones.
+
+    Nothing is downloaded but a hub model that is named. A photo that is missing or cannot be read
+    is a miss. With --out the same command goes on where it was stopped. For instance:
+    geoclip benchmark im2gps3k --images photos/ --model streetclip --method greedy --point city
+    """
+    from geoclip.evaluation.benchmark_report import differences, published_rows  # noqa: PLC0415
+    from geoclip.evaluation.benchmark_sets import PhotoSet  # noqa: PLC0415  (pandas is slow to import)
+
+    if not model and not guesses:
+        raise GeoclipError("Name what to measure: --model NAME, or --guesses FILE.")
+    for name in model or []:
+        check_model_name(name)
+    truths: list[Path | None] = list(truth or []) or [None] * len(sets)
+    if not len(sets) == len(images) == len(truths):
+        raise GeoclipError(
+            f"{len(sets)} sets, {len(images)} --images and {len(truths)} --truth do not go "
+            "together: give one of each for every set."
+        )
+    given = zip(sets, images, truths, strict=True)
+    photo_sets = [PhotoSet.open(*one) for one in given]
+    if len({photos.name for photos in photo_sets}) < len(photo_sets):
+        raise GeoclipError("Two sets have one name: give each truth file a name of its own.")
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    for name in model or []:
+        locator = _load(name, gazetteer, device).reranked(method, point)
+        rows += [_run(locator, name, photos, out, jobs) for photos in photo_sets]
+    for file in guesses or []:
+        rows += [_read(file, photos) for photos in photo_sets]
+    rows.sort(key=lambda row: [photos.name for photos in photo_sets].index(row.benchmark))
+    ordered = []
+    for photos in photo_sets:
+        ordered += published_rows(photos.name)
+        ordered += [row for row in rows if row.benchmark == photos.name]
+    _show(ordered)
+    for photos in photo_sets:
+        for sentence in differences(photos):
+            typer.echo(sentence, err=True)
+    if out is not None:
+        _write(out, photo_sets, ordered)
+
+
+def _load(model: str, gazetteer: Path | None, device: str | None) -> "Locator":
+    from geoclip.locator import Locator  # noqa: PLC0415  (torch)
+    from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
+
+    places = None if gazetteer is None else Gazetteer.read(gazetteer)
+    return Locator.from_pretrained(model, gazetteer=places, device=device)
+
+
+def _run(
+    locator: "Locator", model: str, photos: "PhotoSet", out: Path | None, jobs: int | None
+) -> "Row":
+    """Locate the photos of a set by their pixels alone: no GPS, no abstention."""
+    from geoclip.commands.locate_terminal import Terminal  # noqa: PLC0415
+    from geoclip.evaluation.benchmark_report import evaluated_row  # noqa: PLC0415
+    from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415
+    from geoclip.runs.locate_folder import locate_folder  # noqa: PLC0415
+
+    class Watch(Terminal):
+        """What `geoclip locate` tells, without its table."""
+
+        def located(self, table: object) -> None:
+            """Say nothing: the row is all that is shown."""
+
+    settings = replace(LocateSettings.model_alone(top_k=1), jobs=jobs or os.cpu_count() or 1)
+    kept = None if out is None else out / "journal"
+    report = locate_folder(photos.found, locator, settings, keep_embeddings=kept, watch=Watch())
+    how = locator.settings
+    cities = len(locator.ranker.hierarchy.cities)
+    protocol = f"{how.method}, point {how.point.rule}, {cities:,} cities, pixels alone"
+    if not how.calibrated:
+        protocol += ", not calibrated"
+    name = Path(model).name if Path(model).exists() else model
+    return evaluated_row(photos, report.table, name, protocol)
+
+
+def _read(file: Path, photos: "PhotoSet") -> "Row":
+    from geoclip.evaluation.benchmark_report import evaluated_row, read_guess_parts  # noqa: PLC0415
+
+    return evaluated_row(photos, read_guess_parts(file), file.stem, f"guesses of {file}")
+
+
+def _show(rows: "list[Row]") -> None:
+    from geoclip.commands.terminal import print_table  # noqa: PLC0415
+    from geoclip.evaluation.benchmark_report import COLUMNS  # noqa: PLC0415
+
+    columns = (*COLUMNS, "source or protocol")
+    print_table(columns, [[*row.cells(), _about(row)] for row in rows], right=COLUMNS[2:])
+
+
+def _about(row: "Row") -> str:
+    return f"{row.source}: {row.protocol}" if row.source else row.protocol
+
+
+def _write(out: Path, sets: "list[PhotoSet]", rows: "list[Row]") -> None:
+    from geoclip.evaluation.benchmark_report import write_plot, write_report  # noqa: PLC0415
+
+    write_report(out, sets, rows)
+    if not write_plot(out / "benchmark.png", rows):
+        typer.echo("No plot: matplotlib is not installed (pip install matplotlib).", err=True)
+    typer.echo(f"Wrote {out}", err=True)
