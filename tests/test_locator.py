@@ -315,7 +315,7 @@ def test_one_photo_is_a_list_of_guesses(locator, folder):
     guesses = locator.locate_one(folder / "lyon.png", PLAIN, top_k=2)
     assert [guess.rank for guess in guesses] == [1, 2]
     assert guesses[0].place_id == "lyon"
-    assert str(guesses[0]).startswith("Lyon, Auvergne-Rhône-Alpes, France (")
+    assert str(guesses[0]) == "Lyon, Auvergne-Rhône-Alpes, France > 99 %"
     (only,) = locator.locate_one(str(folder / "gone.png"), PLAIN)
     assert (only.status, only.place_id) == ("missing", "")
 

@@ -29,7 +29,7 @@ def guess_phrase(row: Mapping[str, Any]) -> str:
     said = f"{place} {told}" if place and told and row.get("source") != "gps" else place
     if row.get("level") == "none" and row.get("source") != "gps" and row.get("rank", 1) == 1:
         said = f"cannot tell ({said})" if said else "cannot tell"
-    radius = row.get("radius_km")
+    radius: Any = row.get("radius_km")
     return (
         f"{said}, half the time within {_kilometres(radius)}" if said and _known(radius) else said
     )

@@ -45,13 +45,15 @@ def ranked_rows(
     levels = (h.countries, h.regions, h.cities)
     rows = [_rows_at(all_rows, at) for all_rows, at in zip(levels, places.T[1:], strict=True)]
     level = ranking.level[photo]
+    named = _named(g, h.continents[places[:, 0]], *rows)
+    named["place_id"] = np.where(level == Level.none, "", named["place_id"])
     frame = {
         "order": order[photo],
         "path": paths[photo],
         "rank": rank,
         "source": source,
         "level": np.array([name.name for name in Level], dtype=object)[level],
-        **_named(g, h.continents[places[:, 0]], *rows, named=level > Level.none),
+        **named,
         **_probabilities(ranking.probabilities[:, :k].reshape(-1, 4)[listed], level),
         "lat": g.lat[np.where(best, point, main)],
         "lon": g.lon[np.where(best, point, main)],
@@ -66,7 +68,7 @@ def ranked_rows(
 
 def _rows_at(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Gazetteer rows (n,) at positions of a level, -1 for -1."""
-    return np.append(rows, -1)[positions]
+    return np.asarray(np.append(rows, -1)[positions])
 
 
 def _named(
@@ -75,14 +77,13 @@ def _named(
     countries: np.ndarray,
     regions: np.ndarray,
     cities: np.ndarray,
-    named: np.ndarray | bool = True,
 ) -> dict[str, np.ndarray]:
     """Ids and names of places by their continents' codes and by gazetteer rows, -1 for none."""
     g = gazetteer
     ids, names, codes = (np.append(texts, "") for texts in (g.ids, g.names, g.country_codes))
     deepest = np.where(cities >= 0, cities, np.where(regions >= 0, regions, countries))
     return {
-        "place_id": np.where(named, np.where(deepest < 0, continents, ids[deepest]), ""),
+        "place_id": np.where(deepest < 0, continents, ids[deepest]),
         "continent": np.array([CONTINENTS.get(code, code) for code in continents], dtype=object),
         "country": names[countries],
         "country_code": codes[countries],

@@ -66,7 +66,8 @@ def write_sidecars(
 
     A photo that has a position of its own (EXIF, XMP, a sidecar) is left alone, and so is every
     file that stands where a sidecar would go, unless it is as this journal says it was written. So
-    is a photo of which no more than a continent can be told. The originals are only read. With `dry_run` nothing is written, the journal included.
+    is a photo of which no more than a continent can be told. The originals are only read. With
+    `dry_run` nothing is written, the journal included.
     Raises GeoclipError where the journal cannot be read or written.
     """
     known = dict(_entries(journal)) if journal.exists() else {}
@@ -96,7 +97,7 @@ def _obstacle(guess: dict[Any, Any], photo: Path, target: Path, known: dict[Path
         return "the photo has a position of its own"
     if not np.isfinite([guess["lat"], guess["lon"]]).all():
         return "no position was guessed"
-    if guess["level"] in TOO_COARSE:
+    if guess.get("level") in TOO_COARSE:
         return TOO_COARSE[guess["level"]]
     if os.path.lexists(target) and not _is_ours(target, known):
         return "there is a sidecar already"

@@ -61,7 +61,8 @@ def rank_at_level(
     probabilities = probabilities_of(groups, p)
     own = np.maximum(level, Level.continent) - 1
     of_own = np.take_along_axis(probabilities, own[:, None, None], axis=2)[:, :, 0]
-    points = _points(posterior, settings, groups[:, 0])
+    named = np.where(level[:, None] == Level.none, -1, groups[:, 0])
+    points = _points(posterior, settings, named)
     return LevelRanking(
         level,
         regions_of(groups, posterior.hierarchy),
@@ -123,8 +124,8 @@ def probabilities_of(groups: np.ndarray, p: LevelProbabilities) -> np.ndarray:
     return np.where(np.isnan(found), np.nan, np.minimum(inside, 1.0))
 
 
-def _points(posterior: Posterior, settings: RankingSettings, first: np.ndarray) -> np.ndarray:
-    """The reported city (N,) of each photo, inside its first place (N, 4)."""
+def _points(posterior: Posterior, settings: RankingSettings, named: np.ndarray) -> np.ndarray:
+    """The reported city (N,) of each photo, inside the named place (N, 4), -1 for anywhere."""
     h = posterior.hierarchy
     cities = posterior.log_cities
     if posterior.country_logits is not None:  # greedy: nothing is said of other countries' cities
@@ -137,10 +138,10 @@ def _points(posterior: Posterior, settings: RankingSettings, first: np.ndarray) 
         gain = expected_scores(posterior, settings.point.temperature or 1.0)
     inside = np.isfinite(best_of_groups)
     of_groups = (h.group_continent, h.group_country, np.arange(len(h.group_starts)))
-    for named, of_group in zip(first.T, of_groups, strict=False):
-        inside &= (named[:, None] < 0) | (of_group == named[:, None])
+    for place, of_group in zip(named.T, of_groups, strict=False):
+        inside &= (place[:, None] < 0) | (of_group == place[:, None])
     probable = inside & (posterior.groups > 0)
     inside = np.where(probable.any(axis=1, keepdims=True), probable, inside)
     group = np.where(inside, gain, -np.inf).argmax(axis=1)
     within = best_in_segments(cities, h.group_starts, group[:, None])[:, 0]
-    return np.where(first[:, 3] >= 0, first[:, 3], within)
+    return np.where(named[:, 3] >= 0, named[:, 3], within)

@@ -49,7 +49,9 @@ class Posterior:
         np.add.at(dense, (np.arange(len(cities))[:, None], cities), probabilities)
         groups = np.add.reduceat(dense, hierarchy.group_starts, axis=1)
         with np.errstate(divide="ignore"):
-            return cls(np.log(groups), np.log(dense), hierarchy, (dense > 0).any(axis=0))
+            return cls(
+                np.log(groups), np.log(dense), hierarchy, np.asarray((dense > 0).any(axis=0))
+            )
 
     @cached_property
     def groups(self) -> np.ndarray:

@@ -232,6 +232,7 @@ def _in_parts(
         return rank_part(logits.rows(slice(start, start + CACHE_ROWS)))
 
     parts: list[Part] = []
+    logits: Logits
     with ThreadPoolExecutor(threads) as pool:
         for block in range(0, max(len(photos), 1), BLOCK):  # also without a photo: one, empty
             logits = levels.logits(photos[block : block + BLOCK], logit_scale)
