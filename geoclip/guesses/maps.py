@@ -112,6 +112,7 @@ def _guess(row: dict[Any, Any]) -> dict[str, Any]:
         "probability": _number(shown_probability(row), ".3g"),
         "radius": _number(row.get("radius_km")),
         "radius_90": _number(row.get("radius_90_km")),
+        "drawn": _text(row.get("level")) not in ("continent", "none"),
         "sure": _text(row.get("level")) != "none" or _text(row.get("source")) == GPS,
     }
 

@@ -159,7 +159,8 @@
       context.stroke();
       context.setLineDash([]);
     }
-    for (const guess of selected.guesses.slice(1)) dot(guess.lat, guess.lon, 4.5, "#fff", colour(guess.probability), 2.5);
+    // An alternative that is a continent has no spot of its own on the map.
+    for (const guess of selected.guesses.slice(1)) if (guess.drawn) dot(guess.lat, guess.lon, 4.5, "#fff", colour(guess.probability), 2.5);
     if (selected.truth !== null) {
       trace(greatCircle([best.lat, best.lon], selected.truth, 64));
       context.strokeStyle = TRUTH;
@@ -415,6 +416,11 @@
     sign.style.color = TRUTH;
     sign.style.fontWeight = "bold";
     legendRow(sign, element("span", "", "true place, with a line from the guess"));
+  }
+  if (placed.some((photo) => !photo.guesses[0].sure)) {
+    const hollow = element("span", "dot");
+    hollow.style.boxShadow = `inset 0 0 0 2px ${UNREAD}`;
+    legendRow(hollow, element("span", "", "cannot tell"));
   }
   const unread = photos.length - placed.length;
   document.getElementById("summary").textContent =
