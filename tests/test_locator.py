@@ -316,7 +316,7 @@ def test_one_photo_is_a_list_of_guesses(locator, folder):
     guesses = locator.locate_one(folder / "lyon.png", PLAIN, top_k=2)
     assert [guess.rank for guess in guesses] == [1, 2]
     assert guesses[0].place_id == "lyon"
-    assert str(guesses[0]).startswith("Lyon, Auvergne-Rhône-Alpes, France (")
+    assert str(guesses[0]) == "Lyon, Auvergne-Rhône-Alpes, France > 99 %"
     (only,) = locator.locate_one(str(folder / "gone.png"), PLAIN)
     assert (only.status, only.place_id) == ("missing", "")
 
@@ -452,12 +452,18 @@ def test_a_stated_position_has_a_place_of_its_own_country(tmp_path):
     rows = gps_rows(gazetteer, np.arange(4), np.array(list("abcd")), lat, lon)
     assert rows["country_code"].tolist() == ["FR", "FI", "GB", "AQ"]
     assert rows["city"].tolist()[3] == ""
+    assert rows["level"].tolist() == ["city", "city", "city", "country"]
+    assert rows["continent"].tolist() == ["Europe"] * 3 + ["Antarctica"]
+    certain = rows[[f"{level}_probability" for level in ("continent", "country", "city")]]
+    assert certain.isna().sum().tolist() == [0, 0, 1]
+    assert set(certain.stack().dropna()) == {1.0}
     assert (rows["probability"] == 1).all()
     (tmp_path / "alps.csv").write_text("name,lat,lon\nWien,48.2,16.37\nBern,46.95,7.44\n")
     alps = Gazetteer.read(tmp_path / "alps.csv")
     lat, lon = np.array([51.5, 48.3]), np.array([-0.12, 16.2])
     rows = gps_rows(alps, np.arange(2), np.array(["London", "Tulln"]), lat, lon)
     assert rows["city"].tolist() == ["", "Wien"]
+    assert rows["level"].tolist() == ["none", "city"]
     assert rows["lat"].tolist() == lat.tolist()
     assert rows["probability"].isna().tolist() == [True, False]
 

@@ -68,8 +68,13 @@ SETTINGS = {
     "as it is": ((), LocateSettings()),
     "the model alone": (
         ("--gps", "ignore", "--evidence", "off", "--top-k", "3"),
-        LocateSettings.model_alone(3),
+        LocateSettings(3, gps="ignore", abstention=AbstentionSettings("off")),
     ),
+    "at one level": (
+        ("--level", "country", "--confidence", "0.9"),
+        LocateSettings(level="country", confidence=0.9),
+    ),
+    "sooner at a city": (("--confidence", "0.01"), LocateSettings(confidence=0.01)),
     "compared, as an album": (
         ("--gps", "compare", "--album", "--evidence", "pixels"),
         LocateSettings(gps="compare", trip=TripSettings(), abstention=AbstentionSettings("pixels")),
@@ -95,8 +100,8 @@ def command(out: Path, *arguments: object, status: int = 0) -> pd.DataFrame:
 def test_a_folder(locator: Locator, folder: Path, tmp_path: Path, name: str) -> None:
     options, settings = SETTINGS[name]
     wanted = command(tmp_path / "o.parquet", folder, *options, status=3)
-    sources = {"as it is": {"gps", "model"}, "the model alone": {"model"}}
-    assert set(wanted["source"]) - {""} == sources.get(name, {"album", "model"})
+    sources = {"the model alone": {"model"}, "compared, as an album": {"album", "model"}}
+    assert set(wanted["source"]) - {""} == sources.get(name, {"gps", "model"})
     ours = locator.locate(folder, settings)
     pd.testing.assert_frame_equal(told(ours), wanted, check_exact=True)
     assert (ours.geometry.notna() == ours["lat"].notna()).all()

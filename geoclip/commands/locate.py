@@ -28,6 +28,16 @@ class Gps(StrEnum):
     compare = "compare"
 
 
+class Level(StrEnum):
+    """How precise guesses are."""
+
+    auto = "auto"
+    city = "city"
+    region = "region"
+    country = "country"
+    continent = "continent"
+
+
 class Evidence(StrEnum):
     """How far to look for photos that show no place."""
 
@@ -58,6 +68,15 @@ def locate(
     top_k: Annotated[int, typer.Option(min=1, help="Guesses for each photo.")] = 5,
     method: MethodOption = None,
     point: PointOption = None,
+    confidence: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Name the most precise place of at least this probability."
+        ),
+    ] = 0.5,
+    level: Annotated[
+        Level, typer.Option(help="Name places of this level, however probable they are.")
+    ] = Level.auto,
     location_id: Annotated[
         str | None,
         typer.Option(
@@ -147,6 +166,8 @@ def locate(
         trip=TripSettings() if album else None,
         frames=frames,
         jobs=jobs or os.cpu_count() or 1,
+        confidence=confidence,
+        level=level.value,
     )
     report = locate_folder(
         paths,

@@ -11,6 +11,7 @@ import typer
 
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import print_table, printable
+from geoclip.guesses.phrases import guess_phrase
 from geoclip.runs.locate_folder import RunReport, RunWatch
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from geoclip.locator import Locator
 
 INTERRUPTED = 130
-COLUMNS = ("photo", "rank", "place", "lat", "lon", "probability", "radius km", "source")
+COLUMNS = ("photo", "rank", "guess", "lat", "lon", "source")
 
 
 def say(text: str) -> None:
@@ -55,7 +56,7 @@ class Terminal(RunWatch):
     def located(self, table: "pd.DataFrame") -> None:
         """Print the guesses."""
         rows = [_table_row(row) for row in table.to_dict("records")]
-        print_table(COLUMNS, rows, right=COLUMNS[3:7])
+        print_table(COLUMNS, rows, right=("lat", "lon"))
 
     def wrote(self, path: Path, failures: int | None = None) -> None:
         """Name the file."""
@@ -107,16 +108,13 @@ def _counted(counts: Counter[str]) -> str:
 
 def _table_row(row: dict[Any, Any]) -> tuple[str, ...]:
     if row["status"] != "ok":
-        return str(row["path"]), "", str(row["status"]), "", "", "", "", ""
-    named = [row[level] for level in ("city", "region", "country")]
+        return str(row["path"]), "", str(row["status"]), "", "", ""
     return (
         str(row["path"]) if row["rank"] == 1 else "",
         str(row["rank"]),
-        ", ".join(name for name in named if isinstance(name, str) and name),
+        guess_phrase(row),
         _number(row["lat"], 3),
         _number(row["lon"], 3),
-        _number(row["probability"], 3),
-        _number(row["radius_km"], 0),
         str(row["source"]),
     )
 

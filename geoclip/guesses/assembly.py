@@ -18,16 +18,15 @@ from geoclip.guesses.rows import (
     ranked_rows,
     rows_without_place,
 )
-from geoclip.guesses.schema import ALBUM, MODEL, guess_table
+from geoclip.guesses.schema import ALBUM, guess_table
 from geoclip.guesses.settings import LocateSettings
 from geoclip.photos.abstention import AbstentionCheck
 from geoclip.photos.embedding import mean_of_views
 from geoclip.photos.metadata import NOTHING
 from geoclip.photos.records import PhotoRecord
 from geoclip.photos.views import slices
-from geoclip.ranking.point_estimate import expected_score_city
 from geoclip.ranking.ranker import PlaceRanker
-from geoclip.ranking.ranking import BLOCK, Ranking
+from geoclip.ranking.ranking import BLOCK
 from geoclip.ranking.trip_smoothing import SmoothedTrip, hours_of, smooth_trip
 
 NO_EVIDENCE = "no evidence"
@@ -56,26 +55,12 @@ class Block:
     photos: int
 
 
-@dataclass(frozen=True)
-class TripPosteriors:
-    """The smoothed trip of N photos, and what each had alone: `points` and `radius`, (N,)."""
-
-    smoothed: SmoothedTrip
-    points: np.ndarray
-    radius: np.ndarray
-
-    def part(self, rows: slice) -> "TripPosteriors":
-        """Those of some photos side by side."""
-        trip = self.smoothed
-        some = SmoothedTrip(trip.cities[rows], trip.probabilities[rows], trip.changed[rows])
-        return TripPosteriors(some, self.points[rows], self.radius[rows])
-
-
 class Assembler:
     """Assembles rows of guesses from records, by a ranker and settings.
 
     `check` says which photos to abstain from. `candidates` places are ranked at least. With
-    `classes` the columns `CLASS_COLUMNS` stand behind those of the schema.
+    `classes`, which go with the point "estimate", the columns `CLASS_COLUMNS` stand behind those of
+    the schema.
     """
 
     def __init__(
@@ -116,9 +101,9 @@ class Assembler:
         names: Sequence[str],
         records: Sequence[PhotoRecord],
         keys: Sequence[Hashable] | None = None,
-        trip: TripPosteriors | None = None,
+        trip: SmoothedTrip | None = None,
     ) -> Block:
-        """Guesses for N photos at once; a trip's posteriors take the place of their own."""
+        """Guesses for N photos at once; a smoothed trip's posteriors replace their own."""
         photos, fates = np.array(names, dtype=object), self._fates(records)
         status = [records[i].status for i in fates.unread] + [NO_EVIDENCE] * len(fates.abstained)
         silent = np.r_[fates.unread, fates.abstained]
@@ -167,47 +152,38 @@ class Assembler:
         photos: np.ndarray,
         guessed: np.ndarray,
         values: np.ndarray,
-        trip: TripPosteriors | None,
+        trip: SmoothedTrip | None,
     ) -> pd.DataFrame:
         if not len(guessed):
             return pd.DataFrame()
-        source: str | np.ndarray = MODEL
-        if trip is None:
-            ranking = self.ranker.rank(values, self.ranked)
-        else:
-            ranking, source = self._trip_ranking(trip, guessed)
-        places, top_k = (self.ranker.gazetteer, self.ranker.hierarchy), self.settings.top_k
-        rows = ranked_rows(*places, guessed, photos[guessed], ranking, top_k, source)
+        changed = np.zeros(len(guessed), bool) if trip is None else trip.changed[guessed]
+        frames = [self._own_rows(photos, guessed[~changed], values[~changed])]
+        if trip is not None and changed.any():
+            some, top_k = guessed[changed], self.settings.top_k
+            listed = trip.cities[some], trip.probabilities[some]
+            ranking = self.ranker.rank_cities_at_level(*listed, self.settings.rule, top_k)
+            frames.append(ranked_rows(self.ranker, some, photos[some], ranking, top_k, ALBUM))
+        return pd.concat([frame for frame in frames if len(frame)])
+
+    def _own_rows(self, photos: np.ndarray, which: np.ndarray, values: np.ndarray) -> pd.DataFrame:
+        """Rows of some photos by what each shows itself."""
+        if not len(which):
+            return pd.DataFrame()
+        settings, ranker = self.settings, self.ranker
+        if settings.point == "place":
+            at_level = ranker.rank_at_level(values, settings.rule, settings.top_k)
+            return ranked_rows(ranker, which, photos[which], at_level, settings.top_k)
+        ranking = ranker.rank(values, self.ranked)
+        at_level = ranking.at_city_level(ranker.hierarchy)
+        rows = ranked_rows(ranker, which, photos[which], at_level, settings.top_k)
         if self.classes:
-            rows = rows.join(class_rows(*places, ranking).set_index(guessed), on="order")
+            classes = class_rows(ranker.gazetteer, ranker.hierarchy, ranking)
+            rows = rows.join(classes.set_index(which), on="order")
         return rows
-
-    def _trip_ranking(
-        self, trip: TripPosteriors, guessed: np.ndarray
-    ) -> tuple[Ranking, np.ndarray]:
-        """Ranked places of the guessed photos of a trip, and their sources (n,).
-
-        A smoothed posterior has no radius: what is not listed has no place in it.
-        """
-        cities, probabilities = trip.smoothed.cities[guessed], trip.smoothed.probabilities[guessed]
-        changed, points = trip.smoothed.changed[guessed], cities[:, 0]
-        if self.ranker.settings.point.rule != "city":
-            points = expected_score_city(cities, probabilities, self.ranker.hierarchy)
-        none = np.empty((len(guessed), 0), np.int64)
-        ranking = Ranking(
-            cities,
-            probabilities,
-            countries=none,
-            country_probabilities=none,
-            regions=np.full(len(guessed), -1),
-            points=np.where(changed, points, trip.points[guessed]),
-            radius=np.where(changed, np.nan, trip.radius[guessed]),
-        )
-        return ranking, np.where(changed, ALBUM, MODEL).astype(object)
 
     def _smoothed_trip(
         self, parts: Sequence[slice], records: Records, keys: Sequence[Hashable] | None
-    ) -> TripPosteriors:
+    ) -> SmoothedTrip:
         """The posteriors of all photos, combined along time.
 
         Kept positions are anchors; photos without a time, evidence or pixels take no part. Unlike
@@ -216,7 +192,6 @@ class Assembler:
         hierarchy, n = self.ranker.hierarchy, parts[-1].stop if parts else 0
         width = min(self.ranked, len(hierarchy.cities))
         cities, probabilities = np.zeros((n, width), np.int64), np.zeros((n, width))
-        points, radius = np.zeros(n, np.int64), np.full(n, np.nan)
         anchors, metadata = np.full((n, 2), np.nan), []
         position = np.zeros(len(self.ranker.gazetteer), np.int64)
         position[hierarchy.cities] = np.arange(len(hierarchy.cities))
@@ -229,7 +204,6 @@ class Assembler:
                 rows = part.start + fates.guessed
                 cities[rows] = ranking.cities[:, :width]
                 probabilities[rows] = ranking.probabilities[:, :width]
-                points[rows], radius[rows] = ranking.points, ranking.radius
             if len(fates.kept):
                 rows = part.start + fates.kept
                 lat, lon = stated_of(some, fates.kept)
@@ -242,7 +216,6 @@ class Assembler:
         prior = self.ranker.log_prior
         allowed = None if prior is None else np.isfinite(prior[hierarchy.cities])
         world = hierarchy.lat, hierarchy.lon
-        smoothed = smooth_trip(
+        return smooth_trip(
             cities, probabilities, hours, *world, anchors, self.settings.trip, allowed
         )
-        return TripPosteriors(smoothed, points, radius)

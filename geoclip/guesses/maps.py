@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from geoclip.errors import GeoclipError
+from geoclip.guesses.phrases import guess_phrase, place_phrase, shown_probability
+from geoclip.guesses.schema import GPS
 from geoclip.places.sphere import great_circle_km
 from geoclip.support.files import write_whole
 
@@ -101,14 +103,17 @@ def _photo(row: dict[Any, Any], truth: list[float] | None, show_paths: bool) -> 
 
 
 def _guess(row: dict[Any, Any]) -> dict[str, Any]:
-    names = [_text(row.get(level)) for level in ("city", "region", "country")]
     return {
         "rank": int(row["rank"]),
-        "place": ", ".join(name for name in names if name) or _text(row.get("place_id")),
+        "told": guess_phrase(row),
+        "place": place_phrase(row) or _text(row.get("place_id")),
         "lat": _number(row["lat"]),
         "lon": _number(row["lon"]),
-        "probability": _number(row.get("probability"), ".3g"),
+        "probability": _number(shown_probability(row), ".3g"),
         "radius": _number(row.get("radius_km")),
+        "radius_90": _number(row.get("radius_90_km")),
+        "drawn": _text(row.get("level")) not in ("continent", "none"),
+        "sure": _text(row.get("level")) != "none" or _text(row.get("source")) == GPS,
     }
 
 

@@ -11,8 +11,11 @@ import pandas as pd
 from geoclip.guesses.schema import GPS, MODEL
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.labels import places_and_abroad
-from geoclip.places.place import CITY, COUNTRY, REGION
+from geoclip.places.place import CONTINENTS
+from geoclip.ranking.confidence import Level
 from geoclip.ranking.hierarchy import Hierarchy
+from geoclip.ranking.level_ranking import LevelRanking
+from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.ranking import Ranking
 
 NAMED_COUNTRIES = 5
@@ -20,40 +23,80 @@ CLASS_COLUMNS = ["country_id", "region_id", "city_id", "country_ranking", "conti
 
 
 def ranked_rows(
-    gazetteer: Gazetteer,
-    hierarchy: Hierarchy,
+    ranker: PlaceRanker,
     order: np.ndarray,
     paths: np.ndarray,
-    ranking: Ranking,
+    ranking: LevelRanking,
     top_k: int,
-    source: str | np.ndarray = MODEL,
+    source: str = MODEL,
 ) -> pd.DataFrame:
-    """Up to `top_k` rows for each of N photos; `order`, `paths` and `source` are (N,).
+    """Up to `top_k` rows for each of N photos of one source; `order` and `paths` are (N,).
 
     Places of probability 0 are left out.
     """
-    k = min(top_k, ranking.cities.shape[1])
-    n = len(ranking.cities)
-    rows = hierarchy.cities[ranking.cities[:, :k].reshape(-1)]
-    probabilities = ranking.probabilities[:, :k].reshape(-1)
-    point = rows.copy()
-    point[::k] = hierarchy.cities[ranking.points]
-    radius = np.full(len(rows), np.nan)
-    radius[::k] = ranking.radius
-    sources = np.full(n, source, dtype=object) if isinstance(source, str) else source
+    g, h = ranker.gazetteer, ranker.hierarchy
+    n, k = len(ranking.level), min(top_k, ranking.places.shape[1])
+    listed = ranking.listed[:, :k].reshape(-1)
+    places = ranking.places[:, :k].reshape(-1, 4)[listed]
+    rank = np.tile(np.arange(1, k + 1), n)[listed]
+    photo = np.repeat(np.arange(n), k)[listed]
+    main = h.cities[ranker.main_cities.of_places(places)]
+    best, point = rank == 1, h.cities[ranking.points[photo]]
+    levels = (h.countries, h.regions, h.cities)
+    rows = [_rows_at(all_rows, at) for all_rows, at in zip(levels, places.T[1:], strict=True)]
+    level = ranking.level[photo]
+    named = _named(g, h.continents[places[:, 0]], *rows)
+    named["place_id"] = np.where(level == Level.none, "", named["place_id"])
     frame = {
-        "order": np.repeat(order, k),
-        "path": np.repeat(paths, k),
-        "rank": np.tile(np.arange(1, k + 1), n),
-        "source": np.repeat(sources, k),
-        **place_columns(gazetteer, rows),
-        "lat": gazetteer.lat[point],
-        "lon": gazetteer.lon[point],
-        "probability": probabilities,
-        "radius_km": radius,
+        "order": order[photo],
+        "path": paths[photo],
+        "rank": rank,
+        "source": source,
+        "level": np.array([name.name for name in Level], dtype=object)[level],
+        **named,
+        **_probabilities(ranking.probabilities[:, :k].reshape(-1, 4)[listed], level),
+        "lat": g.lat[np.where(best, point, main)],
+        "lon": g.lon[np.where(best, point, main)],
+        "place_lat": g.lat[main],
+        "place_lon": g.lon[main],
+        "radius_km": np.where(best, ranking.radius[photo], np.nan),
+        "radius_90_km": np.where(best, ranking.radius_90[photo], np.nan),
         "status": "ok",
     }
-    return pd.DataFrame(frame)[probabilities > 0]
+    return pd.DataFrame(frame)
+
+
+def _rows_at(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Gazetteer rows (n,) at positions of a level, -1 for -1."""
+    return np.asarray(np.append(rows, -1)[positions])
+
+
+def _named(
+    gazetteer: Gazetteer,
+    continents: np.ndarray,
+    countries: np.ndarray,
+    regions: np.ndarray,
+    cities: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Ids and names of places by their continents' codes and by gazetteer rows, -1 for none."""
+    g = gazetteer
+    ids, names, codes = (np.append(texts, "") for texts in (g.ids, g.names, g.country_codes))
+    deepest = np.where(cities >= 0, cities, np.where(regions >= 0, regions, countries))
+    return {
+        "place_id": np.where(deepest < 0, continents, ids[deepest]),
+        "continent": np.array([CONTINENTS.get(code, code) for code in continents], dtype=object),
+        "country": names[countries],
+        "country_code": codes[countries],
+        "region": names[regions],
+        "city": names[cities],
+    }
+
+
+def _probabilities(p: np.ndarray, level: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of probabilities (n, 4) of rows of levels (n,); that of no place is NaN."""
+    own = p[np.arange(len(p)), np.maximum(level, Level.continent) - 1]
+    columns = {f"{name.name}_probability": p[:, name - 1] for name in Level if name}
+    return {"probability": np.where(level == Level.none, np.nan, own), **columns}
 
 
 def gps_rows(
@@ -61,25 +104,35 @@ def gps_rows(
 ) -> pd.DataFrame:
     """One row for each photo of known position, with the nearest city of its country as its place.
 
-    The place is empty where the gazetteer has none in the country that the point lies in.
+    Its level is city, or country where the gazetteer has no city of it. The place is empty and the
+    level none where the gazetteer has none in the country that the point lies in.
     """
     located = pd.DataFrame({"photo_id": paths, "lat": lat, "lon": lon, "country_code": ""})
     rows, abroad = places_and_abroad(located, gazetteer)
-    places = pd.DataFrame(place_columns(gazetteer, rows))
-    names = ["place_id", "city", "region", "country", "country_code"]
-    places.loc[abroad, names] = ""
-    places.loc[abroad, ["place_lat", "place_lon"]] = np.nan
+    chains = gazetteer.ancestors[rows].T
+    places = pd.DataFrame(_named(gazetteer, gazetteer.continents[rows], *chains))
+    places.loc[abroad] = ""
+    certain = {
+        f"{name}_probability": np.where(places[name] == "", np.nan, 1.0)
+        for name in ("continent", "country", "region", "city")
+    }
+    level = np.where(places["city"] == "", np.where(abroad, "none", "country"), "city")
     return pd.DataFrame(
         {
             "order": order,
             "path": paths,
             "rank": 1,
             "source": GPS,
+            "level": level,
             **places,
+            "probability": np.where(abroad, np.nan, 1.0),
+            **certain,
             "lat": lat,
             "lon": lon,
-            "probability": np.where(abroad, np.nan, 1.0),
+            "place_lat": np.where(abroad, np.nan, gazetteer.lat[rows]),
+            "place_lon": np.where(abroad, np.nan, gazetteer.lon[rows]),
             "radius_km": np.nan,
+            "radius_90_km": np.nan,
             "status": "ok",
         }
     )
@@ -89,20 +142,6 @@ def rows_without_place(order: np.ndarray, paths: np.ndarray, status: Sequence[st
     """One row without a place for each photo; `status` says why."""
     rows = {"order": order, "path": paths, "rank": 1, "source": "", "status": status}
     return pd.DataFrame(rows)
-
-
-def place_columns(gazetteer: Gazetteer, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Ids, names and coordinates of places by gazetteer row; "" for levels below them."""
-    g, chains = gazetteer, gazetteer.ancestors[rows]
-    return {
-        "place_id": g.ids[rows],
-        "city": np.where(chains[:, CITY] >= 0, g.names[chains[:, CITY]], ""),
-        "region": np.where(chains[:, REGION] >= 0, g.names[chains[:, REGION]], ""),
-        "country": g.names[chains[:, COUNTRY]],
-        "country_code": g.country_codes[rows],
-        "place_lat": g.lat[rows],
-        "place_lon": g.lon[rows],
-    }
 
 
 def class_rows(gazetteer: Gazetteer, hierarchy: Hierarchy, ranking: Ranking) -> pd.DataFrame:

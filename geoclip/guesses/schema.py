@@ -1,19 +1,23 @@
 """The one schema of guesses: a table, a GeoDataFrame, or `Guess` objects.
 
-One row per photo and rank. `lat`, `lon` is the reported point (NaN, without a geometry, where there
-is no answer), `place_lat`, `place_lon` the place's own; `probability` runs from 0 to 1; texts that
-do not apply are "". `path` is always valid UTF-8: other file names stand as `file:` URIs
-(`geoclip.support.paths`).
+One row per photo and rank. All rows of a photo are of one `level`: "city", "region", "country",
+"continent" or "none", where the rows are continents and none is named by `place_id`. Names below
+the level are "", probabilities below it NaN; `probability` is that of the place. `lat`, `lon` is
+the reported point (NaN, without a geometry, where there is no answer), `place_lat`, `place_lon` the
+place's own, of a region, country or continent that of its largest city. Probabilities run from 0 to
+1; texts that do not apply are "". `path` is always valid UTF-8: other file names stand as `file:`
+URIs (`geoclip.support.paths`).
 """
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from geoclip.guesses.phrases import guess_phrase
 from geoclip.support.paths import encode_path
 
 if TYPE_CHECKING:
@@ -24,33 +28,40 @@ if TYPE_CHECKING:
 class Guess:
     """One place that a photo may have been taken at; the fields are the columns of the table.
 
-    Positions are degrees, `radius_km` is NaN where it is not known.
+    Positions are degrees. `radius_km` holds half of the posterior, `radius_90_km` 90 %; NaN where
+    they are not known.
     """
 
     path: str
     rank: int
     source: str
+    level: str
     place_id: str
-    city: str
-    region: str
+    continent: str
     country: str
     country_code: str
+    region: str
+    city: str
+    probability: float
+    continent_probability: float
+    country_probability: float
+    region_probability: float
+    city_probability: float
     lat: float
     lon: float
     place_lat: float
     place_lon: float
-    probability: float
     radius_km: float
+    radius_90_km: float
     status: str
 
     def __str__(self) -> str:
-        place = ", ".join(name for name in (self.city, self.region, self.country) if name)
-        return f"{place} ({self.probability:.1%})" if place else self.status
+        return guess_phrase(asdict(self)) or self.status
 
 
 COLUMNS = tuple(field.name for field in fields(Guess))
-NUMBERS = ("lat", "lon", "place_lat", "place_lon", "probability", "radius_km")
-TEXTS = tuple(name for name in COLUMNS if name not in NUMBERS and name != "rank")
+NUMBERS = tuple(field.name for field in fields(Guess) if field.type is float)
+TEXTS = tuple(field.name for field in fields(Guess) if field.type is str)
 MODEL, GPS, ALBUM = "model", "gps", "album"
 
 
@@ -58,7 +69,7 @@ def guess_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFram
     """Rows as a table with exactly the columns and dtypes of the schema.
 
     Missing columns are filled: rank 1, source "model", numbers NaN, texts "". Columns of other
-    names are dropped.
+    names are dropped. Rows without a level, as before there were levels, have that of their names.
 
     >>> table = guess_table([{"path": "a.jpg", "lat": 45.75, "lon": 4.85}])
     >>> table[["path", "rank", "source", "lat", "status"]].to_dict("records")
@@ -78,7 +89,17 @@ def guess_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFram
             default = MODEL if name == "source" else ""
             texts = [default] * length if values is None else [_text(value) for value in values]
             table[name] = pd.Series(texts, dtype="str")
+    if "level" not in columns:
+        table["level"] = pd.Series(_levels_of_names(table, length), dtype="str")
     return pd.DataFrame(table, columns=list(COLUMNS))
+
+
+def _levels_of_names(table: Mapping[str, Any], length: int) -> np.ndarray:
+    """The deepest level (N,) of which a row has a name; "" for none."""
+    levels = np.full(length, "", dtype=object)
+    for level in ("continent", "country", "region", "city"):
+        levels[(table[level] != "").to_numpy()] = level
+    return levels
 
 
 def _columns_of(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> dict[str, list[Any]]:

@@ -6,9 +6,11 @@ from typing import Literal, get_args
 from geoclip.errors import GeoclipError
 from geoclip.photos.abstention import AbstentionSettings
 from geoclip.photos.videos import FRAMES
+from geoclip.ranking.confidence import AskedLevel, LevelRule
 from geoclip.ranking.travel import TripSettings
 
 GpsUse = Literal["keep", "ignore", "compare"]
+PointUse = Literal["place", "estimate"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,13 @@ class LocateSettings:
     `top_k` places are listed for each photo. `gps`: "keep" reports a trustworthy stated position
     instead of guessing, "ignore" guesses all, "compare" guesses all and measures the guesses by
     the stated positions. `abstention` says when a photo is not guessed. With `trip` photos close
-    in time share evidence. `frames` of each video are looked at; `jobs` threads decode. Raises
-    GeoclipError for a setting out of range.
+    in time share evidence. `frames` of each video are looked at; `jobs` threads decode.
+
+    A photo's places are all of one `level`; with "auto" it is the deepest whose most probable place
+    has at least the probability `confidence`. `point`: with "place" the point lies in the first
+    place. With "estimate", at level city alone, point and cities are those of the model's point
+    estimate, which need not be the most probable: so it is measured. Raises GeoclipError for a
+    setting out of range.
     """
 
     top_k: int = 5
@@ -28,19 +35,33 @@ class LocateSettings:
     trip: TripSettings | None = None
     frames: int = FRAMES
     jobs: int = 2
+    confidence: float = 0.5
+    level: AskedLevel = "auto"
+    point: PointUse = "place"
 
     def __post_init__(self) -> None:
+        _ = self.rule  # refuses what is no level or confidence
+        if self.point not in get_args(PointUse):
+            raise GeoclipError(f"point is {self.point!r}; use place or estimate.")
+        if self.point == "estimate" and self.level != "city":
+            raise GeoclipError("the point 'estimate' goes with the level 'city'; give both.")
         if self.gps not in get_args(GpsUse):
             raise GeoclipError(f"gps is {self.gps!r}; use one of {', '.join(get_args(GpsUse))}.")
         for name in ("top_k", "frames", "jobs"):
             if getattr(self, name) < 1:
                 raise GeoclipError(f"{name} is {getattr(self, name)}; use 1 or more.")
 
+    @property
+    def rule(self) -> LevelRule:
+        """Which level a photo is answered at; GeoclipError for one that does not exist."""
+        return LevelRule(self.level, self.confidence)
+
     @classmethod
     def model_alone(cls, top_k: int = 5) -> "LocateSettings":
-        """The model guesses every photo, whatever it states or shows.
+        """The model guesses every photo, whatever it states or shows, by its point estimate.
 
         >>> LocateSettings.model_alone(top_k=1).gps
         'ignore'
         """
-        return cls(top_k, "ignore", AbstentionSettings("off"))
+        off = AbstentionSettings("off")
+        return cls(top_k, "ignore", off, level="city", point="estimate")

@@ -27,6 +27,8 @@ PRIVACY_WARNING = (
     "Sidecars say where photos were taken: whoever receives them with the photos knows it too."
 )
 SUFFIX = ".xmp"
+TOO_COARSE = {"continent": "only the continent can be told", "none": "the place cannot be told"}
+"""Levels of a guess whose point says too little of where the photo was taken, and why."""
 BATCH = 256
 """Sidecars noted in the journal at a time, before any of them is written."""
 DRAFT_SUFFIX = ".geoclip-draft"
@@ -63,8 +65,9 @@ def write_sidecars(
     """Write a sidecar for the best guess of each photo of a table (`geoclip.guesses.schema`).
 
     A photo that has a position of its own (EXIF, XMP, a sidecar) is left alone, and so is every
-    file that stands where a sidecar would go, unless it is as this journal says it was written.
-    The originals are only read. With `dry_run` nothing is written, the journal included.
+    file that stands where a sidecar would go, unless it is as this journal says it was written. So
+    is a photo of which no more than a continent can be told. The originals are only read. With
+    `dry_run` nothing is written, the journal included.
     Raises GeoclipError where the journal cannot be read or written.
     """
     known = dict(_entries(journal)) if journal.exists() else {}
@@ -94,6 +97,8 @@ def _obstacle(guess: dict[Any, Any], photo: Path, target: Path, known: dict[Path
         return "the photo has a position of its own"
     if not np.isfinite([guess["lat"], guess["lon"]]).all():
         return "no position was guessed"
+    if guess.get("level") in TOO_COARSE:
+        return TOO_COARSE[guess["level"]]
     if os.path.lexists(target) and not _is_ours(target, known):
         return "there is a sidecar already"
     other = photo.with_suffix(SUFFIX)

@@ -6,6 +6,8 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
+from geoclip.guesses.phrases import guess_phrase, place_phrase
+
 NAMESPACE = "urn:geoclip-gzsl:guess:1.0:"
 
 
@@ -17,7 +19,6 @@ def sidecar_xmp(guess: dict[Any, Any], model: str = "") -> bytes:
     """
     from geoclip import __version__  # noqa: PLC0415 (reads the installed metadata)
 
-    place = [str(guess[level]) for level in ("city", "region", "country") if guess.get(level)]
     values = {
         "exif:GPSVersionID": "2.3.0.0",
         "exif:GPSMapDatum": "WGS-84",
@@ -28,7 +29,10 @@ def sidecar_xmp(guess: dict[Any, Any], model: str = "") -> bytes:
         "geoclip:Model": model,
         "geoclip:Probability": _number(guess.get("probability"), 4),
         "geoclip:RadiusKm": _number(guess.get("radius_km"), 1),
-        "geoclip:Place": ", ".join(place),
+        "geoclip:Radius90Km": _number(guess.get("radius_90_km"), 1),
+        "geoclip:Guess": guess_phrase(guess),
+        "geoclip:Level": str(guess.get("level") or ""),
+        "geoclip:Place": place_phrase(guess),
         "geoclip:PlaceId": str(guess.get("place_id") or ""),
     }
     lines = [f"   {name}={_attribute(value)}" for name, value in values.items() if value]

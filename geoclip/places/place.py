@@ -9,6 +9,17 @@ from geoclip.errors import GeoclipError
 LEVELS = ("country", "region", "city")
 COUNTRY, REGION, CITY = range(len(LEVELS))
 
+CONTINENTS = {
+    "AF": "Africa",
+    "AN": "Antarctica",
+    "AS": "Asia",
+    "EU": "Europe",
+    "NA": "North America",
+    "OC": "Oceania",
+    "SA": "South America",
+}
+"""English names of the continents by GeoNames' codes."""
+
 
 def level_number(level: str) -> int:
     """Index of a level's name in LEVELS; GeoclipError for any other word.

@@ -28,8 +28,9 @@ class Hierarchy:
     countries: np.ndarray
     regions: np.ndarray
     cities: np.ndarray
+    continents: np.ndarray  # (C,) two letters, str
     country_codes: np.ndarray  # (K,) two letters, str
-    country_continent: np.ndarray  # (K,) number of the continent
+    country_continent: np.ndarray  # (K,) position in `continents`
     region_country: np.ndarray  # (R,) position in `countries`
     region_starts: np.ndarray  # start of each country's regions, for the countries that have any
     group_region: np.ndarray  # (G,) position in `regions`, -1 for cities without one
@@ -61,12 +62,16 @@ class Hierarchy:
         regions = group_rows[group_rows >= 0]
         group_region = np.where(group_rows >= 0, np.cumsum(group_rows >= 0) - 1, -1)
         region_country = city_country[group_starts][group_rows >= 0]
+        continents, country_continent = np.unique(
+            gazetteer.continents[countries], return_inverse=True
+        )
         return cls(
             countries=countries,
             regions=regions,
             cities=cities,
+            continents=continents,
             country_codes=gazetteer.ids[countries],
-            country_continent=np.unique(gazetteer.continents[countries], return_inverse=True)[1],
+            country_continent=country_continent,
             region_country=region_country,
             region_starts=np.flatnonzero(np.r_[True, np.diff(region_country) > 0][: len(regions)]),
             group_region=group_region,
@@ -101,6 +106,11 @@ class Hierarchy:
     def country_log_population(self) -> np.ndarray:
         """Log population (K,) of each country's cities; a city of unknown population counts 1."""
         return np.log(np.bincount(self.city_country, np.maximum(self.population, 1)))
+
+    @cached_property
+    def group_continent(self) -> np.ndarray:
+        """Positions (G,) in `continents` of the groups' continents."""
+        return np.asarray(self.country_continent[self.group_country])
 
     @cached_property
     def country_starts(self) -> np.ndarray:

@@ -12,6 +12,8 @@ from geoclip.places.sphere import chord_to_km, unit_vectors
 from geoclip.ranking.hierarchy import Hierarchy
 from geoclip.ranking.posterior import Posterior
 
+WIDE_SHARE = 0.9
+"""Share of the posterior inside the wider of the two stated radii."""
 _SAME_PLACE_KM = 0.1  # above what rounding leaves of no distance
 
 
@@ -33,17 +35,37 @@ def expected_score_group(posterior: Posterior, temperature: float = 1.0) -> np.n
     """The group (N,) of cities of largest expected GeoScore over the whole posterior.
 
     Where a posterior is spread over many countries, its hundred best cities lie in one or two of
-    them and say little of where most of it is; all groups do. Their log probabilities are divided
-    by `temperature` first.
+    them and say little of where most of it is; all groups do.
+    """
+    gain = expected_scores(posterior, temperature)
+    return np.asarray(np.where(posterior.groups > 0, gain, -np.inf).argmax(axis=1))
+
+
+def expected_scores(posterior: Posterior, temperature: float = 1.0) -> np.ndarray:
+    """Expected GeoScore (N, G) of each group's centre over the whole posterior, up to a factor.
+
+    The groups' log probabilities are divided by `temperature` first.
     """
     groups = posterior.groups
     weights = groups if temperature == 1 else groups ** (1 / temperature)
-    gain = weights @ posterior.hierarchy.group_geoscores
-    return np.asarray(np.where(groups > 0, gain, -np.inf).argmax(axis=1))
+    return np.asarray(weights @ posterior.hierarchy.group_geoscores)
 
 
-def credible_radius_km(posterior: Posterior, cities: np.ndarray, share: float) -> np.ndarray:
-    """Radius (N,) in km about the cities (N,), by position, that holds `share` of each posterior.
+def stated_radii_km(
+    posterior: Posterior, cities: np.ndarray, share: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Radii (N,) in km about the cities (N,), by position: of `share` of a posterior, and of 90 %.
+
+    NaN throughout where `share` is 0: no radius is stated. Else as `credible_radius_km`.
+    """
+    if not share:
+        return np.full(len(cities), np.nan), np.full(len(cities), np.nan)
+    radius, wide = credible_radius_km(posterior, cities, share, WIDE_SHARE)
+    return radius, wide
+
+
+def credible_radius_km(posterior: Posterior, cities: np.ndarray, *shares: float) -> np.ndarray:
+    """Radii (S, N) in km about the cities (N,), by position, that hold S shares of each posterior.
 
     Of a calibrated posterior a photo's true place is inside with this probability. NaN where a
     group of a single city holds it: how far from that city its photos lie is not known.
@@ -52,9 +74,9 @@ def credible_radius_km(posterior: Posterior, cities: np.ndarray, share: float) -
     km = _group_km(posterior, h.lat[cities], h.lon[cities])
     nearest = np.argsort(km, axis=1)
     mass = np.cumsum(np.take_along_axis(posterior.groups, nearest, axis=1), axis=1)
-    enough = np.argmax(mass >= share * mass[:, -1:], axis=1)
-    last = np.take_along_axis(nearest, enough[:, None], axis=1)
-    radius = np.take_along_axis(km, last, axis=1)[:, 0]
+    enough = np.stack([np.argmax(mass >= share * mass[:, -1:], axis=1) for share in shares], axis=1)
+    last = np.take_along_axis(nearest, enough, axis=1)
+    radius = np.take_along_axis(km, last, axis=1).T
     return np.where(radius < _SAME_PLACE_KM, np.nan, radius)
 
 

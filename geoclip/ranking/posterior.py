@@ -37,6 +37,22 @@ class Posterior:
     allowed: np.ndarray
     country_logits: np.ndarray | None = None
 
+    @classmethod
+    def of_cities(
+        cls, cities: np.ndarray, probabilities: np.ndarray, hierarchy: Hierarchy
+    ) -> "Posterior":
+        """A posterior that lists some cities (N, m), by position, with their probabilities.
+
+        All other cities have none: what the listed ones lack to 1 is nobody's.
+        """
+        dense = np.zeros((len(cities), len(hierarchy.cities)))
+        np.add.at(dense, (np.arange(len(cities))[:, None], cities), probabilities)
+        groups = np.add.reduceat(dense, hierarchy.group_starts, axis=1)
+        with np.errstate(divide="ignore"):
+            return cls(
+                np.log(groups), np.log(dense), hierarchy, np.asarray((dense > 0).any(axis=0))
+            )
+
     @cached_property
     def groups(self) -> np.ndarray:
         """Probabilities of the groups, (N, G)."""

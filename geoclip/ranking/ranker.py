@@ -8,13 +8,22 @@ import torch
 
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.narrowing import prior
+from geoclip.ranking.confidence import LevelRule
 from geoclip.ranking.hierarchy import Hierarchy
+from geoclip.ranking.level_ranking import LevelRanking
 from geoclip.ranking.logits import LevelEmbeddings, Logits
+from geoclip.ranking.main_cities import MainCities
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.point_estimate import mass_within
 from geoclip.ranking.posterior import joint_posterior, posterior_of
 from geoclip.ranking.prior import CityPrior
-from geoclip.ranking.ranking import BLOCK, Ranking, rank_embeddings
+from geoclip.ranking.ranking import (
+    BLOCK,
+    Ranking,
+    rank_cities_at_level,
+    rank_embeddings,
+    rank_embeddings_at_level,
+)
 from geoclip.ranking.settings import UNCALIBRATED, RankingSettings
 
 
@@ -77,6 +86,32 @@ class PlaceRanker:
             self._prior,
             torch.get_num_threads(),
         )
+
+    def rank_at_level(self, values: np.ndarray, rule: LevelRule, top_k: int = 5) -> LevelRanking:
+        """Rank the places of the level that a rule chooses for each of N embeddings (N, d)."""
+        return rank_embeddings_at_level(
+            values,
+            self._levels,
+            self.hierarchy,
+            self.logit_scale,
+            self.settings,
+            rule,
+            top_k,
+            self._prior,
+            torch.get_num_threads(),
+        )
+
+    def rank_cities_at_level(
+        self, cities: np.ndarray, probabilities: np.ndarray, rule: LevelRule, top_k: int = 5
+    ) -> LevelRanking:
+        """The same for posteriors that list cities (N, m), by position, such as a smoothed trip."""
+        given = cities, probabilities
+        return rank_cities_at_level(*given, self.hierarchy, self.settings, rule, top_k)
+
+    @cached_property
+    def main_cities(self) -> MainCities:
+        """The most populous city of each place that the prior leaves in."""
+        return MainCities.of(self.hierarchy, self._prior.allowed(self.hierarchy))
 
     def support_within(
         self, values: np.ndarray, lat: np.ndarray, lon: np.ndarray, km: float

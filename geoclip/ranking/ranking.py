@@ -3,18 +3,28 @@
 Everything works on arrays of a block of photos; nothing loops over photos.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import numpy as np
 
 from geoclip.errors import GeoclipError
+from geoclip.ranking.confidence import Level, LevelProbabilities, LevelRule
 from geoclip.ranking.hierarchy import Hierarchy
+from geoclip.ranking.level_ranking import (
+    LevelRanking,
+    ancestors_of_cities,
+    probabilities_of,
+    rank_at_level,
+    regions_of,
+)
 from geoclip.ranking.logits import LevelEmbeddings, Logits
 from geoclip.ranking.point_estimate import (
-    credible_radius_km,
     expected_score_city,
     expected_score_group,
+    stated_radii_km,
 )
 from geoclip.ranking.posterior import Posterior, posterior_of
 from geoclip.ranking.prior import CityPrior
@@ -39,7 +49,10 @@ class Ranking:
         regions: (N,) the most probable region, -1 where a group of cities without a region is
             more probable.
         points: (N,) the reported cities.
-        radius: (N,) credible radius about the points in km, NaN where none is stated.
+        radius, radius_90: (N,) credible radii about the points in km, of the share that the
+            settings state and of 90 %; NaN where none is stated.
+        level_probabilities: (N, k, 4) of the continent, country, region and city of each listed
+            city, see `LevelRanking`.
     """
 
     cities: np.ndarray
@@ -49,6 +62,20 @@ class Ranking:
     regions: np.ndarray
     points: np.ndarray
     radius: np.ndarray
+    radius_90: np.ndarray
+    level_probabilities: np.ndarray
+
+    def at_city_level(self, hierarchy: Hierarchy) -> LevelRanking:
+        """The listed cities and the point as they are, whatever the level they are vouched for."""
+        return LevelRanking(
+            np.full(len(self.points), Level.city),
+            regions_of(ancestors_of_cities(self.cities, hierarchy), hierarchy),
+            self.level_probabilities,
+            listed=self.probabilities > 0,
+            points=self.points,
+            radius=self.radius,
+            radius_90=self.radius_90,
+        )
 
 
 def rank(
@@ -79,17 +106,19 @@ def rank(
             posterior, group, countries[:, :top_k], cities, probabilities
         )
         points = cities[:, 0]
-    radius = np.full(len(points), np.nan)
-    if settings.radius_share:
-        radius = credible_radius_km(posterior, points, settings.radius_share)
+    radius, radius_90 = stated_radii_km(posterior, points, settings.radius_share)
+    cities, probabilities = cities[:, :top_k], probabilities[:, :top_k]
+    levels = LevelProbabilities.of(posterior)
     return Ranking(
-        cities=cities[:, :top_k],
-        probabilities=probabilities[:, :top_k],
+        cities=cities,
+        probabilities=probabilities,
         countries=countries,
         country_probabilities=np.take_along_axis(posterior.countries, countries, axis=1),
         regions=hierarchy.group_region[posterior.groups.argmax(axis=1)],
         points=points,
         radius=radius,
+        radius_90=radius_90,
+        level_probabilities=probabilities_of(ancestors_of_cities(cities, hierarchy), levels),
     )
 
 
@@ -135,20 +164,83 @@ def rank_embeddings(
     prior: CityPrior | None = None,
     threads: int = 1,
 ) -> Ranking:
-    """Rank the cities for photo embeddings (N, d); see `rank`.
+    """Rank the cities for photo embeddings (N, d); see `rank`."""
+
+    def of_logits(part: Logits) -> Ranking:
+        return rank(part, hierarchy, settings, top_k, prior)
+
+    return _in_parts(photos, levels, logit_scale, threads, of_logits)
+
+
+def rank_embeddings_at_level(
+    photos: np.ndarray,
+    levels: LevelEmbeddings,
+    hierarchy: Hierarchy,
+    logit_scale: float,
+    settings: RankingSettings,
+    rule: LevelRule,
+    top_k: int,
+    prior: CityPrior,
+    threads: int = 1,
+) -> LevelRanking:
+    """Rank the places of each photo's level for embeddings (N, d); see `rank_at_level`."""
+
+    def of_logits(part: Logits) -> LevelRanking:
+        return rank_at_level(posterior_of(part, hierarchy, settings, prior), settings, rule, top_k)
+
+    return _in_parts(photos, levels, logit_scale, threads, of_logits)
+
+
+def rank_cities_at_level(
+    cities: np.ndarray,
+    probabilities: np.ndarray,
+    hierarchy: Hierarchy,
+    settings: RankingSettings,
+    rule: LevelRule,
+    top_k: int,
+) -> LevelRanking:
+    """Rank the places of each photo's level for posteriors that list cities (N, m).
+
+    What they do not list counts for nothing; so no radius is stated.
+    """
+    without = replace(settings, radius_share=0.0)
+    parts = []
+    for start in range(0, max(len(cities), 1), CACHE_ROWS):
+        part = slice(start, start + CACHE_ROWS)
+        posterior = Posterior.of_cities(cities[part], probabilities[part], hierarchy)
+        parts.append(rank_at_level(posterior, without, rule, top_k))
+    return _joined(parts)
+
+
+Part = TypeVar("Part", Ranking, LevelRanking)
+
+
+def _in_parts(
+    photos: np.ndarray,
+    levels: LevelEmbeddings,
+    logit_scale: float,
+    threads: int,
+    rank_part: Callable[[Logits], Part],
+) -> Part:
+    """What `rank_part` makes of the logits of some photos at a time, joined.
 
     A matrix product is fastest for many photos at a time. What follows is fastest for as few
     photos as fit the processor's cache; such parts run side by side in `threads` threads.
     """
 
-    def of_rows(start: int) -> Ranking:
-        part = logits.rows(slice(start, start + CACHE_ROWS))
-        return rank(part, hierarchy, settings, top_k, prior)
+    def of_rows(start: int) -> Part:
+        return rank_part(logits.rows(slice(start, start + CACHE_ROWS)))
 
-    parts: list[Ranking] = []
+    parts: list[Part] = []
+    logits: Logits
     with ThreadPoolExecutor(threads) as pool:
         for block in range(0, max(len(photos), 1), BLOCK):  # also without a photo: one, empty
             logits = levels.logits(photos[block : block + BLOCK], logit_scale)
             parts += pool.map(of_rows, range(0, max(len(logits.city), 1), CACHE_ROWS))
-    names = [field.name for field in fields(Ranking)]
-    return Ranking(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    return _joined(parts)
+
+
+def _joined(parts: list[Part]) -> Part:
+    names = [field.name for field in fields(parts[0])]
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return type(parts[0])(**columns)

@@ -37,6 +37,10 @@ class SmoothedTrip:
     probabilities: Floats
     changed: NDArray[np.bool_]
 
+    def part(self, rows: slice) -> "SmoothedTrip":
+        """Those of some photos side by side."""
+        return SmoothedTrip(self.cities[rows], self.probabilities[rows], self.changed[rows])
+
 
 @dataclass(frozen=True)
 class States:

@@ -91,10 +91,16 @@ def test_the_table_on_the_terminal(photo: Path, monkeypatch: pytest.MonkeyPatch)
     table = FakeLocator.gazetteer_of_ten
     row = table.level_rows("country")[0]
     monkeypatch.setattr(table, "names", np.where(table.names == table.names[row], "[red]F", ""))
-    result = run(photo, "--model", "streetclip", "--top-k", 10)
+    given = photo, "--model", "streetclip", "--top-k", 10
+    result = run(*given, "--level", "country")
     assert result.exit_code == 0
     assert "photo.jpg" in result.stdout
     assert "[red]F" in result.stdout  # text, not markup
+    sure = run(*given, "--confidence", 1)
+    assert "cannot tell (" in sure.stdout and "Europe" in sure.stdout
+    assert (
+        run(*given, "--level", "street").exit_code == run(*given, "--confidence", 2).exit_code == 2
+    )
     assert result.stderr.count("weights are random") == 1
     assert result.stderr.count("probabilities of this model are not calibrated") == 1
 

@@ -67,6 +67,26 @@ def test_photos_keep_their_order_and_guesses_their_rank(tmp_path: Path) -> None:
     assert data["photos"][0]["guesses"][0]["radius"] is None
 
 
+def test_a_guess_is_told_at_its_level(tmp_path: Path) -> None:
+    below = {"city": "", "country": "", "place_id": "EU", "continent": "Europe"}
+    rows = [
+        guess("a.jpg", radius_km=480.0, radius_90_km=2000.0),
+        guess("b.jpg", level="continent", **below),
+        guess("c.jpg", level="none", probability=np.nan, continent_probability=0.3, **below),
+    ]
+    _, data = written(tmp_path, rows)
+    first = [photo["guesses"][0] for photo in data["photos"]]
+    assert [entry["told"] for entry in first] == [
+        "Lyon, France 50 %, half the time within 480 km",
+        "Europe 50 %",
+        "cannot tell (Europe 30 %)",
+    ]
+    assert [entry["sure"] for entry in first] == [True, True, False]
+    assert [entry["drawn"] for entry in first] == [True, False, False]
+    assert [entry["probability"] for entry in first] == [0.5, 0.5, 0.3]
+    assert [entry["radius_90"] for entry in first] == [2000.0, None, None]
+
+
 def test_unread_photos_are_listed_without_a_point(tmp_path: Path) -> None:
     unread = guess("x.jpg", lat=np.nan, lon=np.nan, status="truncated", source="")
     _, data = written(tmp_path, [unread])

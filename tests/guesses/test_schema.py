@@ -203,6 +203,6 @@ def test_rows_are_guesses_whose_fields_are_the_columns() -> None:
     best, unread = to_guesses(guess_table([*rows, {"path": "b.jpg", "status": "truncated"}]))
     assert (best.path, best.rank, best.source) == ("a.jpg", 1, "model")
     assert tuple(asdict(best)) == COLUMNS
-    assert str(best) == "Lyon, France (25.0%)"
+    assert str(best) == "Lyon, France 25 %"
     assert str(unread) == "truncated"
     assert np.isnan(best.radius_km)

@@ -96,6 +96,31 @@ def test_any_name_gives_well_formed_xml(city: str, model: str) -> None:
     assert set(found) >= {f"{EXIF}GPSLatitude", f"{OURS}Place"}
 
 
+def test_a_sidecar_needs_a_country_and_names_no_more_than_its_level(tmp_path: Path) -> None:
+    named = {"region": "", "city": "", "place_id": "", "country": ""}
+    rows = [
+        guess(photo(tmp_path / "none.jpg"), **{**named, "level": "none", "continent": "Europe"}),
+        guess(photo(tmp_path / "eu.jpg"), **{**named, "level": "continent", "continent": "Europe"}),
+        guess(
+            photo(tmp_path / "at.jpg"),
+            **{**named, "level": "country", "continent": "Europe", "country": "Austria"},
+            radius_90_km=900.0,
+        ),
+    ]
+    report = written(tmp_path, *rows)
+    assert report.written == [tmp_path / "at.jpg.xmp"]
+    assert report.skipped == [
+        (tmp_path / "none.jpg", "the place cannot be told"),
+        (tmp_path / "eu.jpg", "only the continent can be told"),
+    ]
+    assert "1 not: the place cannot be told" in report.summary()
+    found = attributes((tmp_path / "at.jpg.xmp").read_bytes())
+    assert found[f"{OURS}Place"] == "Austria"
+    assert found[f"{OURS}Level"] == "country"
+    assert found[f"{OURS}Guess"] == "Austria 25 %, half the time within 120 km"
+    assert found[f"{OURS}Radius90Km"] == "900.0"
+
+
 def test_markup_in_names_stays_text(tmp_path: Path) -> None:
     written(tmp_path, guess(photo(tmp_path / "a.jpg"), city=NASTY.replace("\ud800", "")))
     found = attributes((tmp_path / "a.jpg.xmp").read_bytes())

@@ -42,7 +42,7 @@ def posterior_of_case(case: Example) -> Posterior:
 def test_the_radius_is_the_smallest_that_holds_the_share(case, share):
     posterior, h = posterior_of_case(case), case.hierarchy
     cities = np.arange(len(posterior.groups)) % len(h.cities)
-    for i, radius in enumerate(credible_radius_km(posterior, cities, share)):
+    for i, radius in enumerate(credible_radius_km(posterior, cities, share)[0]):
         km = slow_group_km(case, h.lat[cities[i]], h.lon[cities[i]])
         within = [d for d in km if sum_within(posterior.groups[i], km, d) >= share - 1e-9]
         if np.isnan(radius):  # a city alone

@@ -107,7 +107,8 @@ def answer(run: FolderRun, journal: Journal) -> pd.DataFrame:
 
 
 def located(locator: Locator, paths: list[Path], folder: Path, **settings: object) -> pd.DataFrame:
-    run = FolderRun.of(locator, paths, settings=LocateSettings(**{"abstention": ALL, **settings}))
+    given = {"abstention": ALL, "level": "city", **settings}
+    run = FolderRun.of(locator, paths, settings=LocateSettings(**given))
     with Journal.open(folder / run.journal_key) as journal:
         run.read(journal)
         return answer(run, journal)
@@ -130,7 +131,7 @@ def test_stopped_and_started_again(locator: Locator, tmp_path: Path, decoded: Co
     def stop(_: int) -> None:
         raise KeyboardInterrupt
 
-    run = FolderRun.of(locator, paths, settings=LocateSettings(abstention=ALL))
+    run = FolderRun.of(locator, paths, settings=LocateSettings(abstention=ALL, level="city"))
     for left in (3, 2, 1, 0):
         with Journal.open(tmp_path / "j") as journal:
             assert len(run.todo(journal)) == left + 1
@@ -179,7 +180,9 @@ def test_groups_are_brought_together(
     paths = paint(tmp_path, 8)
     groups = ["a", "b", "c", "a", "b", "b", "b", "a"]
     monkeypatch.setattr("geoclip.guesses.assembly.BLOCK", 2)
-    run = FolderRun.of(locator, paths, groups, LocateSettings(top_k=3, abstention=ALL))
+    run = FolderRun.of(
+        locator, paths, groups, LocateSettings(top_k=3, abstention=ALL, level="city")
+    )
     assert run.locations == ["a"] * 3 + ["b"] * 4 + ["c"]
     cuts = [slice(0, 3), slice(3, 7), slice(7, 8)]
     assert list(slices(run.locations, 2)) == cuts
@@ -296,9 +299,10 @@ def test_a_photo_without_a_time_keeps_its_point_in_an_album(
     table = located(locator, paths, tmp_path / "j", top_k=3, trip=TripSettings())
     kept = alone["path"].isin([str(path) for path in paths[3:]])
     pd.testing.assert_frame_equal(table[kept.to_numpy()], alone[kept])
-    assert (alone.loc[alone["radius_km"].notna(), "rank"] == 1).all()
-    assert alone["radius_km"].notna().any()
-    assert table.loc[~kept, "radius_km"].isna().all()  # the album's posterior has none
+    for radius in ("radius_km", "radius_90_km"):
+        assert (alone.loc[alone[radius].notna(), "rank"] == 1).all()
+        assert alone[radius].notna().any()
+        assert table.loc[~kept, radius].isna().all()  # the album's posterior has none
 
 
 def test_a_position_is_doubted_by_the_whole_posterior(

@@ -51,9 +51,12 @@
     const mixed = STOPS[low].map((v, i) => Math.round(v + (t - low) * (STOPS[low + 1][i] - v)));
     return `rgb(${mixed.join(",")})`;
   };
+  // A point of no named place is a hollow dot.
+  const fill = (guess) => (guess.sure ? colour(guess.probability) : "#fff");
   const percent = (p) => {
     if (p === null) return "";
     if (p > 0 && p < 0.0005) return "< 0.1 %";
+    if (p >= 0.995 && p < 1) return "> 99 %";
     return p >= 0.0995 ? `${Math.round(p * 100)} %` : `${(p * 100).toFixed(1)} %`;
   };
   const kilometres = (km) => (km < 10 ? `${km.toFixed(1)} km` : `${Math.round(km).toLocaleString("en")} km`);
@@ -146,16 +149,18 @@
   const drawSelected = () => {
     if (selected === null || selected.guesses.length === 0) return;
     const best = selected.guesses[0];
-    if (best.radius !== null) {
+    for (const [radius, width] of [[best.radius, 1.5], [best.radius_90, 0.7]]) {
+      if (radius === null) continue;
       trace(Array.from({ length: 97 }, (_, i) =>
-        destination(best.lat, best.lon, (i / 96) * 2 * Math.PI, best.radius)));
+        destination(best.lat, best.lon, (i / 96) * 2 * Math.PI, radius)));
       context.strokeStyle = "#1769c2";
-      context.lineWidth = 1.5;
+      context.lineWidth = width;
       context.setLineDash([6, 4]);
       context.stroke();
       context.setLineDash([]);
     }
-    for (const guess of selected.guesses.slice(1)) dot(guess.lat, guess.lon, 4.5, "#fff", colour(guess.probability), 2.5);
+    // An alternative that is a continent has no spot of its own on the map.
+    for (const guess of selected.guesses.slice(1)) if (guess.drawn) dot(guess.lat, guess.lon, 4.5, "#fff", colour(guess.probability), 2.5);
     if (selected.truth !== null) {
       trace(greatCircle([best.lat, best.lon], selected.truth, 64));
       context.strokeStyle = TRUTH;
@@ -163,7 +168,7 @@
       context.stroke();
       cross(...selected.truth, 7);
     }
-    dot(best.lat, best.lon, 7.5, colour(best.probability), "#0b3a6e", 3);
+    dot(best.lat, best.lon, 7.5, fill(best), "#0b3a6e", 3);
   };
   let waiting = false;
   const draw = () => {
@@ -185,7 +190,8 @@
     for (const photo of placed) if (photo.truth !== null) cross(...photo.truth, 3.5);
     for (const photo of placed) {
       const best = photo.guesses[0];
-      dot(best.lat, best.lon, 5, colour(best.probability), "#fff", 1.2);
+      if (best.sure) dot(best.lat, best.lon, 5, colour(best.probability), "#fff", 1.2);
+      else dot(best.lat, best.lon, 4, fill(best), UNREAD, 2);
     }
     drawSelected();
     movePopup();
@@ -245,7 +251,7 @@
   };
   const guessRow = (guess) => {
     const row = element("tr");
-    row.append(element("td", "", `${guess.rank}. ${guess.place}`), element("td", "", percent(guess.probability)));
+    row.append(element("td", "", guess.place ? `${guess.rank}. ${guess.place}` : `${guess.rank}.`), element("td", "", percent(guess.probability)));
     return row;
   };
   const fillPopup = (photo) => {
@@ -257,11 +263,12 @@
     popup.append(element("h2", "", photo.name), close);
     if (photo.guesses.length === 0) { popup.append(element("p", "", `Not located: ${photo.status}.`)); return; }
     const best = photo.guesses[0];
-    const radius = best.radius === null ? "" : `, within ${kilometres(best.radius)}`;
-    popup.append(element("p", "", `${best.lat.toFixed(4)}, ${best.lon.toFixed(4)}${radius} (source: ${photo.source})`));
+    popup.append(element("p", "told", best.told));
+    const wide = best.radius_90 === null ? "" : `, nine times in ten within ${kilometres(best.radius_90)}`;
+    popup.append(element("p", "", `${best.lat.toFixed(4)}, ${best.lon.toFixed(4)}${wide} (source: ${photo.source})`));
     if (photo.error_km !== null) popup.append(element("p", "", `${kilometres(photo.error_km)} from the true place`));
     const table = element("table");
-    table.append(...photo.guesses.map(guessRow));
+    table.append(...photo.guesses.slice(best.sure ? 1 : 0).map(guessRow));
     popup.append(table);
     if (stack.length > 1) {
       const next = element("button", "", `Next of ${stack.length} photos here`);
@@ -366,7 +373,7 @@
   const matches = () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     return photos.filter((photo) => {
-      const text = [photo.name, photo.status, ...photo.guesses.slice(0, 1).map((g) => g.place)].join(" ").toLowerCase();
+      const text = [photo.name, photo.status, ...photo.guesses.slice(0, 1).map((g) => (g.sure ? g.place : "cannot tell"))].join(" ").toLowerCase();
       return words.every((word) => text.includes(word));
     });
   };
@@ -376,11 +383,12 @@
     button.dataset.index = photos.indexOf(photo);
     const best = photo.guesses.length > 0 ? photo.guesses[0] : null;
     const spot = element("span", "dot");
-    spot.style.background = best === null ? UNREAD : colour(best.probability);
+    spot.style.background = best === null ? UNREAD : fill(best);
+    if (best !== null && !best.sure) spot.style.boxShadow = `inset 0 0 0 2px ${UNREAD}`;
     const error = photo.error_km === null ? "" : ` \u2014 off by ${kilometres(photo.error_km)}`;
     button.append(
-      spot, element("span", "name", photo.name), element("span", "", best === null ? "" : percent(best.probability)),
-      element("span", "place", best === null ? photo.status : best.place + error));
+      spot, element("span", "name", photo.name), element("span", "", best === null || !best.sure ? "" : percent(best.probability)),
+      element("span", "place", best === null ? photo.status : (best.sure ? best.place : "cannot tell") + error));
     button.addEventListener("click", () => { stack = []; select(photo, true); });
     const item = element("li");
     item.append(button);
@@ -408,6 +416,11 @@
     sign.style.color = TRUTH;
     sign.style.fontWeight = "bold";
     legendRow(sign, element("span", "", "true place, with a line from the guess"));
+  }
+  if (placed.some((photo) => !photo.guesses[0].sure)) {
+    const hollow = element("span", "dot");
+    hollow.style.boxShadow = `inset 0 0 0 2px ${UNREAD}`;
+    legendRow(hollow, element("span", "", "cannot tell"));
   }
   const unread = photos.length - placed.length;
   document.getElementById("summary").textContent =

@@ -1,0 +1,95 @@
+"""Which level a photo is answered at, by the probabilities of the places of each level."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal, get_args
+
+import numpy as np
+
+from geoclip.errors import GeoclipError
+from geoclip.ranking.hierarchy import Hierarchy
+from geoclip.ranking.posterior import Posterior
+
+
+class Level(IntEnum):
+    """How precise a row of guesses is."""
+
+    none = 0
+    continent = 1
+    country = 2
+    region = 3
+    city = 4
+
+
+AskedLevel = Literal["auto", "city", "region", "country", "continent"]
+
+
+@dataclass(frozen=True)
+class LevelProbabilities:
+    """Probabilities of all places of each level given each of N photos.
+
+    `continents` (N, C), `countries` (N, K), `groups` (N, G) and, as logs, `log_cities` (N, Q) by
+    position in the hierarchy. A map that calibrates a level is to be applied in `of`: all that is
+    said of a level, and the choice between levels, follows from here.
+    """
+
+    continents: np.ndarray
+    countries: np.ndarray
+    groups: np.ndarray
+    log_cities: np.ndarray
+    hierarchy: Hierarchy
+
+    @classmethod
+    def of(cls, posterior: Posterior) -> "LevelProbabilities":
+        """Sum a posterior up by country and continent.
+
+        A greedy posterior is one within its best country; its cities and groups are multiplied by
+        that country's probability.
+        """
+        h = posterior.hierarchy
+        countries, groups, cities = posterior.countries, posterior.groups, posterior.log_cities
+        if posterior.country_logits is not None:
+            best = countries.max(axis=1, keepdims=True)
+            groups, cities = groups * best, cities + np.log(best)
+        continents = countries @ np.eye(len(h.continents))[h.country_continent]
+        return cls(continents, countries, groups, cities, h)
+
+    @property
+    def regions(self) -> np.ndarray:
+        """Probabilities (N, G) of the groups that are regions, 0 for cities without a region."""
+        return np.where(self.hierarchy.group_region >= 0, self.groups, 0.0)
+
+
+@dataclass(frozen=True)
+class LevelRule:
+    """Answer at `level`, or with "auto" as deep as the model can vouch for.
+
+    That is at the deepest of city, region, country and continent whose most probable place has at
+    least the probability `confidence`, else at none. Where the likeliest group of cities lies in no
+    region, no region is vouched for: the country is the answer instead. Raises GeoclipError for a
+    setting out of range.
+    """
+
+    level: AskedLevel = "auto"
+    confidence: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.level not in get_args(AskedLevel):
+            raise GeoclipError(
+                f"level is {self.level!r}; use one of {', '.join(get_args(AskedLevel))}."
+            )
+        if not 0 <= self.confidence <= 1:
+            raise GeoclipError(f"confidence is {self.confidence}; use a number from 0 to 1.")
+
+    def levels(self, probabilities: LevelProbabilities) -> np.ndarray:
+        """The `Level` (N,) of each photo's answer."""
+        p = probabilities
+        in_region = p.hierarchy.group_region[p.groups.argmax(axis=1)] >= 0
+        if self.level != "auto":
+            level = np.full(len(in_region), Level[self.level])
+            return np.where((level == Level.region) & ~in_region, Level.country, level)
+        best = [p.continents, p.countries, p.groups, np.exp(p.log_cities.max(axis=1)[:, None])]
+        reached = np.stack([one.max(axis=1) >= self.confidence for one in best], axis=1)
+        reached[:, Level.region - 1] &= in_region
+        depth = reached.shape[1] - reached[:, ::-1].argmax(axis=1)
+        return np.where(reached.any(axis=1), depth, Level.none)
