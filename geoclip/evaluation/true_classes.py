@@ -56,6 +56,8 @@ def place_classes(guesses: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
     `guesses` has place_id and country_code, and perhaps continent (a code or an English name).
     """
     rows = gazetteer_rows(guesses["place_id"], gazetteer)
+    if "level" in guesses:  # SA is South America, and Saudi Arabia
+        rows[guesses["level"].isin(["continent", "none"]).to_numpy(dtype=bool)] = NO_ROW
     classes = _classes_of_rows(rows, gazetteer)
     code = guesses["country_code"].str.strip().str.upper().to_numpy(dtype=object)
     classes["country"] = np.where(code != "", code, classes["country"])

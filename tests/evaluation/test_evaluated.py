@@ -187,6 +187,16 @@ def test_classes_of_a_small_world(small_gazetteer: Gazetteer):
     assert named_depth(unknown, small_gazetteer).tolist() == [2, 0]
 
 
+def test_the_id_of_a_continent_is_no_country():
+    row = guess("d", "Lima", "SA", 0.9, level="continent", continent="South America")
+    row["country_code"] = ""
+    row["country_probability"] = 0.5
+    evaluation = evaluated([row])
+    assert evaluation.place.loc[3, ["continent", "country"]].tolist() == ["SA", ""]
+    assert evaluation.report()["calibration"]["probability"]["right"] == 100
+    assert "country_probability" not in evaluation.report()["calibration"]
+
+
 def test_the_command_says_all_of_it(tmp_path):
     truth(author=["x", "x", "y", "z"]).to_csv(tmp_path / "t.csv", index=False)
     rows = [*OLD[:2], {"path": "c", "rank": 1, "status": ABSTAINED}]
