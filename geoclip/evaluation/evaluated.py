@@ -31,7 +31,6 @@ from geoclip.evaluation.recall_area import recall_area_figures, searched_km2
 from geoclip.evaluation.selective import level_figures, risk_figures
 from geoclip.evaluation.true_classes import (
     CLASS_LEVELS,
-    CONTINENT_NAMES,
     named_depth,
     packaged_gazetteer,
     place_classes,
@@ -39,6 +38,7 @@ from geoclip.evaluation.true_classes import (
 )
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.geoscore import geoscore
+from geoclip.places.place import CONTINENTS
 from geoclip.support.tables import numbers
 
 ABSTAINED = "no evidence"
@@ -247,7 +247,7 @@ class Evaluation:
 
     def _radii(self) -> Report:
         """Coverage of both radii, over all photos, by continent and by source."""
-        continent = self.true["continent"].map(CONTINENT_NAMES).fillna("").to_numpy()
+        continent = self.true["continent"].map(CONTINENTS).fillna("").to_numpy()
         figures = {}
         for column, percent in STATED_RADII.items():
             radius = self.stated(column)

@@ -8,21 +8,12 @@ from numpy.typing import NDArray
 
 from geoclip.places.gazetteer import NO_ROW, Gazetteer
 from geoclip.places.labels import place_rows
-from geoclip.places.place import LEVELS
+from geoclip.places.place import CONTINENTS, LEVELS
 
 CLASS_LEVELS = ("continent", *LEVELS)
 DEPTH = {name: depth for depth, name in enumerate(("none", *CLASS_LEVELS))} | {"spot": 4}
-CONTINENT_NAMES = {
-    "AF": "Africa",
-    "AN": "Antarctica",
-    "AS": "Asia",
-    "EU": "Europe",
-    "NA": "North America",
-    "OC": "Oceania",
-    "SA": "South America",
-}
-CONTINENT_CODES = {name: code for code, name in CONTINENT_NAMES.items()} | {
-    code: code for code in CONTINENT_NAMES
+CONTINENT_CODES = {name: code for code, name in CONTINENTS.items()} | {
+    code: code for code in CONTINENTS
 }
 
 
