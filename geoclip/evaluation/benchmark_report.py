@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from geoclip.evaluation.benchmark_sets import PhotoSet
-from geoclip.evaluation.matching import evaluate_tables
+from geoclip.evaluation.matching import evaluate_tables, read_answers
 from geoclip.evaluation.metrics import THRESHOLDS_KM
-from geoclip.guesses.guess_files import parse_guesses, read_guesses
+from geoclip.guesses.guess_files import parse_guesses
 from geoclip.support.files import write_whole
 
 PUBLISHED = Path(__file__).with_name("published_rows.csv")
@@ -66,12 +66,12 @@ def evaluated_row(photos: PhotoSet, guesses: pd.DataFrame, system: str, protocol
 
 
 def read_guess_parts(path: Path) -> pd.DataFrame:
-    """Guesses of a file, or of the folder of Parquet parts that `pipelines.locate_photos` writes.
+    """Guesses of a file (see `read_answers`), or of the folder of `pipelines.locate_photos`.
 
     Raises GeoclipError for what is no table of guesses.
     """
     if not path.is_dir():
-        return read_guesses(path)
+        return read_answers(path)
     columns = ["path", "rank", "source", "lat", "lon", "radius_km", "status"]
     frame = pd.read_parquet(path, columns=columns)
     return parse_guesses(frame.set_axis(pd.RangeIndex(1, len(frame) + 1)), path)

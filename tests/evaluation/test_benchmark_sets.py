@@ -140,3 +140,17 @@ def test_the_parts_of_a_cluster_are_guesses(folder: Path, tmp_path: Path) -> Non
 def test_every_known_benchmark_has_names_of_truth_files() -> None:
     assert list(TRUTH_FILES) == ["im2gps", "im2gps3k", "yfcc4k", "osv5m"]
     assert all(TRUTH_FILES.values())
+
+
+def test_published_predictions_give_the_published_row(shared_data: Path, tmp_path: Path) -> None:
+    """The ISNs' own file of predictions against the row that their paper prints."""
+    truth = shared_data / "im2gps" / "im2gps_places365.csv"
+    names = read_listed(truth)["name"]
+    for name in names:
+        (tmp_path / name).touch()
+    photos = PhotoSet.open("im2gps", tmp_path, truth)
+    assert photos.missing == 0 and len(photos.photos) == 237
+    own = read_guess_parts(shared_data / "im2gps" / "published" / "im2gps_ISNs_M-fstar-S3.csv")
+    within = evaluated_row(photos, own, "ISNs", "").figures["within_km"]
+    (printed,) = [row for row in published_rows("im2gps") if row.system == "ISNs"]
+    assert within == pytest.approx(printed.figures["within_km"], abs=0.05)
