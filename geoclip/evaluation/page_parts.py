@@ -39,6 +39,7 @@ td:first-child { min-width: 7rem; white-space: normal; overflow-wrap: anywhere; 
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr));
   gap: 1rem; }
 figure { margin: 0; }
+.charts figure { max-width: 30rem; }
 figcaption { font-size: .85rem; color: #52606f; }
 svg { display: block; width: 100%; height: auto; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; list-style: none;
