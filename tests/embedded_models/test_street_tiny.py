@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from geoclip import Gazetteer, Locator
+from geoclip import Gazetteer, LocateSettings, Locator
 from geoclip.commands.app import app
 from geoclip.encoders import load_encoder
 from geoclip.encoders.registry import CHECKPOINTS, KNOWN_MODELS
@@ -78,8 +78,9 @@ def test_it_answers_without_being_named_and_says_once_what_is_larger(tmp_path):
 
 
 def test_the_named_city_is_where_the_point_lies(tmp_path):
-    table = Locator.from_pretrained("street-tiny").locate([photo_of_noise(tmp_path / "a.jpg")])
-    best = table.iloc[0]
+    photo, named = photo_of_noise(tmp_path / "a.jpg"), LocateSettings(level="city")
+    best = Locator.from_pretrained("street-tiny").locate([photo], named).iloc[0]
+    assert best["city"]
     assert (best["lat"], best["lon"]) == (best["place_lat"], best["place_lon"])
 
 
