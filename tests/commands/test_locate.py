@@ -108,7 +108,8 @@ def test_the_table_on_the_terminal(photo: Path, monkeypatch: pytest.MonkeyPatch)
 def test_method_and_point_override_the_models_own(photo: Path, tmp_path: Path) -> None:
     out, own = tmp_path / "guesses.csv", FakeLocator.from_pretrained("streetclip")
     options = ("--model", "streetclip", "--out", out, "--evidence", "off", "--top-k", 10)
-    assert run(photo, *options, "--method", "greedy", "--point", "city").exit_code == 0
+    protocol = ("--method", "greedy", "--point", "city", "--level", "city")
+    assert run(photo, *options, *protocol).exit_code == 0
     table = read_guesses(out)
     values = own.embed([photo]).values
     places = own.gazetteer
