@@ -6,21 +6,16 @@ from typing import Annotated
 
 import typer
 
-from geoclip.commands.evaluate import Page, Places
+from geoclip.commands.evaluate import AllowGps, AsJson, Page, Places, Truth
 from geoclip.commands.terminal import print_table
 
 
 def compare(
     first: Annotated[Path, typer.Argument(help="Guesses, as `geoclip evaluate` reads them.")],
     second: Annotated[Path, typer.Argument(help="Other guesses for the same photos.")],
-    truth: Annotated[
-        Path, typer.Option("--truth", help="CSV file with IMG_ID,LAT,LON or path,lat,lon.")
-    ],
-    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
-    allow_gps: Annotated[
-        bool,
-        typer.Option("--allow-gps", help="Count answers that come from a photo's own GPS, too."),
-    ] = False,
+    truth: Truth,
+    json: AsJson = False,
+    allow_gps: AllowGps = False,
     gazetteer: Places = None,
     report: Page = None,
 ) -> None:

@@ -15,6 +15,13 @@ Page = Annotated[
     Path | None,
     typer.Option(help="Write the report as one page (.html) and its figures (.json) beside it."),
 ]
+Truth = Annotated[
+    Path, typer.Option("--truth", help="CSV file with IMG_ID,LAT,LON or path,lat,lon.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+AllowGps = Annotated[
+    bool, typer.Option("--allow-gps", help="Count answers that come from a photo's own GPS, too.")
+]
 Places = Annotated[
     Path | None, typer.Option(help="Gazetteer that the guesses were made with (default: ours).")
 ]
@@ -25,14 +32,9 @@ def evaluate(
         Path,
         typer.Argument(help="Guesses (.csv, .parquet, .geojson, .gpkg) or published predictions."),
     ],
-    truth: Annotated[
-        Path, typer.Option("--truth", help="CSV file with IMG_ID,LAT,LON or path,lat,lon.")
-    ],
-    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
-    allow_gps: Annotated[
-        bool,
-        typer.Option("--allow-gps", help="Count answers that come from a photo's own GPS, too."),
-    ] = False,
+    truth: Truth,
+    json: AsJson = False,
+    allow_gps: AllowGps = False,
     train: Annotated[
         Path | None,
         typer.Option(help="Training or gallery photos: baselines chosen on them and a leak check."),
