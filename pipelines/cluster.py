@@ -21,6 +21,10 @@ JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """The variable in which `ray job submit` tells a job's entry point what it was submitted with."""
 LOCAL_OBJECT_STORE = 256 * 1024 * 1024
 """Bytes for a Ray started here: photos pass as paths, so little is ever stored."""
+START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+START_SECONDS = "600"
+"""Of training workers. Ray's own 60 pass while a busy machine imports PyTorch, and then it gives up
+workers that were about to begin."""
 
 
 @contextmanager
@@ -63,7 +67,10 @@ def worker_environment(on_cluster: bool) -> dict[str, Any]:
     Workers on this machine read the checkout itself, workers of a cluster get a copy of it (what
     `.gitignore` names stays here). A job with `--working-dir` has brought that copy already.
     """
-    variables = {"TOKENIZERS_PARALLELISM": "false"}
+    variables = {
+        "TOKENIZERS_PARALLELISM": "false",
+        START_TIMEOUT: os.environ.get(START_TIMEOUT, START_SECONDS),
+    }
     if not os.isatty(2):
         variables["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
     if not on_cluster:

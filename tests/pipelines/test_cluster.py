@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from geoclip.errors import GeoclipError
-from pipelines.cluster import JOB_CONFIG, ROOT, check_lasting, worker_environment
+from pipelines.cluster import JOB_CONFIG, ROOT, START_TIMEOUT, check_lasting, worker_environment
 
 
 @pytest.fixture
@@ -36,6 +36,14 @@ def test_a_job_has_brought_its_copy(job: None) -> None:
 def test_no_environment_installs_a_package(job: None) -> None:
     for on_cluster in (False, True):
         assert {"pip", "uv", "conda"}.isdisjoint(worker_environment(on_cluster))
+
+
+def test_training_workers_may_start_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray waits a minute, which two imports of PyTorch on a busy machine take."""
+    for on_cluster in (False, True):
+        assert float(worker_environment(on_cluster)["env_vars"][START_TIMEOUT]) >= 300
+    monkeypatch.setenv(START_TIMEOUT, "7")
+    assert worker_environment(on_cluster=False)["env_vars"][START_TIMEOUT] == "7"
 
 
 def test_results_of_a_job_must_outlive_it(job: None, tmp_path: Path) -> None:
