@@ -112,14 +112,7 @@ def _group_log_posterior(
     prior: CityPrior,
 ) -> np.ndarray:
     """Log p(country) + log p(region | country) of each group of cities, (N, G)."""
-    countries = log_softmax(logits.country / temperatures.country, axis=1)
-    if prior.country_size_exponent:
-        countries = _weighed_by_size(countries, hierarchy, prior.country_size_exponent)
-    if prior.population_exponent:
-        people = hierarchy.country_log_population.astype(countries.dtype)
-        countries = log_softmax(countries + prior.population_exponent * people, axis=1)
-    if temperatures.continent != 1:
-        countries = _with_softer_continents(countries, hierarchy, temperatures.continent)
+    countries = log_countries(logits.country, hierarchy, temperatures, prior)
     share = hierarchy.group_log_share().astype(countries.dtype)
     groups: np.ndarray = np.take(countries, hierarchy.group_country, axis=1) + share
     if not len(hierarchy.regions):
@@ -128,6 +121,21 @@ def _group_log_posterior(
     none = np.zeros((len(regions), 1), regions.dtype)  # a group without a region is at -1
     groups += np.take(np.hstack([regions, none]), hierarchy.group_region, axis=1)
     return groups
+
+
+def log_countries(
+    logits: np.ndarray, hierarchy: Hierarchy, temperatures: Temperatures, prior: CityPrior
+) -> np.ndarray:
+    """Log p (N, K) of the countries by their logits, before the prior's weights of cities."""
+    countries = log_softmax(logits / temperatures.country, axis=1)
+    if prior.country_size_exponent:
+        countries = _weighed_by_size(countries, hierarchy, prior.country_size_exponent)
+    if prior.population_exponent:
+        people = hierarchy.country_log_population.astype(countries.dtype)
+        countries = log_softmax(countries + prior.population_exponent * people, axis=1)
+    if temperatures.continent != 1:
+        countries = _with_softer_continents(countries, hierarchy, temperatures.continent)
+    return np.asarray(countries)
 
 
 def _weighed_by_size(log_p: np.ndarray, hierarchy: Hierarchy, exponent: float) -> np.ndarray:
