@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from geoclip.evaluation.known_photos import KnownPhotos
 from geoclip.evaluation.metrics import gzsl_accuracy
 from geoclip.ranking.ranker import PlaceRanker
-
-if TYPE_CHECKING:
-    from geoclip.evaluation.known_photos import KnownPhotos
+from geoclip.ranking.ranking import BLOCK
 
 STACKING_FACTORS = np.arange(41) / 10
 """What is tried: log-odds from 0 to 4."""
@@ -31,8 +29,10 @@ def fit_stacking(ranker: PlaceRanker, photos: KnownPhotos, seen_countries: Seque
     """
     prior = replace(ranker.settings.prior, seen_countries=(), stacking_factor=0.0)
     plain = ranker.with_settings(replace(ranker.settings, prior=prior))
+    parts = [slice(start, start + BLOCK) for start in range(0, max(len(photos), 1), BLOCK)]
+    p = np.concatenate([plain.posterior(photos.embeddings[part]).countries for part in parts])
     with np.errstate(divide="ignore"):
-        log_p = np.log(plain.country_probabilities(photos.embeddings))
+        log_p = np.log(p)
     codes = ranker.hierarchy.country_codes
     seen = np.isin(codes, seen_countries)
     means = []

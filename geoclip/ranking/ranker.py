@@ -78,15 +78,13 @@ class PlaceRanker:
         """The same ranker with other settings."""
         return type(self)(self.index, self.gazetteer, self.logit_scale, settings, self.log_prior)
 
-    def country_probabilities(self, values: np.ndarray) -> np.ndarray:
-        """Probabilities (N, K) of the hierarchy's countries for embeddings (N, d)."""
-        starts = range(0, max(len(values), 1), BLOCK)
-        parts = [self._posterior(values[start : start + BLOCK]).countries for start in starts]
-        return np.concatenate(parts)
+    def logits(self, values: np.ndarray) -> Logits:
+        """Logits of embeddings (N, d); hold them for some hundred photos at a time."""
+        return self._levels.logits(values, self.logit_scale)
 
-    def _posterior(self, values: np.ndarray) -> Posterior:
-        logits = self._levels.logits(values, self.logit_scale)
-        return posterior_of(logits, self.hierarchy, self.settings, self._prior)
+    def posterior(self, values: np.ndarray) -> Posterior:
+        """The posterior over all cities of embeddings (N, d); of some hundred photos at a time."""
+        return posterior_of(self.logits(values), self.hierarchy, self.settings, self._prior)
 
     def rank(self, values: np.ndarray, top_k: int = 5) -> Ranking:
         """Rank the cities for embeddings (N, d). Raises GeoclipError for `top_k` below 1."""
@@ -142,7 +140,7 @@ class PlaceRanker:
         factors = [np.empty(0)]
         for start in range(0, len(values), BLOCK):
             part = slice(start, start + BLOCK)
-            after = self._posterior(values[part])
+            after = self.posterior(values[part])
             near, rest = (mass_within(p, lat[part], lon[part], km) for p in (after, before))
             factors.append(np.divide(near, rest, out=np.full_like(near, np.nan), where=rest > 0))
         return np.concatenate(factors)
