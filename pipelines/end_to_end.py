@@ -2,8 +2,10 @@
 
     python -m pipelines.end_to_end --photos photos.csv --out DIR
 
-Without --photos it runs on the demonstration planet. It writes report.json, predictions.parquet,
-map.html and the fine-tuned encoder under --out.
+Without --photos it runs on the demonstration planet. Some of the countries and 1° blocks to train
+on are held back; the ranking is fitted on their photos, so that nothing is chosen on those that
+are measured. It writes report.json, predictions.parquet, map.html and the fine-tuned encoder under
+--out.
 """
 
 import json
@@ -14,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pandas as pd
 import typer
 from rich.console import Console
@@ -21,19 +24,25 @@ from rich.console import Console
 from geoclip.commands.options import read_settings, with_settings
 from geoclip.encoders.registry import CHECKPOINTS, check_model_name
 from geoclip.errors import GeoclipError
+from geoclip.evaluation.calibration import FEWEST_PLACES, Fitted
+from geoclip.evaluation.known_photos import KnownPhotos
+from geoclip.evaluation.stacking import calibrate_stacked
 from geoclip.guesses.maps import write_map
+from geoclip.locator import Locator
+from geoclip.photos.embedding import Embeddings
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.settings import RankingSettings
 from geoclip.training.settings import TrainingSettings
-from geoclip.training.splits import TRAIN
+from geoclip.training.splits import HELD_BACK, TRAIN
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import Gpu, Places, Workers, on_this_machine, run
+from pipelines.embed_photos import embed_table
 from pipelines.embed_places import embed_places
-from pipelines.evaluate_guesses import evaluate_guesses
-from pipelines.locate_photos import locate_photos
-from pipelines.photo_actors import model_folder
+from pipelines.evaluate_guesses import evaluate_guesses, measured
+from pipelines.locate_photos import answers
+from pipelines.photo_actors import Pool, load_model, model_folder
 from pipelines.planet.planet import Planet, PlanetSettings
 from pipelines.report_table import print_report
 from pipelines.train_encoder import train_encoder
@@ -55,6 +64,7 @@ FROM_START = TrainingSettings(
 """For the random image tower of planet-start; one that knows photos would forget them."""
 RANKING = RankingSettings()
 """For planet-start: on the planet large countries have few photos more than small ones."""
+HELD_BACK_SHARE = 0.1
 console = Console(stderr=True)
 
 
@@ -78,10 +88,12 @@ def end_to_end(
     workers: int = 2,
     use_gpu: bool = False,
     planet: PlanetSettings | None = None,
+    held_back: float = HELD_BACK_SHARE,
 ) -> dict[str, Any]:
     """Run the whole pipeline and return the report that is in `out`/report.json.
 
-    `settings` are `default_settings` of the start unless given.
+    `settings` are `default_settings` of the start unless given; `held_back` is the share of
+    `splits.hold_back`.
     """
     settings = settings or default_settings(start)
     start = start or str(START)
@@ -98,29 +110,27 @@ def end_to_end(
     listed = read_photo_table(photos)
     with ray_session():
         with stage("Write captions", seconds):
-            table = write_captions(
-                listed, out / "captions.parquet", gazetteer, captions, settings.seed
-            )
-        held_out = table[(table["split"] != TRAIN) & table["lat"].notna()]
+            file = out / "captions.parquet"
+            table = write_captions(listed, file, gazetteer, captions, settings.seed, held_back)
+        held_out = measured(table)
         if held_out.empty:
             raise GeoclipError(
                 "No photo of known position is held out, so nothing can be measured: give some "
                 "another split than train, or train alone with pipelines.train_encoder."
             )
-        gpus = 1 if use_gpu else 0
 
-        def predict(model: str) -> pd.DataFrame:
-            index = out / "places"
-            embed_places(model, index, gazetteer, captions, workers)
-            return locate_photos(
-                held_out, model, index, gazetteer, own_ranking, actors=workers, gpus=gpus
-            )
+        def embedded(model: str, photos: pd.DataFrame) -> tuple[Locator, Embeddings]:
+            """What locates by a model, ranking as before any fit, and the photos' embeddings."""
+            index = embed_places(model, out / "places", gazetteer, captions, workers)
+            ranking = own_ranking or ModelSettings.read(model_folder(model)).ranking
+            found = embed_table(photos, model, Pool(workers, int(use_gpu)))
+            return Locator(load_model(model), index, places, ranking), found
 
         with stage("Locate before fine-tuning", seconds):
-            before = predict(start)
+            before = _located(*embedded(start, held_out), held_out)
         with stage("Fine-tune", seconds):
             tuned = train_encoder(
-                out / "captions.parquet",
+                file,
                 start,
                 out,
                 settings,
@@ -130,13 +140,55 @@ def end_to_end(
                 ranking=own_ranking,
             )
         with stage("Locate after fine-tuning", seconds):
-            after = predict(tuned)
+            known = table[table["split"].isin(HELD_BACK)]
+            locator, found = embedded(tuned, pd.concat([held_out, known]))
+            to_measure = found.part(slice(len(held_out)))
+            after = _located(locator, to_measure, held_out)
+            predictions = {"before": before, "after": after}
+    with stage("Fit the ranking", seconds):
+        known_photos = _known(known, found.part(slice(len(held_out), None)), places)
+        trained = places.country_codes[table.loc[table["split"] == TRAIN, "place_row"].to_numpy()]
+        fitted = _fit(locator, known_photos, sorted(set(trained)))
+        if fitted is not None:
+            ModelSettings(captions, fitted.settings).write(Path(tuned))
+            locator = Locator(locator.encoder, locator.index, places, fitted.settings)
+            predictions |= {"uncalibrated": after, "after": _located(locator, to_measure, held_out)}
     with stage("Evaluate", seconds):
-        report = evaluate_guesses(table, {"before": before, "after": after}, places)
-    ranking = ModelSettings.read(model_folder(tuned)).ranking
-    report.update(_about(start, settings, ranking, table, seconds))
-    _write(out, report, after, held_out)
+        report = evaluate_guesses(table, predictions, places)
+    report.update(_about(start, settings, locator.settings, table, seconds))
+    report["calibration"] = fitted and fitted.figures
+    _write(out, report, predictions["after"], held_out)
     return report
+
+
+def _located(locator: Locator, found: Embeddings, photos: pd.DataFrame) -> pd.DataFrame:
+    table: pd.DataFrame = answers(locator, found, photos).drop("geometry").to_pandas()
+    return table
+
+
+def _known(photos: pd.DataFrame, found: Embeddings, places: Gazetteer) -> KnownPhotos:
+    """The photos held back, those that could be read."""
+    read = photos[found.ok]
+    return KnownPhotos(
+        found.values[found.ok],
+        read["lat"].to_numpy(float),
+        read["lon"].to_numpy(float),
+        places.country_codes[read["place_row"].to_numpy()],
+        np.full(len(read), ""),
+        read["location_id"].to_numpy(object),
+    )
+
+
+def _fit(locator: Locator, photos: KnownPhotos, trained: list[str]) -> Fitted | None:
+    """The ranking that fits the photos held back; None where they are too few for one."""
+    count = len(set(photos.location_ids))
+    if count < FEWEST_PLACES:
+        print(
+            f"The ranking stays as it is: {count} places are held back, a calibration needs "
+            f"{FEWEST_PLACES}."
+        )
+        return None
+    return calibrate_stacked(locator.ranker, photos, trained)
 
 
 def default_settings(start: str | None) -> TrainingSettings:
@@ -202,11 +254,23 @@ def main(
     gazetteer: Places = None,
     workers: Workers = 2,
     gpu: Gpu = False,
+    held_back: Annotated[
+        float,
+        typer.Option(min=0, max=0.5, help="Share of training countries to fit the ranking on."),
+    ] = HELD_BACK_SHARE,
     **settings: Any,
 ) -> None:
     """Run from the command line."""
-    training = read_settings(default_settings(model), settings)
-    end_to_end(out, photos, model, training, gazetteer=gazetteer, workers=workers, use_gpu=gpu)
+    end_to_end(
+        out,
+        photos,
+        model,
+        read_settings(default_settings(model), settings),
+        gazetteer=gazetteer,
+        workers=workers,
+        use_gpu=gpu,
+        held_back=held_back,
+    )
 
 
 if __name__ == "__main__":

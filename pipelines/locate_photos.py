@@ -39,7 +39,7 @@ from geoclip.ranking.settings import RankingSettings
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, Places, run
 from pipelines.embed_places import embed_places
-from pipelines.inputs import frame_photos, photo_parts, table_parts
+from pipelines.inputs import photo_parts
 from pipelines.outputs import Output, data_context
 from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, model_folder, on_actors
 from pipelines.photo_source import Part

@@ -8,7 +8,13 @@ from rich.table import Table
 from geoclip.evaluation.metrics import THRESHOLDS_KM
 
 WIDTH = 120
-WHO = {"before": "before", "after": "after", "constant": "best constant", "chance": "chance"}
+WHO = {
+    "before": "before",
+    "uncalibrated": "after, uncalibrated",
+    "after": "after",
+    "constant": "best constant",
+    "chance": "chance",
+}
 
 
 def print_report(report: dict[str, Any]) -> None:
@@ -20,9 +26,11 @@ def print_report(report: dict[str, Any]) -> None:
     for name in ("level", "", "S (seen)", "U (unseen)", "H", "places seen | unseen"):
         table.add_column(name, justify="right")
     for level, by_name in report["gzsl"].items():
-        for who, f in by_name.items():
-            counts = f"{f['n_seen']} | {f['n_unseen']}"
-            table.add_row(level, who, *(_number(f[k], 1) for k in "SUH"), counts)
+        for who, title in WHO.items():
+            if who in by_name:
+                f = by_name[who]
+                counts = f"{f['n_seen']} | {f['n_unseen']}"
+                table.add_row(level, title, *(_number(f[k], 1) for k in "SUH"), counts)
     console.print(table)
 
 

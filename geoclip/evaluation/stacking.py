@@ -1,4 +1,7 @@
-"""The stacking factor of seen countries, fitted on photos of countries that were not trained on."""
+"""Calibrated stacking for generalized zero-shot learning, fitted on pseudo-unseen countries.
+
+Countries that are held back from training stand for those that no photo was ever given of.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from geoclip.evaluation.calibration import Fitted, calibrate
 from geoclip.evaluation.known_photos import KnownPhotos
 from geoclip.evaluation.metrics import gzsl_accuracy
 from geoclip.ranking.ranker import PlaceRanker
@@ -17,6 +21,19 @@ STACKING_FACTORS = np.arange(41) / 10
 """What is tried: log-odds from 0 to 4."""
 SMOOTHING = 0.5
 """Standard deviation, in log-odds, of what the curve of H is smoothed by: single photos move it."""
+
+
+def calibrate_stacked(
+    ranker: PlaceRanker, photos: KnownPhotos, seen_countries: Sequence[str]
+) -> Fitted:
+    """`calibrate` with the stacking factor of `fit_stacking` instead of the likeliest one.
+
+    What is likely depends on how many photos are of seen countries; H does not. The factor is
+    chosen at the temperatures that fit the photos, then the rest is fitted to it.
+    """
+    likeliest = ranker.with_settings(calibrate(ranker, photos, seen_countries).settings)
+    factor = fit_stacking(likeliest, photos.by_location(), seen_countries)
+    return calibrate(ranker, photos, seen_countries, factor)
 
 
 def fit_stacking(ranker: PlaceRanker, photos: KnownPhotos, seen_countries: Sequence[str]) -> float:
