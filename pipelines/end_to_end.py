@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 
 from geoclip.commands.options import read_settings, with_settings
+from geoclip.commands.report_table import print_report
 from geoclip.encoders.registry import CHECKPOINTS, check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.calibration import FEWEST_PLACES, Fitted
@@ -44,7 +45,6 @@ from pipelines.evaluate_guesses import evaluate_guesses, measured
 from pipelines.locate_photos import answers
 from pipelines.photo_actors import Pool, load_model, model_folder
 from pipelines.planet.planet import Planet, PlanetSettings
-from pipelines.report_table import print_report
 from pipelines.train_encoder import train_encoder
 from pipelines.write_captions import write_captions
 
