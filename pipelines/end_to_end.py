@@ -16,7 +16,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import pandas as pd
 import typer
 from rich.console import Console
@@ -25,9 +24,6 @@ from geoclip.commands.options import read_settings, with_settings
 from geoclip.commands.report_table import print_report
 from geoclip.encoders.registry import CHECKPOINTS, check_model_name
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.calibration import FEWEST_PLACES, Fitted
-from geoclip.evaluation.known_photos import KnownPhotos
-from geoclip.evaluation.stacking import calibrate_stacked
 from geoclip.guesses.maps import write_map
 from geoclip.locator import Locator
 from geoclip.photos.embedding import Embeddings
@@ -36,12 +32,12 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.settings import RankingSettings
 from geoclip.training.settings import TrainingSettings
-from geoclip.training.splits import HELD_BACK, TRAIN
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import Gpu, Places, Workers, on_this_machine, run
 from pipelines.embed_photos import embed_table
 from pipelines.embed_places import embed_places
 from pipelines.evaluate_guesses import evaluate_guesses, measured
+from pipelines.held_back import fit_held_back, held_back
 from pipelines.locate_photos import answers
 from pipelines.photo_actors import Pool, load_model, model_folder
 from pipelines.planet.planet import Planet, PlanetSettings
@@ -64,7 +60,8 @@ FROM_START = TrainingSettings(
 """For the random image tower of planet-start; one that knows photos would forget them."""
 RANKING = RankingSettings()
 """For planet-start: on the planet large countries have few photos more than small ones."""
-HELD_BACK_SHARE = 0.1
+HELD_BACK = 0.1
+"""Share of the countries to train on that the ranking is fitted on instead."""
 console = Console(stderr=True)
 
 
@@ -88,11 +85,11 @@ def end_to_end(
     workers: int = 2,
     use_gpu: bool = False,
     planet: PlanetSettings | None = None,
-    held_back: float = HELD_BACK_SHARE,
+    hold_back: float = HELD_BACK,
 ) -> dict[str, Any]:
     """Run the whole pipeline and return the report that is in `out`/report.json.
 
-    `settings` are `default_settings` of the start unless given; `held_back` is the share of
+    `settings` are `default_settings` of the start unless given; `hold_back` is the share of
     `splits.hold_back`.
     """
     settings = settings or default_settings(start)
@@ -111,7 +108,7 @@ def end_to_end(
     with ray_session():
         with stage("Write captions", seconds):
             file = out / "captions.parquet"
-            table = write_captions(listed, file, gazetteer, captions, settings.seed, held_back)
+            table = write_captions(listed, file, gazetteer, captions, settings.seed, hold_back)
         held_out = measured(table)
         if held_out.empty:
             raise GeoclipError(
@@ -139,20 +136,18 @@ def end_to_end(
                 use_gpu=use_gpu,
                 ranking=own_ranking,
             )
-        with stage("Locate after fine-tuning", seconds):
-            known = table[table["split"].isin(HELD_BACK)]
-            locator, found = embedded(tuned, pd.concat([held_out, known]))
-            to_measure = found.part(slice(len(held_out)))
-            after = _located(locator, to_measure, held_out)
-            predictions = {"before": before, "after": after}
+        with stage("Embed after fine-tuning", seconds):
+            locator, found = embedded(tuned, pd.concat([held_out, held_back(table)]))
+            mine, known = found.part(slice(len(held_out))), found.part(slice(len(held_out), None))
     with stage("Fit the ranking", seconds):
-        known_photos = _known(known, found.part(slice(len(held_out), None)), places)
-        trained = places.country_codes[table.loc[table["split"] == TRAIN, "place_row"].to_numpy()]
-        fitted = _fit(locator, known_photos, sorted(set(trained)))
+        fitted = fit_held_back(locator, table, known)
+    with stage("Locate after fine-tuning", seconds):
+        predictions = {"before": before, "after": _located(locator, mine, held_out)}
         if fitted is not None:
-            ModelSettings(captions, fitted.settings).write(Path(tuned))
+            predictions["uncalibrated"] = predictions["after"]
             locator = Locator(locator.encoder, locator.index, places, fitted.settings)
-            predictions |= {"uncalibrated": after, "after": _located(locator, to_measure, held_out)}
+            predictions["after"] = _located(locator, mine, held_out)
+            ModelSettings(captions, fitted.settings).write(Path(tuned))
     with stage("Evaluate", seconds):
         report = evaluate_guesses(table, predictions, places)
     report.update(_about(start, settings, locator.settings, table, seconds))
@@ -164,31 +159,6 @@ def end_to_end(
 def _located(locator: Locator, found: Embeddings, photos: pd.DataFrame) -> pd.DataFrame:
     table: pd.DataFrame = answers(locator, found, photos).drop("geometry").to_pandas()
     return table
-
-
-def _known(photos: pd.DataFrame, found: Embeddings, places: Gazetteer) -> KnownPhotos:
-    """The photos held back, those that could be read."""
-    read = photos[found.ok]
-    return KnownPhotos(
-        found.values[found.ok],
-        read["lat"].to_numpy(float),
-        read["lon"].to_numpy(float),
-        places.country_codes[read["place_row"].to_numpy()],
-        np.full(len(read), ""),
-        read["location_id"].to_numpy(object),
-    )
-
-
-def _fit(locator: Locator, photos: KnownPhotos, trained: list[str]) -> Fitted | None:
-    """The ranking that fits the photos held back; None where they are too few for one."""
-    count = len(set(photos.location_ids))
-    if count < FEWEST_PLACES:
-        print(
-            f"The ranking stays as it is: {count} places are held back, a calibration needs "
-            f"{FEWEST_PLACES}."
-        )
-        return None
-    return calibrate_stacked(locator.ranker, photos, trained)
 
 
 def default_settings(start: str | None) -> TrainingSettings:
@@ -254,10 +224,10 @@ def main(
     gazetteer: Places = None,
     workers: Workers = 2,
     gpu: Gpu = False,
-    held_back: Annotated[
+    hold_back: Annotated[
         float,
         typer.Option(min=0, max=0.5, help="Share of training countries to fit the ranking on."),
-    ] = HELD_BACK_SHARE,
+    ] = HELD_BACK,
     **settings: Any,
 ) -> None:
     """Run from the command line."""
@@ -269,7 +239,7 @@ def main(
         gazetteer=gazetteer,
         workers=workers,
         use_gpu=gpu,
-        held_back=held_back,
+        hold_back=hold_back,
     )
 
 
