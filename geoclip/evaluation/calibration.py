@@ -27,7 +27,9 @@ from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.settings import PointEstimate, RankingSettings
 
 FEWEST_PLACES = 50
-POINT_TEMPERATURES = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+MOST_PLACES = 4000
+"""Of more places some are drawn: a handful of numbers is fitted, and time grows with the places."""
+POINT_TEMPERATURES = (0.7, 1.0, 1.4, 2.0, 2.8)
 """What is tried for the point: the largest mean GeoScore is taken."""
 
 
@@ -44,13 +46,21 @@ def calibrate(
     photos: KnownPhotos,
     seen_countries: Sequence[str] = (),
     stacking_factor: float | None = None,
+    keep_posterior: bool = False,
 ) -> Fitted:
     """Fit temperatures, priors, point and radii of a joint ranking to N photos of known place.
 
-    The photos are some that the encoder was not trained on. `seen_countries` are those with a
-    training photo; their stacking factor is fitted with the rest unless it is given. The figures
-    have `places`, `photos`, and for each kind of fold that the photos allow, `before` (the
-    ranker's own settings) and `after` (settings fitted on the other folds).
+    Args:
+        ranker: its settings are those before; a greedy ranking becomes a joint one.
+        photos: some that the encoder was not trained on.
+        seen_countries: ISO codes of those with a training photo.
+        stacking_factor: of the seen countries; fitted with the rest unless it is given.
+        keep_posterior: keep the ranker's temperatures and priors, fit the point and the radii.
+
+    Returns:
+        The settings and figures: the numbers of `photos` and `places`, and for each kind of fold
+        that the photos allow `before` (the ranker's own settings) and `after` (settings fitted on
+        the other folds).
 
     Raises GeoclipError for fewer than `FEWEST_PLACES` places.
     """
@@ -60,7 +70,8 @@ def calibrate(
             f"A calibration needs photos of at least {FEWEST_PLACES} places, here are "
             f"{len(places)}; give more."
         )
-    fit = _Fit(ranker, places, tuple(seen_countries), stacking_factor, number)
+    places = places.drawn(MOST_PLACES)
+    fit = _Fit(ranker, places, tuple(seen_countries), stacking_factor, keep_posterior, number)
     everything = np.ones(len(places), dtype=bool)
     [before] = answers_of(ranker, places, fit.known.true, [ranker.settings])
     figures: dict[str, Any] = {"photos": number, "places": len(places)}
@@ -83,10 +94,11 @@ class _Fit:
         places: KnownPhotos,
         seen: tuple[str, ...],
         stacking: float | None,
+        keep_posterior: bool,
         number: int,
     ) -> None:
         self.ranker, self.places, self.number = ranker, places, number
-        self.seen, self.stacking = seen, stacking
+        self.seen, self.stacking, self.keep_posterior = seen, stacking, keep_posterior
         self.known = KnownLogits.of(ranker, places)
         codes = np.append(ranker.hierarchy.country_codes, "")
         self.countries = codes[self.known.true.country]
@@ -104,7 +116,12 @@ class _Fit:
     def settings(self, used: np.ndarray) -> RankingSettings:
         """What fits the used (N,) places."""
         weights = self.weights(used)
-        temperatures, prior = self.known.fit(weights, self.seen, self.stacking)
+        own = self.ranker.settings
+        temperatures, prior = (
+            (own.temperatures, own.prior)
+            if self.keep_posterior
+            else self.known.fit(weights, self.seen, self.stacking)
+        )
         tried = [
             RankingSettings(
                 temperatures=temperatures,
@@ -120,11 +137,11 @@ class _Fit:
         places, true = self.places.take(located), self.known.true.take(located)
         answers = answers_of(self.ranker, places, true, tried)
         w = weights[located]
-        best = int(np.argmax([w @ geoscore(own.km) for own in answers]))
-        own = answers[best]
+        best = int(np.argmax([w @ geoscore(one.km) for one in answers]))
+        chosen = answers[best]
         radii = (
-            fit_radii(own.radius, own.km, w, HALF_SHARE),
-            fit_radii(own.radius_90, own.km, w, WIDE_SHARE),
+            fit_radii(chosen.radius, chosen.km, w, HALF_SHARE),
+            fit_radii(chosen.radius_90, chosen.km, w, WIDE_SHARE),
         )
         return replace(tried[best], calibration=Calibration(self.number, *radii))
 
