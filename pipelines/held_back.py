@@ -9,6 +9,7 @@ from geoclip.evaluation.stacking import calibrate_stacked
 from geoclip.locator import Locator
 from geoclip.photos.embedding import Embeddings
 from geoclip.training.splits import HELD_BACK, TRAIN
+from pipelines.evaluate_guesses import measured
 
 
 def held_back(captions: pd.DataFrame) -> pd.DataFrame:
@@ -19,7 +20,8 @@ def held_back(captions: pd.DataFrame) -> pd.DataFrame:
 def fit_held_back(locator: Locator, captions: pd.DataFrame, found: Embeddings) -> Fitted | None:
     """The ranking that fits the photos held back, of which `found` are the embeddings, in order.
 
-    Of all other photos of `captions` it knows the countries of those trained on and nothing else.
+    Of all other photos it knows the countries of those trained on, and whether the measured ones
+    have several views of a location.
     None where fewer than `FEWEST_PLACES` places were held back.
     """
     photos, codes = held_back(captions)[found.ok], locator.gazetteer.country_codes
@@ -30,13 +32,15 @@ def fit_held_back(locator: Locator, captions: pd.DataFrame, found: Embeddings) -
             f"{FEWEST_PLACES}."
         )
         return None
+    # Photos are fitted as others are met: by one view, or by the mean of a location's views.
+    views = "location_id" if measured(captions)["location_id"].duplicated().any() else "photo_id"
     known = KnownPhotos(
         found.values[found.ok],
         photos["lat"].to_numpy(float),
         photos["lon"].to_numpy(float),
         codes[photos["place_row"].to_numpy()],
         np.full(len(photos), ""),
-        photos["location_id"].to_numpy(object),
+        photos[views].to_numpy(object),
     )
     trained = codes[captions.loc[captions["split"] == TRAIN, "place_row"].to_numpy()]
     return calibrate_stacked(locator.ranker, known, sorted(set(trained.tolist())))

@@ -28,12 +28,20 @@ def calibrate_stacked(
 ) -> Fitted:
     """`calibrate` with the stacking factor of `fit_stacking` instead of the likeliest one.
 
-    What is likely depends on how many photos are of seen countries; H does not. The factor is
-    chosen at the temperatures that fit the photos, then the rest is fitted to it.
+    What is likely depends on how many of the photos are of seen countries; H does not. The
+    exponents of the ranker's prior stay: countries are held back by their size, too.
     """
-    likeliest = ranker.with_settings(calibrate(ranker, photos, seen_countries).settings)
-    factor = fit_stacking(likeliest, photos.by_location(), seen_countries)
-    return calibrate(ranker, photos, seen_countries, factor)
+    places = photos.by_location()
+    factor = fit_stacking(ranker, places, seen_countries)
+    fitted = calibrate(ranker, photos, seen_countries, factor, keep_exponents=True)
+    # The factor is in units of the logits that the fitted temperature divides.
+    factor = fit_stacking(ranker.with_settings(fitted.settings), places, seen_countries)
+    prior = replace(
+        fitted.settings.prior,
+        seen_countries=tuple(seen_countries) if factor else (),
+        stacking_factor=factor,
+    )
+    return replace(fitted, settings=replace(fitted.settings, prior=prior))
 
 
 def fit_stacking(ranker: PlaceRanker, photos: KnownPhotos, seen_countries: Sequence[str]) -> float:
