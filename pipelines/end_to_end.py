@@ -50,7 +50,7 @@ START_NOTE = (
     "of near places lie near: it knows where every country is, also those never trained on"
 )
 FROM_START = TrainingSettings(
-    epochs=6,
+    epochs=12,
     batch_size=128,
     learning_rate=2e-3,
     text_learning_rate=0.0,
