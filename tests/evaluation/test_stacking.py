@@ -1,13 +1,13 @@
 """The fitted stacking factor against a slow search that ranks anew for every factor."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from small_world import place_table
 
-from geoclip.evaluation.stacking import fit_stacking
+from geoclip.evaluation.known_photos import KnownPhotos
+from geoclip.evaluation.stacking import calibrate_stacked, fit_stacking
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.ranker import PlaceRanker
@@ -18,9 +18,7 @@ CODES = [f"{letter}X" for letter in "ABCDEFGHIJ"]
 SEEN = tuple(CODES[:6])
 
 
-def biased_world(
-    seed: int, photos: int = 80, bias: float = 1.2
-) -> tuple[PlaceRanker, SimpleNamespace]:
+def biased_world(seed: int, photos: int = 80, bias: float = 1.2) -> tuple[PlaceRanker, KnownPhotos]:
     """Photos near the embedding of their country; `bias` is added to the logits of seen ones."""
     rng = np.random.default_rng(seed)
     cities = [
@@ -38,13 +36,21 @@ def biased_world(
     true = rng.integers(0, len(CODES), photos)
     shift = np.full((photos, 1), bias)
     values = np.hstack([centres[true] + rng.normal(0, 1.0, (photos, WIDTH)), shift])
-    known = SimpleNamespace(
-        embeddings=values.astype(np.float32), country_codes=np.array(CODES, dtype=object)[true]
+    rows = gazetteer.level_rows("city")
+    of_country = [rows[gazetteer.country_codes[rows] == CODES[i]] for i in true]
+    city = np.array([own[rng.integers(len(own))] for own in of_country])
+    known = KnownPhotos(
+        values.astype(np.float32),
+        gazetteer.lat[city],
+        gazetteer.lon[city],
+        np.array(CODES, dtype=object)[true],
+        np.full(photos, ""),
+        np.arange(photos).astype(str),
     )
     return ranker, known
 
 
-def slow_harmonic_mean(ranker: PlaceRanker, photos: SimpleNamespace, factor: float) -> float:
+def slow_harmonic_mean(ranker: PlaceRanker, photos: KnownPhotos, factor: float) -> float:
     """H of a ranker that is made anew with the factor, class by class."""
     prior = Prior(SEEN, factor) if factor else Prior()
     settings = RankingSettings(temperatures=ranker.settings.temperatures, prior=prior)
@@ -58,7 +64,7 @@ def slow_harmonic_mean(ranker: PlaceRanker, photos: SimpleNamespace, factor: flo
     return 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
 
 
-def slow_fit(ranker: PlaceRanker, photos: SimpleNamespace) -> float:
+def slow_fit(ranker: PlaceRanker, photos: KnownPhotos) -> float:
     curve = [slow_harmonic_mean(ranker, photos, i / 10) for i in range(41)]
     smooth = []
     for i in range(41):
@@ -102,7 +108,25 @@ def test_own_stacking_plays_no_part() -> None:
 def test_nothing_is_fitted_on_one_kind_of_countries(kept: tuple[str, ...]) -> None:
     ranker, photos = biased_world(2)
     chosen = np.isin(photos.country_codes, kept)
-    part = SimpleNamespace(
-        embeddings=photos.embeddings[chosen], country_codes=photos.country_codes[chosen]
-    )
-    assert fit_stacking(ranker, part, SEEN) == 0.0
+    assert fit_stacking(ranker, photos.take(chosen), SEEN) == 0.0
+
+
+def test_calibration_has_the_factor_that_fits_its_temperatures() -> None:
+    ranker, photos = biased_world(3, photos=120)
+    own = RankingSettings(prior=Prior(country_size_exponent=0.2, population_exponent=0.1))
+    fitted = calibrate_stacked(ranker.with_settings(own), photos, SEEN)
+    prior = fitted.settings.prior
+    assert (prior.country_size_exponent, prior.population_exponent) == (0.2, 0.1)
+    assert prior.seen_countries == SEEN
+    again = fit_stacking(ranker.with_settings(fitted.settings), photos.by_location(), SEEN)
+    assert prior.stacking_factor == again > 0
+    assert fitted.settings.temperatures.country != 1.0
+    assert fitted.settings.calibrated
+    assert fitted.figures["places"] == 120
+    assert {"before", "after"} == set(fitted.figures["country"])
+
+
+def test_calibration_of_seen_countries_alone_has_no_factor() -> None:
+    ranker, photos = biased_world(4, photos=200)
+    seen = photos.take(np.isin(photos.country_codes, SEEN))
+    assert calibrate_stacked(ranker, seen, SEEN).settings.prior == Prior()
