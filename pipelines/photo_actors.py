@@ -24,6 +24,7 @@ from geoclip.photos.decoding import UNREADABLE
 from geoclip.photos.embedding import Embeddings, embed_batches
 from geoclip.photos.opening import Content, read_pictures
 from geoclip.photos.reader import BATCH, DecodedPhoto, PhotoReader, in_batches, read_batches
+from geoclip.ranking.model_settings import ModelSettings
 from geoclip.runs.keys import encoder_key
 from geoclip.support.paths import AnyPath
 from geoclip.support.process import keep_freed_memory
@@ -105,9 +106,14 @@ def load_model(name: str, device: str = "cpu") -> Encoder:
 
 
 def model_folder(name: str) -> Path:
-    """Where a model's `geoclip.json` and index are if it has them: folder, URI or embedded one."""
+    """Where a model's own settings and index are if it has them: folder, URI or embedded one."""
     known = KNOWN_MODELS.get(name)
     return local_copy(name) if is_uri(name) else Path(known.reference if known else name)
+
+
+def model_settings(name: str) -> ModelSettings:
+    """The settings of a model, those that were calibrated on this machine first."""
+    return ModelSettings.of_model(name, model_folder(name))
 
 
 class PhotoEmbedder:

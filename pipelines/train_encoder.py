@@ -37,7 +37,7 @@ from pipelines.cluster import (
     ray_session,
 )
 from pipelines.command_line import Gpu, Model, OutFolder, Places, Workers, run
-from pipelines.photo_actors import model_folder
+from pipelines.photo_actors import model_settings
 from pipelines.remote_progress import remote_progress
 from pipelines.storage import absolute, filesystem, is_uri, join, store_folder
 from pipelines.training_metrics import mlflow_server
@@ -73,7 +73,7 @@ def train_encoder(
     """
     check_training(captions, settings, evaluation, keep, fsdp)
     out = absolute(out)
-    stored = ModelSettings.read(model_folder(start))
+    stored = model_settings(start)
     stored = replace(stored, ranking=ranking or stored.ranking)
     cpus = cpus_for_each(workers, cluster_nodes(), gpus=int(use_gpu))
     if not cpus and not may_grow():

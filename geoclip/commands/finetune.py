@@ -160,7 +160,7 @@ def _batches(
 
     keep_freed_memory()
     encoder = load_encoder(model, device or default_device())
-    book = CaptionBook(places, ModelSettings.read(encoder.folder).captions)
+    book = CaptionBook(places, ModelSettings.of_model(model, encoder.folder).captions)
     return Batches(encoder, book, seen, training)
 
 
