@@ -20,11 +20,13 @@ import typer
 from geoclip.commands.options import read_settings, with_settings
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
+from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.settings import RankingSettings
 from geoclip.training.checkpoints import ENCODER, History, export_encoder
 from geoclip.training.held_out import draw_held_out
+from geoclip.training.photo_set import training_photos
 from geoclip.training.settings import EvaluationSettings, Keep, TrainingSettings, check_keep
 from geoclip.training.splits import TRAIN
 from pipelines.cluster import (
@@ -37,7 +39,7 @@ from pipelines.cluster import (
     ray_session,
 )
 from pipelines.command_line import Gpu, Model, OutFolder, Places, Workers, run
-from pipelines.photo_actors import model_settings
+from pipelines.photo_actors import model_folder, model_settings
 from pipelines.remote_progress import remote_progress
 from pipelines.storage import absolute, filesystem, is_uri, join, store_folder
 from pipelines.training_metrics import mlflow_server
@@ -112,10 +114,11 @@ def train_encoder(
             run_config=run_config(out, evaluation),
         )
         result = trainer.fit()
-    table, places = read_captions(captions, ["split", "place_id"]), Gazetteer.read(gazetteer)
-    rows = places.rows(table.loc[table["split"] == TRAIN, "place_id"])
-    tuned = stored.tuned(places.country_codes[rows].tolist())
-    return _collect(result, out, tuned, evaluation.best_by if keep == Keep.BEST else None)
+    places = Gazetteer.read(gazetteer)
+    before = TrainedPhotos.read(model_folder(start))
+    trained = training_photos(read_captions(captions), places).trained(places, before)
+    best_by = evaluation.best_by if keep == Keep.BEST else None
+    return _collect(result, out, stored.tuned(trained.countries), trained, best_by)
 
 
 def run_config(out: str, evaluation: EvaluationSettings) -> ray.train.RunConfig:
@@ -163,7 +166,11 @@ def check_photos(captions: Path | str) -> None:
 
 
 def _collect(
-    result: ray.train.Result, out: str, settings: ModelSettings, best_by: str | None
+    result: ray.train.Result,
+    out: str,
+    settings: ModelSettings,
+    trained: TrainedPhotos,
+    best_by: str | None,
 ) -> str:
     """Copy the last or the best checkpoint's encoder and what the last one reports to `out`."""
     if result.checkpoint is None:
@@ -177,7 +184,7 @@ def _collect(
         target = Path(draft) if is_uri(out) else Path(out)
         target.mkdir(parents=True, exist_ok=True)
         with chosen.as_directory() as checkpoint, result.checkpoint.as_directory() as last:
-            export_encoder(Path(checkpoint), target, settings, Path(last))
+            export_encoder(Path(checkpoint), target, settings, trained, Path(last))
         unreadable = sum(step.get("unreadable", 0) for step in History.read(target).losses)
         if is_uri(out):
             store_folder(target, out)

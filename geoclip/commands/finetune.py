@@ -76,7 +76,7 @@ def finetune(
     drawn = _drawn(table, evaluation, training.seed)
     batches = _batches(model, seen, places, training, device)
     _write_lists(out, about, table, missing)
-    folder = _train(out, batches, evaluation, drawn, checkpoint_every, keep)
+    folder = _train(out, model, batches, evaluation, drawn, checkpoint_every, keep)
     for warning in dict.fromkeys(batches.encoder.warnings):
         typer.echo(f"geoclip: {printable(warning)}", err=True)
     if model in KNOWN_MODELS:
@@ -166,6 +166,7 @@ def _batches(
 
 def _train(
     out: Path,
+    model: str,
     batches: "Batches",
     evaluation: EvaluationSettings,
     drawn: "pd.DataFrame | None",
@@ -173,13 +174,14 @@ def _train(
     keep: Keep,
 ) -> Path:
     """Train to the end and return the folder of the tuned encoder."""
+    from geoclip.photos.trained_photos import TrainedPhotos  # noqa: PLC0415
     from geoclip.ranking.model_settings import ModelSettings  # noqa: PLC0415
     from geoclip.training.checkpoints import FolderCheckpoints  # noqa: PLC0415
     from geoclip.training.held_out import HeldOut  # noqa: PLC0415
     from geoclip.training.loop import run_training  # noqa: PLC0415
     from geoclip.training.trainer import Trainer  # noqa: PLC0415
 
-    start, book = ModelSettings.read(batches.encoder.folder), batches.book
+    start, book = ModelSettings.of_model(model, batches.encoder.folder), batches.book
     held_out = None if drawn is None else HeldOut(drawn, book, batches.workers, start.ranking)
     store = FolderCheckpoints(out, evaluation.best_by if keep == Keep.BEST else None)
     with _progress(batches.steps) as report:
@@ -192,8 +194,9 @@ def _train(
             report=report,
         )
     _tell_unreadable(batches, out / UNREADABLE_FILE)
-    seen_countries = book.gazetteer.country_codes[batches.photos.rows].tolist()
-    return store.export(start.tuned(seen_countries))
+    before = TrainedPhotos.read(batches.encoder.folder)
+    trained = batches.photos.trained(book.gazetteer, before)
+    return store.export(start.tuned(trained.countries), trained)
 
 
 def _tell_unreadable(batches: "Batches", file: Path) -> None:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from geoclip.commands.app import app
 from geoclip.encoders import load_encoder
 from geoclip.encoders.transformers_encoder import TransformersEncoder
+from geoclip.photos.trained_photos import TrainedPhotos, fingerprints
 from geoclip.places.captions import CaptionSettings
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.training.checkpoints import latest_checkpoint
@@ -96,6 +97,21 @@ def test_the_tuned_encoder_loads_with_its_prompts(finished: Path) -> None:
     encoder = load_encoder(finished / "encoder")
     assert not (finished / "encoder" / "state").exists()
     assert ModelSettings.read(encoder.folder).captions.prefix == "A photo"
+
+
+def test_the_tuned_encoder_knows_the_photos_of_all_its_tunings(
+    scene: Path, finished: Path, tmp_path: Path
+) -> None:
+    known = TrainedPhotos.read(finished / "encoder")
+    found = known.holds(fingerprints(str(scene / f"{i}.png") for i in range(12)))
+    assert found.tolist() == [True] * 11 + [False]
+    assert known.countries == ("FR", "JP")
+    (scene / "one.csv").write_text("path,lat,lon,split\n11.png,45.75,4.85,train\n")
+    start = ("--model", finished / "encoder", "--epochs", 1)
+    assert run(scene, tmp_path, *start, photos="one.csv").exit_code == 0
+    again = TrainedPhotos.read(tmp_path / "encoder")
+    assert again.holds(known.records["photo"]).all()
+    assert len(again.records) == len(known.records) + 1 == 12
 
 
 def test_a_stopped_run_goes_on_and_ends_alike(
