@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 EARTH_RADIUS_KM = 6371.0
+FARTHEST_KM = float(np.pi * EARTH_RADIUS_KM)
+"""How far antipodes lie apart."""
 
 Floats = NDArray[np.float64]
 

@@ -113,6 +113,12 @@ class Hierarchy:
         return np.asarray(self.country_continent[self.group_country])
 
     @cached_property
+    def countries_by_continent(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (K,) in `countries` in order of their continent, and each one's start (C,)."""
+        order = np.argsort(self.country_continent, kind="stable")
+        return order, np.flatnonzero(np.r_[True, np.diff(self.country_continent[order]) > 0])
+
+    @cached_property
     def country_starts(self) -> np.ndarray:
         """Start (K,) of each country's groups."""
         return np.flatnonzero(np.r_[True, np.diff(self.group_country) > 0])

@@ -69,14 +69,15 @@ def rank_at_level(
         probabilities,
         listed=of_own > 0,
         points=points,
-        **_named_radii(posterior, points, settings.radius_share),
+        **_named_radii(posterior, points, settings),
     )
 
 
-def _named_radii(posterior: Posterior, points: np.ndarray, share: float) -> dict[str, np.ndarray]:
-    return dict(
-        zip(("radius", "radius_90"), stated_radii_km(posterior, points, share), strict=True)
-    )
+def _named_radii(
+    posterior: Posterior, points: np.ndarray, settings: RankingSettings
+) -> dict[str, np.ndarray]:
+    radii = stated_radii_km(posterior, points, settings)
+    return dict(zip(("radius", "radius_90"), radii, strict=True))
 
 
 def _padded(places: np.ndarray, width: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from geoclip.encoders.registry import CHECKPOINTS, model_id
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionSettings
 from geoclip.places.place import LEVELS
+from geoclip.ranking.conformal import Calibration, ConformalRadii
 from geoclip.ranking.settings import (
     UNCALIBRATED,
     PointEstimate,
@@ -74,10 +75,10 @@ class ModelSettings:
     def tuned(self, countries: Iterable[str]) -> ModelSettings:
         """Those of a model that was tuned further on photos of `countries` (ISO codes).
 
-        These join the seen countries of calibrated stacking, where there is one. The credible
-        radius goes: it was judged for the model before.
+        These join the seen countries of calibrated stacking, where there is one. The radii go:
+        they were judged for the model before.
         """
-        ranking = replace(self.ranking, radius_share=0.0)
+        ranking = self.ranking.without_radius()
         if ranking.prior.seen_countries:
             seen = tuple(sorted({*ranking.prior.seen_countries, *countries}))
             ranking = replace(ranking, prior=replace(ranking.prior, seen_countries=seen))
@@ -118,9 +119,21 @@ def ranking_of(stored: Values, writer: str = "") -> RankingSettings:
     for name, make in (("temperatures", Temperatures), ("prior", Prior)):
         if name in parts:
             parts[name] = make(**as_tuples(_known(parts[name], make, name, writer)))
+    if "calibration" in parts:
+        parts["calibration"] = _calibration(parts["calibration"], writer)
     if "point" in parts:
         parts["point"] = PointEstimate.of(**_known(parts["point"], PointEstimate, "point", writer))
     return RankingSettings(**parts)
+
+
+def _calibration(stored: Values, writer: str) -> Calibration:
+    parts = _known(stored, Calibration, "calibration", writer)
+    for name in ("radius", "radius_90"):
+        if name in parts:
+            parts[name] = ConformalRadii(
+                **as_tuples(_known(parts[name], ConformalRadii, name, writer))
+            )
+    return Calibration(**parts)
 
 
 def as_tuples(values: Values) -> Values:

@@ -11,9 +11,10 @@ from geoclip.places.geoscore import geoscore
 from geoclip.places.sphere import chord_to_km, unit_vectors
 from geoclip.ranking.hierarchy import Hierarchy
 from geoclip.ranking.posterior import Posterior
+from geoclip.ranking.settings import RankingSettings
 
-WIDE_SHARE = 0.9
-"""Share of the posterior inside the wider of the two stated radii."""
+HALF_SHARE, WIDE_SHARE = 0.5, 0.9
+"""Shares of the posterior inside the two stated radii."""
 _SAME_PLACE_KM = 0.1  # above what rounding leaves of no distance
 
 
@@ -52,16 +53,21 @@ def expected_scores(posterior: Posterior, temperature: float = 1.0) -> np.ndarra
 
 
 def stated_radii_km(
-    posterior: Posterior, cities: np.ndarray, share: float
+    posterior: Posterior, cities: np.ndarray, settings: RankingSettings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Radii (N,) in km about the cities (N,), by position: of `share` of a posterior, and of 90 %.
+    """Radii (N,) in km about the cities (N,), by position, that the settings state.
 
-    NaN throughout where `share` is 0: no radius is stated. Else as `credible_radius_km`.
+    The narrower holds half the photos' true points, or `radius_share` of the posterior where that
+    is set, the wider 90 %. NaN throughout where the settings state none.
     """
-    if not share:
-        return np.full(len(cities), np.nan), np.full(len(cities), np.nan)
-    radius, wide = credible_radius_km(posterior, cities, share, WIDE_SHARE)
-    return radius, wide
+    calibration = settings.calibration
+    if calibration is not None:
+        half, most = credible_radius_km(posterior, cities, HALF_SHARE, WIDE_SHARE)
+        return calibration.radius.of(half), calibration.radius_90.of(most)
+    if settings.radius_share:
+        radius, wide = credible_radius_km(posterior, cities, settings.radius_share, WIDE_SHARE)
+        return radius, wide
+    return np.full(len(cities), np.nan), np.full(len(cities), np.nan)
 
 
 def credible_radius_km(posterior: Posterior, cities: np.ndarray, *shares: float) -> np.ndarray:

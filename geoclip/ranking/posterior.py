@@ -112,12 +112,7 @@ def _group_log_posterior(
     prior: CityPrior,
 ) -> np.ndarray:
     """Log p(country) + log p(region | country) of each group of cities, (N, G)."""
-    countries = log_softmax(logits.country / temperatures.country, axis=1)
-    if prior.country_size_exponent:
-        countries = _weighed_by_size(countries, hierarchy, prior.country_size_exponent)
-    if prior.population_exponent:
-        people = hierarchy.country_log_population.astype(countries.dtype)
-        countries = log_softmax(countries + prior.population_exponent * people, axis=1)
+    countries = log_countries(logits.country, hierarchy, temperatures, prior)
     share = hierarchy.group_log_share().astype(countries.dtype)
     groups: np.ndarray = np.take(countries, hierarchy.group_country, axis=1) + share
     if not len(hierarchy.regions):
@@ -128,20 +123,51 @@ def _group_log_posterior(
     return groups
 
 
+def log_countries(
+    logits: np.ndarray, hierarchy: Hierarchy, temperatures: Temperatures, prior: CityPrior
+) -> np.ndarray:
+    """Log p (N, K) of the countries by their logits, before the prior's weights of cities."""
+    countries = log_softmax(logits / temperatures.country, axis=1)
+    if prior.country_size_exponent:
+        countries = _weighed_by_size(countries, hierarchy, prior.country_size_exponent)
+    if prior.population_exponent:
+        people = hierarchy.country_log_population.astype(countries.dtype)
+        countries = log_softmax(countries + prior.population_exponent * people, axis=1)
+    if temperatures.continent != 1:
+        countries = _with_softer_continents(countries, hierarchy, temperatures.continent)
+    return np.asarray(countries)
+
+
 def _weighed_by_size(log_p: np.ndarray, hierarchy: Hierarchy, exponent: float) -> np.ndarray:
     """Log p (N, K) of the countries plus `exponent` times their log number of cities.
 
     A continent's probability stays what it was: a photo tells continents apart, while most
     territories of one city are islands of which there are few photos.
     """
-    order = np.argsort(hierarchy.country_continent, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(hierarchy.country_continent[order]) > 0])
-    log_sizes = np.log(np.bincount(hierarchy.city_country)[order]).astype(log_p.dtype)
-    before = log_p[:, order]
-    continents = logsumexp_of_segments(before, starts)
-    weighed = np.empty_like(log_p)
-    weighed[:, order] = log_softmax_in_segments(before + exponent * log_sizes, starts, continents)
-    return weighed
+    of_country = exponent * np.log(np.bincount(hierarchy.city_country)).astype(log_p.dtype)
+    return _with_continents(log_p + of_country, hierarchy, _log_continents(log_p, hierarchy))
+
+
+def _with_softer_continents(
+    log_p: np.ndarray, hierarchy: Hierarchy, temperature: float
+) -> np.ndarray:
+    """Log p (N, K) of the countries, where log p of the continents is divided by `temperature`."""
+    continents = log_softmax(_log_continents(log_p, hierarchy) / temperature, axis=1)
+    return _with_continents(log_p, hierarchy, continents)
+
+
+def _log_continents(log_p: np.ndarray, hierarchy: Hierarchy) -> np.ndarray:
+    """Log p (N, C) that the countries' log p (N, K) sum up to."""
+    order, starts = hierarchy.countries_by_continent
+    return logsumexp_of_segments(log_p[:, order], starts)
+
+
+def _with_continents(log_p: np.ndarray, hierarchy: Hierarchy, continents: np.ndarray) -> np.ndarray:
+    """Log p(country | continent) of logits (N, K) plus log p (N, C) of the continents."""
+    order, starts = hierarchy.countries_by_continent
+    joined = np.empty_like(log_p)
+    joined[:, order] = log_softmax_in_segments(log_p[:, order], starts, continents)
+    return joined
 
 
 def greedy_posterior(

@@ -15,7 +15,7 @@ from geoclip.ranking.logits import LevelEmbeddings, Logits
 from geoclip.ranking.main_cities import MainCities
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.point_estimate import mass_within
-from geoclip.ranking.posterior import joint_posterior, posterior_of
+from geoclip.ranking.posterior import Posterior, joint_posterior, posterior_of
 from geoclip.ranking.prior import CityPrior
 from geoclip.ranking.ranking import (
     BLOCK,
@@ -74,6 +74,18 @@ class PlaceRanker:
             log_prior = log_prior + self.log_prior
         return type(self)(self.index, self.gazetteer, self.logit_scale, self.settings, log_prior)
 
+    def with_settings(self, settings: RankingSettings) -> "PlaceRanker":
+        """The same ranker with other settings."""
+        return type(self)(self.index, self.gazetteer, self.logit_scale, settings, self.log_prior)
+
+    def logits(self, values: np.ndarray) -> Logits:
+        """Logits of embeddings (N, d); hold them for some hundred photos at a time."""
+        return self._levels.logits(values, self.logit_scale)
+
+    def posterior(self, values: np.ndarray) -> Posterior:
+        """The posterior over all cities of embeddings (N, d); of some hundred photos at a time."""
+        return posterior_of(self.logits(values), self.hierarchy, self.settings, self._prior)
+
     def rank(self, values: np.ndarray, top_k: int = 5) -> Ranking:
         """Rank the cities for embeddings (N, d). Raises GeoclipError for `top_k` below 1."""
         return rank_embeddings(
@@ -128,8 +140,7 @@ class PlaceRanker:
         factors = [np.empty(0)]
         for start in range(0, len(values), BLOCK):
             part = slice(start, start + BLOCK)
-            logits = self._levels.logits(values[part], self.logit_scale)
-            after = posterior_of(logits, h, settings, self._prior)
+            after = self.posterior(values[part])
             near, rest = (mass_within(p, lat[part], lon[part], km) for p in (after, before))
             factors.append(np.divide(near, rest, out=np.full_like(near, np.nan), where=rest > 0))
         return np.concatenate(factors)

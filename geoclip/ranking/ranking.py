@@ -5,7 +5,7 @@ Everything works on arrays of a block of photos; nothing loops over photos.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import numpy as np
@@ -106,7 +106,7 @@ def rank(
             posterior, group, countries[:, :top_k], cities, probabilities
         )
         points = cities[:, 0]
-    radius, radius_90 = stated_radii_km(posterior, points, settings.radius_share)
+    radius, radius_90 = stated_radii_km(posterior, points, settings)
     cities, probabilities = cities[:, :top_k], probabilities[:, :top_k]
     levels = LevelProbabilities.of(posterior)
     return Ranking(
@@ -203,12 +203,11 @@ def rank_cities_at_level(
 
     What they do not list counts for nothing; so no radius is stated.
     """
-    without = replace(settings, radius_share=0.0)
     parts = []
     for start in range(0, max(len(cities), 1), CACHE_ROWS):
         part = slice(start, start + CACHE_ROWS)
         posterior = Posterior.of_cities(cities[part], probabilities[part], hierarchy)
-        parts.append(rank_at_level(posterior, without, rule, top_k))
+        parts.append(rank_at_level(posterior, settings.without_radius(), rule, top_k))
     return _joined(parts)
 
 

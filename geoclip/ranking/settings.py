@@ -10,6 +10,7 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from geoclip.errors import GeoclipError
+from geoclip.ranking.conformal import Calibration
 
 METHODS = ("joint", "greedy")
 GREEDY_CITIES = 30
@@ -20,13 +21,16 @@ GREEDY_CITIES = 30
 class Temperatures:
     """What the logits of each level are divided by before their softmax; above 1 is less sure.
 
+    The logits of continents are the log probabilities that their countries sum up to.
+
     >>> Temperatures(country=1.5)
-    Temperatures(country=1.5, region=1.0, city=1.0)
+    Temperatures(country=1.5, region=1.0, city=1.0, continent=1.0)
     """
 
     country: float = 1.0
     region: float = 1.0
     city: float = 1.0
+    continent: float = 1.0
 
     def __post_init__(self) -> None:
         if not all(0 < t < math.inf for t in astuple(self)):
@@ -158,6 +162,7 @@ class RankingSettings:
         greedy_cities: of a greedy ranking, 30 if left out.
         radius_share: share of the posterior within the stated credible radius about the point. 0
             states none: so it is for models of which nobody knows how often the place is inside.
+        calibration: of a joint ranking; its radii are stated instead of that of a `radius_share`.
 
     Raises GeoclipError for a value that is none and for a setting that the method ignores.
     """
@@ -168,6 +173,7 @@ class RankingSettings:
     prior: Prior = field(default_factory=Prior)
     greedy_cities: int | None = None
     radius_share: float = 0.0
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -175,10 +181,10 @@ class RankingSettings:
                 f"the ranking method {self.method!r} is unknown; use {' or '.join(METHODS)}."
             )
         for name, kind in _PARTS.items():
-            if not isinstance(getattr(self, name), kind):
+            given = getattr(self, name)
+            if not isinstance(given, kind) and (name, given) != ("calibration", None):
                 raise GeoclipError(
-                    f"{name} is {getattr(self, name)!r}; give a {kind.__name__} of "
-                    "geoclip.ranking.settings."
+                    f"{name} is {given!r}; give a {kind.__name__} of {kind.__module__}."
                 )
         if not 0 <= self.radius_share < 1:
             raise GeoclipError(
@@ -193,15 +199,19 @@ class RankingSettings:
     def calibrated(self) -> bool:
         """Whether its probabilities were judged on photos of known place.
 
-        So they were where a credible radius is stated.
+        So they were where a radius is stated.
         """
-        return self.radius_share > 0
+        return self.calibration is not None or self.radius_share > 0
+
+    def without_radius(self) -> RankingSettings:
+        """The same for another model or posterior, of whose radii nobody knows what they hold."""
+        return replace(self, radius_share=0.0, calibration=None)
 
     def overridden(self, method: str | None = None, point: str | None = None) -> RankingSettings:
         """The same with another method, or another rule of the point estimate, where given.
 
-        What the other method would ignore goes, and so does the credible radius: it was judged for
-        the method before. The exponents of a joint ranking become those of `UNCALIBRATED`. A new
+        What the other method would ignore goes, and so do the radii: they were judged for the
+        method before. The exponents of a joint ranking become those of `UNCALIBRATED`. A new
         rule has its default options. Raises GeoclipError for unknown names.
 
         >>> RankingSettings(temperatures=Temperatures(city=2)).overridden("greedy", "city")
@@ -211,7 +221,7 @@ class RankingSettings:
         if method not in (None, self.method):
             exponent = 0.0 if method == "greedy" else UNCALIBRATED.prior.population_exponent
             settings = replace(
-                self,
+                self.without_radius(),
                 method=method,
                 temperatures=Temperatures(),
                 prior=Prior(
@@ -220,7 +230,6 @@ class RankingSettings:
                     population_exponent=exponent,
                 ),
                 greedy_cities=None,
-                radius_share=0.0,
             )
         if point not in (None, self.point.rule):
             settings = replace(settings, point=PointEstimate.of(point))
@@ -229,8 +238,13 @@ class RankingSettings:
     def _ignored(self) -> list[str]:
         """Names of the settings that are given and have no effect."""
         if self.method == "joint":
-            return [] if self.greedy_cities is None else ["greedy_cities"]
+            given = {
+                "greedy_cities": self.greedy_cities is not None,
+                "radius_share beside its calibration": self.calibration and self.radius_share,
+            }
+            return [name for name, is_given in given.items() if is_given]
         given = {
+            "calibration": self.calibration is not None,
             "temperatures": self.temperatures != Temperatures(),
             "country_size_exponent": self.prior.country_size_exponent != 0,
             "population_exponent": self.prior.population_exponent != 0,
@@ -238,7 +252,12 @@ class RankingSettings:
         return [name for name, is_given in given.items() if is_given]
 
 
-_PARTS = {"temperatures": Temperatures, "point": PointEstimate, "prior": Prior}
+_PARTS = {
+    "temperatures": Temperatures,
+    "point": PointEstimate,
+    "prior": Prior,
+    "calibration": Calibration,
+}
 
 UNCALIBRATED = RankingSettings(prior=Prior(population_exponent=1.0))
 """The ranking of a model that nobody calibrated.

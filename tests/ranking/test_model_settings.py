@@ -8,6 +8,7 @@ import pytest
 from geoclip.encoders.registry import CHECKPOINTS
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionSettings
+from geoclip.ranking.conformal import Calibration, ConformalRadii
 from geoclip.ranking.model_settings import SETTINGS_FILE, ModelSettings, settings_folder
 from geoclip.ranking.settings import (
     UNCALIBRATED,
@@ -37,7 +38,13 @@ def test_written_and_read_again(tmp_path):
             radius_share=0.5,
         )
     )
-    for one in (settings, greedy, ModelSettings()):
+    calibrated = ModelSettings(
+        ranking=RankingSettings(
+            temperatures=Temperatures(continent=1.5),
+            calibration=Calibration(70, ConformalRadii((50.0, 800.0), (2.0, 1.5, 1.0))),
+        )
+    )
+    for one in (settings, greedy, calibrated, ModelSettings()):
         one.write(tmp_path)
         assert ModelSettings.read(tmp_path) == one
 

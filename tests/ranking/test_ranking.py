@@ -582,6 +582,28 @@ def test_countries_weigh_by_their_size_inside_their_continent(case, power):
             np.testing.assert_allclose(found[photo, inside], share, rtol=1e-3, atol=1e-6)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    case=examples,
+    temperature=st.sampled_from([0.5, 1.0, 2.5]),
+    by_country=st.sampled_from([1.0, 3.0]),
+)
+def test_a_continent_temperature_keeps_what_lies_inside(case, temperature, by_country):
+    h = case.hierarchy
+    plain = joint_posterior(case.logits, h, Temperatures(by_country))
+    softer = joint_posterior(case.logits, h, Temperatures(by_country, continent=temperature))
+    for before, after in zip(plain.countries, softer.countries, strict=True):
+        inside = [np.flatnonzero(h.country_continent == c) for c in range(len(h.continents))]
+        raised = [before[i].sum() ** (1 / temperature) for i in inside]
+        for countries, own in zip(inside, raised, strict=True):
+            share = before[countries] / before[countries].sum()
+            np.testing.assert_allclose(after[countries], share * own / sum(raised), rtol=1e-5)
+    within = softer.groups / softer.countries[:, h.group_country]
+    np.testing.assert_allclose(
+        within, plain.groups / plain.countries[:, h.group_country], rtol=1e-5
+    )
+
+
 def test_a_country_size_exponent_is_finite():
     with pytest.raises(GeoclipError, match="country_size_exponent"):
         Prior(country_size_exponent=np.nan)

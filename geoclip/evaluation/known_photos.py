@@ -1,0 +1,134 @@
+"""Photos of known place with their embeddings: what a calibration is fitted on and judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+
+from geoclip.photos.embedding import mean_of_views
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.places.labels import place_rows
+from geoclip.ranking.ranker import PlaceRanker
+from geoclip.support.seeds import seeded_uniforms
+
+FOLD_KINDS = ("block", "country", "source")
+FOLDS = 5
+MOST_SOURCES = 8
+"""Sources are left out one by one up to this number, more of them in as many groups."""
+
+
+@dataclass(frozen=True)
+class KnownPhotos:
+    """N photos of known place.
+
+    Attributes:
+        embeddings: (N, d) unit rows.
+        lat, lon: (N,) in degrees, NaN where only the country is known.
+        country_codes: (N,) ISO codes, "" where the outline about the point tells the country.
+        sources: (N,) where a photo comes from: a collection, a camera, a web site.
+        location_ids: (N,) views of a location share one.
+    """
+
+    embeddings: np.ndarray
+    lat: np.ndarray
+    lon: np.ndarray
+    country_codes: np.ndarray
+    sources: np.ndarray
+    location_ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    def take(self, which: slice | np.ndarray) -> KnownPhotos:
+        """Some of the photos, by position or mask."""
+        return KnownPhotos(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    def by_location(self) -> KnownPhotos:
+        """One row for each location: the mean of its views, the rest as of the first view."""
+        _, first = np.unique(self.location_ids.astype(str), return_index=True)
+        means = mean_of_views(self.embeddings, self.location_ids)
+        whole = KnownPhotos(means, *(getattr(self, field.name) for field in fields(self)[1:]))
+        return whole.take(np.sort(first))
+
+    def place_rows(self, gazetteer: Gazetteer) -> np.ndarray:
+        """Gazetteer rows (N,) of their places; see `places.labels.place_rows`."""
+        table = pd.DataFrame(
+            {
+                "photo_id": self.location_ids,
+                "lat": self.lat,
+                "lon": self.lon,
+                "country_code": self.country_codes,
+            }
+        )
+        return place_rows(table, gazetteer)
+
+    def folds(self, kind: str, countries: np.ndarray) -> Iterator[np.ndarray]:
+        """Masks (N,) of photos to leave out together, each photo in one of them.
+
+        `kind` is "block" (1°, of photos without coordinates the location), "country" (by
+        `countries` (N,)) or "source".
+        """
+        number = self._fold_numbers(kind, countries)
+        return (number == fold for fold in np.unique(number))
+
+    def _fold_numbers(self, kind: str, countries: np.ndarray) -> np.ndarray:
+        if kind == "source":
+            names, number = np.unique(self.sources.astype(str), return_inverse=True)
+            if len(names) <= MOST_SOURCES:
+                return number
+            return _balanced(number, MOST_SOURCES)
+        if kind == "country":
+            return _drawn("country", countries)
+        degrees = np.floor(np.stack([self.lat, self.lon], axis=1))
+        blocks = [str(block) for block in degrees.tolist()]
+        return _drawn("block", np.where(np.isnan(self.lat), self.location_ids, blocks))
+
+
+@dataclass(frozen=True)
+class TruePlaces:
+    """Where N photos were taken, as positions in a hierarchy.
+
+    `country` (N,), -1 for one without a city; `city` (N,), -1 where only the country is known.
+    """
+
+    country: np.ndarray
+    city: np.ndarray
+
+    def take(self, which: slice | np.ndarray) -> TruePlaces:
+        """Those of some photos."""
+        return TruePlaces(self.country[which], self.city[which])
+
+    @classmethod
+    def of(cls, photos: KnownPhotos, ranker: PlaceRanker) -> TruePlaces:
+        """The places of photos in a ranker's hierarchy."""
+        h, gazetteer = ranker.hierarchy, ranker.gazetteer
+        rows = photos.place_rows(gazetteer)
+        countries = gazetteer.ancestors[rows, 0]
+        return cls(_positions(countries, h.countries), _positions(rows, h.cities))
+
+
+def _positions(rows: np.ndarray, of_level: np.ndarray) -> np.ndarray:
+    """Positions (N,) of gazetteer rows among those of a level; -1 for others."""
+    order = np.argsort(of_level)
+    at = np.searchsorted(of_level[order], rows).clip(max=len(of_level) - 1)
+    return np.where(of_level[order][at] == rows, order[at], -1)
+
+
+def _drawn(kind: str, keys: np.ndarray) -> np.ndarray:
+    """Fold (N,) of each key, by chance that depends on the key alone."""
+    names, which = np.unique(keys.astype(str), return_inverse=True)
+    folds = [int(FOLDS * seeded_uniforms(1, "fold", kind, name)[0]) for name in names.tolist()]
+    return np.asarray(np.array(folds, dtype=np.int64)[which])
+
+
+def _balanced(number: np.ndarray, groups: int) -> np.ndarray:
+    """Sources (N,) joined into groups of about one size, the largest source first."""
+    sizes, total = np.bincount(number), np.zeros(groups)
+    group = np.zeros(len(sizes), dtype=np.int64)
+    for source in np.argsort(-sizes, kind="stable"):
+        group[source] = total.argmin()
+        total[group[source]] += sizes[source]
+    return np.asarray(group[number])

@@ -1,0 +1,41 @@
+"""Conformal factors that make credible radii hold half and 90 % of the true points."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from geoclip.ranking.conformal import SMALLEST_KM, ConformalRadii
+
+BIN_PHOTOS, MOST_BINS = 60, 5
+"""A bin of credible radii holds no fewer photos than this, and there are at most so many."""
+LEAST_FACTOR = 0.01
+_DIGITS = 4
+
+
+def fit_radii(
+    credible_km: np.ndarray, km: np.ndarray, weights: np.ndarray, share: float
+) -> ConformalRadii:
+    """Factors by which credible radii (n,) hold `share` of the true points, `km` (n,) away.
+
+    Within a bin the factor is the weighted quantile of distance ÷ credible radius, at the rank
+    that split conformal prediction takes, ⌈(n + 1) · share⌉ of n.
+    """
+    base = np.fmax(credible_km, SMALLEST_KM)
+    bins = int(np.clip(len(base) // BIN_PHOTOS, 1, MOST_BINS))
+    bounds = np.unique(np.quantile(base, np.arange(1, bins) / bins).round(1))
+    bounds = bounds[(bounds > base.min()) & (bounds < base.max())]
+    which = np.searchsorted(bounds, base)
+    ratio = km / base
+    factors = [
+        max(_quantile(ratio[which == b], weights[which == b], share), LEAST_FACTOR)
+        for b in range(len(bounds) + 1)
+    ]
+    return ConformalRadii(tuple(bounds.tolist()), tuple(float(f"{f:.{_DIGITS}g}") for f in factors))
+
+
+def _quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
+    """The smallest value below or at which `share` · (n + 1) / n of the weights (n,) lie."""
+    order = np.argsort(values)
+    below = np.cumsum(weights[order]) / weights.sum()
+    enough = below >= min(share * (len(values) + 1) / len(values), 1.0) - 1e-12
+    return float(values[order][enough.argmax()])
