@@ -98,7 +98,7 @@ class Locator:
         """
         encoder = load_encoder(name, device or default_device()).for_photos()
         gazetteer = Gazetteer.default() if gazetteer is None else gazetteer
-        stored = ModelSettings.of_model(name, encoder.folder)
+        stored = ModelSettings.of_model(name)
         index = PlaceIndex.cached(encoder, gazetteer, stored.captions)
         return cls(encoder, index, gazetteer, settings or stored.ranking)
 

@@ -19,7 +19,7 @@ from geoclip.ranking.place_index import ABOUT_FILE, PlaceIndex, embed_rows, inde
 from geoclip.support.process import keep_freed_memory
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Model, OutFolder, Places, run
-from pipelines.photo_actors import load_model, model_folder, model_settings
+from pipelines.photo_actors import load_model, local_folder, model_settings
 from pipelines.storage import absolute, exists, is_uri, join, local_copy, store_folder
 
 BATCH = 2048
@@ -58,7 +58,7 @@ def embed_places(
     with the model is copied instead of made.
     """
     folder = absolute(out)
-    model, home = absolute_model(model), model_folder(model)
+    model, home = absolute_model(model), local_folder(model)
     captions = captions or model_settings(model).captions
     gazetteer = gazetteer and gazetteer.absolute()
     places = Gazetteer.read(gazetteer)

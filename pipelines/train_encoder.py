@@ -39,7 +39,7 @@ from pipelines.cluster import (
     ray_session,
 )
 from pipelines.command_line import Gpu, Model, OutFolder, Places, Workers, run
-from pipelines.photo_actors import model_folder, model_settings
+from pipelines.photo_actors import local_folder, model_settings
 from pipelines.remote_progress import remote_progress
 from pipelines.storage import absolute, filesystem, is_uri, join, store_folder
 from pipelines.training_metrics import mlflow_server
@@ -115,7 +115,7 @@ def train_encoder(
         )
         result = trainer.fit()
     places = Gazetteer.read(gazetteer)
-    before = TrainedPhotos.read(model_folder(start))
+    before = TrainedPhotos.read(local_folder(start))
     trained = training_photos(read_captions(captions), places).trained(places, before)
     best_by = evaluation.best_by if keep == Keep.BEST else None
     return _collect(result, out, stored.tuned(trained.countries), trained, best_by)

@@ -160,7 +160,7 @@ def _batches(
 
     keep_freed_memory()
     encoder = load_encoder(model, device or default_device())
-    book = CaptionBook(places, ModelSettings.of_model(model, encoder.folder).captions)
+    book = CaptionBook(places, ModelSettings.of_model(model).captions)
     return Batches(encoder, book, seen, training)
 
 
@@ -181,7 +181,7 @@ def _train(
     from geoclip.training.loop import run_training  # noqa: PLC0415
     from geoclip.training.trainer import Trainer  # noqa: PLC0415
 
-    start, book = ModelSettings.of_model(model, batches.encoder.folder), batches.book
+    start, book = ModelSettings.of_model(model), batches.book
     held_out = None if drawn is None else HeldOut(drawn, book, batches.workers, start.ranking)
     store = FolderCheckpoints(out, evaluation.best_by if keep == Keep.BEST else None)
     with _progress(batches.steps) as report:

@@ -48,7 +48,6 @@ def models(
 
 def _describe(model: KnownModel) -> dict[str, Any]:
     folder = weights_folder(model)
-    own = Path(model.reference) if model.kind == "embedded" else None
     return {
         "name": model.name,
         "kind": model.kind,
@@ -59,7 +58,7 @@ def _describe(model: KnownModel) -> dict[str, Any]:
         "weights": f"hf:{model.hub_id}" if model.hub_id else "in the package",
         "on_this_machine": folder is not None,
         "folder": str(folder) if folder else None,
-        "calibrated": ModelSettings.of_model(model.name, own).ranking.calibrated,
+        "calibrated": ModelSettings.of_model(model.name).ranking.calibrated,
     }
 
 

@@ -143,6 +143,13 @@ def check_model_name(name: str) -> None:
         raise unknown_model(name)
 
 
+def model_folder(name: str | Path) -> Path | None:
+    """The folder that the name of a model stands for; None for what comes from a hub."""
+    known = KNOWN_MODELS.get(str(name))
+    folder = Path(known.reference if known else name)
+    return folder if folder.is_dir() else None
+
+
 def model_id(name: str) -> str:
     """One name for all names of a model: its hub id where it has one, else its own name.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from geoclip.encoders.registry import CHECKPOINTS, model_id
+from geoclip.encoders.registry import CHECKPOINTS, model_folder, model_id
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionSettings
 from geoclip.places.place import LEVELS
@@ -48,13 +48,13 @@ class ModelSettings:
     ranking: RankingSettings = UNCALIBRATED
 
     @classmethod
-    def of_model(cls, name: str | Path, folder: Path | None = None) -> ModelSettings:
+    def of_model(cls, name: str | Path) -> ModelSettings:
         """The settings of the model called `name`: those that the user calibrated, else its own.
 
-        `folder` holds its weights, if they are on this machine. Raises GeoclipError as `read` does.
+        Raises GeoclipError as `read` does.
         """
-        own = settings_folder(name, folder)
-        return cls.read(own if (own / SETTINGS_FILE).is_file() else folder)
+        own = settings_folder(name)
+        return cls.read(own if (own / SETTINGS_FILE).is_file() else model_folder(name))
 
     @classmethod
     def read(cls, folder: Path | None) -> ModelSettings:
@@ -96,17 +96,16 @@ class ModelSettings:
         write_whole(folder / SETTINGS_FILE, lambda file: file.write(text.encode()))
 
 
-def settings_folder(name: str | Path, folder: Path | None = None) -> Path:
+def settings_folder(name: str | Path) -> Path:
     """Where the settings of the model called `name` lie once a user has calibrated it.
 
-    That is the `folder` of its weights. Hub models have none, and embedded ones, which belong to
-    the package, are not written to: theirs is in the user's data folder, by the model's id.
+    That is the model's folder. Hub models have none, and embedded ones, which belong to the
+    package, are not written to: theirs is in the user's data folder, by the model's id.
     """
-    known_by = model_id(str(name))
-    if folder is not None and folder.is_dir():
-        if folder.resolve().parent != CHECKPOINTS:
-            return folder
-        known_by = folder.resolve().name
+    folder = model_folder(name)
+    if folder is not None and folder.resolve().parent != CHECKPOINTS:
+        return folder
+    known_by = model_id(str(name)) if folder is None else folder.resolve().name
     return data_folder() / "models" / quote(known_by, safe="")
 
 

@@ -203,9 +203,9 @@ def data(tmp_path, monkeypatch):
 
 
 def test_the_settings_of_a_folder_lie_in_it(tmp_path, data):
-    assert settings_folder(tmp_path, tmp_path) == settings_folder("any", tmp_path) == tmp_path
+    assert settings_folder(tmp_path) == settings_folder(str(tmp_path)) == tmp_path
     JUDGED.write(tmp_path)
-    assert ModelSettings.of_model(tmp_path, tmp_path) == JUDGED
+    assert ModelSettings.of_model(tmp_path) == JUDGED
 
 
 @pytest.mark.parametrize(
@@ -229,11 +229,11 @@ def test_those_of_a_hub_model_lie_in_the_users_data_under_any_of_its_names(names
 
 def test_an_embedded_model_is_not_written_to(data):
     folder = CHECKPOINTS / "street-tiny"
-    assert ModelSettings.of_model("street-tiny", folder) == ModelSettings.read(folder)
-    own = settings_folder("street-tiny", folder)
-    assert own == settings_folder(folder, folder) == data / "models" / "street-tiny"
+    assert ModelSettings.of_model("street-tiny") == ModelSettings.read(folder)
+    own = settings_folder("street-tiny")
+    assert own == settings_folder(folder) == data / "models" / "street-tiny"
     own.mkdir(parents=True)
     JUDGED.write(own)
-    assert ModelSettings.of_model(folder, folder) == JUDGED
+    assert ModelSettings.of_model(folder) == JUDGED
     start = CHECKPOINTS / "planet-start"
-    assert ModelSettings.of_model(start, start) == ModelSettings.read(start)
+    assert ModelSettings.of_model(start) == ModelSettings.read(start)
