@@ -112,7 +112,7 @@ def local_folder(name: str) -> Path | None:
 
 def model_settings(name: str) -> ModelSettings:
     """The settings of a model, those that were calibrated on this machine first."""
-    return ModelSettings.of_model(local_copy(name) if is_uri(name) else name)
+    return ModelSettings.of_model(local_copy(name))
 
 
 class PhotoEmbedder:

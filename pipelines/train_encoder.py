@@ -4,8 +4,9 @@
 
 The contrast set is the global batch of all workers. Checkpoints hold weights, optimizer state and
 position; the same command resumes an interrupted run. DIR is a folder or a URI of storage that all
-nodes reach. The fine-tuned encoder is in DIR/encoder, the losses are in DIR/losses.csv, figures on
-held-out photos in DIR/evaluations.csv, both in DIR/tensorboard too.
+nodes reach. The fine-tuned encoder is in DIR/encoder, calibrated on the held-out photos where these
+are of 50 places or more. The losses are in DIR/losses.csv, figures on held-out photos in
+DIR/evaluations.csv, both in DIR/tensorboard too.
 """
 
 import tempfile
@@ -29,6 +30,7 @@ from geoclip.training.held_out import draw_held_out
 from geoclip.training.photo_set import training_photos
 from geoclip.training.settings import EvaluationSettings, Keep, TrainingSettings, check_keep
 from geoclip.training.splits import TRAIN
+from pipelines.calibrate_encoder import calibrate_encoder
 from pipelines.cluster import (
     absolute_model,
     check_lasting,
@@ -219,7 +221,7 @@ def main(
     Gazetteer.read(gazetteer)
     check_training(captions, training, evaluation, keep, fsdp)
     with ray_session():
-        train_encoder(
+        tuned = train_encoder(
             captions,
             start,
             out,
@@ -232,6 +234,7 @@ def main(
             evaluation=evaluation,
             keep=keep,
         )
+        calibrate_encoder(tuned, captions, gazetteer, gpu)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from geoclip.commands.calibration_terminal import run_held_out
 from geoclip.commands.options import read_settings, with_settings
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import printable
@@ -56,7 +57,8 @@ def finetune(
     Photos whose `split` is "train" are trained on; without that column whole countries and 1°
     blocks are held out and listed in OUT/held_out.csv. With --evaluate-every the figures on held
     out photos are in OUT/evaluations.csv. The same command resumes an interrupted run. The tuned
-    encoder is in OUT/encoder: `geoclip locate --model OUT/encoder`.
+    encoder is in OUT/encoder, calibrated on the held-out photos where they are of 50 places or
+    more: `geoclip locate --model OUT/encoder`.
     """
     check_model_name(model)
     training = read_settings(TrainingSettings, settings)
@@ -64,6 +66,7 @@ def finetune(
     check_keep(keep, training, evaluation)
     table, missing, places = _photos(photos, gazetteer, training.seed, held_out)
     from geoclip.training.photo_set import training_photos  # noqa: PLC0415
+    from geoclip.training.splits import TRAIN  # noqa: PLC0415
 
     seen = training_photos(table, places)
     about = {
@@ -84,6 +87,7 @@ def finetune(
         typer.echo(
             f"The starting weights are under {licence}, and so are the tuned ones.", err=True
         )
+    run_held_out(folder, table[table["split"] != TRAIN], places, device)
     typer.echo(f"Fine-tuned encoder in {folder}: geoclip locate PHOTOS --model {folder}")
 
 
