@@ -2,8 +2,8 @@
 
 What is fitted on some photos flatters on others of the same street, country or collection. So the
 figures are of photos that were left out: whole 1° blocks, whole countries, whole sources. A place
-weighs by the mean of three shares, of all places, of its country's and of its source's: neither a
-large country nor a large source decides alone.
+weighs by its share of all places and of its country's, so that no large country decides alone; for
+the radii, which are to hold in new collections, by that of its source's too.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from geoclip.evaluation.chain_fit import KnownLogits
 from geoclip.evaluation.known_answers import Answers, answers_of
 from geoclip.evaluation.known_photos import FOLD_KINDS, KnownPhotos
 from geoclip.evaluation.radius_fit import fit_radii
-from geoclip.places.geoscore import geoscore
 from geoclip.ranking.conformal import Calibration
 from geoclip.ranking.point_estimate import HALF_SHARE, WIDE_SHARE
 from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.settings import PointEstimate, RankingSettings
 
 FEWEST_PLACES = 50
-POINT_TEMPERATURES = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
-"""What is tried for the point: the largest mean GeoScore is taken."""
+MOST_PLACES = 4000
+"""Of more places some are drawn: a handful of numbers is fitted, and time grows with the places."""
+POINT = PointEstimate.expected_score_regions()
+"""Of a posterior that holds what it says, no other point has a larger expected GeoScore."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,21 @@ def calibrate(
     photos: KnownPhotos,
     seen_countries: Sequence[str] = (),
     stacking_factor: float | None = None,
+    keep_posterior: bool = False,
 ) -> Fitted:
-    """Fit temperatures, priors, point and radii of a joint ranking to N photos of known place.
+    """Fit temperatures, priors and radii of a joint ranking to N photos of known place.
 
-    The photos are some that the encoder was not trained on. `seen_countries` are those with a
-    training photo; their stacking factor is fitted with the rest unless it is given. The figures
-    have `places`, `photos`, and for each kind of fold that the photos allow, `before` (the
-    ranker's own settings) and `after` (settings fitted on the other folds).
+    Args:
+        ranker: its settings are those before; a greedy ranking becomes a joint one.
+        photos: some that the encoder was not trained on.
+        seen_countries: ISO codes of those with a training photo.
+        stacking_factor: of the seen countries; fitted with the rest unless it is given.
+        keep_posterior: keep the ranker's temperatures and priors, fit the radii alone.
+
+    Returns:
+        The settings and figures: the numbers of `photos` and `places`, and for each kind of fold
+        that the photos allow `before` (the ranker's own settings) and `after` (settings fitted on
+        the other folds).
 
     Raises GeoclipError for fewer than `FEWEST_PLACES` places.
     """
@@ -60,9 +69,10 @@ def calibrate(
             f"A calibration needs photos of at least {FEWEST_PLACES} places, here are "
             f"{len(places)}; give more."
         )
-    fit = _Fit(ranker, places, tuple(seen_countries), stacking_factor, number)
+    places = places.drawn(MOST_PLACES)
+    fit = _Fit(ranker, places, tuple(seen_countries), stacking_factor, keep_posterior, number)
     everything = np.ones(len(places), dtype=bool)
-    [before] = answers_of(ranker, places, fit.known.true, [ranker.settings])
+    before = answers_of(ranker, places, fit.known.true, ranker.settings)
     figures: dict[str, Any] = {"photos": number, "places": len(places)}
     for kind in FOLD_KINDS:
         after = fit.left_out(kind)
@@ -83,50 +93,45 @@ class _Fit:
         places: KnownPhotos,
         seen: tuple[str, ...],
         stacking: float | None,
+        keep_posterior: bool,
         number: int,
     ) -> None:
         self.ranker, self.places, self.number = ranker, places, number
-        self.seen, self.stacking = seen, stacking
+        self.seen, self.stacking, self.keep_posterior = seen, stacking, keep_posterior
         self.known = KnownLogits.of(ranker, places)
         codes = np.append(ranker.hierarchy.country_codes, "")
         self.countries = codes[self.known.true.country]
 
-    def weights(self, used: np.ndarray) -> np.ndarray:
-        """Weights (N,) of the used places, which sum to 1: 0 for the others."""
-        keys = (np.arange(len(used)).astype(str), self.countries, self.places.sources.astype(str))
+    def weights(self, used: np.ndarray, *groups: np.ndarray) -> np.ndarray:
+        """Weights (N,) of the used places, 0 for the others, that sum to 1.
+
+        They are the mean of their shares of all places and of each of some groups (N,).
+        """
         weights = np.zeros(len(used))
-        for key in keys:
-            _, which = np.unique(key[used], return_inverse=True)
+        for group in (np.arange(len(used)), *groups):
+            _, which = np.unique(group[used].astype(str), return_inverse=True)
             share = 1 / np.bincount(which)[which]
-            weights[used] += share / share.sum() / len(keys)
+            weights[used] += share / share.sum() / (1 + len(groups))
         return weights
 
     def settings(self, used: np.ndarray) -> RankingSettings:
         """What fits the used (N,) places."""
-        weights = self.weights(used)
-        temperatures, prior = self.known.fit(weights, self.seen, self.stacking)
-        tried = [
-            RankingSettings(
-                temperatures=temperatures,
-                point=PointEstimate.expected_score_regions(temperature),
-                prior=prior,
-                calibration=Calibration(self.number),  # its radii are the credible ones
-            )
-            for temperature in POINT_TEMPERATURES
-        ]
+        own = self.ranker.settings
+        temperatures, prior = own.temperatures, own.prior
+        if not self.keep_posterior:
+            weights = self.weights(used, self.countries)
+            temperatures, prior = self.known.fit(weights, self.seen, self.stacking)
+        plain = RankingSettings(temperatures=temperatures, point=POINT, prior=prior)
         located = used & np.isfinite(self.places.lat)
         if not located.any():
-            return replace(tried[1], calibration=None)
+            return plain
+        credible = replace(plain, calibration=Calibration(self.number))
         places, true = self.places.take(located), self.known.true.take(located)
-        answers = answers_of(self.ranker, places, true, tried)
-        w = weights[located]
-        best = int(np.argmax([w @ geoscore(own.km) for own in answers]))
-        own = answers[best]
-        radii = (
-            fit_radii(own.radius, own.km, w, HALF_SHARE),
-            fit_radii(own.radius_90, own.km, w, WIDE_SHARE),
-        )
-        return replace(tried[best], calibration=Calibration(self.number, *radii))
+        found = answers_of(self.ranker, places, true, credible)
+        weights = self.weights(located, self.countries, self.places.sources)[located]
+        radius = fit_radii(found.radius, found.km, weights, HALF_SHARE)
+        radius_90 = fit_radii(found.radius_90, found.km, weights, WIDE_SHARE)
+        return replace(plain, calibration=Calibration(self.number, radius, radius_90))
 
     def left_out(self, kind: str) -> Answers | None:
         """Answers for all places, each by settings that were fitted without its fold.
@@ -138,9 +143,7 @@ class _Fit:
             return None
         order, parts = [], []
         for fold in folds:
-            own = [self.settings(~fold)]
-            parts += answers_of(
-                self.ranker, self.places.take(fold), self.known.true.take(fold), own
-            )
+            places, true = self.places.take(fold), self.known.true.take(fold)
+            parts.append(answers_of(self.ranker, places, true, self.settings(~fold)))
             order.append(np.flatnonzero(fold))
         return Answers.joined(parts).take(np.argsort(np.concatenate(order)))

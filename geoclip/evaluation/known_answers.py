@@ -59,17 +59,16 @@ class Answers:
 
 
 def answers_of(
-    ranker: PlaceRanker, photos: KnownPhotos, true: TruePlaces, settings: Sequence[RankingSettings]
-) -> list[Answers]:
-    """Answers for photos by each of some settings that differ in point and calibration alone."""
-    found: list[list[Answers]] = [[] for _ in settings]
-    ranker = ranker.with_settings(settings[0])
+    ranker: PlaceRanker, photos: KnownPhotos, true: TruePlaces, settings: RankingSettings
+) -> Answers:
+    """Answers for photos by a ranker with some settings."""
+    ranker = ranker.with_settings(settings)
+    parts = []
     for start in range(0, len(photos), CACHE_ROWS):
         part = slice(start, start + CACHE_ROWS)
         posterior = ranker.posterior(photos.embeddings[part])
-        for own, parts in zip(settings, found, strict=True):
-            parts.append(_answers(posterior, own, photos.take(part), true.take(part)))
-    return [Answers.joined(parts) for parts in found]
+        parts.append(_answers(posterior, settings, photos.take(part), true.take(part)))
+    return Answers.joined(parts)
 
 
 def _answers(
