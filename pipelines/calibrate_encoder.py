@@ -12,7 +12,7 @@ from geoclip.errors import GeoclipError
 from geoclip.locator import default_device
 from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.runs.calibrate_model import ModelCalibration, calibrate_model, held_out_photos
+from geoclip.runs.calibrate_model import FreshPhotos, ModelCalibration, calibrate_model
 from geoclip.support.process import keep_freed_memory
 from geoclip.training.splits import TRAIN
 from pipelines.cluster import cluster_nodes, cpus_for_each
@@ -56,7 +56,7 @@ def _calibrated(
     folder = local_copy(model)
     trained = TrainedPhotos.read(folder)
     try:
-        photos = held_out_photos(held_out, trained)
+        photos = FreshPhotos.of(held_out, trained)
         places = Gazetteer.read(gazetteer)
         return calibrate_model(folder, photos, trained, places, default_device())
     except GeoclipError as problem:

@@ -55,12 +55,12 @@ def run_held_out(
 ) -> None:
     """Calibrate a model folder on the photos that its training held out, if they are enough."""
     from geoclip.photos.trained_photos import TrainedPhotos  # noqa: PLC0415
-    from geoclip.runs.calibrate_model import held_out_photos  # noqa: PLC0415
+    from geoclip.runs.calibrate_model import FreshPhotos  # noqa: PLC0415
     from geoclip.training.checkpoints import writing_to  # noqa: PLC0415
 
     trained = TrainedPhotos.read(model)
     try:
-        photos = held_out_photos(held_out, trained)
+        photos = FreshPhotos.of(held_out, trained)
         found = run_calibration(model, photos, trained, places, device)
         with writing_to(model):
             found.write(model)

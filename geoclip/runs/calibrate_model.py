@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.calibration import FEWEST_PLACES, calibrate
+from geoclip.evaluation.calibration import FEWEST_PLACES, MOST_PLACES, calibrate
 from geoclip.evaluation.known_photos import KnownPhotos
 from geoclip.locator import Locator
 from geoclip.photos.trained_photos import TrainedPhotos
@@ -22,8 +22,6 @@ from geoclip.support.seeds import seeded_uniforms
 
 CALIBRATION_FILE = "calibration.json"
 """The figures behind the settings, beside them."""
-HELD_OUT_PLACES = 5000
-"""Places drawn from what a training held out: more take time and change nothing."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class FreshPhotos:
     """Photos that a model can be calibrated on.
 
     `table` has the columns of `label_photos`. `left_out` counts the other photos by reason:
-    "trained_on", "missing" and, once they were embedded, "unreadable".
+    "trained_on", "missing", "not_drawn" and, once they were embedded, "unreadable".
     """
 
     table: pd.DataFrame
@@ -41,22 +39,22 @@ class FreshPhotos:
     def of(cls, photos: pd.DataFrame, trained: TrainedPhotos) -> "FreshPhotos":
         """Leave out the photos that a model was trained on and all views of their locations.
 
-        `photos` are those of `label_photos`. Raises GeoclipError where too few places are left.
+        Of what is left, at most `MOST_PLACES` places are drawn, by chance that depends on their ids
+        alone. `photos` are those of `label_photos`. Raises GeoclipError for too few places.
         """
         known = photos["fingerprint"].to_numpy()
         seen = set(photos.loc[trained.holds(known), "location_id"])
         fresh = photos[~photos["location_id"].isin(seen)]
         there = fresh[fresh["fingerprint"] != 0]
-        left_out = {"trained_on": len(photos) - len(fresh), "missing": len(fresh) - len(there)}
-        return cls(there.reset_index(drop=True), left_out)._enough()
-
-    def drawn(self, places: int) -> "FreshPhotos":
-        """The photos of at most so many places, by chance that depends on their ids alone."""
-        ids = self.table["location_id"].drop_duplicates()
-        chance = [seeded_uniforms(1, "calibration", name)[0] for name in ids]
-        kept = ids.iloc[np.argsort(chance)[:places]]
-        table = self.table[self.table["location_id"].isin(kept)].reset_index(drop=True)
-        return FreshPhotos(table, self.left_out)
+        places = there["location_id"].drop_duplicates()
+        chance = [seeded_uniforms(1, "calibration", name)[0] for name in places]
+        drawn = there[there["location_id"].isin(places.iloc[np.argsort(chance)[:MOST_PLACES]])]
+        left_out = {
+            "trained_on": len(photos) - len(fresh),
+            "missing": len(fresh) - len(there),
+            "not_drawn": len(there) - len(drawn),
+        }
+        return cls(drawn.reset_index(drop=True), left_out)._enough()
 
     def embedded(
         self, locator: Locator, progress: Callable[[int], None] | None = None
@@ -78,6 +76,7 @@ class FreshPhotos:
         words = {
             "trained_on": "that the model was trained on",
             "missing": "that are not where their table says",
+            "not_drawn": f"beyond the {MOST_PLACES:,} places that are enough",
             "unreadable": "that cannot be read",
         }
         counted = [f"{n:,} {words[reason]}" for reason, n in self.left_out.items() if n]
@@ -108,11 +107,6 @@ class ModelCalibration:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / CALIBRATION_FILE, lambda file: file.write(text.encode()))
         self.settings.write(folder)
-
-
-def held_out_photos(photos: pd.DataFrame, trained: TrainedPhotos) -> FreshPhotos:
-    """What to calibrate on of the photos that a training held out; see `FreshPhotos.of`."""
-    return FreshPhotos.of(photos, trained).drawn(HELD_OUT_PLACES)
 
 
 def calibrate_model(

@@ -82,6 +82,10 @@ def figures(folder: Path) -> dict[str, Any]:
     return found
 
 
+def counted(folder: Path) -> dict[str, int]:
+    return {reason: n for reason, n in figures(folder)["left_out"].items() if n}
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
@@ -137,7 +141,7 @@ def test_photos_that_the_model_was_trained_on_are_left_out_wherever_they_lie(
     result = run(elsewhere, model)
     assert result.exit_code == 0, result.output
     assert "4 that the model was trained on" in result.stdout
-    assert figures(model)["left_out"] == {"trained_on": 4, "missing": 0, "unreadable": 0}
+    assert counted(model) == {"trained_on": 4}
     assert figures(model)["photos"] == PHOTOS - 4
     assert "Nobody noted" not in result.stderr
     assert (
@@ -155,7 +159,7 @@ def test_photos_that_are_missing_or_cannot_be_read_are_counted(
     result = run(other, model)
     assert result.exit_code == 0, result.output
     assert "1 that are not where their table says, 1 that cannot be read" in result.stdout
-    assert figures(model)["left_out"] == {"trained_on": 0, "missing": 1, "unreadable": 1}
+    assert counted(model) == {"missing": 1, "unreadable": 1}
     assert figures(model)["photos"] == PHOTOS - 2
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.calibration import FEWEST_PLACES
 from geoclip.photos.trained_photos import TrainedPhotos
+from geoclip.runs import calibrate_model
 from geoclip.runs.calibrate_model import FreshPhotos
 
 
@@ -43,11 +44,13 @@ def test_too_few_places_are_refused_with_what_was_left_out():
         FreshPhotos.of(views(FEWEST_PLACES), trained_on([7]))
 
 
-def test_places_are_drawn_whole_and_alike_in_any_order():
-    photos = FreshPhotos.of(views(200), TrainedPhotos())
-    drawn = photos.drawn(60)
+def test_places_are_drawn_whole_and_alike_in_any_order(monkeypatch):
+    photos = views(200)
+    monkeypatch.setattr(calibrate_model, "MOST_PLACES", 60)
+    drawn = FreshPhotos.of(photos, TrainedPhotos())
     assert drawn.table["location_id"].nunique() == 60 and len(drawn.table) == 120
-    shuffled = FreshPhotos(photos.table.sample(frac=1, random_state=0), {})
-    assert set(shuffled.drawn(60).table["photo"]) == set(drawn.table["photo"])
-    assert set(photos.drawn(61).table["photo"]) > set(drawn.table["photo"])
-    pd.testing.assert_frame_equal(photos.drawn(200).table, photos.table)
+    assert drawn.left_out == {"trained_on": 0, "missing": 0, "not_drawn": 280}
+    shuffled = FreshPhotos.of(photos.sample(frac=1, random_state=0), TrainedPhotos())
+    assert set(shuffled.table["photo"]) == set(drawn.table["photo"])
+    monkeypatch.setattr(calibrate_model, "MOST_PLACES", 61)
+    assert set(FreshPhotos.of(photos, TrainedPhotos()).table["photo"]) > set(drawn.table["photo"])
