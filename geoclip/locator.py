@@ -38,7 +38,8 @@ Progress = Callable[[int], None]
 """Called with the number of photos done since the last call."""
 
 UNCALIBRATED_WARNING = (
-    "The probabilities of this model are not calibrated: take them for an order of its guesses."
+    "The probabilities of this model are not calibrated: take them for an order of its guesses, or "
+    "fit them to photos of known place with geoclip calibrate."
 )
 
 
