@@ -24,7 +24,6 @@ from geoclip.errors import GeoclipError
 from geoclip.guesses.maps import write_map
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.settings import RankingSettings
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.splits import TRAIN
@@ -33,7 +32,7 @@ from pipelines.command_line import Gpu, Places, Workers, on_this_machine, run
 from pipelines.embed_places import embed_places
 from pipelines.evaluate_guesses import evaluate_guesses
 from pipelines.locate_photos import locate_photos
-from pipelines.photo_actors import model_folder
+from pipelines.photo_actors import model_settings
 from pipelines.planet.planet import Planet, PlanetSettings
 from pipelines.report_table import print_report
 from pipelines.train_encoder import train_encoder
@@ -88,7 +87,7 @@ def end_to_end(
     check_model_name(start)
     check_lasting(out)
     out.mkdir(parents=True, exist_ok=True)
-    places, captions = Gazetteer.read(gazetteer), ModelSettings.read(model_folder(start)).captions
+    places, captions = Gazetteer.read(gazetteer), model_settings(start).captions
     own_ranking = RANKING if _is_ours(start) else None
     seconds: dict[str, float] = {}
     if not photos:
@@ -133,7 +132,7 @@ def end_to_end(
             after = predict(tuned)
     with stage("Evaluate", seconds):
         report = evaluate_guesses(table, {"before": before, "after": after}, places)
-    ranking = ModelSettings.read(model_folder(tuned)).ranking
+    ranking = model_settings(tuned).ranking
     report.update(_about(start, settings, ranking, table, seconds))
     _write(out, report, after, held_out)
     return report
