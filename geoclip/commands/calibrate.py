@@ -44,6 +44,13 @@ def calibrate(
         Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    keep_posterior: Annotated[
+        bool,
+        typer.Option(
+            "--keep-posterior",
+            help="Fit the radii alone; temperatures and priors stay as they are.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="New folder for a calibrated copy; the model itself stays as it is."),
@@ -65,7 +72,7 @@ def calibrate(
 
     trained, places = TrainedPhotos.read(model_folder(model)), Gazetteer.read(gazetteer)
     fresh = _fresh(photos, source_column, split or [], trained, places)
-    found = run_calibration(model, fresh, trained, places, device)
+    found = run_calibration(model, fresh, trained, places, device, keep_posterior)
     folder = _write(found, model, out)
     tell(found)
     typer.echo(f"The settings are in {folder}, with all figures.")

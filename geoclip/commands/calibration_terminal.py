@@ -40,6 +40,7 @@ def run_calibration(
     trained: "TrainedPhotos",
     places: "Gazetteer",
     device: str | None,
+    keep_posterior: bool = False,
 ) -> "ModelCalibration":
     """Calibrate a model and show the progress of it."""
     from geoclip.runs.calibrate_model import calibrate_model  # noqa: PLC0415
@@ -47,7 +48,7 @@ def run_calibration(
 
     keep_freed_memory()
     with progress("embedding photos", len(photos.table)) as advance:
-        return calibrate_model(model, photos, trained, places, device, advance)
+        return calibrate_model(model, photos, trained, places, device, advance, keep_posterior)
 
 
 def run_held_out(

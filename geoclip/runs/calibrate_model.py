@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.calibration import FEWEST_PLACES, MOST_PLACES, calibrate
+from geoclip.evaluation.calibration import FEWEST_PLACES, calibrate
 from geoclip.evaluation.known_photos import KnownPhotos
 from geoclip.locator import Locator
 from geoclip.photos.trained_photos import TrainedPhotos
@@ -20,6 +20,8 @@ from geoclip.support.files import write_whole
 from geoclip.support.paths import decode_path
 from geoclip.support.seeds import seeded_uniforms
 
+MOST_PLACES = 4000
+"""Of more places some are drawn: a handful of numbers is fitted, and time grows with the places."""
 CALIBRATION_FILE = "calibration.json"
 """The figures behind the settings, beside them."""
 
@@ -116,14 +118,15 @@ def calibrate_model(
     gazetteer: Gazetteer,
     device: str | None = None,
     progress: Callable[[int], None] | None = None,
+    keep_posterior: bool = False,
 ) -> ModelCalibration:
     """Calibrate the model called `name`; nothing is written.
 
-    `progress` is called with the number of photos embedded since the last call. Raises GeoclipError
+    With `keep_posterior` its temperatures and priors stay as they are, see `calibrate`. `progress` is called with the number of photos embedded since the last call. Raises GeoclipError
     for a model that cannot be loaded and where too few places are left.
     """
     locator, stored = Locator.from_pretrained(name, gazetteer, device), ModelSettings.of_model(name)
     photos, known = photos.embedded(locator, progress)
     seen = trained.countries or stored.ranking.prior.seen_countries
-    fitted = calibrate(locator.ranker, known, seen)
+    fitted = calibrate(locator.ranker, known, seen, keep_posterior=keep_posterior)
     return ModelCalibration(replace(stored, ranking=fitted.settings), fitted.figures, photos)

@@ -23,7 +23,7 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.conformal import Calibration
 from geoclip.ranking.model_settings import SETTINGS_FILE, ModelSettings, settings_folder
 from geoclip.ranking.ranker import PlaceRanker
-from geoclip.ranking.settings import RankingSettings
+from geoclip.ranking.settings import RankingSettings, Temperatures
 from geoclip.runs import calibrate_model
 from geoclip.runs.calibrate_model import CALIBRATION_FILE
 
@@ -56,7 +56,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def no_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stands in for the fit, which takes seconds, where a test is about what is around it."""
 
-    def fitted(ranker: PlaceRanker, photos: KnownPhotos, seen: tuple[str, ...]) -> Fitted:
+    def fitted(
+        ranker: PlaceRanker, photos: KnownPhotos, seen: tuple[str, ...], keep_posterior: bool
+    ) -> Fitted:
         calibration = Calibration(len(photos))
         chosen = RankingSettings(calibration=calibration)
         return Fitted(chosen, {"photos": len(photos), "places": len(photos.by_location())})
@@ -120,6 +122,15 @@ def says_what_changed(result: Result, of_source: dict[str, Any]) -> None:
         "calibration error (ECE) of countries": [f"{after['country']['ece']:.3f}"],
     }.items():
         assert all(f" {value} " in lines[what] for value in values)
+
+
+def test_the_radii_alone_are_fitted_if_asked_for(scene: Path, model: Path) -> None:
+    own = RankingSettings(temperatures=Temperatures(1.5, 1.4, 1.3, 1.2))
+    ModelSettings(ranking=own).write(model)
+    assert run(scene, model, "--keep-posterior").exit_code == 0
+    found = ModelSettings.read(model).ranking
+    assert (found.temperatures, found.prior) == (own.temperatures, own.prior)
+    assert found.calibration is not None and found.calibration.photos == PHOTOS
 
 
 def test_figures_are_of_sources_by_column_or_folder(scene: Path, model: Path) -> None:
