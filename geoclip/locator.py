@@ -38,7 +38,8 @@ Progress = Callable[[int], None]
 """Called with the number of photos done since the last call."""
 
 UNCALIBRATED_WARNING = (
-    "The probabilities of this model are not calibrated: take them for an order of its guesses."
+    "The probabilities of this model are not calibrated: take them for an order of its guesses, or "
+    "fit them to photos of known place with geoclip calibrate."
 )
 
 
@@ -92,12 +93,13 @@ class Locator:
         """Load an encoder by name or folder and index the gazetteer with it.
 
         The index is kept in the user's cache folder and used again while encoder, gazetteer and
-        prompts are the same. A folder's own `geoclip.json` gives the ranking settings it was
-        calibrated with; `settings` overrides them. Raises GeoclipError as `load_encoder` does.
+        prompts are the same. The model's `geoclip.json` gives the ranking settings it was
+        calibrated with (`ModelSettings.of_model`); `settings` overrides them. Raises GeoclipError
+        as `load_encoder` does.
         """
         encoder = load_encoder(name, device or default_device()).for_photos()
         gazetteer = Gazetteer.default() if gazetteer is None else gazetteer
-        stored = ModelSettings.read(encoder.folder)
+        stored = ModelSettings.of_model(name)
         index = PlaceIndex.cached(encoder, gazetteer, stored.captions)
         return cls(encoder, index, gazetteer, settings or stored.ranking)
 

@@ -15,12 +15,11 @@ import ray
 from geoclip.encoders.registry import check_model_name
 from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import ABOUT_FILE, PlaceIndex, embed_rows, index_key
 from geoclip.support.process import keep_freed_memory
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Model, OutFolder, Places, run
-from pipelines.photo_actors import load_model, model_folder
+from pipelines.photo_actors import load_model, local_folder, model_settings
 from pipelines.storage import absolute, exists, is_uri, join, local_copy, store_folder
 
 BATCH = 2048
@@ -59,8 +58,8 @@ def embed_places(
     with the model is copied instead of made.
     """
     folder = absolute(out)
-    model, home = absolute_model(model), model_folder(model)
-    captions = captions or ModelSettings.read(home).captions
+    model, home = absolute_model(model), local_folder(model)
+    captions = captions or model_settings(model).captions
     gazetteer = gazetteer and gazetteer.absolute()
     places = Gazetteer.read(gazetteer)
     key = ray.get(key_of_index.remote(model, gazetteer, captions))

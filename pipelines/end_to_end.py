@@ -39,7 +39,7 @@ from pipelines.embed_places import embed_places
 from pipelines.evaluate_guesses import evaluate_guesses, measured
 from pipelines.held_back import fit_held_back, held_back
 from pipelines.locate_photos import answers
-from pipelines.photo_actors import Pool, load_model, model_folder
+from pipelines.photo_actors import Pool, load_model, model_settings
 from pipelines.planet.planet import Planet, PlanetSettings
 from pipelines.train_encoder import train_encoder
 from pipelines.write_captions import write_captions
@@ -97,7 +97,7 @@ def end_to_end(
     check_model_name(start)
     check_lasting(out)
     out.mkdir(parents=True, exist_ok=True)
-    places, captions = Gazetteer.read(gazetteer), ModelSettings.read(model_folder(start)).captions
+    places, captions = Gazetteer.read(gazetteer), model_settings(start).captions
     own_ranking = RANKING if _is_ours(start) else None
     seconds: dict[str, float] = {}
     if not photos:
@@ -119,7 +119,7 @@ def end_to_end(
         def embedded(model: str, photos: pd.DataFrame) -> tuple[Locator, Embeddings]:
             """What locates by a model, ranking as before any fit, and the photos' embeddings."""
             index = embed_places(model, out / "places", gazetteer, captions, workers)
-            ranking = own_ranking or ModelSettings.read(model_folder(model)).ranking
+            ranking = own_ranking or model_settings(model).ranking
             found = embed_table(photos, model, Pool(workers, int(use_gpu)))
             return Locator(load_model(model), index, places, ranking), found
 

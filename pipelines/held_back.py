@@ -1,6 +1,5 @@
 """The ranking of a tuned encoder, fitted on the photos that were held back from its training."""
 
-import numpy as np
 import pandas as pd
 
 from geoclip.evaluation.calibration import FEWEST_PLACES, Fitted
@@ -39,7 +38,7 @@ def fit_held_back(locator: Locator, captions: pd.DataFrame, found: Embeddings) -
         photos["lat"].to_numpy(float),
         photos["lon"].to_numpy(float),
         codes[photos["place_row"].to_numpy()],
-        np.full(len(photos), ""),
+        photos["source"].to_numpy(object),
         photos[views].to_numpy(object),
     )
     trained = codes[captions.loc[captions["split"] == TRAIN, "place_row"].to_numpy()]

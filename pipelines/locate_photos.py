@@ -33,7 +33,6 @@ from geoclip.locator import Locator
 from geoclip.photos.embedding import Embeddings
 from geoclip.photos.reader import in_batches
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.settings import RankingSettings
 from pipelines.cluster import absolute_model, check_lasting, ray_session
@@ -41,7 +40,7 @@ from pipelines.command_line import Actors, Gpus, Inputs, Model, Places, run
 from pipelines.embed_places import embed_places
 from pipelines.inputs import photo_parts
 from pipelines.outputs import Output, data_context
-from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, model_folder, on_actors
+from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, model_settings, on_actors
 from pipelines.photo_source import Part
 from pipelines.storage import absolute, is_uri, join, local_copy, parent
 
@@ -77,7 +76,7 @@ class LocatorSpec:
         """
         model, index = absolute_model(model), absolute(index)
         key = PlaceIndex.read(local_copy(index)).key
-        settings = settings or ModelSettings.read(model_folder(model)).ranking
+        settings = settings or model_settings(model).ranking
         return cls(model, index, key, gazetteer and gazetteer.absolute(), settings, top_k)
 
     def reranked(self, method: str | None = None, point: str | None = None) -> "LocatorSpec":

@@ -17,13 +17,14 @@ from ray.data import Dataset
 from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
 from geoclip.encoders import Encoder, load_encoder
-from geoclip.encoders.registry import KNOWN_MODELS
+from geoclip.encoders.registry import model_folder
 from geoclip.errors import PhotoError
 from geoclip.locator import default_device
 from geoclip.photos.decoding import UNREADABLE
 from geoclip.photos.embedding import Embeddings, embed_batches
 from geoclip.photos.opening import Content, read_pictures
 from geoclip.photos.reader import BATCH, DecodedPhoto, PhotoReader, in_batches, read_batches
+from geoclip.ranking.model_settings import ModelSettings
 from geoclip.runs.keys import encoder_key
 from geoclip.support.paths import AnyPath
 from geoclip.support.process import keep_freed_memory
@@ -104,10 +105,14 @@ def load_model(name: str, device: str = "cpu") -> Encoder:
     return load_encoder(str(local_copy(name)) if is_uri(name) else name, device)
 
 
-def model_folder(name: str) -> Path:
-    """Where a model's `geoclip.json` and index are if it has them: folder, URI or embedded one."""
-    known = KNOWN_MODELS.get(name)
-    return local_copy(name) if is_uri(name) else Path(known.reference if known else name)
+def local_folder(name: str) -> Path | None:
+    """A model's folder on this machine, of a URI a copy of it; None for what comes from a hub."""
+    return local_copy(name) if is_uri(name) else model_folder(name)
+
+
+def model_settings(name: str) -> ModelSettings:
+    """The settings of a model, those that were calibrated on this machine first."""
+    return ModelSettings.of_model(local_copy(name))
 
 
 class PhotoEmbedder:

@@ -4,8 +4,9 @@
 
 The contrast set is the global batch of all workers. Checkpoints hold weights, optimizer state and
 position; the same command resumes an interrupted run. DIR is a folder or a URI of storage that all
-nodes reach. The fine-tuned encoder is in DIR/encoder, the losses are in DIR/losses.csv, figures on
-held-out photos in DIR/evaluations.csv, both in DIR/tensorboard too.
+nodes reach. The fine-tuned encoder is in DIR/encoder, calibrated on the held-out photos where these
+are of 50 places or more. The losses are in DIR/losses.csv, figures on held-out photos in
+DIR/evaluations.csv, both in DIR/tensorboard too.
 """
 
 import tempfile
@@ -20,13 +21,16 @@ import typer
 from geoclip.commands.options import read_settings, with_settings
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
+from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.settings import RankingSettings
 from geoclip.training.checkpoints import ENCODER, History, export_encoder
 from geoclip.training.held_out import draw_held_out
+from geoclip.training.photo_set import training_photos
 from geoclip.training.settings import EvaluationSettings, Keep, TrainingSettings, check_keep
 from geoclip.training.splits import TRAIN
+from pipelines.calibrate_encoder import calibrate_encoder
 from pipelines.cluster import (
     absolute_model,
     check_lasting,
@@ -37,7 +41,7 @@ from pipelines.cluster import (
     ray_session,
 )
 from pipelines.command_line import Gpu, Model, OutFolder, Places, Workers, run
-from pipelines.photo_actors import model_folder
+from pipelines.photo_actors import local_folder, model_settings
 from pipelines.remote_progress import remote_progress
 from pipelines.storage import absolute, filesystem, is_uri, join, store_folder
 from pipelines.training_metrics import mlflow_server
@@ -73,7 +77,7 @@ def train_encoder(
     """
     check_training(captions, settings, evaluation, keep, fsdp)
     out = absolute(out)
-    stored = ModelSettings.read(model_folder(start))
+    stored = model_settings(start)
     stored = replace(stored, ranking=ranking or stored.ranking)
     cpus = cpus_for_each(workers, cluster_nodes(), gpus=int(use_gpu))
     if not cpus and not may_grow():
@@ -112,10 +116,11 @@ def train_encoder(
             run_config=run_config(out, evaluation),
         )
         result = trainer.fit()
-    table, places = read_captions(captions, ["split", "place_id"]), Gazetteer.read(gazetteer)
-    rows = places.rows(table.loc[table["split"] == TRAIN, "place_id"])
-    tuned = stored.tuned(places.country_codes[rows].tolist())
-    return _collect(result, out, tuned, evaluation.best_by if keep == Keep.BEST else None)
+    places = Gazetteer.read(gazetteer)
+    before = TrainedPhotos.read(local_folder(start))
+    trained = training_photos(read_captions(captions), places).trained(places, before)
+    best_by = evaluation.best_by if keep == Keep.BEST else None
+    return _collect(result, out, stored.tuned(trained.countries), trained, best_by)
 
 
 def run_config(out: str, evaluation: EvaluationSettings) -> ray.train.RunConfig:
@@ -163,7 +168,11 @@ def check_photos(captions: Path | str) -> None:
 
 
 def _collect(
-    result: ray.train.Result, out: str, settings: ModelSettings, best_by: str | None
+    result: ray.train.Result,
+    out: str,
+    settings: ModelSettings,
+    trained: TrainedPhotos,
+    best_by: str | None,
 ) -> str:
     """Copy the last or the best checkpoint's encoder and what the last one reports to `out`."""
     if result.checkpoint is None:
@@ -177,7 +186,7 @@ def _collect(
         target = Path(draft) if is_uri(out) else Path(out)
         target.mkdir(parents=True, exist_ok=True)
         with chosen.as_directory() as checkpoint, result.checkpoint.as_directory() as last:
-            export_encoder(Path(checkpoint), target, settings, Path(last))
+            export_encoder(Path(checkpoint), target, settings, trained, Path(last))
         unreadable = sum(step.get("unreadable", 0) for step in History.read(target).losses)
         if is_uri(out):
             store_folder(target, out)
@@ -212,7 +221,7 @@ def main(
     Gazetteer.read(gazetteer)
     check_training(captions, training, evaluation, keep, fsdp)
     with ray_session():
-        train_encoder(
+        tuned = train_encoder(
             captions,
             start,
             out,
@@ -225,6 +234,7 @@ def main(
             evaluation=evaluation,
             keep=keep,
         )
+        calibrate_encoder(tuned, captions, gazetteer, gpu)
 
 
 if __name__ == "__main__":

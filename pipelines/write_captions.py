@@ -3,7 +3,8 @@
     python -m pipelines.write_captions --photos photos.csv --out captions.parquet
 
 Each row of the output has the photo table's columns, `place_row` and `place_id` (the nearest
-gazetteer city in the photo's country, or the country where no more is known) and one `caption`.
+gazetteer city in the photo's country, or the country where no more is known), one `caption` and the
+photo's `fingerprint` (see `geoclip.photos.trained_photos`).
 Training draws a photo's caption anew in every epoch; the stored one is for reading and for other
 programs. Photos that are not there are listed in `OUT-missing.csv` and left out. OUT is a path or a
 URI of storage; the photos are on this machine.
@@ -36,7 +37,7 @@ class Captioner:
         self.seed = seed
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
-        """Add place_row, place_id, caption and `there` to a batch of photos."""
+        """Add place_row, place_id, caption and fingerprint to a batch of photos."""
         labelled = label_photos(batch, self.book.gazetteer)
         pairs = zip(labelled["place_row"].tolist(), labelled["photo_id"], strict=True)
         captions = [self.book.draw(row, self.seed, 0, photo).text for row, photo in pairs]

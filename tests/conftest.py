@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real photos (../shared/data) are not on this machine")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_calibrations_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What somebody calibrated on this machine is none of the tests' business."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEOCLIP_DATA", str(tmp_path_factory.mktemp("data") / "empty"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from geoclip.commands.benchmark import benchmark
+from geoclip.commands.calibrate import calibrate
 from geoclip.commands.compare import compare
 from geoclip.commands.evaluate import evaluate
 from geoclip.commands.finetune import finetune
@@ -40,6 +41,7 @@ app.command()(evaluate)
 app.command()(compare)
 app.command()(benchmark)
 app.command()(finetune)
+app.command()(calibrate)
 app.command()(mix)
 app.add_typer(models_app, name="models")
 app.add_typer(sidecar_app, name="sidecar")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from geoclip.commands.calibration_terminal import run_held_out
 from geoclip.commands.options import read_settings, with_settings
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import printable
@@ -56,7 +57,8 @@ def finetune(
     Photos whose `split` is "train" are trained on; without that column whole countries and 1°
     blocks are held out and listed in OUT/held_out.csv. With --evaluate-every the figures on held
     out photos are in OUT/evaluations.csv. The same command resumes an interrupted run. The tuned
-    encoder is in OUT/encoder: `geoclip locate --model OUT/encoder`.
+    encoder is in OUT/encoder, calibrated on the held-out photos where they are of 50 places or
+    more: `geoclip locate --model OUT/encoder`.
     """
     check_model_name(model)
     training = read_settings(TrainingSettings, settings)
@@ -64,6 +66,7 @@ def finetune(
     check_keep(keep, training, evaluation)
     table, missing, places = _photos(photos, gazetteer, training.seed, held_out)
     from geoclip.training.photo_set import training_photos  # noqa: PLC0415
+    from geoclip.training.splits import TRAIN  # noqa: PLC0415
 
     seen = training_photos(table, places)
     about = {
@@ -76,7 +79,7 @@ def finetune(
     drawn = _drawn(table, evaluation, training.seed)
     batches = _batches(model, seen, places, training, device)
     _write_lists(out, about, table, missing)
-    folder = _train(out, batches, evaluation, drawn, checkpoint_every, keep)
+    folder = _train(out, model, batches, evaluation, drawn, checkpoint_every, keep)
     for warning in dict.fromkeys(batches.encoder.warnings):
         typer.echo(f"geoclip: {printable(warning)}", err=True)
     if model in KNOWN_MODELS:
@@ -84,6 +87,7 @@ def finetune(
         typer.echo(
             f"The starting weights are under {licence}, and so are the tuned ones.", err=True
         )
+    run_held_out(folder, table[table["split"] != TRAIN], places, device)
     typer.echo(f"Fine-tuned encoder in {folder}: geoclip locate PHOTOS --model {folder}")
 
 
@@ -160,12 +164,13 @@ def _batches(
 
     keep_freed_memory()
     encoder = load_encoder(model, device or default_device())
-    book = CaptionBook(places, ModelSettings.read(encoder.folder).captions)
+    book = CaptionBook(places, ModelSettings.of_model(model).captions)
     return Batches(encoder, book, seen, training)
 
 
 def _train(
     out: Path,
+    model: str,
     batches: "Batches",
     evaluation: EvaluationSettings,
     drawn: "pd.DataFrame | None",
@@ -173,13 +178,14 @@ def _train(
     keep: Keep,
 ) -> Path:
     """Train to the end and return the folder of the tuned encoder."""
+    from geoclip.photos.trained_photos import TrainedPhotos  # noqa: PLC0415
     from geoclip.ranking.model_settings import ModelSettings  # noqa: PLC0415
     from geoclip.training.checkpoints import FolderCheckpoints  # noqa: PLC0415
     from geoclip.training.held_out import HeldOut  # noqa: PLC0415
     from geoclip.training.loop import run_training  # noqa: PLC0415
     from geoclip.training.trainer import Trainer  # noqa: PLC0415
 
-    start, book = ModelSettings.read(batches.encoder.folder), batches.book
+    start, book = ModelSettings.of_model(model), batches.book
     held_out = None if drawn is None else HeldOut(drawn, book, batches.workers, start.ranking)
     store = FolderCheckpoints(out, evaluation.best_by if keep == Keep.BEST else None)
     with _progress(batches.steps) as report:
@@ -192,8 +198,9 @@ def _train(
             report=report,
         )
     _tell_unreadable(batches, out / UNREADABLE_FILE)
-    seen_countries = book.gazetteer.country_codes[batches.photos.rows].tolist()
-    return store.export(start.tuned(seen_countries))
+    before = TrainedPhotos.read(batches.encoder.folder)
+    trained = batches.photos.trained(book.gazetteer, before)
+    return store.export(start.tuned(trained.countries), trained)
 
 
 def _tell_unreadable(batches: "Batches", file: Path) -> None:

@@ -69,7 +69,7 @@ def mix(
     places = Gazetteer.read(gazetteer)
     table = _photos(photos, places)
     both = [load_encoder(name, device or default_device()) for name in (start, tuned)]
-    settings = ModelSettings.read(both[1].folder)
+    settings = ModelSettings.of_model(tuned)
     measured = int((table["split"] != "train").sum())
     report: dict[str, Any] = {"splits": {}, "gzsl": {}}
     with progress("measuring", measured * len(alphas)) as advance:
@@ -98,7 +98,7 @@ def _photos(tables: list[Path], places: "Gazetteer") -> "pd.DataFrame":
 
     labelled = label_photos(read_photo_table(tables), places)
     labelled["split"] = labelled["split"].where(labelled["split"] != "", "photos")
-    there = labelled[labelled["there"]]
+    there = labelled[labelled["fingerprint"] != 0]
     measured = there[(there["split"] != "train") & there["lat"].notna()]
     if measured.empty:
         raise GeoclipError(

@@ -8,6 +8,7 @@ import typer
 
 from geoclip.commands.terminal import print_table
 from geoclip.encoders.registry import KNOWN_MODELS, KnownModel, weights_folder
+from geoclip.ranking.model_settings import ModelSettings
 
 models_app = typer.Typer(
     help="List the known models, or convert weights.", invoke_without_command=True
@@ -19,14 +20,14 @@ def models(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """List the known models: size, licence, where the weights are, whether they are here."""
+    """List the known models: size, licence, where weights are, what is here and calibrated."""
     if ctx.invoked_subcommand is not None:
         return
     described = [_describe(model) for model in KNOWN_MODELS.values()]
     if as_json:
         typer.echo(json.dumps(described, indent=2))
         return
-    columns = ("name", "MB", "licence", "weights", "here", "note")
+    columns = ("name", "MB", "licence", "weights", "here", "calibrated", "note")
     rows = [
         (
             model["name"],
@@ -34,6 +35,7 @@ def models(
             model["licence"],
             model["weights"],
             "yes" if model["on_this_machine"] else "no",
+            "yes" if model["calibrated"] else "no",
             model["note"],
         )
         for model in described
@@ -56,6 +58,7 @@ def _describe(model: KnownModel) -> dict[str, Any]:
         "weights": f"hf:{model.hub_id}" if model.hub_id else "in the package",
         "on_this_machine": folder is not None,
         "folder": str(folder) if folder else None,
+        "calibrated": ModelSettings.of_model(model.name).ranking.calibrated,
     }
 
 

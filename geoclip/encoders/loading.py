@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geoclip.encoders.encoder import Encoder
-from geoclip.encoders.registry import KNOWN_MODELS, WEIGHTS_FILES, unknown_model
+from geoclip.encoders.registry import HUB_PREFIXES, KNOWN_MODELS, WEIGHTS_FILES, unknown_model
 from geoclip.errors import GeoclipError
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-HUB_PREFIXES = ("hf:", "hf-hub:")
 
 
 def load_encoder(name: str | Path, device: str = "cpu") -> Encoder:

@@ -14,6 +14,7 @@ from geoclip.errors import GeoclipError
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
 WEIGHTS_FILES = {"open_clip": "open_clip_model.safetensors", "transformers": "model.safetensors"}
 """What each library calls the weights of a model."""
+HUB_PREFIXES = ("hf:", "hf-hub:")
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,27 @@ def check_model_name(name: str) -> None:
     """
     if name not in KNOWN_MODELS and ":" not in name and not Path(name).exists():
         raise unknown_model(name)
+
+
+def model_folder(name: str | Path) -> Path | None:
+    """The folder that the name of a model stands for; None for what comes from a hub."""
+    known = KNOWN_MODELS.get(str(name))
+    folder = Path(known.reference if known else name)
+    return folder if folder.is_dir() else None
+
+
+def model_id(name: str) -> str:
+    """One name for all names of a model: its hub id where it has one, else its own name.
+
+    >>> model_id("streetclip"), model_id("hf:geolocal/StreetCLIP")
+    ('geolocal/StreetCLIP', 'geolocal/StreetCLIP')
+    """
+    for known in KNOWN_MODELS.values():
+        if name in (known.name, known.reference):
+            return known.hub_id or known.name
+    for prefix in HUB_PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
 
 
 def unknown_model(name: str) -> GeoclipError:

@@ -26,8 +26,6 @@ from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.settings import PointEstimate, RankingSettings
 
 FEWEST_PLACES = 50
-MOST_PLACES = 4000
-"""Of more places some are drawn: a handful of numbers is fitted, and time grows with the places."""
 POINT = PointEstimate.expected_score_regions()
 """Of a posterior that holds what it says, no other point has a larger expected GeoScore."""
 
@@ -72,7 +70,6 @@ def calibrate(
             f"A calibration needs photos of at least {FEWEST_PLACES} places, here are "
             f"{len(places)}; give more."
         )
-    places = places.drawn(MOST_PLACES)
     prior = ranker.settings.prior
     own = prior.country_size_exponent, prior.population_exponent
     how = _How(

@@ -53,13 +53,6 @@ class KnownPhotos:
         whole = KnownPhotos(means, *(getattr(self, field.name) for field in fields(self)[1:]))
         return whole.take(np.sort(first))
 
-    def drawn(self, most: int) -> KnownPhotos:
-        """At most so many of the photos, by chance that depends on their locations alone."""
-        if len(self) <= most:
-            return self
-        chance = [seeded_uniforms(1, "drawn", str(name))[0] for name in self.location_ids]
-        return self.take(np.sort(np.argsort(chance, kind="stable")[:most]))
-
     def place_rows(self, gazetteer: Gazetteer) -> np.ndarray:
         """Gazetteer rows (N,) of their places; see `places.labels.place_rows`."""
         table = pd.DataFrame(

@@ -2,9 +2,11 @@
 
 Columns: `path` (relative to the CSV file), `lat` and `lon` in degrees (both empty where only the
 country is known); optional `country_code` (ISO alpha-2), `location_id` (views of one place share
-it), `split`. Other columns are ignored. Names are compared without regard to case.
+it), `split`, `source` (the collection, camera or web site that a photo comes from). Other columns
+are ignored. Names are compared without regard to case.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,38 +15,56 @@ import pandas as pd
 from geoclip.errors import GeoclipError
 from geoclip.photos.csv_lists import read_csv_list
 from geoclip.places.sphere import great_circle_km
-from geoclip.support.paths import AnyPath, path_list, resolve_path
-from geoclip.support.tables import coordinates, refuse_duplicates, refuse_rows
+from geoclip.support.paths import AnyPath, decode_path, encode_path, path_list, resolve_path
+from geoclip.support.tables import coordinates, refuse_duplicates, refuse_rows, require_columns
 
 SAME_LOCATION_KM = 25.0
 """Two tables may call views by one location that lie no farther apart: in one city, say."""
-COLUMNS = ("photo_id", "path", "lat", "lon", "country_code", "location_id", "split")
+COLUMNS = ("photo_id", "path", "lat", "lon", "country_code", "location_id", "split", "source")
 
 
-def read_photo_table(paths: AnyPath | Iterable[AnyPath]) -> pd.DataFrame:
+def read_photo_table(
+    paths: AnyPath | Iterable[AnyPath], source_column: str | None = None
+) -> pd.DataFrame:
     """The photos of one or several CSV files, in order, with the columns `COLUMNS`.
 
     `photo_id` is the path as it stands in the file and unique, `path` is absolute; whether the
-    photo exists is not looked at. Non-UTF-8 names: see `support.paths`. Raises GeoclipError for a
-    bad file or row, for a photo that stands twice, for a location that two tables say lies in
-    different places, and when there is no photo at all.
+    photo exists is not looked at. Non-UTF-8 names: see `support.paths`. `source_column` names the
+    column of the source, which must then be there. A photo whose table tells no source has its
+    folder as one. Raises GeoclipError for a bad file or row, for a photo that stands twice, for a
+    location that two tables say lies in different places, and when there is no photo at all.
     """
     files = [Path(path) for path in path_list(paths)]
     if not files:
         raise GeoclipError("No photo table was given: name a CSV file with path, lat, lon.")
-    tables = [_read_one(file) for file in files]
+    tables = [_read_one(file, source_column) for file in files]
     _refuse_shared_photos(files, tables)
     _refuse_shared_locations(files, tables)
     table = pd.concat(tables, ignore_index=True)
     if table.empty:
         names = ", ".join(map(str, files))
         raise GeoclipError(f"{names} lists no photo: add a row for each photo below the header.")
-    return table
+    return table.assign(source=table["source"].where(table["source"] != "", _folders(table)))
 
 
-def _read_one(file: Path) -> pd.DataFrame:
+def _folders(table: pd.DataFrame) -> pd.Series:
+    """Each photo's folder, as it lies in the one that holds all photos."""
+    folders = table["path"].map(os.path.dirname)
+    found = {text: decode_path(text) for text in folders.unique()}
+    top = Path(os.path.commonpath(found.values()))
+    return folders.map({text: encode_path(_below(top, path)) for text, path in found.items()})
+
+
+def _below(top: Path, folder: Path) -> str:
+    return folder.name if folder == top else str(folder.relative_to(top))
+
+
+def _read_one(file: Path, source_column: str | None) -> pd.DataFrame:
     frame = read_csv_list(file, check_columns=_require_labels)
-    for name in ("lat", "lon", "country_code", "split"):
+    source = "source" if source_column is None else source_column.strip().lower()
+    if source_column is not None:
+        require_columns(frame, [source], file)
+    for name in ("lat", "lon", "country_code", "split", source):
         if name not in frame:
             frame[name] = ""
         frame[name] = frame[name].str.strip()
@@ -63,6 +83,7 @@ def _read_one(file: Path) -> pd.DataFrame:
             "country_code": country,
             "location_id": frame["location_id"].where(frame["location_id"] != "", photo_id),
             "split": frame["split"],
+            "source": frame[source],
         }
     )
     refuse_duplicates(file, table["path"], "photo")

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from string import Formatter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geoclip.errors import GeoclipError
-from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.place import CITY, COUNTRY, LEVELS
 from geoclip.support.seeds import seeded_uniforms
+
+if TYPE_CHECKING:  # pandas is slow to import
+    from geoclip.places.gazetteer import Gazetteer
 
 TRUE, FALSE, UNKNOWN = 1, 0, -1
 """Values of a truth matrix."""
@@ -88,7 +91,7 @@ class Caption:
 class CaptionBook:
     """Captions of a gazetteer's places."""
 
-    def __init__(self, gazetteer: Gazetteer, settings: CaptionSettings | None = None) -> None:
+    def __init__(self, gazetteer: "Gazetteer", settings: CaptionSettings | None = None) -> None:
         self.gazetteer = gazetteer
         self.settings = settings or CaptionSettings()
 

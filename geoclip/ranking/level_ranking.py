@@ -132,12 +132,11 @@ def _points(posterior: Posterior, settings: RankingSettings, named: np.ndarray) 
     if posterior.country_logits is not None:  # greedy: nothing is said of other countries' cities
         large = _FAR_BELOW + np.log1p(h.population)
         cities = np.maximum(cities, np.where(posterior.allowed, large, -np.inf))
-    best_of_groups = np.maximum.reduceat(cities, h.group_starts, axis=1)
     if settings.point.rule == "city":
-        gain = best_of_groups
+        gain = np.maximum.reduceat(cities, h.group_starts, axis=1)
     else:
         gain = expected_scores(posterior, settings.point.temperature or 1.0)
-    inside = np.isfinite(best_of_groups)
+    inside = np.tile(np.logical_or.reduceat(posterior.allowed, h.group_starts), (len(cities), 1))
     of_groups = (h.group_continent, h.group_country, np.arange(len(h.group_starts)))
     for place, of_group in zip(named.T, of_groups, strict=False):
         inside &= (place[:, None] < 0) | (of_group == place[:, None])

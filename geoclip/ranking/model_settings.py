@@ -1,4 +1,6 @@
-"""The file `geoclip.json` of a model folder: its prompts and its calibrated ranking.
+"""The file `geoclip.json` of a model: its prompts and its calibrated ranking.
+
+It lies in the model's folder. That of a hub's or embedded model lies in the user's data folder.
 
 Version 2 has the layout of the settings' dataclasses. Files without a version are of version 1,
 whose ranking was flat; they are translated.
@@ -12,7 +14,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from geoclip.encoders.registry import CHECKPOINTS, model_folder, model_id
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionSettings
 from geoclip.places.place import LEVELS
@@ -24,6 +28,8 @@ from geoclip.ranking.settings import (
     RankingSettings,
     Temperatures,
 )
+from geoclip.support.files import write_whole
+from geoclip.support.user_folders import data_folder
 
 SETTINGS_FILE = "geoclip.json"
 VERSION = 2
@@ -40,6 +46,15 @@ class ModelSettings:
 
     captions: CaptionSettings = field(default_factory=CaptionSettings)
     ranking: RankingSettings = UNCALIBRATED
+
+    @classmethod
+    def of_model(cls, name: str | Path) -> ModelSettings:
+        """The settings of the model called `name`: those that the user calibrated, else its own.
+
+        Raises GeoclipError as `read` does.
+        """
+        own = settings_folder(name)
+        return cls.read(own if (own / SETTINGS_FILE).is_file() else model_folder(name))
 
     @classmethod
     def read(cls, folder: Path | None) -> ModelSettings:
@@ -77,7 +92,21 @@ class ModelSettings:
             "captions": asdict(self.captions),
             "ranking": asdict(self.ranking, dict_factory=_given),
         }
-        (folder / SETTINGS_FILE).write_text(json.dumps(stored) + "\n", encoding="utf-8")
+        text = json.dumps(stored) + "\n"
+        write_whole(folder / SETTINGS_FILE, lambda file: file.write(text.encode()))
+
+
+def settings_folder(name: str | Path) -> Path:
+    """Where the settings of the model called `name` lie once a user has calibrated it.
+
+    That is the model's folder. Hub models have none, and embedded ones, which belong to the
+    package, are not written to: theirs is in the user's data folder, by the model's id.
+    """
+    folder = model_folder(name)
+    if folder is not None and folder.resolve().parent != CHECKPOINTS:
+        return folder
+    known_by = model_id(str(name)) if folder is None else folder.resolve().name
+    return data_folder() / "models" / quote(known_by, safe="")
 
 
 def ranking_of(stored: Values, writer: str = "") -> RankingSettings:

@@ -1,8 +1,6 @@
 """The text embeddings of a gazetteer's places, kept with the key of what made them."""
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -11,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from platformdirs import user_cache_dir
 
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import COUNTRIES_WITH_ARTICLE, CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.support.files import write_whole
+from geoclip.support.user_folders import cache_folder
 
 if TYPE_CHECKING:
     from geoclip.encoders import Encoder
@@ -134,14 +132,3 @@ def embed_rows(encoder: "Encoder", book: CaptionBook, rows: Iterable[int]) -> np
     starts = np.cumsum([0, *(len(texts) for texts in prompts[:-1])])
     sums = np.add.reduceat(features, starts, axis=0)
     return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True))
-
-
-def cache_folder() -> Path:
-    """Folder of kept indexes: `$GEOCLIP_CACHE`, else in the user's cache folder."""
-    if os.environ.get("GEOCLIP_CACHE"):
-        return Path(os.environ["GEOCLIP_CACHE"])
-    try:
-        user = Path(user_cache_dir("geoclip", appauthor=False)).expanduser()
-    except RuntimeError:  # containers run under user ids that have no home
-        user = Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}"
-    return user / "places"

@@ -12,6 +12,7 @@ import pandas as pd
 from safetensors import SafetensorError
 
 from geoclip.errors import GeoclipError
+from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.training.trainer import STATE_FOLDER, Trainer
 
@@ -104,7 +105,7 @@ class FolderCheckpoints:
             if other not in (folder, best):
                 shutil.rmtree(other, ignore_errors=True)
 
-    def export(self, settings: ModelSettings) -> Path:
+    def export(self, settings: ModelSettings, trained: TrainedPhotos | None = None) -> Path:
         """Write `out`/encoder, of the best checkpoint or else the last, as `export_encoder` does.
 
         Raises GeoclipError where no checkpoint was kept.
@@ -112,7 +113,8 @@ class FolderCheckpoints:
         last = latest_checkpoint(self.out)
         if last is None:
             raise GeoclipError(f"{self.out} holds no checkpoint; give the same command again.")
-        return export_encoder(self._best(History.read(last)) or last, self.out, settings, last)
+        chosen = self._best(History.read(last)) or last
+        return export_encoder(chosen, self.out, settings, trained, last)
 
     def _folder(self, step: float) -> Path:
         return self.out / CHECKPOINTS / f"step-{step:.0f}"
@@ -147,12 +149,17 @@ def latest_checkpoint(out: Path) -> Path | None:
 
 
 def export_encoder(
-    checkpoint: Path, out: Path, settings: ModelSettings, reports: Path | None = None
+    checkpoint: Path,
+    out: Path,
+    settings: ModelSettings,
+    trained: TrainedPhotos | None = None,
+    reports: Path | None = None,
 ) -> Path:
     """Write a checkpoint's encoder with its settings to `out`/encoder, and the reports to `out`.
 
-    `reports` is the checkpoint whose losses and figures are written, if another. An encoder from
-    before stays until the new one is whole. Raises GeoclipError where `out` cannot be written to.
+    `trained` are the photos that it was trained on, noted beside the weights. `reports` is the
+    checkpoint whose losses and figures are written, if another. An encoder from before stays until
+    the new one is whole. Raises GeoclipError where `out` cannot be written to.
     """
     folder, draft = out / ENCODER, out / (ENCODER + UNFINISHED)
     aside = shutil.ignore_patterns(STATE_FOLDER, LOSSES_FILE, EVALUATIONS_FILE)
@@ -160,6 +167,7 @@ def export_encoder(
         shutil.rmtree(draft, ignore_errors=True)
         shutil.copytree(checkpoint, draft, ignore=aside)
         settings.write(draft)
+        (trained or TrainedPhotos()).write(draft)
         History.read(reports or checkpoint).write(out)
         if folder.exists():
             shutil.rmtree(folder)

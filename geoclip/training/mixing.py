@@ -15,6 +15,7 @@ from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.report import gzsl_figures, locations, split_figures
 from geoclip.locator import Locator
+from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex
@@ -85,14 +86,16 @@ def refuse_folder(folder: Path) -> None:
 def write_mix(encoder: Encoder, settings: ModelSettings, folder: Path) -> None:
     """Write a mix as a model folder, whole or not at all.
 
-    Its ranking is the tuned model's without radii: those were judged for other weights. Raises
-    GeoclipError where the folder is there already or cannot be written.
+    `encoder` is that of `mixed`. The ranking is the tuned model's without radii, which were judged
+    for other weights, and so are the photos that it was trained on. Raises GeoclipError where the
+    folder is there already or cannot be written.
     """
     refuse_folder(folder)
     draft = folder.with_name(folder.name + UNFINISHED)
     with writing_to(folder.parent):
         encoder.save(draft)
         ModelSettings(settings.captions, settings.ranking.without_radius()).write(draft)
+        TrainedPhotos.read(encoder.folder).write(draft)
         draft.replace(folder)
 
 

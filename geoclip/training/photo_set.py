@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from geoclip.errors import GeoclipError
+from geoclip.photos.trained_photos import Fingerprints, TrainedPhotos, fingerprints
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.labels import place_rows
 from geoclip.places.place import COUNTRY
-from geoclip.support.paths import decode_path
 from geoclip.training.splits import TRAIN, hold_back, with_splits
 
 
@@ -21,7 +21,8 @@ class PhotoSet:
 
     A photo of which only the country is known has the country's row. `weights` (N,) are optional
     relative chances of being drawn, above 0. Photos with the same entry of the optional
-    `locations` (N,) are views of one location.
+    `locations` (N,) are views of one location. The optional `fingerprints` (N,) are those of
+    `photos.trained_photos`.
     """
 
     ids: Sequence[str]
@@ -29,6 +30,7 @@ class PhotoSet:
     rows: np.ndarray
     weights: np.ndarray | None = None
     locations: Sequence[str] | None = None
+    fingerprints: Fingerprints | None = None
 
     def __post_init__(self) -> None:
         if not len(self.ids):
@@ -54,6 +56,11 @@ class PhotoSet:
             found.update(self.weights.astype("<f8").tobytes())
         return found.hexdigest()
 
+    def trained(self, gazetteer: Gazetteer, start: TrainedPhotos | None = None) -> TrainedPhotos:
+        """The photos that a model was trained on which starts from a model trained on `start`."""
+        own = fingerprints(self.paths) if self.fingerprints is None else self.fingerprints
+        return (start or TrainedPhotos()).joined(own, gazetteer.country_codes[self.rows].tolist())
+
     def countries(self, ancestors: np.ndarray) -> np.ndarray:
         """Gazetteer rows (N,) of the photos' countries."""
         countries: np.ndarray = ancestors[self.rows, COUNTRY]
@@ -61,16 +68,17 @@ class PhotoSet:
 
 
 def label_photos(photos: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
-    """Add each photo's place (`place_row`, `place_id`, `place_country`) and whether it is `there`.
+    """Add each photo's place (`place_row`, `place_id`, `place_country`) and its `fingerprint`.
 
-    `photos` are rows of `read_photo_table`. Raises GeoclipError as `place_rows` does.
+    The fingerprint (see `photos.trained_photos`) is 0 where there is no file. `photos` are rows of
+    `read_photo_table`. Raises GeoclipError as `place_rows` does.
     """
     rows = place_rows(photos, gazetteer)
     return photos.assign(
         place_row=rows,
         place_id=gazetteer.ids[rows].astype(str),
         place_country=gazetteer.country_codes[rows].astype(str),
-        there=[decode_path(path).is_file() for path in photos["path"]],
+        fingerprint=fingerprints(photos["path"]),
     )
 
 
@@ -85,8 +93,8 @@ def split_photos(
     """
     table = with_splits(labelled, labelled["place_country"], seed, share)
     table = hold_back(table, labelled["place_country"], seed, held_back)
-    there = table["there"].to_numpy(bool)
-    table = table.drop(columns=["there", "place_country"])
+    there = table["fingerprint"].to_numpy() != 0
+    table = table.drop(columns="place_country")
     missing = table[~there]
     if not there.any():
         raise GeoclipError(
@@ -99,9 +107,17 @@ def split_photos(
 def training_photos(table: pd.DataFrame, gazetteer: Gazetteer) -> PhotoSet:
     """Make the set of training photos of a table with photo_id, path, place_id and split.
 
-    Without a column `location_id` each photo is a location of its own.
+    Without a column `location_id` each photo is a location of its own, and without `fingerprint`
+    the files are looked at.
     """
     train = table[table["split"] == TRAIN]
     rows = gazetteer.rows(train["place_id"])
     locations = train["location_id"].tolist() if "location_id" in train else None
-    return PhotoSet(train["photo_id"].tolist(), train["path"].tolist(), rows, locations=locations)
+    known = train["fingerprint"].to_numpy(np.uint64) if "fingerprint" in train else None
+    return PhotoSet(
+        train["photo_id"].tolist(),
+        train["path"].tolist(),
+        rows,
+        locations=locations,
+        fingerprints=known,
+    )

@@ -157,13 +157,14 @@ def ranking_of_model(photos: PhotoSet, gazetteer: Gazetteer) -> RankingSettings:
 
 
 def write_model(
-    encoder: OpenClipEncoder, out: Path, ranking: RankingSettings, gazetteer: Gazetteer
+    encoder: OpenClipEncoder, out: Path, photos: PhotoSet, gazetteer: Gazetteer
 ) -> None:
-    """Write the model folder, half precision, with its settings and its place index."""
+    """Write the model folder, half precision: its settings, training photos and place index."""
     encoder.model.half()
     encoder.save(out)
-    settings = ModelSettings(CaptionSettings(), ranking)
+    settings = ModelSettings(CaptionSettings(), ranking_of_model(photos, gazetteer))
     settings.write(out)
+    photos.trained(gazetteer).write(out)
     stored = load_folder(out)
     index = PlaceIndex.build(stored, gazetteer, settings.captions)
     index.save(out / SHIPPED_FOLDER)
@@ -218,7 +219,7 @@ def train_street_tiny(
         keep=work / f"seed{seed}",
         report=report,
     )
-    write_model(encoder, out, ranking_of_model(photos, gazetteer), gazetteer)
+    write_model(encoder, out, photos, gazetteer)
     print(f"wrote {out}", flush=True)
 
 

@@ -43,7 +43,6 @@ from pipelines.embedded_models.last_stages import CachedBatches, train_last_stag
 from pipelines.embedded_models.train_street_tiny import (
     PROBING,
     STREET_TINY,
-    ranking_of_model,
     weighted_by_kind,
     write_model,
 )
@@ -176,13 +175,12 @@ def main() -> None:
                 },
             )
 
-    ranking = ranking_of_model(photos, gazetteer)
     for name in VARIANTS:
         each = []
         for seed in given.seeds:
             with TemporaryDirectory() as folder:
                 out = Path(folder) / "model"
-                write_model(trained(name, seed), out, ranking, gazetteer)
+                write_model(trained(name, seed), out, photos, gazetteer)
                 each.append(dict(figures(Locator.from_pretrained(out), {name: {}}))[name])
         mean = {
             split: {

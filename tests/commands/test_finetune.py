@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from known_world import write_gazetteer, write_photos
 from PIL import Image
 from safetensors.torch import load_file
 from tiny_encoders import write_transformers_clip
@@ -18,6 +19,7 @@ from typer.testing import CliRunner, Result
 from geoclip.commands.app import app
 from geoclip.encoders import load_encoder
 from geoclip.encoders.transformers_encoder import TransformersEncoder
+from geoclip.photos.trained_photos import TrainedPhotos, fingerprints
 from geoclip.places.captions import CaptionSettings
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.training.checkpoints import latest_checkpoint
@@ -96,6 +98,49 @@ def test_the_tuned_encoder_loads_with_its_prompts(finished: Path) -> None:
     encoder = load_encoder(finished / "encoder")
     assert not (finished / "encoder" / "state").exists()
     assert ModelSettings.read(encoder.folder).captions.prefix == "A photo"
+
+
+def test_the_tuned_encoder_knows_the_photos_of_all_its_tunings(
+    scene: Path, finished: Path, tmp_path: Path
+) -> None:
+    known = TrainedPhotos.read(finished / "encoder")
+    found = known.holds(fingerprints(str(scene / f"{i}.png") for i in range(12)))
+    assert found.tolist() == [True] * 11 + [False]
+    assert known.countries == ("FR", "JP")
+    (scene / "one.csv").write_text("path,lat,lon,split\n11.png,45.75,4.85,train\n")
+    start = ("--model", finished / "encoder", "--epochs", 1)
+    assert run(scene, tmp_path, *start, photos="one.csv").exit_code == 0
+    again = TrainedPhotos.read(tmp_path / "encoder")
+    assert again.holds(known.records["photo"]).all()
+    assert len(again.records) == len(known.records) + 1 == 12
+
+
+def test_few_held_out_photos_leave_it_uncalibrated(scene: Path, finished: Path) -> None:
+    result = run(scene, finished)
+    assert "stays uncalibrated. A calibration needs photos of at least 50 places, here are 1" in (
+        result.stderr
+    )
+    assert not ModelSettings.read(finished / "encoder").ranking.calibrated
+
+
+def test_held_out_photos_calibrate_the_tuned_encoder(scene: Path, tmp_path: Path) -> None:
+    write_gazetteer(tmp_path / "places")
+    photos = write_photos(tmp_path)
+    table = pd.read_csv(photos)
+    table["split"] = table["split"].map({"old": "train", "new": "test"})
+    table.to_csv(photos, index=False)
+    arguments = ["finetune", photos, "--gazetteer", tmp_path / "places", "--out", tmp_path / "out"]
+    arguments += ["--model", scene / "start", *OPTIONS]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert "from now on flatters" in result.stdout
+    assert "Fitted on 116 photos of 58 places." in result.stdout
+    settings = ModelSettings.read(tmp_path / "out" / "encoder")
+    assert settings.captions.prefix == "A photo"
+    assert settings.ranking.calibration is not None
+    assert settings.ranking.calibration.photos == 116
+    stored = json.loads((tmp_path / "out" / "encoder" / "calibration.json").read_text())
+    assert set(stored["source"]["after"]["sources"]) == {f"source{i}" for i in range(4)}
 
 
 def test_a_stopped_run_goes_on_and_ends_alike(

@@ -20,6 +20,8 @@ from geoclip.encoders.registry import (
     weights_folder,
 )
 from geoclip.errors import GeoclipError
+from geoclip.ranking.model_settings import ModelSettings, settings_folder
+from geoclip.ranking.settings import RankingSettings
 
 
 def run(*arguments: object) -> Result:
@@ -90,6 +92,17 @@ def test_table(cache: Path) -> None:
     rows = {line.split()[1]: line for line in result.stdout.splitlines() if "hf:" in line}
     assert " yes " in rows["streetclip"]
     assert " no " in rows["siglip"]
+
+
+def test_which_models_are_calibrated(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOCLIP_DATA", str(tmp_path / "data"))
+    own = settings_folder("hf:geolocal/StreetCLIP")
+    own.mkdir(parents=True)
+    ModelSettings(ranking=RankingSettings(radius_share=0.5)).write(own)
+    listed = {model["name"]: model["calibrated"] for model in json.loads(run("--json").stdout)}
+    assert {name for name in listed if listed[name]} == {"streetclip", "street-tiny"}
 
 
 def test_json(cache: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from geoclip import Locator
 from geoclip.encoders import load_encoder
 from geoclip.errors import GeoclipError
+from geoclip.photos.trained_photos import TrainedPhotos, fingerprints
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import SETTINGS_FILE
 from pipelines.embedded_models.place_features import PlaceFeatureSettings
@@ -79,6 +80,13 @@ def test_the_model_loads_and_locates_photos(
 
 def test_its_settings_name_the_countries_of_the_training_photos(folder: Path) -> None:
     assert '["BE", "FR", "SG"]' in (folder / "model" / SETTINGS_FILE).read_text()
+
+
+def test_it_knows_the_photos_that_it_was_trained_on(folder: Path, photo_folder: Path) -> None:
+    known = TrainedPhotos.read(folder / "model")
+    found = known.holds(fingerprints(str(photo_folder / f"{i}.png") for i in range(12)))
+    assert found.tolist() == [True] * 10 + [False] * 2
+    assert known.countries == ("BE", "FR", "SG")
 
 
 def test_the_same_recipe_makes_the_same_model_from_what_it_keeps(

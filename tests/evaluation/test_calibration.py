@@ -112,13 +112,6 @@ def test_too_few_places_are_refused():
         calibrate(ranker, photos)
 
 
-def test_of_very_many_places_some_are_drawn(monkeypatch):
-    ranker, photos = known_world(5, 90, VAGUE)
-    monkeypatch.setattr(calibration, "MOST_PLACES", 60)
-    figures = calibrate(ranker, photos).figures
-    assert (figures["photos"], figures["places"]) == (90, 60)
-
-
 def test_the_posterior_can_be_kept():
     ranker, photos = known_world(6, 60, VAGUE)
     own = RankingSettings(

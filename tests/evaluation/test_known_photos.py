@@ -59,15 +59,6 @@ def test_many_sources_are_joined_into_groups_of_about_one_size():
     assert max(sizes) - min(sizes) < 30
 
 
-def test_photos_are_drawn_by_their_location_in_any_order():
-    photos = some_photos(200, 3).by_location()
-    few = photos.drawn(30)
-    assert len(few) == 30
-    backwards = photos.take(np.arange(len(photos))[::-1]).drawn(30)
-    assert backwards.location_ids.tolist() == few.location_ids.tolist()[::-1]
-    assert photos.drawn(len(photos)) is photos
-
-
 def test_true_places_are_the_cities_that_photos_lie_at():
     ranker, photos = known_world(0, 60, RankingSettings())
     h = ranker.hierarchy

@@ -36,6 +36,26 @@ def test_reads_all_columns(tmp_path):
     assert photos["lat"].dtype == photos["lon"].dtype == "float64"
 
 
+def test_the_source_of_a_photo_is_a_column_or_its_folder(tmp_path):
+    one = "path,lat,lon,Source,Author\na/1.jpg,1,2, flickr ,Ann\na/b/2.jpg,1,2,,Bob\n3.jpg,1,2,,\n"
+    path = table(tmp_path, one)
+    assert read_photo_table(path)["source"].tolist() == ["flickr", "a/b", tmp_path.name]
+    assert read_photo_table(path, "author")["source"].tolist() == ["Ann", "Bob", tmp_path.name]
+    with pytest.raises(GeoclipError, match=r"photos\.csv has no column camera"):
+        read_photo_table(path, "camera")
+
+
+def test_sources_of_several_tables_are_told_apart(tmp_path):
+    rows = "path,lat,lon\nimages/1.jpg,1,2\n"
+    one, two = (
+        table(tmp_path, rows, "a/t.csv"),
+        table(tmp_path, rows.replace("1.j", "2.j"), "b/t.csv"),
+    )
+    assert read_photo_table([one, two])["source"].tolist() == ["a/images", "b/images"]
+    latin = table(tmp_path, "path,lat,lon\nfile:caf%E9/1.jpg,1,2\nx/2.jpg,1,2\n", "c.csv")
+    assert read_photo_table(latin)["source"].tolist() == ["file:caf%E9", "x"]
+
+
 def test_paths_are_relative_to_each_table(tmp_path, monkeypatch):
     one = table(tmp_path, "path,lat,lon\na.jpg,1,2\n", "one/t.csv")
     two = table(tmp_path, "path,country_code\nb.jpg,FR\n", "two/t.csv")

@@ -12,6 +12,7 @@ from tiny_encoders import random_tiny_clip
 from geoclip.encoders import load_encoder
 from geoclip.errors import GeoclipError
 from geoclip.photos.photo_table import read_photo_table
+from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.training.photo_set import label_photos, split_photos
 from geoclip.training.settings import EvaluationSettings, TrainingSettings
@@ -88,6 +89,14 @@ def test_the_encoder_is_that_of_the_best_evaluation(
     figures = HeldOut(drawn, book, Workers()).figures(load_encoder(trained / "encoder"))
     best = pd.read_csv(trained / "evaluations.csv")["unseen/geoscore"].max()
     assert figures["unseen/geoscore"] == pytest.approx(best, rel=1e-3)
+
+
+def test_the_encoder_knows_the_photos_that_it_was_trained_on(trained: Path, captions: Path) -> None:
+    photos, known = pd.read_parquet(captions), TrainedPhotos.read(trained / "encoder")
+    found = known.holds(photos["fingerprint"].to_numpy())
+    assert (found == (photos["split"] == "train")).all()
+    trained_in = photos.loc[photos["split"] == "train", "country_code"]
+    assert set(known.countries) == set(trained_in)
 
 
 def test_losses_are_in_tensorboards_files(trained: Path) -> None:

@@ -9,7 +9,7 @@ from geoclip.encoders.registry import CHECKPOINTS
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionSettings
 from geoclip.ranking.conformal import Calibration, ConformalRadii
-from geoclip.ranking.model_settings import SETTINGS_FILE, ModelSettings
+from geoclip.ranking.model_settings import SETTINGS_FILE, ModelSettings, settings_folder
 from geoclip.ranking.settings import (
     UNCALIBRATED,
     PointEstimate,
@@ -18,6 +18,7 @@ from geoclip.ranking.settings import (
     Temperatures,
 )
 
+JUDGED = ModelSettings(CaptionSettings(prefix="A test"), RankingSettings(radius_share=0.5))
 OLD_STREET_TINY = Path(__file__).parent / "data" / "street_tiny_version_1.json"
 
 
@@ -193,3 +194,46 @@ def test_a_tuned_model_has_seen_more_countries_and_states_no_radius():
     assert tuned.ranking.prior == Prior(("FR", "NZ", "US"), 0.2, 0.1)
     assert tuned.ranking.radius_share == 0.0
     assert ModelSettings().tuned(["NZ"]) == ModelSettings()
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEOCLIP_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def test_the_settings_of_a_folder_lie_in_it(tmp_path, data):
+    assert settings_folder(tmp_path) == settings_folder(str(tmp_path)) == tmp_path
+    JUDGED.write(tmp_path)
+    assert ModelSettings.of_model(tmp_path) == JUDGED
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("streetclip", "hf:geolocal/StreetCLIP", "hf-hub:geolocal/StreetCLIP"),
+        ("clip-b-32", "ViT-B-32-quickgelu:openai", "hf:timm/vit_base_patch32_clip_224.openai"),
+        ("hf:some/one", "hf-hub:some/one"),
+        ("ViT-B-16:laion400m_e32",),
+    ],
+)
+def test_those_of_a_hub_model_lie_in_the_users_data_under_any_of_its_names(names, data):
+    assert ModelSettings.of_model(names[0]) == ModelSettings()
+    own = settings_folder(names[0])
+    assert own.parent == data / "models"
+    own.mkdir(parents=True)
+    JUDGED.write(own)
+    assert [ModelSettings.of_model(name) for name in names] == [JUDGED] * len(names)
+    assert ModelSettings.of_model("siglip") == ModelSettings.of_model("hf:other/one")
+
+
+def test_an_embedded_model_is_not_written_to(data):
+    folder = CHECKPOINTS / "street-tiny"
+    assert ModelSettings.of_model("street-tiny") == ModelSettings.read(folder)
+    own = settings_folder("street-tiny")
+    assert own == settings_folder(folder) == data / "models" / "street-tiny"
+    own.mkdir(parents=True)
+    JUDGED.write(own)
+    assert ModelSettings.of_model(folder) == JUDGED
+    start = CHECKPOINTS / "planet-start"
+    assert ModelSettings.of_model(start) == ModelSettings.read(start)

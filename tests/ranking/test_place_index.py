@@ -1,10 +1,7 @@
 """The place index: what it holds, how it is kept, and when it is made anew."""
 
 import json
-import os
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +17,6 @@ from geoclip.ranking.place_index import (
     EMBEDDINGS_FILE,
     SHIPPED_FOLDER,
     PlaceIndex,
-    cache_folder,
     embed_rows,
     index_key,
 )
@@ -210,27 +206,6 @@ def test_the_key_follows_the_text_weights_of_a_real_encoder(small_gazetteer):
     assert index_key(encoder, small_gazetteer, SETTINGS) == key
     encoder.tower_parameters("text")[-1].data += 1e-3
     assert index_key(encoder, small_gazetteer, SETTINGS) != key
-
-
-def test_cache_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("GEOCLIP_CACHE", str(tmp_path))
-    assert cache_folder() == tmp_path
-    monkeypatch.setenv("GEOCLIP_CACHE", "")  # as good as unset
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "geoclip" / "places"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cache_folder() == tmp_path / "home" / ".cache" / "geoclip" / "places"
-
-
-def test_a_user_without_a_home_still_has_a_cache_folder(monkeypatch):
-    def unknown(uid):
-        raise KeyError(uid)
-
-    for name in ("GEOCLIP_CACHE", "XDG_CACHE_HOME", "HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pwd.getpwuid", unknown)
-    assert cache_folder() == Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}" / "places"
 
 
 def test_an_index_that_comes_with_the_model_is_used_while_it_fits(

@@ -1,0 +1,105 @@
+"""What calibrating says on the terminal: its progress, and what it changed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from geoclip.commands.progress import progress
+from geoclip.commands.terminal import print_table
+from geoclip.errors import GeoclipError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from geoclip.photos.trained_photos import TrainedPhotos
+    from geoclip.places.gazetteer import Gazetteer
+    from geoclip.runs.calibrate_model import FreshPhotos, ModelCalibration
+
+UNCALIBRATED = "The tuned model stays uncalibrated."
+LEFT_OUT = {
+    "source": "photos of sources that were left out",
+    "country": "photos of countries that were left out (they are of one source)",
+    "block": "photos of 1° blocks that were left out (they are of one source and one country)",
+}
+"""What the figures can be of, the strictest first."""
+FIGURES = (
+    ("calibration error (ECE) of continents", ("continent", "ece"), "{:.3f}"),
+    ("calibration error (ECE) of countries", ("country", "ece"), "{:.3f}"),
+    ("50 % radii that hold the true point, %", ("holds_50", "holds"), "{:.0f}"),
+    ("90 % radii that hold the true point, %", ("holds_90", "holds"), "{:.0f}"),
+    ("median distance, km", ("median_km",), "{:,.0f}"),
+    ("GeoScore", ("geoscore",), "{:,.0f}"),
+    ("GeoScore, mean over countries", ("geoscore_by_country",), "{:,.0f}"),
+)
+
+
+def run_calibration(
+    model: str | Path,
+    photos: "FreshPhotos",
+    trained: "TrainedPhotos",
+    places: "Gazetteer",
+    device: str | None,
+    keep_posterior: bool = False,
+) -> "ModelCalibration":
+    """Calibrate a model and show the progress of it."""
+    from geoclip.runs.calibrate_model import calibrate_model  # noqa: PLC0415
+    from geoclip.support.process import keep_freed_memory  # noqa: PLC0415
+
+    keep_freed_memory()
+    with progress("embedding photos", len(photos.table)) as advance:
+        return calibrate_model(model, photos, trained, places, device, advance, keep_posterior)
+
+
+def run_held_out(
+    model: Path, held_out: "pd.DataFrame", places: "Gazetteer", device: str | None
+) -> None:
+    """Calibrate a model folder on the photos that its training held out, if they are enough."""
+    from geoclip.photos.trained_photos import TrainedPhotos  # noqa: PLC0415
+    from geoclip.runs.calibrate_model import FreshPhotos  # noqa: PLC0415
+    from geoclip.training.checkpoints import writing_to  # noqa: PLC0415
+
+    trained = TrainedPhotos.read(model)
+    try:
+        photos = FreshPhotos.of(held_out, trained)
+        found = run_calibration(model, photos, trained, places, device)
+        with writing_to(model):
+            found.write(model)
+    except GeoclipError as problem:  # the training was long, and what it made is here
+        typer.echo(f"{UNCALIBRATED} {problem}", err=True)
+        return
+    tell_held_out(found)
+
+
+def tell_held_out(found: "ModelCalibration") -> None:
+    """Say what held-out photos chose, and that they now measure it less fairly."""
+    typer.echo("Calibrated on held-out photos; what is measured on them from now on flatters.")
+    tell(found)
+
+
+def tell(found: "ModelCalibration") -> None:
+    """Say what was left out, what the fit was made of, and what changed on photos left out."""
+    figures = found.figures
+    left_out = found.photos.told()
+    if left_out:
+        typer.echo(left_out)
+    typer.echo(f"Fitted on {figures['photos']:,} photos of {figures['places']:,} places.")
+    kind = next((kind for kind in LEFT_OUT if kind in figures), None)
+    if kind is None:
+        typer.echo("They lie in one 1° block: nothing tells how the settings hold elsewhere.")
+        return
+    if kind != "source":
+        typer.echo("All photos are of one source, so these figures flatter: other sources differ.")
+    before, after = figures[kind]["before"], figures[kind]["after"]
+    typer.echo(f"On {LEFT_OUT[kind]}:")
+    rows = [
+        (what, _number(before, keys, form), _number(after, keys, form))
+        for what, keys, form in FIGURES
+    ]
+    print_table(("", "before", "after"), rows, right=("before", "after"))
+
+
+def _number(figures: Any, keys: tuple[str, ...], form: str) -> str:
+    for key in keys:
+        figures = None if figures is None else figures.get(key)
+    return "–" if figures is None else form.format(figures)

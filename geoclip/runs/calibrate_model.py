@@ -1,0 +1,132 @@
+"""Calibrate a model on photos of known place: choose photos, embed them, fit, keep the settings."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from geoclip.errors import GeoclipError
+from geoclip.evaluation.calibration import FEWEST_PLACES, calibrate
+from geoclip.evaluation.known_photos import KnownPhotos
+from geoclip.locator import Locator
+from geoclip.photos.trained_photos import TrainedPhotos
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.model_settings import ModelSettings
+from geoclip.support.files import write_whole
+from geoclip.support.paths import decode_path
+from geoclip.support.seeds import seeded_uniforms
+
+MOST_PLACES = 4000
+"""Of more places some are drawn: a handful of numbers is fitted, and time grows with the places."""
+CALIBRATION_FILE = "calibration.json"
+"""The figures behind the settings, beside them."""
+
+
+@dataclass(frozen=True)
+class FreshPhotos:
+    """Photos that a model can be calibrated on.
+
+    `table` has the columns of `label_photos`. `left_out` counts the other photos by reason:
+    "trained_on", "missing", "not_drawn" and, once they were embedded, "unreadable".
+    """
+
+    table: pd.DataFrame
+    left_out: dict[str, int]
+
+    @classmethod
+    def of(cls, photos: pd.DataFrame, trained: TrainedPhotos) -> "FreshPhotos":
+        """Leave out the photos that a model was trained on and all views of their locations.
+
+        Of what is left, at most `MOST_PLACES` places are drawn, by chance that depends on their ids
+        alone. `photos` are those of `label_photos`. Raises GeoclipError for too few places.
+        """
+        known = photos["fingerprint"].to_numpy()
+        seen = set(photos.loc[trained.holds(known), "location_id"])
+        fresh = photos[~photos["location_id"].isin(seen)]
+        there = fresh[fresh["fingerprint"] != 0]
+        places = there["location_id"].drop_duplicates()
+        chance = [seeded_uniforms(1, "calibration", name)[0] for name in places]
+        drawn = there[there["location_id"].isin(places.iloc[np.argsort(chance)[:MOST_PLACES]])]
+        left_out = {
+            "trained_on": len(photos) - len(fresh),
+            "missing": len(fresh) - len(there),
+            "not_drawn": len(there) - len(drawn),
+        }
+        return cls(drawn.reset_index(drop=True), left_out)._enough()
+
+    def embedded(
+        self, locator: Locator, progress: Callable[[int], None] | None = None
+    ) -> tuple["FreshPhotos", KnownPhotos]:
+        """Those that can be read, and their embeddings; see `Locator.embed`.
+
+        Raises GeoclipError where too few places are left.
+        """
+        found = locator.embed([decode_path(path) for path in self.table["path"]], progress)
+        read = self.table[found.ok].reset_index(drop=True)
+        unreadable = len(self.table) - len(read)
+        photos = FreshPhotos(read, self.left_out | {"unreadable": unreadable})._enough()
+        names = ("lat", "lon", "country_code", "source", "location_id")
+        columns = [read[name].to_numpy() for name in names]
+        return photos, KnownPhotos(found.values[found.ok], *columns)
+
+    def told(self) -> str:
+        """The photos left out in words, "" if there are none."""
+        words = {
+            "trained_on": "that the model was trained on",
+            "missing": "that are not where their table says",
+            "not_drawn": f"beyond the {MOST_PLACES:,} places that are enough",
+            "unreadable": "that cannot be read",
+        }
+        counted = [f"{n:,} {words[reason]}" for reason, n in self.left_out.items() if n]
+        return f"Left out are photos: {', '.join(counted)}." if counted else ""
+
+    def _enough(self) -> "FreshPhotos":
+        places = self.table["location_id"].nunique()
+        if places < FEWEST_PLACES:
+            raise GeoclipError(
+                f"A calibration needs photos of at least {FEWEST_PLACES} places, here are {places};"
+                f" give more. {self.told()}".rstrip()
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class ModelCalibration:
+    """Calibrated settings of a model, the figures behind them, and the photos that were used."""
+
+    settings: ModelSettings
+    figures: dict[str, Any]
+    photos: FreshPhotos
+
+    def write(self, folder: Path) -> None:
+        """Write the settings, and the figures in `CALIBRATION_FILE` beside them."""
+        about = {"left_out": self.photos.left_out, **self.figures}
+        text = json.dumps(about, indent=2, allow_nan=False) + "\n"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / CALIBRATION_FILE, lambda file: file.write(text.encode()))
+        self.settings.write(folder)
+
+
+def calibrate_model(
+    name: str | Path,
+    photos: FreshPhotos,
+    trained: TrainedPhotos,
+    gazetteer: Gazetteer,
+    device: str | None = None,
+    progress: Callable[[int], None] | None = None,
+    keep_posterior: bool = False,
+) -> ModelCalibration:
+    """Calibrate the model called `name`; nothing is written.
+
+    With `keep_posterior` its temperatures and priors stay as they are, see `calibrate`. `progress` is called with the number of photos embedded since the last call. Raises GeoclipError
+    for a model that cannot be loaded and where too few places are left.
+    """
+    locator, stored = Locator.from_pretrained(name, gazetteer, device), ModelSettings.of_model(name)
+    photos, known = photos.embedded(locator, progress)
+    seen = trained.countries or stored.ranking.prior.seen_countries
+    fitted = calibrate(locator.ranker, known, seen, keep_posterior=keep_posterior)
+    return ModelCalibration(replace(stored, ranking=fitted.settings), fitted.figures, photos)

@@ -1,0 +1,30 @@
+"""The user's own folders: the cache holds what can be made again, the data folder what cannot."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from platformdirs import user_cache_dir, user_data_dir
+
+
+def cache_folder() -> Path:
+    """Folder of kept place indexes: `$GEOCLIP_CACHE`, else in the user's cache folder."""
+    return _named("GEOCLIP_CACHE") or _of_user(user_cache_dir) / "places"
+
+
+def data_folder() -> Path:
+    """Folder of what the user has calibrated: `$GEOCLIP_DATA`, else in the user's data folder."""
+    return _named("GEOCLIP_DATA") or _of_user(user_data_dir)
+
+
+def _named(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    return Path(value) if value else None
+
+
+def _of_user(folder: Callable[..., str]) -> Path:
+    try:
+        return Path(folder("geoclip", appauthor=False)).expanduser()
+    except RuntimeError:  # containers run under user ids that have no home
+        return Path(tempfile.gettempdir()) / f"geoclip-{os.getuid()}"
