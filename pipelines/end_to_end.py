@@ -31,6 +31,7 @@ from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.settings import RankingSettings
+from geoclip.runs.calibrate_model import write_calibration
 from geoclip.training.settings import TrainingSettings
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import Gpu, Places, Workers, on_this_machine, run
@@ -147,7 +148,8 @@ def end_to_end(
             predictions["uncalibrated"] = predictions["after"]
             locator = Locator(locator.encoder, locator.index, places, fitted.settings)
             predictions["after"] = _located(locator, mine, held_out)
-            ModelSettings(captions, fitted.settings).write(Path(tuned))
+            calibrated = ModelSettings(captions, fitted.settings)
+            write_calibration(Path(tuned), calibrated, fitted.figures)
     with stage("Evaluate", seconds):
         report = evaluate_guesses(table, predictions, places)
     report.update(_about(start, settings, locator.settings, table, seconds))
