@@ -44,6 +44,7 @@ def calibrate(
     seen_countries: Sequence[str] = (),
     stacking_factor: float | None = None,
     keep_posterior: bool = False,
+    folds: Sequence[str] = FOLD_KINDS,
 ) -> Fitted:
     """Fit temperatures, priors and radii of a joint ranking to N photos of known place.
 
@@ -53,6 +54,7 @@ def calibrate(
         seen_countries: ISO codes of those with a training photo.
         stacking_factor: of the seen countries; fitted with the rest unless it is given.
         keep_posterior: keep the ranker's temperatures and priors, fit the radii alone.
+        folds: kinds of folds to leave out for the figures; without any it is fitted once.
 
     Returns:
         The settings and figures: the numbers of `photos` and `places`, and for each kind of fold
@@ -69,9 +71,10 @@ def calibrate(
         )
     fit = _Fit(ranker, places, tuple(seen_countries), stacking_factor, keep_posterior, number)
     everything = np.ones(len(places), dtype=bool)
-    before = answers_of(ranker, places, fit.known.true, ranker.settings)
     figures: dict[str, Any] = {"photos": number, "places": len(places)}
-    for kind in FOLD_KINDS:
+    if folds:
+        before = answers_of(ranker, places, fit.known.true, ranker.settings)
+    for kind in folds:
         after = fit.left_out(kind)
         if after is not None:
             figures[kind] = {
