@@ -15,7 +15,7 @@ import pandas as pd
 import typer
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.report import (
+from geoclip.evaluation.split_figures import (
     RANKED,
     baseline_figures,
     gzsl_figures,

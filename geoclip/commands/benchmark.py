@@ -12,7 +12,7 @@ from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
 
 if TYPE_CHECKING:
-    from geoclip.evaluation.benchmark_report import Row
+    from geoclip.evaluation.benchmark_rows import Row
     from geoclip.evaluation.benchmark_sets import PhotoSet
     from geoclip.locator import Locator
 
@@ -61,7 +61,8 @@ def benchmark(
     is a miss. With --out the same command goes on where it was stopped. For instance:
     geoclip benchmark im2gps3k --images photos/ --model streetclip --method greedy --point city
     """
-    from geoclip.evaluation.benchmark_report import differences, published_rows  # noqa: PLC0415
+    from geoclip.evaluation.benchmark_files import differences  # noqa: PLC0415
+    from geoclip.evaluation.benchmark_rows import published_rows  # noqa: PLC0415
     from geoclip.evaluation.benchmark_sets import PhotoSet  # noqa: PLC0415  (pandas is slow to import)
 
     if not model and not guesses:
@@ -112,7 +113,7 @@ def _run(
 ) -> "Row":
     """Locate the photos of a set by their pixels alone: no GPS, no abstention."""
     from geoclip.commands.locate_terminal import Terminal  # noqa: PLC0415
-    from geoclip.evaluation.benchmark_report import evaluated_row  # noqa: PLC0415
+    from geoclip.evaluation.benchmark_rows import evaluated_row  # noqa: PLC0415
     from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415
     from geoclip.runs.locate_folder import locate_folder  # noqa: PLC0415
 
@@ -135,14 +136,14 @@ def _run(
 
 
 def _read(file: Path, photos: "PhotoSet") -> "Row":
-    from geoclip.evaluation.benchmark_report import evaluated_row, read_guess_parts  # noqa: PLC0415
+    from geoclip.evaluation.benchmark_rows import evaluated_row, read_guess_parts  # noqa: PLC0415
 
     return evaluated_row(photos, read_guess_parts(file), file.stem, f"guesses of {file}")
 
 
 def _show(rows: "list[Row]") -> None:
     from geoclip.commands.terminal import print_table  # noqa: PLC0415
-    from geoclip.evaluation.benchmark_report import COLUMNS  # noqa: PLC0415
+    from geoclip.evaluation.benchmark_rows import COLUMNS  # noqa: PLC0415
 
     columns = (*COLUMNS, "source or protocol")
     print_table(columns, [[*row.cells(), _about(row)] for row in rows], right=COLUMNS[2:])
@@ -153,7 +154,7 @@ def _about(row: "Row") -> str:
 
 
 def _write(out: Path, sets: "list[PhotoSet]", rows: "list[Row]") -> None:
-    from geoclip.evaluation.benchmark_report import write_plot, write_report  # noqa: PLC0415
+    from geoclip.evaluation.benchmark_files import write_plot, write_report  # noqa: PLC0415
 
     write_report(out, sets, rows)
     if not write_plot(out / "benchmark.png", rows):

@@ -24,15 +24,15 @@ def compare(
     For instance: geoclip compare old.csv new.csv --truth truth.csv --report wins.html
     """
     from geoclip.evaluation.comparison import Comparison  # noqa: PLC0415 - pandas is slow to import
-    from geoclip.evaluation.comparison_page import (  # noqa: PLC0415
-        comparison_page,
+    from geoclip.evaluation.comparison_page import comparison_page  # noqa: PLC0415
+    from geoclip.evaluation.comparison_tables import (  # noqa: PLC0415
         country_table,
         difference_table,
         photo_table,
         test_sentences,
     )
+    from geoclip.evaluation.html_page import check_page, write_with_json  # noqa: PLC0415
     from geoclip.evaluation.matching import evaluate_files  # noqa: PLC0415
-    from geoclip.evaluation.page_parts import check_page, write_with_json  # noqa: PLC0415
     from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
 
     if report is not None:

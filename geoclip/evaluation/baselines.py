@@ -26,6 +26,7 @@ from geoclip.evaluation.metrics import (
     within_km,
     within_km_by_country,
 )
+from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.geoscore import geoscore
 from geoclip.places.sphere import chord_to_km, great_circle_km, unit_vectors
 
@@ -176,6 +177,20 @@ def chance(test: Truth, cities: Truth) -> Report:
         "country_top1": mean_over_classes(country, test.country),
         "country_top5": mean_over_classes(1 - (1 - country) ** 5, test.country),
     }
+
+
+def gazetteer_baselines(train: Truth, test: Truth, gazetteer: Gazetteer) -> dict[str, Report]:
+    """`constant` and `chance` for `test`, among the cities of a gazetteer.
+
+    `constant` is chosen on `train`; where none of it has coordinates, it is left out.
+    """
+    cities = gazetteer.level_rows("city")
+    lat, lon = gazetteer.lat[cities], gazetteer.lon[cities]
+    everywhere = Truth(lat, lon, gazetteer.country_codes[cities], gazetteer.continents[cities])
+    figures = {}
+    if len(train.located()):
+        figures["constant"] = best_constant(train, lat, lon).report(test)
+    return figures | {"chance": chance(test, everywhere)}
 
 
 def _constant_scores(lat: Floats, lon: Floats, train: Truth) -> dict[str, Floats]:

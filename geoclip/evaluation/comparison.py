@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.bootstrap import DRAWS, Statistic, bootstrap, interval
-from geoclip.evaluation.evaluated import SEED, Evaluation, nested
+from geoclip.evaluation.evaluation import SEED, Evaluation, nested
 from geoclip.evaluation.metrics import UNKNOWN, Report
 from geoclip.places.geoscore import geoscore
 

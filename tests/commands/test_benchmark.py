@@ -13,7 +13,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from typer.testing import CliRunner, Result
 
 from geoclip.commands.app import app
-from geoclip.evaluation import benchmark_report
+from geoclip.evaluation import benchmark_files
 from geoclip.locator import Locator
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
@@ -109,7 +109,7 @@ def test_without_matplotlib_there_is_no_plot(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
-    assert not benchmark_report.write_plot(tmp_path / "plot.png", [])
+    assert not benchmark_files.write_plot(tmp_path / "plot.png", [])
     assert not (tmp_path / "plot.png").exists()
 
 

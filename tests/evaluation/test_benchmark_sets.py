@@ -8,7 +8,7 @@ import pytest
 from scipy.io import savemat
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.benchmark_report import (
+from geoclip.evaluation.benchmark_rows import (
     evaluated_row,
     published_rows,
     read_guess_parts,

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from geoclip.commands.evaluate import evaluate
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.benchmarks import read_published_predictions
 from geoclip.evaluation.matching import evaluate_files, evaluate_tables, read_answers
+from geoclip.evaluation.published_predictions import read_published_predictions
 from geoclip.guesses.schema import guess_table, to_geodataframe
 from geoclip.guesses.writer import write_guesses
 from geoclip.places.sphere import great_circle_km

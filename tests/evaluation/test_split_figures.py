@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from geoclip.evaluation.report import (
+from geoclip.evaluation.split_figures import (
     RANKED,
     baseline_figures,
     gzsl_figures,

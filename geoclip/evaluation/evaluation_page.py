@@ -1,24 +1,12 @@
-"""One report of an evaluation: a self-contained page and a JSON file with the same figures."""
+"""The page of an evaluation, self-contained, and a JSON file with the same figures beside it."""
 
 from pathlib import Path
 
 import numpy as np
 
-from geoclip.evaluation.evaluated import Evaluation
-from geoclip.evaluation.full_report import leak_warnings
-from geoclip.evaluation.metrics import Report
-from geoclip.evaluation.page_parts import (
-    Dots,
-    file_names,
-    heading,
-    line_chart,
-    page,
-    sentences,
-    table,
-    world_map,
-    write_with_json,
-)
-from geoclip.evaluation.report_rows import (
+from geoclip.evaluation.evaluation import Evaluation
+from geoclip.evaluation.evaluation_report import leak_warnings
+from geoclip.evaluation.evaluation_tables import (
     accuracy_table,
     calibration_table,
     count_sentences,
@@ -26,6 +14,16 @@ from geoclip.evaluation.report_rows import (
     level_table,
     risk_table,
 )
+from geoclip.evaluation.html_page import (
+    file_names,
+    heading,
+    page,
+    sentences,
+    table,
+    write_with_json,
+)
+from geoclip.evaluation.metrics import Report
+from geoclip.evaluation.svg_figures import Dots, line_chart, world_map
 from geoclip.places.sphere import EARTH_RADIUS_KM
 
 ERROR_COLOURS = {
@@ -38,12 +36,12 @@ ERROR_COLOURS = {
 TITLE = "How good the guesses are"
 
 
-def write_report(evaluation: Evaluation, report: Report, path: Path) -> None:
-    """Write a report of `full_report` as the page `path` and, beside it, as a .json file."""
-    write_with_json(path, report_page(evaluation, report), report)
+def write_page(evaluation: Evaluation, report: Report, path: Path) -> None:
+    """Write a report of `evaluation_report` as the page `path` and, beside it, as a .json file."""
+    write_with_json(path, evaluation_page(evaluation, report), report)
 
 
-def report_page(evaluation: Evaluation, report: Report) -> str:
+def evaluation_page(evaluation: Evaluation, report: Report) -> str:
     """The page of a report: tables, reliability, risk–coverage, recall against area, error map."""
     parts = [sentences(count_sentences(report)), table(accuracy_table(report))]
     if "leaks" in report:

@@ -1,11 +1,11 @@
-"""From predictions and true places to the figures of `report.json`."""
+"""Figures of held-out splits, from predictions and true places: parts of the main job's report."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from geoclip.evaluation.baselines import Truth, best_constant, chance
+from geoclip.evaluation.baselines import Truth, gazetteer_baselines
 from geoclip.evaluation.metrics import gzsl_accuracy, split_report
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.place import LEVELS
@@ -62,15 +62,9 @@ def baseline_figures(
 
     Where no training location has coordinates, of chance alone.
     """
-    cities = gazetteer.level_rows("city")
-    lat, lon = gazetteer.lat[cities], gazetteer.lon[cities]
-    everywhere = Truth(lat, lon, gazetteer.country_codes[cities], gazetteer.continents[cities])
-    true = true_places(truth, gazetteer)
-    figures = {"chance": chance(true, everywhere)}
-    if len(train):
-        constant = best_constant(true_places(train, gazetteer), lat, lon)
-        figures = {"constant": constant.report(true), **figures}
-    return figures
+    return gazetteer_baselines(
+        true_places(train, gazetteer), true_places(truth, gazetteer), gazetteer
+    )
 
 
 def gzsl_figures(

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from geoclip.commands.app import app
-from geoclip.evaluation.evaluated import ABSTAINED, Evaluation
+from geoclip.evaluation.evaluation import ABSTAINED, Evaluation
 from geoclip.evaluation.matching import evaluate_files, evaluate_tables
 from geoclip.evaluation.metrics import within_km
 from geoclip.evaluation.true_classes import named_depth, place_classes, true_classes

@@ -1,9 +1,7 @@
-"""The tables and sentences of a report, alike on the terminal and on its page."""
+"""The tables and sentences of an evaluation's report, alike on the terminal and on its page."""
 
+from geoclip.evaluation.cells import Rows, distance, percent, span, span_after
 from geoclip.evaluation.metrics import THRESHOLDS_KM, Report
-
-Rows = list[list[str]]
-"""Rows of cells, the header first; [] where there is nothing to show."""
 
 
 def accuracy_table(report: Report) -> Rows:
@@ -95,28 +93,6 @@ def count_sentences(report: Report) -> list[str]:
     if report.get("chance") is None:
         lines.append("chance and the best constant are left out: they need --train TABLE")
     return [line for line in lines if line]
-
-
-def distance(value: float | None) -> str:
-    """A distance in km, "none" where there is none."""
-    return "none" if value is None else f"{value:,.2f} km"
-
-
-def percent(value: float | None, decimals: int = 1) -> str:
-    """A percentage, "–" where there is none."""
-    return "–" if value is None else f"{value:.{decimals}f} %"
-
-
-def span(ends: list[float | None] | None) -> str:
-    """An interval, "–" where there is none."""
-    if ends is None:
-        return "–"
-    return " to ".join("∞" if end is None else f"{end:.1f}" for end in ends)
-
-
-def span_after(ends: list[float | None] | None) -> str:
-    """An interval in brackets, to stand after its figure."""
-    return "" if ends is None else f" ({span(ends)})"
 
 
 def _by_country(report: Report) -> str:

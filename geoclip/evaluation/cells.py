@@ -1,0 +1,26 @@
+"""Figures as texts: what stands in the cells of tables and in sentences."""
+
+Rows = list[list[str]]
+"""Rows of cells, the header first; [] where there is nothing to show."""
+
+
+def distance(value: float | None) -> str:
+    """A distance in km, "none" where there is none."""
+    return "none" if value is None else f"{value:,.2f} km"
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """A percentage, "–" where there is none."""
+    return "–" if value is None else f"{value:.{decimals}f} %"
+
+
+def span(ends: list[float | None] | None) -> str:
+    """An interval, "–" where there is none."""
+    if ends is None:
+        return "–"
+    return " to ".join("∞" if end is None else f"{end:.1f}" for end in ends)
+
+
+def span_after(ends: list[float | None] | None) -> str:
+    """An interval in brackets, to stand after its figure."""
+    return "" if ends is None else f" ({span(ends)})"
