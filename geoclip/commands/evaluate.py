@@ -93,15 +93,13 @@ def _warn(evaluation: "Evaluation", figures: dict[str, Any]) -> None:
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """Print the figures, level by level."""
+    """Print the tables and sentences of the report."""
     from geoclip.evaluation.evaluation_tables import (  # noqa: PLC0415 - pandas is slow to import
-        accuracy_table,
         count_sentences,
-        level_table,
+        report_tables,
     )
 
-    for rows in (accuracy_table(report), level_table(report)):
-        if rows:
-            print_table(rows[0], rows[1:], right=rows[0][1:])
+    for title, rows in report_tables(report).items():
+        print_table(rows[0], rows[1:], right=rows[0][1:], title=title)
     for sentence in count_sentences(report):
         typer.echo(sentence)

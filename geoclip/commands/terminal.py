@@ -53,10 +53,13 @@ def printable(text: str) -> str:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Sequence[str] = (),
+    title: str | None = None,
 ) -> None:
     """Print a table on stdout; cells are plain text, never markup; `right` columns are numbers."""
-    table = Table()
+    table = Table(title=title, title_justify="left")
     for column in columns:
         is_number = column in right
         table.add_column(

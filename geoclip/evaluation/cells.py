@@ -18,7 +18,7 @@ def span(ends: list[float | None] | None) -> str:
     """An interval, "–" where there is none."""
     if ends is None:
         return "–"
-    return " to ".join("∞" if end is None else f"{end:.1f}" for end in ends)
+    return " to ".join("∞" if end is None else f"{end:z.1f}" for end in ends)
 
 
 def span_after(ends: list[float | None] | None) -> str:

@@ -3,12 +3,7 @@
 import numpy as np
 
 from geoclip.evaluation.comparison import Comparison
-from geoclip.evaluation.comparison_tables import (
-    country_table,
-    difference_table,
-    photo_table,
-    test_sentences,
-)
+from geoclip.evaluation.comparison_tables import comparison_tables, test_sentences
 from geoclip.evaluation.html_page import file_names, heading, page, sentences, table
 from geoclip.evaluation.metrics import Report
 from geoclip.evaluation.svg_figures import Dots, world_map
@@ -26,13 +21,10 @@ def comparison_page(comparison: Comparison, report: Report, names: tuple[str, st
         own = outcome == side
         lat, lon = truth["lat"].to_numpy()[own], truth["lon"].to_numpy()[own]
         layers.append(Dots(legends[side], colour, lat, lon, titles[own]))
-    photos = photo_table(report)
-    parts = [
-        sentences([f"first: {names[0]}", f"second: {names[1]}", *test_sentences(report)]),
-        table(difference_table(report)),
-        heading("Where they differ most"),
-        table(country_table(report)),
-        table(photos),
+    parts = [sentences([f"first: {names[0]}", f"second: {names[1]}", *test_sentences(report)])]
+    for title, rows in comparison_tables(report).items():
+        parts += [heading(title), table(rows)]
+    parts += [
         heading("Who is nearer, photo by photo"),
         world_map(layers, "Each photo at its true place."),
     ]

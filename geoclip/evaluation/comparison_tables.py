@@ -6,6 +6,16 @@ from geoclip.evaluation.cells import Rows, distance, span
 from geoclip.evaluation.metrics import Report
 
 
+def comparison_tables(report: Report) -> dict[str, Rows]:
+    """Every table of a report that has rows, by its title."""
+    tables = {
+        "Every figure": difference_table(report),
+        "Countries where they differ most": country_table(report),
+        "Photos where they differ most": photo_table(report),
+    }
+    return {title: rows for title, rows in tables.items() if rows}
+
+
 def difference_table(report: Report) -> Rows:
     """Every figure of both, the difference and its interval."""
     rows = [["figure", "first", "second", "second − first", "95 %"]]
@@ -60,4 +70,4 @@ def test_sentences(report: Report) -> list[str]:
 
 
 def _signed(value: float | None, sign: str = "") -> str:
-    return "–" if value is None else f"{value:{sign}.2f}"
+    return "–" if value is None else f"{value:{sign}z.2f}"

@@ -7,12 +7,10 @@ import numpy as np
 from geoclip.evaluation.evaluation import Evaluation
 from geoclip.evaluation.evaluation_report import leak_warnings
 from geoclip.evaluation.evaluation_tables import (
-    accuracy_table,
-    calibration_table,
     count_sentences,
-    coverage_table,
-    level_table,
-    risk_table,
+    power_of_ten,
+    probability_of,
+    report_tables,
 )
 from geoclip.evaluation.html_page import (
     file_names,
@@ -43,17 +41,12 @@ def write_page(evaluation: Evaluation, report: Report, path: Path) -> None:
 
 def evaluation_page(evaluation: Evaluation, report: Report) -> str:
     """The page of a report: tables, reliability, risk–coverage, recall against area, error map."""
-    parts = [sentences(count_sentences(report)), table(accuracy_table(report))]
+    parts = [sentences(count_sentences(report))]
     if "leaks" in report:
         warnings = leak_warnings(report["leaks"], evaluation.n) or ["None was found."]
         parts += [heading("Photos that the training photos give away"), sentences(warnings)]
-    for title, rows in (
-        ("Answers by level", level_table(report)),
-        ("Calibration", calibration_table(report)),
-        ("Radii", coverage_table(report)),
-        ("Selective prediction", risk_table(report)),
-    ):
-        parts += [heading(title), table(rows)] if rows else []
+    for title, rows in report_tables(report).items():
+        parts += [heading(title), table(rows)]
     parts += [heading("Curves"), '<div class="charts">', *charts(report), "</div>"]
     parts += [heading("Where the errors are"), error_map(evaluation)]
     return page(TITLE, parts)
@@ -64,7 +57,7 @@ def charts(report: Report) -> list[str]:
     made = []
     if report["calibration"]:
         reliability = {
-            name: [[bin_["stated"], bin_["right"]] for bin_ in figures["bins"]]
+            probability_of(name): [[bin_["stated"], bin_["right"]] for bin_ in figures["bins"]]
             for name, figures in report["calibration"].items()
         }
         caption = "Reliability: on the dashed line a probability holds what it says."
@@ -75,11 +68,11 @@ def charts(report: Report) -> list[str]:
         made.append(line_chart(risk, caption, ("surest answers, %", "wrong, %")))
     recall = report["recall_area"]["recall"]
     share = [[100 * i / (len(recall) - 1), found] for i, found in enumerate(recall.values())]
-    caption = (
-        "Recall against area: photos found in 1 km² (0) to 100 million km² searched (100), on a "
-        "scale of logarithms."
+    caption = "Recall against area: photos found within the area searched."
+    ticks = [power_of_ten(area) for area in list(recall)[::2]]
+    made.append(
+        line_chart({"photos": share}, caption, ("searched, km²", "found, %"), x_ticks=ticks)
     )
-    made.append(line_chart({"photos": share}, caption, ("logarithm of the area", "found, %")))
     return made
 
 

@@ -1,7 +1,26 @@
 """The tables and sentences of an evaluation's report, alike on the terminal and on its page."""
 
 from geoclip.evaluation.cells import Rows, distance, percent, span, span_after
+from geoclip.evaluation.intervals import by_country
 from geoclip.evaluation.metrics import THRESHOLDS_KM, Report
+
+COVERAGE_PARTS = {"by_level": "answers at {}", "by_continent": "{}", "by_source": "{}"}
+RADIUS_NAMES = {"within_radius": "radius", "within_radius_90": "90 % radius"}
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def report_tables(report: Report) -> dict[str, Rows]:
+    """Every table of a report that there are figures for, by its title."""
+    tables = {
+        "Photos within a distance": accuracy_table(report),
+        "Answers by level": level_table(report),
+        "Calibration": calibration_table(report),
+        "Reliability: how many are right, by stated probability": bins_table(report),
+        "Radii": coverage_table(report),
+        "Selective prediction: risk–coverage": risk_table(report),
+        "Recall against area": recall_table(report),
+    }
+    return {title: rows for title, rows in tables.items() if rows}
 
 
 def accuracy_table(report: Report) -> Rows:
@@ -26,32 +45,58 @@ def level_table(report: Report) -> Rows:
     """How many photos are answered at each level and how many of those are right."""
     if not report["levels"]:
         return []
-    rows = [["answers that name a", "of the photos", "right", "stop there", "right of those"]]
+    names = ("answered", "right", "at_level", "right_at_level")
+    titles = ("of the photos", "right", "stop there", "right of those")
+    header = ["answers that name a"]
+    for title in titles:
+        header += [title, "by country"]
+    rows = [header]
     for level, figures in report["levels"].items():
-        names = ("answered", "right", "at_level", "right_at_level")
-        rows.append([level, *(percent(figures[name]) for name in names)])
+        shares = [figures[one] for name in names for one in (name, by_country(name))]
+        rows.append([level, *map(percent, shares)])
     return rows
 
 
 def coverage_table(report: Report) -> Rows:
-    """How many of the stated radii hold the true point, in all, by continent and by source."""
-    rows = [["photos", "radius", "stated to hold", "holds", "n"]]
-    for column, figures in report["radii"].items():
-        groups = {"all": figures, **figures["by_continent"], **figures["by_source"]}
-        for name, group in groups.items():
-            stated = percent(figures["stated"], 0)
-            rows.append([name, column, stated, percent(group["holds"]), f"{group['n']:,}"])
-    return rows if len(rows) > 1 else []
+    """How many of the stated radii hold the true point: in all, by level, continent and source."""
+    radii = report["radii"]
+    if not radii:
+        return []
+    header = ["photos", *(f"{column}, to hold {f['stated']} %" for column, f in radii.items())]
+    groups = [
+        {"all": figures}
+        | {
+            title.format(name): group
+            for part, title in COVERAGE_PARTS.items()
+            for name, group in figures[part].items()
+        }
+        for figures in radii.values()
+    ]
+    names = dict.fromkeys(name for one in groups for name in one)
+    return [header, *([name, *(_of(one.get(name), "holds") for one in groups)] for name in names)]
 
 
 def calibration_table(report: Report) -> Rows:
     """Stated and observed shares of right answers, and the expected calibration error."""
     rows = [["probability of", "n", "stated", "right", "ECE"]]
     for name, figures in report["calibration"].items():
-        of = "the place named" if name == "probability" else f"its {name.split('_')[0]}"
         shares = percent(figures["stated"]), percent(figures["right"])
-        rows.append([of, f"{figures['n']:,}", *shares, f"{figures['ece']:.3f}"])
+        rows.append([probability_of(name), f"{figures['n']:,}", *shares, f"{figures['ece']:.3f}"])
     return rows if len(rows) > 1 else []
+
+
+def bins_table(report: Report) -> Rows:
+    """The reliability table: right answers, and how many they are of, by stated probability."""
+    parts = report["calibration"]
+    if not parts:
+        return []
+    rows = [["stated", *map(probability_of, parts)]]
+    bins = [{one["from"]: one for one in figures["bins"]} for figures in parts.values()]
+    for low in sorted(set().union(*bins)):
+        found = [one.get(low) for one in bins]
+        high = next(one["to"] for one in found if one)
+        rows.append([f"{low:.0f} to {high:.0f} %", *(_of(one, "right") for one in found)])
+    return rows
 
 
 def risk_table(report: Report) -> Rows:
@@ -61,6 +106,15 @@ def risk_table(report: Report) -> Rows:
         areas = f"{figures['area']:.3f}", f"{figures['best_area']:.3f}"
         rows.append([name, f"{figures['n']:,}", percent(figures["error"]), *areas])
     return rows if len(rows) > 1 else []
+
+
+def recall_table(report: Report) -> Rows:
+    """How many photos are found within a searched area."""
+    recall = report["recall_area"]["recall"]
+    return [
+        ["searched, km²", *map(power_of_ten, recall)],
+        ["found", *map(percent, recall.values())],
+    ]
 
 
 def count_sentences(report: Report) -> list[str]:
@@ -79,13 +133,7 @@ def count_sentences(report: Report) -> list[str]:
     lines += [_class_sentence(report, level) for level in ("country", "continent")]
     if report["without_no_evidence"]:
         lines.append(_without(report["without_no_evidence"]))
-    if "within_radius" in report:
-        lines.append(f"the stated radius holds the place of {report['within_radius']:.1f} %")
-    for name, figures in report["calibration"].items():
-        lines.append(f"calibration error of {name} {figures['ece']:.3f} ({figures['n']} photos)")
-    if "wrong country" in report["risk_coverage"]:
-        area = report["risk_coverage"]["wrong country"]["area"]
-        lines.append(f"area under the risk–coverage curve of the country {area:.3f}")
+    lines += [_radius_sentence(report, name) for name in RADIUS_NAMES]
     half = report["recall_area"]["km2_for_recall"]["50"]
     if half is not None:
         lines.append(f"half of the photos are found within {half:,.0f} km² searched")
@@ -105,9 +153,39 @@ def _class_sentence(report: Report, level: str) -> str:
     name = f"{level}_right"
     if name not in report:
         return ""
-    plain, by_country = report[name], report[f"{name}_by_country"]
+    plain, mean = report[name], report[by_country(name)]
     ends = report["intervals"].get(name)
-    return f"{level} right {plain:.1f} %{span_after(ends)}, by country {percent(by_country)}"
+    what = f"the right {level} is named for {plain:.1f} % of the photos{span_after(ends)}"
+    return f"{what}, by country {percent(mean)}"
+
+
+def _radius_sentence(report: Report, name: str) -> str:
+    if name not in report:
+        return ""
+    ends, mean = span_after(report["intervals"].get(name)), report[by_country(name)]
+    what = f"the stated {RADIUS_NAMES[name]} holds the place of {report[name]:.1f} %{ends}"
+    return f"{what}, by country {percent(mean)}"
+
+
+def _of(figures: Report | None, name: str) -> str:
+    """A share and how many photos it is of."""
+    return "–" if figures is None else f"{percent(figures[name])} of {figures['n']:,}"
+
+
+def power_of_ten(number: str) -> str:
+    """A power of ten, short.
+
+    >>> power_of_ten("100"), power_of_ten("10000")
+    ('100', '10⁴')
+    """
+    power = len(number) - 1
+    return number if power < 3 else f"10{str(power).translate(SUPERSCRIPTS)}"
+
+
+def probability_of(column: str) -> str:
+    """What a column of probabilities speaks of."""
+    level = column.removesuffix("_probability")
+    return "the place named" if level == "probability" else level
 
 
 def _without(figures: Report) -> str:

@@ -6,6 +6,7 @@ It loads nothing. All texts are escaped.
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -31,7 +32,7 @@ p, ul { margin: .3rem 0 .6rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid #e1e7ed; text-align: right;
   white-space: nowrap; }
-th { color: #52606f; font-weight: 600; }
+th { color: #52606f; font-weight: 600; vertical-align: bottom; white-space: normal; }
 th:first-child, td:first-child { padding-left: 0; text-align: left; }
 td:first-child { min-width: 7rem; white-space: normal; overflow-wrap: anywhere; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr));
@@ -105,12 +106,18 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     """A table whose first row is its header; "" without rows."""
     if not rows:
         return ""
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in rows[0])
+    head = "".join(f'<th scope="col">{_breakable(cell)}</th>' for cell in rows[0])
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:]
+        "<tr>" + "".join(f"<td>{_breakable(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows[1:]
     )
     head = f"<thead><tr>{head}</tr></thead>"
     return f'<div class="table" tabindex="0"><table>{head}<tbody>{body}</tbody></table></div>'
+
+
+def _breakable(text: str) -> str:
+    """The text, escaped; a long name may be broken after _ and /."""
+    return re.sub(r"(\w[_/])", r"\1<wbr/>", escape(text))
 
 
 def file_names(photos: pd.DataFrame) -> list[str]:

@@ -89,9 +89,8 @@ def _evaluate(
     ranked = _with_distances(answers[answers["path"].isin(answered)], answered, truth)
     guesses = _one_a_photo(ranked[ranked["rank"] == 1], len(truth))
     km = guesses["km"].fillna(np.inf).to_numpy(dtype=float)
-    radius = guesses["radius_km"].to_numpy(dtype=float)
     world = gazetteer or packaged_gazetteer()
-    return Evaluation(km, radius, int((~used).sum()), truth, guesses, ranked, world)
+    return Evaluation(km, int((~used).sum()), truth, guesses, ranked, world)
 
 
 def _with_distances(

@@ -4,15 +4,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from geoclip.evaluation.baselines import Truth, gazetteer_baselines
-from geoclip.evaluation.metrics import gzsl_accuracy, split_report
+from geoclip.evaluation.bootstrap import DRAWS, Clusters, class_mean_of
+from geoclip.evaluation.intervals import distance_statistics, intervals
+from geoclip.evaluation.metrics import gzsl_accuracy, split_report, top_k_hits
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.place import LEVELS
 from geoclip.places.sphere import great_circle_km
 
 RANKED = "country_ranking"
 """Column of space-separated country codes, best first, at least five."""
+RANKED_CONTINENTS = "continent_ranking"
 
 
 def locations(photos: pd.DataFrame) -> pd.DataFrame:
@@ -28,19 +32,41 @@ def split_figures(
     `predictions` has one row a location (index) with lat, lon and the country and continent
     rankings; `truth` the true lat, lon and place_row. A location without a prediction is a miss.
     """
-    answers = predictions.reindex(truth.index)
+    answers, true = predictions.reindex(truth.index), true_places(truth, gazetteer)
+    countries, continents = _ranked(answers[RANKED]), _ranked(answers[RANKED_CONTINENTS])
+    km = _distances(answers, truth)
+    return split_report(km, true.country, true.continent, countries, continents)
+
+
+def split_intervals(
+    predictions: pd.DataFrame, truth: pd.DataFrame, gazetteer: Gazetteer, draws: int = DRAWS
+) -> dict[str, Any]:
+    """95 % intervals of the figures of `split_figures`, by bootstrap of `Clusters.of` the truth.
+
+    The mean of distances has none: where a location has no prediction it is no mean over all.
+    """
+    answers, true = predictions.reindex(truth.index), true_places(truth, gazetteer)
+    clusters = Clusters.of(truth)
+    statistics = distance_statistics(_distances(answers, truth), true.country, clusters)
+    for name, classes, column, k in (
+        ("continent_top1", true.continent, RANKED_CONTINENTS, 1),
+        ("country_top1", true.country, RANKED, 1),
+        ("country_top5", true.country, RANKED, 5),
+    ):
+        right = 100.0 * top_k_hits(classes, _ranked(answers[column]), k)
+        statistics[name] = class_mean_of(right, classes, clusters)
+    return intervals(statistics, clusters, draws)
+
+
+def _distances(answers: pd.DataFrame, truth: pd.DataFrame) -> NDArray[np.float64]:
+    """Distances in km (n,) of answers from true points, infinite where there is no answer."""
     km = great_circle_km(
         answers["lat"].to_numpy(float),
         answers["lon"].to_numpy(float),
         truth["lat"].to_numpy(float),
         truth["lon"].to_numpy(float),
     )
-    true = true_places(truth, gazetteer)
-    countries = _ranked(answers[RANKED])
-    continents = _ranked(answers["continent_ranking"])
-    return split_report(
-        np.where(np.isnan(km), np.inf, km), true.country, true.continent, countries, continents
-    )
+    return np.where(np.isnan(km), np.inf, km)
 
 
 def _ranked(column: pd.Series) -> np.ndarray:

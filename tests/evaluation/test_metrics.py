@@ -135,6 +135,7 @@ def test_split_report_has_the_keys_of_the_contract():
         "median_km",
         "mean_km",
         "geoscore",
+        "geoscore_by_country",
         "continent_top1",
         "country_top1",
         "country_top5",
@@ -143,5 +144,7 @@ def test_split_report_has_the_keys_of_the_contract():
     assert report["within_km_by_country"]["200"] == 50
     assert report["within_km"]["200"] == pytest.approx(200 / 3)
     assert (report["median_km"], report["mean_km"]) == (100, 50.25)
+    scores = [5000 * math.exp(-km / 1492.7) for km in (0.5, 100)]
+    assert report["geoscore_by_country"] == pytest.approx((sum(scores) / 2 + 0) / 2)
     assert report["continent_top1"] == 50
     assert (report["country_top1"], report["country_top5"]) == (75, 100)
