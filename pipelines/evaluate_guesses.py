@@ -20,6 +20,7 @@ from geoclip.evaluation.split_figures import (
     RANKED_CONTINENTS,
     baseline_figures,
     gzsl_figures,
+    gzsl_intervals,
     locations,
     split_figures,
     split_intervals,
@@ -66,11 +67,12 @@ def evaluate_guesses(
         }
         figures.update(baseline_figures(locations(train), truth, gazetteer))
         report["splits"][str(split)] = figures
+    truth = locations(held_out)
     for name, table in guessed.items():
-        for level, figures in gzsl_figures(
-            table, locations(held_out), train_rows, gazetteer
-        ).items():
-            report["gzsl"].setdefault(level, {})[name] = figures
+        ends = gzsl_intervals(table, truth, train_rows, gazetteer)
+        for level, figures in gzsl_figures(table, truth, train_rows, gazetteer).items():
+            by_name = report["gzsl"].setdefault(level, {})
+            by_name[name] = figures | {"intervals": ends[level]}
     return report
 
 

@@ -132,5 +132,16 @@ def median_of(values: ArrayLike, clusters: Clusters) -> Statistic:
     return statistic
 
 
+def harmonic_mean_of(first: Statistic, second: Statistic) -> Statistic:
+    """The harmonic mean of two statistics, 0 where both are 0."""
+
+    def statistic(weights: Floats) -> Floats:
+        one, other = first(weights), second(weights)
+        total = one + other
+        return np.asarray(2 * one * other / np.where(total == 0, 1.0, total))
+
+    return statistic
+
+
 def _codes(values: pd.Series) -> NDArray[np.int64]:
     return np.asarray(pd.factorize(values)[0], dtype=np.int64)

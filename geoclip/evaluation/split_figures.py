@@ -1,5 +1,6 @@
 """Figures of held-out splits, from predictions and true places: parts of the main job's report."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from geoclip.evaluation.baselines import Truth, gazetteer_baselines
-from geoclip.evaluation.bootstrap import DRAWS, Clusters, class_mean_of
+from geoclip.evaluation.bootstrap import DRAWS, Clusters, class_mean_of, harmonic_mean_of
 from geoclip.evaluation.intervals import distance_statistics, intervals
-from geoclip.evaluation.metrics import gzsl_accuracy, split_report, top_k_hits
+from geoclip.evaluation.metrics import UNKNOWN, gzsl_accuracy, split_report, top_k_hits
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.place import LEVELS
 from geoclip.places.sphere import great_circle_km
@@ -101,13 +102,36 @@ def gzsl_figures(
     A class is seen if a training photo (gazetteer rows `train_rows`) has it as its place or an
     ancestor; every class of a level competes.
     """
+    levels = _classes(predictions, truth, train_rows, gazetteer)
+    return {name: gzsl_accuracy(*classes) for name, classes in levels}
+
+
+def gzsl_intervals(
+    predictions: pd.DataFrame,
+    truth: pd.DataFrame,
+    train_rows: np.ndarray,
+    gazetteer: Gazetteer,
+    draws: int = DRAWS,
+) -> dict[str, dict[str, Any]]:
+    """95 % intervals of `gzsl_figures`, by bootstrap of `Clusters.of` the truth."""
+    clusters, found = Clusters.of(truth), {}
+    for name, (actual, guessed, seen) in _classes(predictions, truth, train_rows, gazetteer):
+        right, known = 100.0 * (actual == guessed), np.isin(actual, seen)
+        of_seen = class_mean_of(right, np.where(known, actual, UNKNOWN), clusters)
+        of_unseen = class_mean_of(right, np.where(known, UNKNOWN, actual), clusters)
+        both = {"S": of_seen, "U": of_unseen, "H": harmonic_mean_of(of_seen, of_unseen)}
+        found[name] = intervals(both, clusters, draws)
+    return found
+
+
+def _classes(
+    predictions: pd.DataFrame, truth: pd.DataFrame, train_rows: np.ndarray, gazetteer: Gazetteer
+) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+    """For each level the true classes (n,), the guessed ones (n,) and those trained on (c,)."""
     answers = predictions.reindex(truth.index)
-    figures = {}
     for level, name in enumerate(LEVELS):
         chain = gazetteer.ancestors[truth["place_row"].to_numpy(), level]
-        actual = np.where(chain >= 0, gazetteer.ids[chain], "")
+        actual = np.where(chain >= 0, gazetteer.ids[chain], UNKNOWN)
         seen = np.unique(gazetteer.ancestors[train_rows, level])
-        classes = gazetteer.ids[seen[seen >= 0]]
         guessed = answers[f"{name}_id"].fillna("-").to_numpy(dtype=object)
-        figures[name] = gzsl_accuracy(actual, guessed, classes)
-    return figures
+        yield name, (actual, guessed, gazetteer.ids[seen[seen >= 0]])
