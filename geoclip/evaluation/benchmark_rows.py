@@ -5,21 +5,35 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
+from pyarrow import ArrowException
 
+from geoclip.errors import GeoclipError
 from geoclip.evaluation.benchmark_sets import PhotoSet
+from geoclip.evaluation.cells import Rows, number, span_after
+from geoclip.evaluation.intervals import by_country
 from geoclip.evaluation.matching import evaluate_tables, read_answers
 from geoclip.evaluation.metrics import THRESHOLDS_KM
+from geoclip.evaluation.truth_tables import TRUTH_EXTRAS
 from geoclip.guesses.guess_files import parse_guesses
+from geoclip.guesses.schema import COLUMNS as GUESS_COLUMNS
+from geoclip.places.gazetteer import Gazetteer
 
 PUBLISHED = Path(__file__).with_name("published_rows.csv")
 KM = tuple(THRESHOLDS_KM.values())
+FIGURES = {f"{km} km": f"within_km {km}" for km in KM}
+FIGURES |= {"median km": "median_km", "GeoScore": "geoscore"}
+"""Titles of a row's figures, and their names in a report."""
+COLUMNS = ("benchmark", "system", *FIGURES, "photos")
+AVERAGES = ("photos", "countries")
 
 
 @dataclass(frozen=True)
 class Row:
     """One system on one set.
 
-    `figures` are those of `Evaluation.report`; of a published row, those that were published.
+    `figures` are those of `Evaluation.report`; of a published row, those that were published, and
+    its `source` says where.
     """
 
     benchmark: str
@@ -28,14 +42,35 @@ class Row:
     protocol: str
     source: str = ""
 
+    def figure(self, name: str) -> float | None:
+        """A figure by its name, such as "geoscore" or "within_km 25"; None where there is none."""
+        value: float | None = _found(self.figures, name)
+        return value
+
+    def interval(self, name: str) -> list[float | None] | None:
+        """The 95 % interval of a figure."""
+        ends: list[float | None] | None = _found(self.figures.get("intervals", {}), name)
+        return ends
+
     def cells(self) -> list[str]:
-        """Set, system, the five shares, median km, GeoScore and number of photos."""
-        within = [_number(self.figures["within_km"].get(str(km)), 1) for km in KM]
-        rest = [_number(self.figures.get(key), 0) for key in ("median_km", "geoscore", "n")]
-        return [self.benchmark, self.system, *within, *rest]
+        """What stands under `COLUMNS`."""
+        figures = [number(self.figure(name), _decimals(name)) for name in FIGURES.values()]
+        return [self.benchmark, self.system, *figures, number(self.figure("n"))]
 
 
-COLUMNS = ("benchmark", "system", *(f"{km} km" for km in KM), "median km", "GeoScore", "photos")
+def measured_table(rows: list[Row]) -> Rows:
+    """The figures of rows measured here, over photos and over countries, with 95 % intervals."""
+    table = [["benchmark", "system", "mean over", *FIGURES]]
+    for row in rows:
+        for average in AVERAGES if not row.source else ():
+            cells = []
+            for plain in FIGURES.values():
+                name = plain if average == "photos" else by_country(plain)
+                decimals = _decimals(plain)
+                ends = span_after(row.interval(name), decimals)
+                cells.append(number(row.figure(name), decimals) + ends)
+            table.append([row.benchmark, row.system, average, *cells])
+    return table if len(table) > 1 else []
 
 
 def published_rows(benchmark: str) -> list[Row]:
@@ -51,15 +86,34 @@ def published_rows(benchmark: str) -> list[Row]:
     return rows
 
 
-def evaluated_row(photos: PhotoSet, guesses: pd.DataFrame, system: str, protocol: str) -> Row:
+def evaluated_rows(
+    photos: PhotoSet,
+    guesses: pd.DataFrame,
+    system: str,
+    protocol: str,
+    gazetteer: Gazetteer | None = None,
+) -> list[Row]:
     """The row of a system that made `guesses` on a photo set; a photo without one is a miss.
 
-    Guesses match by file; those whose files lie elsewhere, as of a cluster, by file name.
+    Photos refused as "no evidence" are no misses: the row leaves them out, and a second one, with
+    them as misses, follows. Guesses match by file; those whose files lie elsewhere, as of a
+    cluster, by file name.
     """
-    truth = photos.photos[["path", "lat", "lon"]]
+    extras = [name for name in TRUTH_EXTRAS if name in photos.photos]
+    truth = photos.photos[["path", "lat", "lon", *extras]]
     if not guesses["path"].isin(truth["path"]).any():
-        truth = photos.photos[["name", "lat", "lon"]].rename(columns={"name": "IMG_ID"})
-    return Row(photos.name, system, evaluate_tables(guesses, truth).report(), protocol)
+        names = photos.photos[["name", "lat", "lon", *extras]]
+        truth = names.rename(columns={"name": "IMG_ID"})
+    whole = evaluate_tables(guesses, truth, gazetteer=gazetteer)
+    refused = whole.abstained
+    if not refused.any():
+        return [Row(photos.name, system, whole.report(), protocol)]
+    count = f"{refused.sum():,} refused as no evidence"
+    found = {f"{system}, with {count} as misses": whole}
+    if whole.answered:
+        apart = evaluate_tables(guesses, truth[~refused], gazetteer=gazetteer)
+        found = {f"{system}, without {count}": apart, **found}
+    return [Row(photos.name, name, one.report(), protocol) for name, one in found.items()]
 
 
 def read_guess_parts(path: Path) -> pd.DataFrame:
@@ -69,10 +123,25 @@ def read_guess_parts(path: Path) -> pd.DataFrame:
     """
     if not path.is_dir():
         return read_answers(path)
-    columns = ["path", "rank", "source", "lat", "lon", "radius_km", "status"]
-    frame = pd.read_parquet(path, columns=columns)
+    try:
+        parts = pq.ParquetDataset(path)
+        columns = [name for name in GUESS_COLUMNS if name in parts.schema.names]
+        frame = parts.read(columns).to_pandas()
+    except (ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise GeoclipError(
+            f"{path} holds no Parquet parts of one table ({reason}): name the --out of "
+            "pipelines.locate_photos."
+        ) from None
     return parse_guesses(frame.set_axis(pd.RangeIndex(1, len(frame) + 1)), path)
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}"
+def _found(figures: dict[str, Any], name: str) -> Any:
+    """A figure in a report, whose thresholds are nested."""
+    first, _, threshold = name.partition(" ")
+    found = figures.get(first)
+    return found.get(threshold) if threshold and found else found
+
+
+def _decimals(name: str) -> int:
+    return 1 if name.startswith("within") else 0

@@ -14,13 +14,18 @@ def percent(value: float | None, decimals: int = 1) -> str:
     return "–" if value is None else f"{value:.{decimals}f} %"
 
 
-def span(ends: list[float | None] | None) -> str:
+def number(value: float | None, decimals: int = 0) -> str:
+    """A number with commas between thousands, "–" where there is none."""
+    return "–" if value is None else f"{value:z,.{decimals}f}"
+
+
+def span(ends: list[float | None] | None, decimals: int = 1) -> str:
     """An interval, "–" where there is none."""
     if ends is None:
         return "–"
-    return " to ".join("∞" if end is None else f"{end:z.1f}" for end in ends)
+    return " to ".join("∞" if end is None else number(end, decimals) for end in ends)
 
 
-def span_after(ends: list[float | None] | None) -> str:
+def span_after(ends: list[float | None] | None, decimals: int = 1) -> str:
     """An interval in brackets, to stand after its figure."""
-    return "" if ends is None else f" ({span(ends)})"
+    return "" if ends is None else f" ({span(ends, decimals)})"

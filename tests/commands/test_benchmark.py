@@ -39,7 +39,7 @@ def photos(tmp_path: Path) -> Path:
     for i in range(6):
         picture = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(picture).save(folder / f"{i}.png")
-        rows.append((f"{i}.png", "author", 45.75, 4.85))
+        rows.append((f"{i}.png", f"author {i % 3}", 45.75, 4.85))
     table = pd.DataFrame([*rows, ("gone.png", "author", 0, 0)])
     table.columns = pd.Index(["IMG_ID", "AUTHOR", "LAT", "LON"])
     table.to_csv(folder / "im2gps3k_places365.csv", index=False)
@@ -72,6 +72,14 @@ def test_models_by_sets_in_one_go(photos: Path, tmp_path: Path) -> None:
     assert set(rows_of(out, "mine")) == {"streetclip", "clip-b-32"}
     table = pd.read_csv(out / "benchmark.csv")
     assert len(table) == len(rows) + 2
+    assert {"25 km by country", "25 km low", "GeoScore by country high"} <= set(table.columns)
+    own = table[(table["benchmark"] == "im2gps3k") & (table["system"] == "streetclip")].iloc[0]
+    low, high = rows["streetclip"]["intervals"]["within_km"]["2500"]
+    assert (own["2500 km low"], own["2500 km high"]) == (pytest.approx(low), pytest.approx(high))
+    by_country = rows["streetclip"]["within_km_by_country"]["2500"]
+    assert own["2500 km by country"] == pytest.approx(by_country)
+    assert table.loc[table["source"].notna(), "25 km low"].isna().all()
+    assert "Measured here, with 95 % intervals" in result.stdout
     assert (out / "benchmark.png").read_bytes().startswith(b"\x89PNG")
 
 
