@@ -80,8 +80,7 @@ def benchmark(
         for photos in photo_sets:
             rows += _run(locator, name, photos, out, jobs)
     for file in guesses or []:
-        for photos in photo_sets:
-            rows += _read(file, photos, places)
+        rows += _read(file, photo_sets, places)
     ordered = []
     for photos in photo_sets:
         ordered += published_rows(photos.name)
@@ -142,11 +141,24 @@ def _run(
     return evaluated_rows(photos, report.table, name, protocol, locator.gazetteer)
 
 
-def _read(file: Path, photos: "PhotoSet", places: "Gazetteer | None") -> "list[Row]":
-    from geoclip.evaluation.benchmark_rows import evaluated_rows, read_guess_parts  # noqa: PLC0415
+def _read(file: Path, sets: "list[PhotoSet]", places: "Gazetteer | None") -> "list[Row]":
+    """The rows of guesses made before, on each of the sets that they are of."""
+    from geoclip.evaluation.benchmark_rows import (  # noqa: PLC0415
+        evaluated_rows,
+        has_guesses,
+        read_guess_parts,
+    )
 
-    about = f"guesses of {file}"
-    return evaluated_rows(photos, read_guess_parts(file), file.stem, about, places)
+    table, rows = read_guess_parts(file), []
+    for photos in sets:
+        if has_guesses(photos, table):
+            rows += evaluated_rows(photos, table, file.stem, f"guesses of {file}", places)
+    if not rows:
+        raise GeoclipError(
+            f"{file} has no guess for a photo of {', '.join(photos.name for photos in sets)}: name "
+            "the guesses for these photos."
+        )
+    return rows
 
 
 def _show(rows: "list[Row]") -> None:

@@ -15,6 +15,7 @@ from geoclip.support.files import write_whole
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+COLOURS = 10  # of matplotlib's cycle
 PANELS = {"within_km": "photos within, %", "within_km_by_country": "mean over countries, %"}
 
 
@@ -83,29 +84,35 @@ def write_plot(path: Path, rows: list[Row]) -> bool:
     except ImportError:
         return False
     names = list(dict.fromkeys(row.benchmark for row in rows))
-    figure = Figure(figsize=(7 * len(names), 5 * len(PANELS)), layout="constrained")
+    systems = dict.fromkeys(row.system for row in sorted(rows, key=lambda row: row.source != ""))
+    places = {system: place for place, system in enumerate(systems)}
+    figure = Figure(figsize=(7 * len(names), 6 * len(PANELS)), layout="constrained")
     panels = figure.subplots(len(PANELS), len(names), squeeze=False)
     for across, (figures, label) in zip(panels, PANELS.items(), strict=True):
         for name, panel in zip(names, across, strict=True):
-            _draw(panel, [row for row in rows if row.benchmark == name], figures)
+            _draw(panel, [row for row in rows if row.benchmark == name], figures, places)
             panel.set(title=name, xscale="log", xlabel="km", ylabel=label, ylim=(0, 100))
             panel.set_xticks(KM, [f"{km:,}" for km in KM])
             panel.minorticks_off()
-            panel.legend(fontsize="small")
+            panel.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     write_whole(path, lambda file: figure.savefig(file, format="png"))
     return True
 
 
-def _draw(panel: "Axes", rows: list[Row], figures: str) -> None:
-    """One line a row: published ones dashed, measured ones with their intervals."""
+def _draw(panel: "Axes", rows: list[Row], figures: str, places: dict[str, int]) -> None:
+    """One line a row: published ones dashed, measured ones with their intervals.
+
+    `places` number the systems; each has its colour, from the eleventh on with dots for dashes.
+    """
     for row in rows:
         shares: dict[str, Any] = row.figures.get(figures) or {}
         if None in shares.values() or not shares:
             continue
         at = [float(km) for km in shares]
-        style = "--" if row.source else "-o"
-        (line,) = panel.plot(at, list(shares.values()), style, label=row.system, alpha=0.8)
+        place = places[row.system]
+        style, colour = ("--" if place < COLOURS else ":") if row.source else "-o", f"C{place}"
+        panel.plot(at, list(shares.values()), style, color=colour, label=row.system, alpha=0.8)
         ends = row.figures.get("intervals", {}).get(figures)
         if ends:
             low, high = zip(*ends.values(), strict=True)
-            panel.fill_between(at, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
+            panel.fill_between(at, low, high, color=colour, alpha=0.12, linewidth=0)

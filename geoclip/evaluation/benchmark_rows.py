@@ -18,6 +18,7 @@ from geoclip.evaluation.truth_tables import TRUTH_EXTRAS
 from geoclip.guesses.guess_files import parse_guesses
 from geoclip.guesses.schema import COLUMNS as GUESS_COLUMNS
 from geoclip.places.gazetteer import Gazetteer
+from geoclip.support.paths import decode_path
 
 PUBLISHED = Path(__file__).with_name("published_rows.csv")
 KM = tuple(THRESHOLDS_KM.values())
@@ -106,14 +107,20 @@ def evaluated_rows(
         truth = names.rename(columns={"name": "IMG_ID"})
     whole = evaluate_tables(guesses, truth, gazetteer=gazetteer)
     refused = whole.abstained
-    if not refused.any():
-        return [Row(photos.name, system, whole.report(), protocol)]
     count = f"{refused.sum():,} refused as no evidence"
-    found = {f"{system}, with {count} as misses": whole}
-    if whole.answered:
+    found = {f"{system}, with {count} as misses" if refused.any() else system: whole}
+    if refused.any() and whole.answered:
         apart = evaluate_tables(guesses, truth[~refused], gazetteer=gazetteer)
         found = {f"{system}, without {count}": apart, **found}
+    if whole.missing:
+        protocol += f"; {whole.missing:,} photos without a guess are misses"
     return [Row(photos.name, name, one.report(), protocol) for name, one in found.items()]
+
+
+def has_guesses(photos: PhotoSet, guesses: pd.DataFrame) -> bool:
+    """Whether a table has a guess for any photo of a set, by file name."""
+    names = {decode_path(path).name for path in guesses["path"]}
+    return not names.isdisjoint(photos.photos["name"])
 
 
 def read_guess_parts(path: Path) -> pd.DataFrame:

@@ -104,6 +104,24 @@ def test_the_row_is_that_of_the_guesses(photos: Path, tmp_path: Path) -> None:
     assert first["protocol"].startswith("greedy, point city")
 
 
+def test_guesses_of_one_set_make_no_row_of_another(photos: Path, tmp_path: Path) -> None:
+    other, guesses = tmp_path / "other.csv", tmp_path / "guesses.csv"
+    other.write_text("filename,latitude,longitude\n5.png,45.75,4.85\n")
+    guesses.write_text("path,lat,lon\nelsewhere/0.png,45.75,4.85\n")
+    sets = ("im2gps3k", other, "--images", photos, "--images", photos)
+    out = tmp_path / "out"
+    result = run(*sets, "--guesses", guesses, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert rows_of(out, "other") == {}
+    row = rows_of(out, "im2gps3k")["guesses"]
+    assert row["within_km"]["1"] == pytest.approx(100 / 7)
+    assert row["protocol"].endswith("; 6 photos without a guess are misses")
+    guesses.write_text("path,lat,lon\nnone.png,45.75,4.85\n")
+    result = run(*sets, "--guesses", guesses)
+    assert result.exit_code == 2
+    assert "has no guess for a photo of im2gps3k, other" in result.stderr
+
+
 def test_the_same_command_goes_on_where_it_was(photos: Path, tmp_path: Path) -> None:
     command = ("im2gps3k", "--images", photos, "--model", "streetclip", "--out", tmp_path / "out")
     first = run(*command)
