@@ -13,6 +13,7 @@ from geoclip.evaluation.judged_guesses import ABSTAINED
 from geoclip.evaluation.matching import evaluate_files, evaluate_tables
 from geoclip.evaluation.metrics import within_km
 from geoclip.evaluation.true_classes import named_depth, place_classes, true_classes
+from geoclip.guesses.schema import guess_table
 from geoclip.places.gazetteer import Gazetteer
 
 LYON, PARIS, LIMA = "2996944", "2988507", "3936456"
@@ -231,10 +232,10 @@ def test_classes_of_a_small_world(small_gazetteer: Gazetteer):
     classes = true_classes(photos, small_gazetteer)
     assert classes["city"].tolist() == small_gazetteer.ids[cities].tolist()
     assert classes["continent"].tolist() == small_gazetteer.continents[cities].tolist()
-    guesses = pd.DataFrame({"place_id": photos["photo_id"], "country_code": ""})
+    guesses = guess_table([{"path": "a", "place_id": one} for one in photos["photo_id"]])
     pd.testing.assert_frame_equal(place_classes(guesses, small_gazetteer), classes)
     assert named_depth(guesses, small_gazetteer).tolist() == [4] * len(cities)
-    unknown = pd.DataFrame({"place_id": ["?", "?"], "country_code": ["FR", ""]})
+    unknown = guess_table([{"place_id": "?", "country_code": code} for code in ("FR", "")])
     assert named_depth(unknown, small_gazetteer).tolist() == [2, 0]
 
 

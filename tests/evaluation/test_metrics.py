@@ -8,6 +8,7 @@ from geoclip.evaluation.metrics import (
     class_mean_accuracy,
     distance_figures,
     geoscore,
+    geoscore_by_country,
     gzsl_accuracy,
     mean_over_classes,
     split_report,
@@ -70,6 +71,13 @@ def test_mean_over_classes(rows):
     expected = slow_mean_over_classes(hits, names)
     result = mean_over_classes(hits, names)
     assert result == (None if expected is None else pytest.approx(expected))
+
+
+@given(st.lists(st.tuples(distances.map(lambda km: km[0]), classes), min_size=1, max_size=30))
+def test_geoscore_by_country(rows):
+    km, names = [d for d, _ in rows], [name for _, name in rows]
+    expected = slow_mean_over_classes([5000 * math.exp(-d / 1492.7) / 100 for d in km], names)
+    assert geoscore_by_country(km, names) == (None if expected is None else pytest.approx(expected))
 
 
 def test_countries_weigh_the_same_however_many_photos():
