@@ -168,7 +168,9 @@ def _show(rows: "list[Row]") -> None:
     columns = (*COLUMNS, "source or protocol")
     print_table(columns, [[*row.cells(), _about(row)] for row in rows], right=COLUMNS[2:])
     measured = measured_table(rows)
-    print_table(measured[0], measured[1:], measured[0][3:], "Measured here, with 95 % intervals")
+    print_table(
+        measured[0], measured[1:], measured[0][3:], title="Measured here, with 95 % intervals"
+    )
 
 
 def _about(row: "Row") -> str:

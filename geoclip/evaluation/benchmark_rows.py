@@ -26,7 +26,6 @@ FIGURES = {f"{km} km": f"within_km {km}" for km in KM}
 FIGURES |= {"median km": "median_km", "GeoScore": "geoscore"}
 """Titles of a row's figures, and their names in a report."""
 COLUMNS = ("benchmark", "system", *FIGURES, "photos")
-AVERAGES = ("photos", "countries")
 
 
 @dataclass(frozen=True)
@@ -61,16 +60,15 @@ class Row:
 
 def measured_table(rows: list[Row]) -> Rows:
     """The figures of rows measured here, over photos and over countries, with 95 % intervals."""
-    table = [["benchmark", "system", "mean over", *FIGURES]]
+    table = [["benchmark", "system", "figure", "photos (95 %)", "mean over countries (95 %)"]]
     for row in rows:
-        for average in AVERAGES if not row.source else ():
-            cells = []
-            for plain in FIGURES.values():
-                name = plain if average == "photos" else by_country(plain)
-                decimals = _decimals(plain)
-                ends = span_after(row.interval(name), decimals)
-                cells.append(number(row.figure(name), decimals) + ends)
-            table.append([row.benchmark, row.system, average, *cells])
+        for title, plain in FIGURES.items() if not row.source else ():
+            decimals = _decimals(plain)
+            both = (
+                number(row.figure(name), decimals) + span_after(row.interval(name), decimals)
+                for name in (plain, by_country(plain))
+            )
+            table.append([row.benchmark, row.system, title, *both])
     return table if len(table) > 1 else []
 
 

@@ -1,9 +1,14 @@
 """The tables and sentences of an evaluation's report, alike on the terminal and on its page."""
 
-from geoclip.evaluation.cells import Rows, distance, percent, span, span_after
+from geoclip.evaluation.cells import Rows, distance, percent, span_after
 from geoclip.evaluation.intervals import by_country
 from geoclip.evaluation.metrics import THRESHOLDS_KM, Report
 
+WITHIN_KM = ("within_km", by_country("within_km"))
+LEVEL_SHARES = {
+    "name a": ("answered", "right"),
+    "stop at the": ("at_level", "right_at_level"),
+}
 COVERAGE_PARTS = {"by_level": "answers at {}", "by_continent": "{}", "by_source": "{}"}
 RADIUS_NAMES = {"within_radius": "radius", "within_radius_90": "90 % radius"}
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -13,6 +18,8 @@ def report_tables(report: Report) -> dict[str, Rows]:
     """Every table of a report that there are figures for, by its title."""
     tables = {
         "Photos within a distance": accuracy_table(report),
+        "Baselines": baseline_table(report),
+        "Oracle: the nearest listed city": oracle_table(report),
         "Answers by level": level_table(report),
         "Calibration": calibration_table(report),
         "Reliability: how many are right, by stated probability": bins_table(report),
@@ -24,37 +31,48 @@ def report_tables(report: Report) -> dict[str, Rows]:
 
 
 def accuracy_table(report: Report) -> Rows:
-    """Photos within each threshold, plain and by country, beside baselines and the oracle."""
-    intervals = report["intervals"]
-    baselines = [name for name in ("chance", "constant") if report.get(name)]
-    oracle = report.get("oracle", {})
-    header = ["level", "within", "photos", "95 %", "by country", "95 % by country"]
-    rows = [[*header, *baselines, *(f"oracle {name}" for name in oracle)]]
+    """Photos within each threshold, plain and by country, with 95 % intervals."""
+    rows = [["level", "within", "photos (95 %)", "mean over countries (95 %)"]]
     for level, km in THRESHOLDS_KM.items():
         cells = [level, f"{km:,} km"]
-        for name in ("within_km", "within_km_by_country"):
-            cells.append(percent(report[name][str(km)], 2))
-            cells.append(span(intervals.get(name, {}).get(str(km))))
-        cells += [percent(report[name]["within_km"][str(km)]) for name in baselines]
-        cells += [percent(one["within_km"][str(km)]) for one in oracle.values()]
+        for name in WITHIN_KM:
+            ends = report["intervals"].get(name, {}).get(str(km))
+            cells.append(percent(report[name][str(km)], 2) + span_after(ends))
         rows.append(cells)
     return rows
 
 
+def baseline_table(report: Report) -> Rows:
+    """Photos within each threshold by chance and by the best constant, plain and by country."""
+    names = [name for name in ("chance", "constant") if report.get(name)]
+    header = ["within"]
+    for name in names:
+        header += [name, "by country"]
+    rows = [header]
+    for km in THRESHOLDS_KM.values():
+        parts = (report[name][key] for name in names for key in WITHIN_KM)
+        rows.append([f"{km:,} km", *(percent(part[str(km)]) for part in parts)])
+    return rows if names else []
+
+
+def oracle_table(report: Report) -> Rows:
+    """Photos whose nearest listed city lies within each threshold."""
+    oracle = report.get("oracle", {})
+    rows = [["within", *(f"{size} cities a country" for size in oracle)]]
+    for km in THRESHOLDS_KM.values():
+        shares = (figures["within_km"][str(km)] for figures in oracle.values())
+        rows.append([f"{km:,} km", *map(percent, shares)])
+    return rows if oracle else []
+
+
 def level_table(report: Report) -> Rows:
     """How many photos are answered at each level and how many of those are right."""
-    if not report["levels"]:
-        return []
-    names = ("answered", "right", "at_level", "right_at_level")
-    titles = ("of the photos", "right", "stop there", "right of those")
-    header = ["answers that name a"]
-    for title in titles:
-        header += [title, "by country"]
-    rows = [header]
-    for level, figures in report["levels"].items():
-        shares = [figures[one] for name in names for one in (name, by_country(name))]
-        rows.append([level, *map(percent, shares)])
-    return rows
+    rows = [["answers that", "of the photos", "by country", "right", "by country"]]
+    for level, figures in (report["levels"] or {}).items():
+        for words, names in LEVEL_SHARES.items():
+            shares = [figures[one] for name in names for one in (name, by_country(name))]
+            rows.append([f"{words} {level}", *map(percent, shares)])
+    return rows if len(rows) > 1 else []
 
 
 def coverage_table(report: Report) -> Rows:

@@ -150,11 +150,11 @@ def test_measured_rows_have_both_means_and_intervals(folder: Path) -> None:
     ends = row.figures["intervals"]
     assert (ends["clusters"], ends["n_clusters"]) == ("author", 2)
     assert row.interval("within_km 25") == [0, 100]
-    header, plain, by_country = measured_table([row, *published_rows("im2gps")])
-    at = header.index("25 km")
-    assert plain[1:3] == ["mine", "photos"] and plain[at] == "33.3 (0.0 to 100.0)"
-    assert by_country[2] == "countries"
-    assert by_country[at].startswith("25.0 (")  # of France one of two, of Peru none
+    table = measured_table([row, *published_rows("im2gps")])
+    (cells,) = [cells for cells in table if cells[2] == "25 km"]
+    assert cells[:2] == ["im2gps", "mine"]
+    assert cells[3] == "33.3 (0.0 to 100.0)"
+    assert cells[4].startswith("25.0 (")  # of France one of two, of Peru none
     assert measured_table(published_rows("im2gps")) == []
     assert len(row.cells()) == len(COLUMNS)
 

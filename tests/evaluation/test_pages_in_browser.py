@@ -14,6 +14,7 @@ from geoclip.commands.app import app
 SECTIONS = {
     "evaluate": [
         "Photos that the training photos give away", "Photos within a distance",
+        "Baselines", "Oracle: the nearest listed city",
         "Answers by level", "Calibration", "Reliability: how many are right, by stated probability",
         "Radii", "Selective prediction: risk–coverage", "Recall against area", "Curves",
         "Where the errors are",
