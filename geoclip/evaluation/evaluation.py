@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geoclip.evaluation.answer_levels import level_figures
 from geoclip.evaluation.bootstrap import DRAWS, Statistic, class_mean_of, mean_of
 from geoclip.evaluation.calibration_statistics import calibration_figures, coverage, coverage_by
 from geoclip.evaluation.intervals import SEED, by_country, distance_statistics, intervals
 from geoclip.evaluation.judged_guesses import JudgedGuesses
+from geoclip.evaluation.level_figures import level_figures
 from geoclip.evaluation.metrics import (
     Report,
     distance_figures,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoclip.evaluation.answer_levels import level_figures
+from geoclip.evaluation.level_figures import level_figures
 
 LEVELS = ("continent", "country", "region", "city")
 OF_CITY = {
