@@ -15,12 +15,15 @@ import pandas as pd
 import typer
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.report import (
+from geoclip.evaluation.split_figures import (
     RANKED,
+    RANKED_CONTINENTS,
     baseline_figures,
     gzsl_figures,
+    gzsl_intervals,
     locations,
     split_figures,
+    split_intervals,
 )
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.place import LEVELS
@@ -31,7 +34,7 @@ from pipelines.command_line import Places, on_this_machine, run
 from pipelines.storage import read_parquet
 from pipelines.write_captions import read_captions
 
-NEEDED = ["location_id", "rank", "status", "lat", "lon", RANKED, "continent_ranking"]
+NEEDED = ["location_id", "rank", "status", "lat", "lon", RANKED, RANKED_CONTINENTS]
 NEEDED += [f"{level}_id" for level in LEVELS]
 TRUTH = ["location_id", "split", "lat", "lon", "place_id", "place_row"]
 
@@ -51,10 +54,10 @@ def measured(captions: pd.DataFrame) -> pd.DataFrame:
 def evaluate_guesses(
     captions: pd.DataFrame, predictions: dict[str, pd.DataFrame], gazetteer: Gazetteer
 ) -> dict[str, Any]:
-    """Return the `splits` and `gzsl` parts of the report.
+    """Return the `splits` and `gzsl` parts of the report; figures of a model have `intervals`.
 
-    `predictions` has a table under each name ("before", "after"; others are not in `splits`);
-    `captions` is the table of `write_captions`, with the places of training and evaluated photos.
+    `predictions` has a table under each name ("before", "after", "uncalibrated"); `captions` is the
+    table of `write_captions`, with the places of training and evaluated photos.
     Photos that the ranking was fitted on count as training photos: their classes are seen.
     """
     train = captions[captions["split"].isin([TRAIN, *HELD_BACK])]
@@ -64,14 +67,19 @@ def evaluate_guesses(
     held_out = measured(captions)
     for split, photos in held_out.groupby("split"):
         truth = locations(photos)
-        figures = {n: split_figures(table, truth, gazetteer) for n, table in guessed.items()}
+        figures = {
+            name: split_figures(table, truth, gazetteer)
+            | {"intervals": split_intervals(table, truth, gazetteer)}
+            for name, table in guessed.items()
+        }
         figures.update(baseline_figures(locations(train), truth, gazetteer))
         report["splits"][str(split)] = figures
+    truth = locations(held_out)
     for name, table in guessed.items():
-        for level, figures in gzsl_figures(
-            table, locations(held_out), train_rows, gazetteer
-        ).items():
-            report["gzsl"].setdefault(level, {})[name] = figures
+        ends = gzsl_intervals(table, truth, train_rows, gazetteer)
+        for level, figures in gzsl_figures(table, truth, train_rows, gazetteer).items():
+            by_name = report["gzsl"].setdefault(level, {})
+            by_name[name] = figures | {"intervals": ends[level]}
     return report
 
 

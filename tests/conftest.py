@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from chromium import Browser
     from small_world import FakeEncoder
 
     from geoclip.places.gazetteer import Gazetteer
@@ -69,3 +70,12 @@ def our_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return next(folder.glob("geoclip_gzsl-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Browser]":
+    """Chromium; the tests that need it skip where it is absent."""
+    from chromium import chromium
+
+    with chromium(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened

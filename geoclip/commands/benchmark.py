@@ -12,9 +12,10 @@ from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
 
 if TYPE_CHECKING:
-    from geoclip.evaluation.benchmark_report import Row
+    from geoclip.evaluation.benchmark_rows import Row
     from geoclip.evaluation.benchmark_sets import PhotoSet
     from geoclip.locator import Locator
+    from geoclip.places.gazetteer import Gazetteer
 
 
 def benchmark(
@@ -61,32 +62,25 @@ def benchmark(
     is a miss. With --out the same command goes on where it was stopped. For instance:
     geoclip benchmark im2gps3k --images photos/ --model streetclip --method greedy --point city
     """
-    from geoclip.evaluation.benchmark_report import differences, published_rows  # noqa: PLC0415
-    from geoclip.evaluation.benchmark_sets import PhotoSet  # noqa: PLC0415  (pandas is slow to import)
+    from geoclip.evaluation.benchmark_files import differences  # noqa: PLC0415
+    from geoclip.evaluation.benchmark_rows import published_rows  # noqa: PLC0415
+    from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
 
     if not model and not guesses:
         raise GeoclipError("Name what to measure: --model NAME, or --guesses FILE.")
     for name in model or []:
         check_model_name(name)
-    truths: list[Path | None] = list(truth or []) or [None] * len(sets)
-    if not len(sets) == len(images) == len(truths):
-        raise GeoclipError(
-            f"{len(sets)} sets, {len(images)} --images and {len(truths)} --truth do not go "
-            "together: give one of each for every set."
-        )
-    given = zip(sets, images, truths, strict=True)
-    photo_sets = [PhotoSet.open(*one) for one in given]
-    if len({photos.name for photos in photo_sets}) < len(photo_sets):
-        raise GeoclipError("Two sets have one name: give each truth file a name of its own.")
+    photo_sets = _open_sets(sets, images, truth)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
+    places = None if gazetteer is None else Gazetteer.read(gazetteer)
     rows: list[Row] = []
     for name in model or []:
-        locator = _load(name, gazetteer, device).reranked(method, point)
-        rows += [_run(locator, name, photos, out, jobs) for photos in photo_sets]
+        locator = _load(name, places, device).reranked(method, point)
+        for photos in photo_sets:
+            rows += _run(locator, name, photos, out, jobs)
     for file in guesses or []:
-        rows += [_read(file, photos) for photos in photo_sets]
-    rows.sort(key=lambda row: [photos.name for photos in photo_sets].index(row.benchmark))
+        rows += _read(file, photo_sets, places)
     ordered = []
     for photos in photo_sets:
         ordered += published_rows(photos.name)
@@ -99,20 +93,33 @@ def benchmark(
         _write(out, photo_sets, ordered)
 
 
-def _load(model: str, gazetteer: Path | None, device: str | None) -> "Locator":
-    from geoclip.locator import Locator  # noqa: PLC0415  (torch)
-    from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
+def _open_sets(sets: list[str], images: list[Path], truth: list[Path] | None) -> "list[PhotoSet]":
+    from geoclip.evaluation.benchmark_sets import PhotoSet  # noqa: PLC0415  (pandas is slow to import)
 
-    places = None if gazetteer is None else Gazetteer.read(gazetteer)
+    truths: list[Path | None] = list(truth or []) or [None] * len(sets)
+    if not len(sets) == len(images) == len(truths):
+        raise GeoclipError(
+            f"{len(sets)} sets, {len(images)} --images and {len(truths)} --truth do not go "
+            "together: give one of each for every set."
+        )
+    photo_sets = [PhotoSet.open(*one) for one in zip(sets, images, truths, strict=True)]
+    if len({photos.name for photos in photo_sets}) < len(photo_sets):
+        raise GeoclipError("Two sets have one name: give each truth file a name of its own.")
+    return photo_sets
+
+
+def _load(model: str, places: "Gazetteer | None", device: str | None) -> "Locator":
+    from geoclip.locator import Locator  # noqa: PLC0415  (torch)
+
     return Locator.from_pretrained(model, gazetteer=places, device=device)
 
 
 def _run(
     locator: "Locator", model: str, photos: "PhotoSet", out: Path | None, jobs: int | None
-) -> "Row":
+) -> "list[Row]":
     """Locate the photos of a set by their pixels alone: no GPS, no abstention."""
     from geoclip.commands.locate_terminal import Terminal  # noqa: PLC0415
-    from geoclip.evaluation.benchmark_report import evaluated_row  # noqa: PLC0415
+    from geoclip.evaluation.benchmark_rows import evaluated_rows  # noqa: PLC0415
     from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415
     from geoclip.runs.locate_folder import locate_folder  # noqa: PLC0415
 
@@ -131,21 +138,39 @@ def _run(
     if not how.calibrated:
         protocol += ", not calibrated"
     name = Path(model).name if Path(model).exists() else model
-    return evaluated_row(photos, report.table, name, protocol)
+    return evaluated_rows(photos, report.table, name, protocol, locator.gazetteer)
 
 
-def _read(file: Path, photos: "PhotoSet") -> "Row":
-    from geoclip.evaluation.benchmark_report import evaluated_row, read_guess_parts  # noqa: PLC0415
+def _read(file: Path, sets: "list[PhotoSet]", places: "Gazetteer | None") -> "list[Row]":
+    """The rows of guesses made before, on each of the sets that they are of."""
+    from geoclip.evaluation.benchmark_rows import (  # noqa: PLC0415
+        evaluated_rows,
+        has_guesses,
+        read_guess_parts,
+    )
 
-    return evaluated_row(photos, read_guess_parts(file), file.stem, f"guesses of {file}")
+    table, rows = read_guess_parts(file), []
+    for photos in sets:
+        if has_guesses(photos, table):
+            rows += evaluated_rows(photos, table, file.stem, f"guesses of {file}", places)
+    if not rows:
+        raise GeoclipError(
+            f"{file} has no guess for a photo of {', '.join(photos.name for photos in sets)}: name "
+            "the guesses for these photos."
+        )
+    return rows
 
 
 def _show(rows: "list[Row]") -> None:
     from geoclip.commands.terminal import print_table  # noqa: PLC0415
-    from geoclip.evaluation.benchmark_report import COLUMNS  # noqa: PLC0415
+    from geoclip.evaluation.benchmark_rows import COLUMNS, measured_table  # noqa: PLC0415
 
     columns = (*COLUMNS, "source or protocol")
     print_table(columns, [[*row.cells(), _about(row)] for row in rows], right=COLUMNS[2:])
+    measured = measured_table(rows)
+    print_table(
+        measured[0], measured[1:], measured[0][3:], title="Measured here, with 95 % intervals"
+    )
 
 
 def _about(row: "Row") -> str:
@@ -153,7 +178,7 @@ def _about(row: "Row") -> str:
 
 
 def _write(out: Path, sets: "list[PhotoSet]", rows: "list[Row]") -> None:
-    from geoclip.evaluation.benchmark_report import write_plot, write_report  # noqa: PLC0415
+    from geoclip.evaluation.benchmark_files import write_plot, write_report  # noqa: PLC0415
 
     write_report(out, sets, rows)
     if not write_plot(out / "benchmark.png", rows):

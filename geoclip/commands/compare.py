@@ -24,15 +24,13 @@ def compare(
     For instance: geoclip compare old.csv new.csv --truth truth.csv --report wins.html
     """
     from geoclip.evaluation.comparison import Comparison  # noqa: PLC0415 - pandas is slow to import
-    from geoclip.evaluation.comparison_page import (  # noqa: PLC0415
-        comparison_page,
-        country_table,
-        difference_table,
-        photo_table,
+    from geoclip.evaluation.comparison_page import comparison_page  # noqa: PLC0415
+    from geoclip.evaluation.comparison_tables import (  # noqa: PLC0415
+        comparison_tables,
         test_sentences,
     )
+    from geoclip.evaluation.html_page import check_page, write_with_json  # noqa: PLC0415
     from geoclip.evaluation.matching import evaluate_files  # noqa: PLC0415
-    from geoclip.evaluation.page_parts import check_page, write_with_json  # noqa: PLC0415
     from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
 
     if report is not None:
@@ -47,8 +45,7 @@ def compare(
     if json:
         typer.echo(dumps(figures, indent=2, allow_nan=False))
         return
-    for rows in (difference_table(figures), country_table(figures), photo_table(figures)):
-        if rows:
-            print_table(rows[0], rows[1:], right=rows[0][1:])
+    for title, rows in comparison_tables(figures).items():
+        print_table(rows[0], rows[1:], right=rows[0][1:], title=title)
     for sentence in test_sentences(figures):
         typer.echo(sentence)

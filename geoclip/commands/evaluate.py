@@ -9,7 +9,7 @@ import typer
 from geoclip.commands.terminal import print_table
 
 if TYPE_CHECKING:
-    from geoclip.evaluation.evaluated import Evaluation
+    from geoclip.evaluation.evaluation import Evaluation
 
 Page = Annotated[
     Path | None,
@@ -53,11 +53,11 @@ def evaluate(
     Figures are given plain and as means over countries, with 95 % intervals. For instance:
     geoclip evaluate guesses.csv --truth im2gps_places365.csv --report report.html
     """
-    from geoclip.evaluation.full_report import full_report  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.evaluation.evaluation_page import write_page  # noqa: PLC0415
+    from geoclip.evaluation.evaluation_report import evaluation_report  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.evaluation.html_page import check_page  # noqa: PLC0415
     from geoclip.evaluation.leaks import read_training_table  # noqa: PLC0415
     from geoclip.evaluation.matching import evaluate_files  # noqa: PLC0415
-    from geoclip.evaluation.page_parts import check_page  # noqa: PLC0415
-    from geoclip.evaluation.report_page import write_report  # noqa: PLC0415
     from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
 
     if report is not None:
@@ -65,10 +65,10 @@ def evaluate(
     world = None if gazetteer is None else Gazetteer.read(gazetteer)
     trained = None if train is None else read_training_table(train)
     evaluation = evaluate_files(guesses, truth, allow_gps, world)
-    figures = full_report(evaluation, trained, oracle, photo_hashes)
+    figures = evaluation_report(evaluation, trained, oracle, photo_hashes)
     _warn(evaluation, figures)
     if report is not None:
-        write_report(evaluation, figures, report)
+        write_page(evaluation, figures, report)
     if json:
         typer.echo(dumps(figures, indent=2, allow_nan=False))
     else:
@@ -76,7 +76,7 @@ def evaluate(
 
 
 def _warn(evaluation: "Evaluation", figures: dict[str, Any]) -> None:
-    from geoclip.evaluation.full_report import leak_warnings  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.evaluation.evaluation_report import leak_warnings  # noqa: PLC0415 - pandas is slow to import
 
     if evaluation.unused:
         typer.echo(
@@ -93,15 +93,13 @@ def _warn(evaluation: "Evaluation", figures: dict[str, Any]) -> None:
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """Print the figures, level by level."""
-    from geoclip.evaluation.report_rows import (  # noqa: PLC0415 - pandas is slow to import
-        accuracy_table,
+    """Print the tables and sentences of the report."""
+    from geoclip.evaluation.evaluation_tables import (  # noqa: PLC0415 - pandas is slow to import
         count_sentences,
-        level_table,
+        report_tables,
     )
 
-    for rows in (accuracy_table(report), level_table(report)):
-        if rows:
-            print_table(rows[0], rows[1:], right=rows[0][1:])
+    for title, rows in report_tables(report).items():
+        print_table(rows[0], rows[1:], right=rows[0][1:], title=title)
     for sentence in count_sentences(report):
         typer.echo(sentence)

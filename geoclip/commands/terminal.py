@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +15,8 @@ from geoclip.errors import GeoclipError
 
 BAD_INPUT = 2
 PIPE_WIDTH = 200
+UNBOUNDED = 10_000
+TEXT_WIDTH = 12  # of a column of texts at least, if they are as long
 
 
 @contextmanager
@@ -53,18 +57,32 @@ def printable(text: str) -> str:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Sequence[str] = (),
+    title: str | None = None,
 ) -> None:
-    """Print a table on stdout; cells are plain text, never markup; `right` columns are numbers."""
-    table = Table()
-    for column in columns:
+    """Print a table on stdout; cells are plain text, never markup; `right` columns are numbers.
+
+    Numbers are never cut: a table of many is rather wider than the terminal.
+    """
+    table = Table(title=title, title_justify="left")
+    cells = [[printable(cell) for cell in row] for row in rows]
+    for at, column in enumerate(columns):
+        longest = max(map(cell_len, [column, *(row[at] for row in cells)]))
         is_number = column in right
         table.add_column(
-            column, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold"
+            column,
+            justify="right" if is_number else "left",
+            no_wrap=is_number,
+            overflow="fold",
+            min_width=longest if is_number else min(longest, TEXT_WIDTH),
         )
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+    for row in cells:
+        table.add_row(*map(Text, row))
     console = Console()
     if not console.is_terminal:  # a pipe has no width of its own, and Rich would assume 80
         console.width = PIPE_WIDTH
+    wide = console.options.update(max_width=UNBOUNDED)
+    console.width = max(console.width, Measurement.get(console, wide, table).minimum)
     console.print(table)

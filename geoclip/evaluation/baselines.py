@@ -20,12 +20,15 @@ from geoclip.evaluation.metrics import (
     THRESHOLDS_KM,
     UNKNOWN,
     Report,
+    class_mean,
     distance_figures,
+    geoscore_by_country,
     mean_over_classes,
     split_report,
     within_km,
     within_km_by_country,
 )
+from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.geoscore import geoscore
 from geoclip.places.sphere import chord_to_km, great_circle_km, unit_vectors
 
@@ -64,9 +67,9 @@ class Truth:
 class BestConstant:
     """For each figure the one answer with the best value of that figure on the training photos.
 
-    `points` maps "within_km 25", "within_km_by_country 25", …, "median_km", "mean_km" and
-    "geoscore" to (lat, lon); `countries` are the five most frequent, best first, `continent` the
-    most frequent.
+    `points` maps "within_km 25", "within_km_by_country 25", …, "median_km", "mean_km", "geoscore"
+    and "geoscore_by_country" to (lat, lon); `countries` are the five most frequent, best first,
+    `continent` the most frequent.
     """
 
     points: dict[str, Point]
@@ -92,6 +95,8 @@ class BestConstant:
             report["within_km_by_country"][t] = by_country[t]
         for name in ("median_km", "mean_km"):
             report[name] = distance_figures(km[name])[name]
+        name = "geoscore_by_country"
+        report[name] = geoscore_by_country(km[name], test.country)
         return report
 
 
@@ -172,10 +177,25 @@ def chance(test: Truth, cities: Truth) -> Report:
         "median_km": _histogram_median(histogram),
         "mean_km": float(sums["km"].mean()),
         "geoscore": float(sums["geoscore"].mean()),
+        "geoscore_by_country": class_mean(sums["geoscore"], test.country),
         "continent_top1": mean_over_classes(continent, test.continent),
         "country_top1": mean_over_classes(country, test.country),
         "country_top5": mean_over_classes(1 - (1 - country) ** 5, test.country),
     }
+
+
+def gazetteer_baselines(train: Truth, test: Truth, gazetteer: Gazetteer) -> dict[str, Report]:
+    """`constant` and `chance` for `test`, among the cities of a gazetteer.
+
+    `constant` is chosen on `train`; where none of it has coordinates, it is left out.
+    """
+    cities = gazetteer.level_rows("city")
+    lat, lon = gazetteer.lat[cities], gazetteer.lon[cities]
+    everywhere = Truth(lat, lon, gazetteer.country_codes[cities], gazetteer.continents[cities])
+    figures = {}
+    if len(train.located()):
+        figures["constant"] = best_constant(train, lat, lon).report(test)
+    return figures | {"chance": chance(test, everywhere)}
 
 
 def _constant_scores(lat: Floats, lon: Floats, train: Truth) -> dict[str, Floats]:
@@ -183,10 +203,12 @@ def _constant_scores(lat: Floats, lon: Floats, train: Truth) -> dict[str, Floats
     weights = _country_weights(train.country)
     parts: list[dict[str, Floats]] = []
     for km in _distance_chunks(Truth(lat, lon, [], []), train):
+        scores = geoscore(km)
         part = {
             "median_km": -np.median(km, axis=1),
             "mean_km": -km.mean(axis=1),
-            "geoscore": geoscore(km).mean(axis=1),
+            "geoscore": scores.mean(axis=1),
+            "geoscore_by_country": scores @ weights,
         }
         for t in THRESHOLDS_KM.values():
             hits = km <= t

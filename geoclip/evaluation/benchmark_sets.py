@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from geoclip.errors import GeoclipError
+from geoclip.evaluation.truth_tables import TRUTH_EXTRAS
 from geoclip.photos.listing import list_photos
 from geoclip.support.tables import (
     cell_text,
@@ -41,7 +42,7 @@ class PhotoSet:
     """The photos of a truth file.
 
     `photos` has a row each: `path` (where it lies, or would lie), `name` (its file's name), `lat`,
-    `lon` in degrees and `found`.
+    `lon` in degrees, `found`, and those of `TRUTH_EXTRAS` that the truth file has.
     """
 
     name: str
@@ -90,7 +91,7 @@ class PhotoSet:
 
 
 def read_listed(path: Path) -> pd.DataFrame:
-    """The photos of a truth file: `name` as listed, `lat`, `lon` in degrees.
+    """The photos of a truth file: `name` as listed, `lat`, `lon` in degrees, `TRUTH_EXTRAS`.
 
     Read are CSV tables whose photos stand under IMG_ID, path, filename, image or id and whose
     coordinates under lat or latitude and lon, lng or longitude (those of GeoEstimation and OSV-5M,
@@ -106,13 +107,14 @@ def read_listed(path: Path) -> pd.DataFrame:
         )
     if frame.empty:
         raise GeoclipError(f"{path} lists no photo: name another truth file with --truth.")
+    extras = {name: frame[name].map(cell_text) for name in TRUTH_EXTRAS if name in frame}
     frame = frame[columns].set_axis(["name", "lat", "lon"], axis=1)
     name = frame["name"].map(cell_text)
     refuse_rows(path, name == "", "the photo's name is empty", "fill it in or drop the row")
     lat, lon = coordinates(frame, path)
     refuse_no_coordinates(lat, frame.index, path)
     refuse_duplicates(path, name, "photo")
-    return pd.DataFrame({"name": name, "lat": lat, "lon": lon})
+    return pd.DataFrame({"name": name, "lat": lat, "lon": lon, **extras})
 
 
 def _truth_file(benchmark: str, folder: Path) -> Path:

@@ -45,6 +45,7 @@ def calibrate(
     stacking_factor: float | None = None,
     keep_posterior: bool = False,
     keep_exponents: bool = False,
+    folds: Sequence[str] = FOLD_KINDS,
 ) -> Fitted:
     """Fit temperatures, priors and radii of a joint ranking to N photos of known place.
 
@@ -56,6 +57,7 @@ def calibrate(
         keep_posterior: keep the ranker's temperatures and priors, fit the radii alone.
         keep_exponents: keep the exponents of the ranker's prior: so where the photos were chosen
             by the size of their countries.
+        folds: kinds of folds to leave out for the figures; without any it is fitted once.
 
     Returns:
         The settings and figures: the numbers of `photos` and `places`, and for each kind of fold
@@ -77,9 +79,10 @@ def calibrate(
     )
     fit = _Fit(ranker, places, how, number)
     everything = np.ones(len(places), dtype=bool)
-    before = answers_of(ranker, places, fit.known.true, ranker.settings)
     figures: dict[str, Any] = {"photos": number, "places": len(places)}
-    for kind in FOLD_KINDS:
+    if folds:
+        before = answers_of(ranker, places, fit.known.true, ranker.settings)
+    for kind in folds:
         after = fit.left_out(kind)
         if after is not None:
             figures[kind] = {

@@ -8,8 +8,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.bootstrap import DRAWS, Statistic, bootstrap, interval
-from geoclip.evaluation.evaluated import SEED, Evaluation, nested
+from geoclip.evaluation.bootstrap import DRAWS, Statistic, bootstrap
+from geoclip.evaluation.evaluation import Evaluation
+from geoclip.evaluation.intervals import SEED, about, interval, nested
 from geoclip.evaluation.metrics import UNKNOWN, Report
 from geoclip.places.geoscore import geoscore
 
@@ -61,7 +62,7 @@ class Comparison:
     def intervals(self, draws: int = DRAWS, seed: int = SEED) -> Report:
         """95 % intervals of second − first, by cluster bootstrap."""
         clusters = self.first.clusters
-        made = {"clusters": clusters.by, "n_clusters": len(clusters), "draws": draws}
+        made = about(clusters, draws)
         if len(clusters) < 2:
             return made
         both = self._statistics()

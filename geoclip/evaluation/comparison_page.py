@@ -1,76 +1,14 @@
-"""The page of a comparison, and its tables, alike on the terminal."""
-
-from pathlib import Path
+"""The page of a comparison: its tables and a map of wins."""
 
 import numpy as np
 
 from geoclip.evaluation.comparison import Comparison
+from geoclip.evaluation.comparison_tables import comparison_tables, test_sentences
+from geoclip.evaluation.html_page import file_names, heading, page, sentences, table
 from geoclip.evaluation.metrics import Report
-from geoclip.evaluation.page_parts import (
-    Dots,
-    file_names,
-    heading,
-    page,
-    sentences,
-    table,
-    world_map,
-)
-from geoclip.evaluation.report_rows import Rows, distance, span
+from geoclip.evaluation.svg_figures import Dots, world_map
 
 COLOURS = {"first": "#c2410c", "second": "#1769c2", "ties": "#64748b"}
-
-
-def difference_table(report: Report) -> Rows:
-    """Every figure of both, the difference and its interval."""
-    rows = [["figure", "first", "second", "second − first", "95 %"]]
-    for name, value in report["difference"].items():
-        for threshold in value if isinstance(value, dict) else [None]:
-            parts = [report[part].get(name) for part in ("first", "second", "difference")]
-            ends = report["intervals"].get(name)
-            if threshold is not None:
-                parts = [part[threshold] for part in parts]
-                ends = ends[threshold] if ends else None
-            label = name if threshold is None else f"{name} {threshold}"
-            rows.append([label, *map(_signed, parts[:2]), _signed(parts[2], "+"), span(ends)])
-    return rows
-
-
-def country_table(report: Report) -> Rows:
-    """Where the two differ most: countries."""
-    rows = [["country", "photos", "GeoScore, second − first", "first nearer", "second nearer"]]
-    for row in report["countries"]:
-        gain = f"{row['gain']:+.1f}"
-        rows.append([row["country"], str(row["n"]), gain, str(row["first"]), str(row["second"])])
-    return rows if len(rows) > 1 else []
-
-
-def photo_table(report: Report) -> Rows:
-    """Where the two differ most: photos."""
-    rows = [["photo", "country", "first off by", "second off by"]]
-    for row in report["photos"]:
-        distances = distance(row["first_km"]), distance(row["second_km"])
-        rows.append([Path(row["photo"]).name, row["country"], *distances])
-    return rows if len(rows) > 1 else []
-
-
-def test_sentences(report: Report) -> list[str]:
-    """The sign tests, and what the intervals were made from."""
-    what = {
-        "nearer": "nearer guess, by photo",
-        "nearer_by_cluster": f"nearer guess, by {report['intervals']['clusters']}",
-        "country_right": "the country right in one alone",
-    }
-    lines = [
-        f"{what[name]}: first {one['first']}, second {one['second']}, ties {one['ties']}; exact "
-        f"sign test p = {one['p']:.3g}"
-        for name, one in report["sign_tests"].items()
-    ]
-    made = report["intervals"]
-    lines.append(
-        f"95 % intervals by bootstrap of {made['n_clusters']} clusters (by {made['clusters']}), "
-        f"{made['draws']} draws"
-    )
-    return lines
 
 
 def comparison_page(comparison: Comparison, report: Report, names: tuple[str, str]) -> str:
@@ -83,18 +21,11 @@ def comparison_page(comparison: Comparison, report: Report, names: tuple[str, st
         own = outcome == side
         lat, lon = truth["lat"].to_numpy()[own], truth["lon"].to_numpy()[own]
         layers.append(Dots(legends[side], colour, lat, lon, titles[own]))
-    photos = photo_table(report)
-    parts = [
-        sentences([f"first: {names[0]}", f"second: {names[1]}", *test_sentences(report)]),
-        table(difference_table(report)),
-        heading("Where they differ most"),
-        table(country_table(report)),
-        table(photos),
+    parts = [sentences([f"first: {names[0]}", f"second: {names[1]}", *test_sentences(report)])]
+    for title, rows in comparison_tables(report).items():
+        parts += [heading(title), table(rows)]
+    parts += [
         heading("Who is nearer, photo by photo"),
         world_map(layers, "Each photo at its true place."),
     ]
     return page("Two sets of guesses compared", parts)
-
-
-def _signed(value: float | None, sign: str = "") -> str:
-    return "–" if value is None else f"{value:{sign}.2f}"

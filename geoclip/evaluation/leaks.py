@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from geoclip.errors import GeoclipError, PhotoError
-from geoclip.evaluation.benchmarks import TRUTH_EXTRAS, parse_truth
+from geoclip.evaluation.truth_tables import TRUTH_EXTRAS, parse_truth
 from geoclip.photos.decoding import read_photo
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.support.paths import decode_path

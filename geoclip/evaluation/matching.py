@@ -7,23 +7,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.benchmarks import (
+from geoclip.evaluation.evaluation import Evaluation
+from geoclip.evaluation.published_predictions import (
     is_published_predictions,
     parse_published_predictions,
-    parse_truth,
-    read_truth,
 )
-from geoclip.evaluation.evaluated import Evaluation
-from geoclip.evaluation.true_classes import CLASS_LEVELS, packaged_gazetteer
+from geoclip.evaluation.true_classes import packaged_gazetteer
+from geoclip.evaluation.truth_tables import parse_truth, read_truth
 from geoclip.guesses.guess_files import parse_guesses, read_guesses
 from geoclip.guesses.schema import MODEL
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.sphere import great_circle_km
 from geoclip.support.paths import decode_path, same_file_key
 from geoclip.support.tables import Source, plain_names, read_text_table, refuse_rows
-
-LEVEL_PROBABILITIES = tuple(f"{level}_probability" for level in CLASS_LEVELS)
-LEVEL_COLUMNS = ("level", "continent", "radius_90_km", *LEVEL_PROBABILITIES)
 
 
 def evaluate_tables(
@@ -93,9 +89,8 @@ def _evaluate(
     ranked = _with_distances(answers[answers["path"].isin(answered)], answered, truth)
     guesses = _one_a_photo(ranked[ranked["rank"] == 1], len(truth))
     km = guesses["km"].fillna(np.inf).to_numpy(dtype=float)
-    radius = guesses["radius_km"].to_numpy(dtype=float)
     world = gazetteer or packaged_gazetteer()
-    return Evaluation(km, radius, int((~used).sum()), truth, guesses, ranked, world)
+    return Evaluation(km, int((~used).sum()), truth, guesses, ranked, world)
 
 
 def _with_distances(
@@ -131,9 +126,7 @@ def read_answers(path: Path) -> pd.DataFrame:
 def _parse_answers(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
     if is_published_predictions(frame):
         return parse_published_predictions(frame, source).guesses
-    guesses = parse_guesses(frame, source)
-    levels = [name for name in LEVEL_COLUMNS if name in frame and name not in guesses]
-    return guesses.assign(**{name: frame[name] for name in levels})
+    return parse_guesses(frame, source)
 
 
 def refuse_other_sources(answers: pd.DataFrame, path: Source) -> None:

@@ -41,6 +41,11 @@ def within_km_by_country(km: ArrayLike, country_codes: ArrayLike) -> dict[str, f
     }
 
 
+def geoscore_by_country(km: ArrayLike, country_codes: ArrayLike) -> float | None:
+    """The GeoScore averaged over countries, as `within_km_by_country` averages; (n,) and (n,)."""
+    return class_mean(geoscore(_checked(km)), country_codes)
+
+
 def distance_figures(km: ArrayLike) -> Report:
     """`within_km`, `median_km`, `mean_km` and `geoscore` of distances (n,), infinite for a miss.
 
@@ -60,19 +65,28 @@ def distance_figures(km: ArrayLike) -> Report:
 def mean_over_classes(hits: ArrayLike, classes: ArrayLike) -> float | None:
     """The mean over the classes (n,) of the mean of `hits` (n,) within each class, in percent.
 
-    Each class has the same weight, however many rows it has. Rows of class "" are left out; None
-    when no other remains.
+    See `class_mean`.
 
     >>> mean_over_classes([True, True, True, False], ["FR", "FR", "FR", "PE"])
     50.0
     """
+    mean = class_mean(hits, classes)
+    return None if mean is None else 100 * mean
+
+
+def class_mean(values: ArrayLike, classes: ArrayLike) -> float | None:
+    """The mean over the classes (n,) of the mean of `values` (n,) within each class.
+
+    Each class has the same weight, however many rows it has. Rows of class "" are left out; None
+    when no other remains.
+    """
     truth = np.asarray(classes, dtype=object)
-    values = np.asarray(hits, dtype=float)
     known = truth != UNKNOWN
     if not known.any():
         return None
     codes, _ = pd.factorize(truth[known])
-    return 100 * float(np.mean(np.bincount(codes, values[known]) / np.bincount(codes)))
+    sums = np.bincount(codes, np.asarray(values, dtype=float)[known])
+    return float(np.mean(sums / np.bincount(codes)))
 
 
 def class_mean_accuracy(truth: ArrayLike, ranked: ArrayLike, k: int = 1) -> float | None:
@@ -80,7 +94,7 @@ def class_mean_accuracy(truth: ArrayLike, ranked: ArrayLike, k: int = 1) -> floa
 
     truth (n,), "" where unknown (left out); ranked (n,) predictions or (n, m), best first.
     """
-    return mean_over_classes(_hits(truth, ranked, k), truth)
+    return mean_over_classes(top_k_hits(truth, ranked, k), truth)
 
 
 def gzsl_accuracy(truth: ArrayLike, prediction: ArrayLike, seen_classes: ArrayLike) -> Report:
@@ -97,7 +111,7 @@ def gzsl_accuracy(truth: ArrayLike, prediction: ArrayLike, seen_classes: ArrayLi
     """
     actual = np.asarray(truth, dtype=object)
     seen_set = set(np.asarray(seen_classes, dtype=object).tolist())
-    hits = _hits(actual, prediction, 1)
+    hits = top_k_hits(actual, prediction, 1)
     known = actual != UNKNOWN
     is_seen = np.array([name in seen_set for name in actual.tolist()], dtype=bool) & known
     is_unseen = known & ~is_seen
@@ -135,13 +149,15 @@ def split_report(
         "median_km": figures["median_km"],
         "mean_km": figures["mean_km"],
         "geoscore": figures["geoscore"],
+        "geoscore_by_country": geoscore_by_country(distances, true_country),
         "continent_top1": class_mean_accuracy(true_continent, ranked_continents),
         "country_top1": class_mean_accuracy(true_country, ranked_countries),
         "country_top5": class_mean_accuracy(true_country, ranked_countries, k=5),
     }
 
 
-def _hits(truth: ArrayLike, ranked: ArrayLike, k: int) -> NDArray[np.bool_]:
+def top_k_hits(truth: ArrayLike, ranked: ArrayLike, k: int) -> NDArray[np.bool_]:
+    """Whether each class of `truth` (n,) is among the first k of its `ranked` (n,) or (n, m)."""
     actual = np.asarray(truth, dtype=object)
     table = np.asarray(ranked, dtype=object)
     table = table[:, None] if table.ndim == 1 else table

@@ -1,4 +1,4 @@
-"""Selective prediction: how wrong the surest answers are, and how often each level is answered."""
+"""Selective prediction: how wrong the surest answers are."""
 
 from typing import Any
 
@@ -55,33 +55,3 @@ def risk_figures(confidence: ArrayLike, wrong: ArrayLike) -> dict[str, Any]:
         "best_area": area_under_risk(-errors.astype(float), errors),
         "curve": [[100 * float(k / n), 100 * float(risk[k - 1])] for k in at],
     }
-
-
-def level_figures(named: pd.DataFrame, true: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """For each level (column): how many of n photos are answered, and how many of those are right.
-
-    `named` and `true` (n rows) hold classes, "" where a guess names none and where the true one is
-    unknown. `answered` is the percent of all photos whose guess names a class of the level, or a
-    deeper one; `at_level` of those whose guess stops there. `right` and `right_at_level` are the
-    percent of them that are right, None without one; `n` counts what `right` is of.
-    """
-    figures = {}
-    deeper = np.zeros(len(named), dtype=bool)
-    for level in reversed(named.columns):
-        answered = (named[level] != "").to_numpy()
-        known = answered & (true[level] != "").to_numpy()
-        right = (named[level].to_numpy() == true[level].to_numpy()) & known
-        stops = answered & ~deeper
-        figures[level] = {
-            "n": int(known.sum()),
-            "answered": 100 * float(answered.mean()),
-            "right": _percent(right[known]),
-            "at_level": 100 * float(stops.mean()),
-            "right_at_level": _percent(right[known & stops]),
-        }
-        deeper |= answered
-    return {level: figures[level] for level in named.columns}
-
-
-def _percent(hits: NDArray[np.bool_]) -> float | None:
-    return 100 * float(hits.mean()) if len(hits) else None

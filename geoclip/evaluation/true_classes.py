@@ -44,18 +44,17 @@ def true_classes(truth: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
 def place_classes(guesses: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
     """Classes (n rows) of the place of each guess and of its ancestors; "" where there is none.
 
-    `guesses` has place_id and country_code, and perhaps continent (a code or an English name).
+    `guesses` has the columns of `guesses.schema`; its continent may be a code, too.
     """
     rows = gazetteer_rows(guesses["place_id"], gazetteer)
-    if "level" in guesses:  # SA is South America, and Saudi Arabia
-        rows[guesses["level"].isin(["continent", "none"]).to_numpy(dtype=bool)] = NO_ROW
+    # SA is South America, and Saudi Arabia.
+    rows[guesses["level"].isin(["continent", "none"]).to_numpy(dtype=bool)] = NO_ROW
     classes = _classes_of_rows(rows, gazetteer)
     code = guesses["country_code"].str.strip().str.upper().to_numpy(dtype=object)
     classes["country"] = np.where(code != "", code, classes["country"])
     country_rows = gazetteer_rows(classes["country"], gazetteer)
     by_country = _classes_of_rows(country_rows, gazetteer)["continent"]
-    stated = guesses["continent"] if "continent" in guesses else pd.Series("", guesses.index)
-    by_name = stated.map(CONTINENT_CODES.get).fillna("").to_numpy(dtype=object)
+    by_name = guesses["continent"].map(CONTINENT_CODES.get).fillna("").to_numpy(dtype=object)
     classes["continent"] = np.where(by_name != "", by_name, by_country)
     return classes.astype(object)
 
@@ -63,17 +62,15 @@ def place_classes(guesses: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
 def named_depth(guesses: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
     """How deep each guess (n,) names its place: 0 none, 1 continent, 2 country, 3 region, 4 city.
 
-    By its column `level`; where that is absent or empty, by the level of its place_id, else 2
-    where a country_code is given.
+    By its column `level`; where that is empty, by the level of its place_id, else 2 where a
+    country_code is given.
     """
     rows = gazetteer_rows(guesses["place_id"], gazetteer)
     by_place = np.where(rows == NO_ROW, 0, gazetteer.levels[rows] + 2)
     by_code = np.where(guesses["country_code"] != "", 2, 0)
-    depth = np.where(rows == NO_ROW, by_code, by_place)
-    if "level" in guesses:
-        stated = guesses["level"].map(DEPTH.get).astype(float).to_numpy()
-        depth = np.where(np.isnan(stated), depth, stated)
-    return depth.astype(np.int64)
+    stated = guesses["level"].map(DEPTH.get).astype(float).to_numpy()
+    unstated = np.where(rows == NO_ROW, by_code, by_place)
+    return np.where(np.isnan(stated), unstated, stated).astype(np.int64)
 
 
 def gazetteer_rows(ids: pd.Series, gazetteer: Gazetteer) -> NDArray[np.int64]:

@@ -123,10 +123,6 @@ class Hierarchy:
         """Start (K,) of each country's groups."""
         return np.flatnonzero(np.r_[True, np.diff(self.group_country) > 0])
 
-    def group_sizes(self) -> np.ndarray:
-        """Count the cities of each group, (G,)."""
-        return np.diff(np.r_[self.group_starts, len(self.cities)])
-
     @cached_property
     def group_means(self) -> np.ndarray:
         """`means_of` all cities."""

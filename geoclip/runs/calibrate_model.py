@@ -126,8 +126,9 @@ def calibrate_model(
 ) -> ModelCalibration:
     """Calibrate the model called `name`; nothing is written.
 
-    With `keep_posterior` its temperatures and priors stay as they are, see `calibrate`. `progress` is called with the number of photos embedded since the last call. Raises GeoclipError
-    for a model that cannot be loaded and where too few places are left.
+    With `keep_posterior` its temperatures and priors stay as they are, see `calibrate`. `progress`
+    is called with the number of photos embedded since the last call. Raises GeoclipError for a
+    model that cannot be loaded and where too few places are left.
     """
     locator, stored = Locator.from_pretrained(name, gazetteer, device), ModelSettings.of_model(name)
     photos, known = photos.embedded(locator, progress)

@@ -8,7 +8,7 @@ import torch
 
 from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.report import locations, split_figures
+from geoclip.evaluation.split_figures import locations, split_figures
 from geoclip.locator import Locator
 from geoclip.photos.decoding import UNREADABLE
 from geoclip.photos.embedding import Embeddings

@@ -13,7 +13,7 @@ import pandas as pd
 
 from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.report import gzsl_figures, locations, split_figures
+from geoclip.evaluation.split_figures import gzsl_figures, locations, split_figures
 from geoclip.locator import Locator
 from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer

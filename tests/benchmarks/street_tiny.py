@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from geoclip.encoders.registry import CHECKPOINTS
-from geoclip.evaluation.report import baseline_figures, locations, split_figures
+from geoclip.evaluation.split_figures import baseline_figures, locations, split_figures
 from geoclip.locator import Locator
 from geoclip.photos.embedding import Embeddings
 from geoclip.photos.photo_table import read_photo_table

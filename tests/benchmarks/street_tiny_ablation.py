@@ -23,7 +23,7 @@ import torch
 
 from geoclip.encoders.loading import load_folder
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
-from geoclip.evaluation.report import locations, split_figures
+from geoclip.evaluation.split_figures import locations, split_figures
 from geoclip.locator import Locator
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.captions import COUNTRY, FALSE, TRUE, CaptionBook, CaptionSettings, distinct

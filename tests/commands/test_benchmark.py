@@ -13,7 +13,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from typer.testing import CliRunner, Result
 
 from geoclip.commands.app import app
-from geoclip.evaluation import benchmark_report
+from geoclip.evaluation import benchmark_files
 from geoclip.locator import Locator
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
@@ -39,7 +39,7 @@ def photos(tmp_path: Path) -> Path:
     for i in range(6):
         picture = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(picture).save(folder / f"{i}.png")
-        rows.append((f"{i}.png", "author", 45.75, 4.85))
+        rows.append((f"{i}.png", f"author {i % 3}", 45.75, 4.85))
     table = pd.DataFrame([*rows, ("gone.png", "author", 0, 0)])
     table.columns = pd.Index(["IMG_ID", "AUTHOR", "LAT", "LON"])
     table.to_csv(folder / "im2gps3k_places365.csv", index=False)
@@ -72,6 +72,14 @@ def test_models_by_sets_in_one_go(photos: Path, tmp_path: Path) -> None:
     assert set(rows_of(out, "mine")) == {"streetclip", "clip-b-32"}
     table = pd.read_csv(out / "benchmark.csv")
     assert len(table) == len(rows) + 2
+    assert {"25 km by country", "25 km low", "GeoScore by country high"} <= set(table.columns)
+    own = table[(table["benchmark"] == "im2gps3k") & (table["system"] == "streetclip")].iloc[0]
+    low, high = rows["streetclip"]["intervals"]["within_km"]["2500"]
+    assert (own["2500 km low"], own["2500 km high"]) == (pytest.approx(low), pytest.approx(high))
+    by_country = rows["streetclip"]["within_km_by_country"]["2500"]
+    assert own["2500 km by country"] == pytest.approx(by_country)
+    assert table.loc[table["source"].notna(), "25 km low"].isna().all()
+    assert "Measured here, with 95 % intervals" in result.stdout
     assert (out / "benchmark.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -96,6 +104,24 @@ def test_the_row_is_that_of_the_guesses(photos: Path, tmp_path: Path) -> None:
     assert first["protocol"].startswith("greedy, point city")
 
 
+def test_guesses_of_one_set_make_no_row_of_another(photos: Path, tmp_path: Path) -> None:
+    other, guesses = tmp_path / "other.csv", tmp_path / "guesses.csv"
+    other.write_text("filename,latitude,longitude\n5.png,45.75,4.85\n")
+    guesses.write_text("path,lat,lon\nelsewhere/0.png,45.75,4.85\n")
+    sets = ("im2gps3k", other, "--images", photos, "--images", photos)
+    out = tmp_path / "out"
+    result = run(*sets, "--guesses", guesses, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert rows_of(out, "other") == {}
+    row = rows_of(out, "im2gps3k")["guesses"]
+    assert row["within_km"]["1"] == pytest.approx(100 / 7)
+    assert row["protocol"].endswith("; 6 photos without a guess are misses")
+    guesses.write_text("path,lat,lon\nnone.png,45.75,4.85\n")
+    result = run(*sets, "--guesses", guesses)
+    assert result.exit_code == 2
+    assert "has no guess for a photo of im2gps3k, other" in result.stderr
+
+
 def test_the_same_command_goes_on_where_it_was(photos: Path, tmp_path: Path) -> None:
     command = ("im2gps3k", "--images", photos, "--model", "streetclip", "--out", tmp_path / "out")
     first = run(*command)
@@ -109,7 +135,7 @@ def test_without_matplotlib_there_is_no_plot(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
-    assert not benchmark_report.write_plot(tmp_path / "plot.png", [])
+    assert not benchmark_files.write_plot(tmp_path / "plot.png", [])
     assert not (tmp_path / "plot.png").exists()
 
 

@@ -14,7 +14,7 @@ from geoclip import Gazetteer, LocateSettings, Locator
 from geoclip.commands.app import app
 from geoclip.encoders import load_encoder
 from geoclip.encoders.registry import CHECKPOINTS, KNOWN_MODELS
-from geoclip.evaluation.report import locations, split_figures
+from geoclip.evaluation.split_figures import locations, split_figures
 from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.ranking.place_index import SHIPPED_FOLDER, PlaceIndex, embed_rows
 from tests.benchmarks.street_tiny import held_out, located

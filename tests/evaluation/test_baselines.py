@@ -53,7 +53,8 @@ def test_every_figure_is_the_best_of_all_candidates(monkeypatch, chunk):
     for t in map(str, THRESHOLDS):
         for name in ("within_km", "within_km_by_country"):
             assert report[name][t] == pytest.approx(max(c[name][t] for c in candidates))
-    assert report["geoscore"] == pytest.approx(max(c["geoscore"] for c in candidates))
+    for name in ("geoscore", "geoscore_by_country"):
+        assert report[name] == pytest.approx(max(c[name] for c in candidates))
     for name in ("median_km", "mean_km"):
         assert report[name] == pytest.approx(min(c[name] for c in candidates))
 
@@ -101,7 +102,8 @@ def test_chance_is_the_mean_over_all_cities(monkeypatch, chunk):
     for name in ("within_km", "within_km_by_country"):
         for t in map(str, THRESHOLDS):
             assert report[name][t] == pytest.approx(np.mean([c[name][t] for c in constants]))
-    for name in ("mean_km", "geoscore", "country_top1", "continent_top1"):
+    means = ("mean_km", "geoscore", "geoscore_by_country", "country_top1", "continent_top1")
+    for name in means:
         assert report[name] == pytest.approx(np.mean([c[name] for c in constants]))
     assert report["median_km"] == pytest.approx(np.median(km), abs=1)
     assert list(report) == list(constants[0])

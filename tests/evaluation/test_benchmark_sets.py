@@ -8,8 +8,10 @@ import pytest
 from scipy.io import savemat
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.benchmark_report import (
-    evaluated_row,
+from geoclip.evaluation.benchmark_rows import (
+    COLUMNS,
+    evaluated_rows,
+    measured_table,
     published_rows,
     read_guess_parts,
 )
@@ -114,12 +116,47 @@ def test_rows_against_distances_by_hand(folder: Path) -> None:
     (folder / "im2gps.csv").write_text("IMG_ID,LAT,LON\na.jpg,0,0\nb.jpg,0,0\nc.jpg,0,0\n")
     photos = PhotoSet.open("im2gps", folder)
     guesses = pd.DataFrame({"path": photos.found, "lat": [0.0, 1.0], "lon": [0.0, 0.0]})
-    row = evaluated_row(photos, guesses, "mine", "by hand")
+    (row,) = evaluated_rows(photos, guesses, "mine", "by hand")
     within = row.figures["within_km"]
     assert [round(value, 1) for value in within.values()] == [33.3, 33.3, 66.7, 66.7, 66.7]
     assert row.figures["n"] == 3 and row.figures["missing"] == 1
     elsewhere = guesses.assign(path=["/cluster/a.jpg", "/cluster/b.jpg"])
-    assert evaluated_row(photos, elsewhere, "mine", "").figures == row.figures
+    (again,) = evaluated_rows(photos, elsewhere, "mine", "")
+    assert again.figures == row.figures
+
+
+def test_refused_photos_are_left_out_and_said(folder: Path) -> None:
+    (folder / "im2gps.csv").write_text("IMG_ID,LAT,LON\na.jpg,0,0\nb.jpg,0,0\nc.jpg,0,0\n")
+    photos = PhotoSet.open("im2gps", folder)
+    guesses = pd.DataFrame({"path": photos.found, "lat": [0.0, None], "lon": [0.0, None]})
+    guesses["status"] = ["ok", "no evidence"]
+    without, as_misses = evaluated_rows(photos, guesses, "mine", "")
+    assert without.system == "mine, without 1 refused as no evidence"
+    assert (without.figures["n"], without.figures["missing"]) == (2, 1)
+    assert without.figures["within_km"]["1"] == 50
+    assert as_misses.system == "mine, with 1 refused as no evidence as misses"
+    assert as_misses.figures["n"] == 3
+    assert as_misses.figures["within_km"]["1"] == pytest.approx(100 / 3)
+    (only,) = evaluated_rows(photos, guesses.iloc[1:], "mine", "")
+    assert only.figures["within_km"]["1"] == 0
+
+
+def test_measured_rows_have_both_means_and_intervals(folder: Path) -> None:
+    text = "IMG_ID,LAT,LON,AUTHOR\na.jpg,45.75,4.85,x\nb.jpg,-12.05,-77.04,y\nc.jpg,45.75,4.85,y\n"
+    (folder / "im2gps.csv").write_text(text)
+    photos = PhotoSet.open("im2gps", folder)
+    guesses = pd.DataFrame({"path": photos.found, "lat": [45.75, 0.0], "lon": [4.85, 0.0]})
+    (row,) = evaluated_rows(photos, guesses, "mine", "")
+    ends = row.figures["intervals"]
+    assert (ends["clusters"], ends["n_clusters"]) == ("author", 2)
+    assert row.interval("within_km 25") == [0, 100]
+    table = measured_table([row, *published_rows("im2gps")])
+    (cells,) = [cells for cells in table if cells[2] == "25 km"]
+    assert cells[:2] == ["im2gps", "mine"]
+    assert cells[3] == "33.3 (0.0 to 100.0)"
+    assert cells[4].startswith("25.0 (")  # of France one of two, of Peru none
+    assert measured_table(published_rows("im2gps")) == []
+    assert len(row.cells()) == len(COLUMNS)
 
 
 def test_the_parts_of_a_cluster_are_guesses(folder: Path, tmp_path: Path) -> None:
@@ -133,8 +170,24 @@ def test_the_parts_of_a_cluster_are_guesses(folder: Path, tmp_path: Path) -> Non
     table = read_guess_parts(out)
     assert sorted(table["lat"]) == [0, 1]
     (folder / "im2gps.csv").write_text("IMG_ID,LAT,LON\na.jpg,0,0\nb.jpg,0,0\n")
-    row = evaluated_row(PhotoSet.open("im2gps", folder), table, "cluster", "")
+    (row,) = evaluated_rows(PhotoSet.open("im2gps", folder), table, "cluster", "")
     assert row.figures["within_km"]["1"] == 50
+
+
+def test_parts_keep_what_the_report_needs(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "parts"
+    out.mkdir()
+    part = {"path": ["a.jpg"], "rank": 1, "status": "ok", "lat": 0.0, "lon": 0.0, "place_id": "FR"}
+    part |= {"level": "country", "probability": 0.7, "radius_km": 5.0, "radius_90_km": 50.0}
+    pd.DataFrame(part).to_parquet(out / "0.parquet")
+    (folder / "im2gps.csv").write_text("IMG_ID,LAT,LON\na.jpg,0,0\n")
+    photos = PhotoSet.open("im2gps", folder)
+    (row,) = evaluated_rows(photos, read_guess_parts(out), "cluster", "")
+    assert row.figures["within_radius"] == row.figures["within_radius_90"] == 100
+    assert row.figures["levels"]["country"]["at_level"] == 100
+    (out / "1.parquet").write_bytes(b"no parquet")
+    with pytest.raises(GeoclipError, match="holds no Parquet parts of one table"):
+        read_guess_parts(out)
 
 
 def test_every_known_benchmark_has_names_of_truth_files() -> None:
@@ -151,6 +204,8 @@ def test_published_predictions_give_the_published_row(shared_data: Path, tmp_pat
     photos = PhotoSet.open("im2gps", tmp_path, truth)
     assert photos.missing == 0 and len(photos.photos) == 237
     own = read_guess_parts(shared_data / "im2gps" / "published" / "im2gps_ISNs_M-fstar-S3.csv")
-    within = evaluated_row(photos, own, "ISNs", "").figures["within_km"]
+    (row,) = evaluated_rows(photos, own, "ISNs", "")
+    assert row.figures["intervals"]["clusters"] == "author"
+    within = row.figures["within_km"]
     (printed,) = [row for row in published_rows("im2gps") if row.system == "ISNs"]
     assert within == pytest.approx(printed.figures["within_km"], abs=0.05)

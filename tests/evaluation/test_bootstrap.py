@@ -6,10 +6,10 @@ from geoclip.evaluation.bootstrap import (
     Clusters,
     bootstrap,
     class_mean_of,
-    interval,
     mean_of,
     median_of,
 )
+from geoclip.evaluation.intervals import interval
 from geoclip.evaluation.metrics import mean_over_classes
 
 
@@ -39,11 +39,14 @@ def test_statistics_are_those_of_the_drawn_photos():
     country = random.choice(["FR", "DE", "PE", ""], n).astype(object)
     clusters = Clusters.of(truth)
     hits = km <= 750
+    some = np.where(random.random(n) < 0.8, np.nan, km <= 750)
     found = bootstrap(
         clusters,
         {
             "mean": mean_of(hits, clusters),
+            "some": mean_of(some, clusters),
             "by": class_mean_of(hits, country, clusters),
+            "some by": class_mean_of(some, country, clusters),
             "median": median_of(km, clusters),
         },
         draws=50,
@@ -51,6 +54,10 @@ def test_statistics_are_those_of_the_drawn_photos():
     for draw, weights in enumerate(weights_of(clusters, 50)):
         drawn = [i for i in range(n) for _ in range(int(weights[i]))]
         assert found["mean"][draw] == pytest.approx(np.mean([hits[i] for i in drawn]))
+        kept = [i for i in drawn if not np.isnan(some[i])]
+        assert found["some"][draw] == pytest.approx(np.mean(some[kept]))
+        some_by_country = mean_over_classes(some[kept], country[kept])
+        assert 100 * found["some by"][draw] == pytest.approx(some_by_country)
         by_country = mean_over_classes(hits[drawn], country[drawn])
         assert 100 * found["by"][draw] == pytest.approx(by_country)
         assert found["median"][draw] == pytest.approx(np.median(km[drawn]))

@@ -81,15 +81,14 @@ def test_what_is_left_out_has_no_say(kind, monkeypatch):
         return plain(ranker, places, true, settings)
 
     monkeypatch.setattr(calibration, "answers_of", spy)
-    monkeypatch.setattr(calibration, "FOLD_KINDS", (kind,))
-    calibrate(ranker, photos)
+    calibrate(ranker, photos, folds=[kind])
     judged = [
         (names, own) for names, own in asked[1:] if own.calibration.radius != ConformalRadii()
     ]
     assert len(judged) > 1 and sum(len(names) for names, _ in judged) == 120
     names, settings = judged[0]
     own = np.isin(photos.location_ids, names)
-    rest = calibrate(ranker, photos.take(~own)).settings
+    rest = calibrate(ranker, photos.take(~own), folds=()).settings
     weighed = replace(settings.calibration, photos=rest.calibration.photos)
     assert replace(settings, calibration=weighed) == rest
 
@@ -102,7 +101,7 @@ def test_one_source_alone_is_not_left_out():
 def test_views_count_as_photos_and_make_one_place():
     ranker, photos = known_world(3, 60, VAGUE)
     twice = photos.take(np.repeat(np.arange(60), 2))
-    figures = calibrate(ranker, twice).figures
+    figures = calibrate(ranker, twice, folds=()).figures
     assert (figures["photos"], figures["places"]) == (120, 60)
 
 
@@ -117,7 +116,7 @@ def test_the_posterior_can_be_kept():
     own = RankingSettings(
         temperatures=Temperatures(1.4, 1.3, 1.2, 1.1), prior=Prior(population_exponent=0.2)
     )
-    found = calibrate(ranker.with_settings(own), photos, keep_posterior=True).settings
+    found = calibrate(ranker.with_settings(own), photos, keep_posterior=True, folds=()).settings
     assert (found.temperatures, found.prior) == (own.temperatures, own.prior)
     assert found.calibration.photos == 60
 
@@ -133,4 +132,4 @@ def test_photos_of_known_country_alone_state_no_radius():
 def test_a_greedy_ranking_becomes_a_joint_one():
     ranker, photos = known_world(8, 60, VAGUE)
     greedy = ranker.with_settings(RankingSettings("greedy", point=PointEstimate.city()))
-    assert calibrate(greedy, photos).settings.method == "joint"
+    assert calibrate(greedy, photos, folds=()).settings.method == "joint"

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geoclip.evaluation.calibration_statistics import (
     calibration_figures,
@@ -49,6 +51,28 @@ def test_coverage_counts_stated_radii_and_misses():
     assert coverage(km, np.full(5, np.nan)) is None
     by = coverage_by(km, radius, ["b", "a", "b", "c", ""])
     assert by == {"a": {"n": 1, "holds": 0}, "b": {"n": 2, "holds": 50}}
+
+
+ROW = st.tuples(
+    st.sampled_from([0.0, 1.0, 5.0, np.inf]),
+    st.sampled_from([1.0, 3.0, np.nan]),
+    st.sampled_from("ab"),
+)
+
+
+@given(st.lists(ROW, max_size=20))
+def test_coverage_photo_by_photo(rows):
+    """Slow and independent: photos are (distance, radius, group)."""
+
+    def expected(group: str) -> dict[str, object] | None:
+        own = [(km, radius) for km, radius, name in rows if name in group and radius > 0]
+        held = sum(km <= radius for km, radius in own)
+        return {"n": len(own), "holds": pytest.approx(100 * held / len(own))} if own else None
+
+    km, radius, names = ([row[i] for row in rows] for i in range(3))
+    assert coverage(km, radius) == expected("ab")
+    parts = {name: expected(name) for name in "ab" if expected(name)}
+    assert coverage_by(km, radius, np.array(names, dtype=object)) == parts
 
 
 @pytest.mark.parametrize("p", [[1.2], [-0.1], [np.nan], [0.5, 0.5]])

@@ -8,6 +8,7 @@ from geoclip.evaluation.metrics import (
     class_mean_accuracy,
     distance_figures,
     geoscore,
+    geoscore_by_country,
     gzsl_accuracy,
     mean_over_classes,
     split_report,
@@ -70,6 +71,13 @@ def test_mean_over_classes(rows):
     expected = slow_mean_over_classes(hits, names)
     result = mean_over_classes(hits, names)
     assert result == (None if expected is None else pytest.approx(expected))
+
+
+@given(st.lists(st.tuples(distances.map(lambda km: km[0]), classes), min_size=1, max_size=30))
+def test_geoscore_by_country(rows):
+    km, names = [d for d, _ in rows], [name for _, name in rows]
+    expected = slow_mean_over_classes([5000 * math.exp(-d / 1492.7) / 100 for d in km], names)
+    assert geoscore_by_country(km, names) == (None if expected is None else pytest.approx(expected))
 
 
 def test_countries_weigh_the_same_however_many_photos():
@@ -135,6 +143,7 @@ def test_split_report_has_the_keys_of_the_contract():
         "median_km",
         "mean_km",
         "geoscore",
+        "geoscore_by_country",
         "continent_top1",
         "country_top1",
         "country_top5",
@@ -143,5 +152,7 @@ def test_split_report_has_the_keys_of_the_contract():
     assert report["within_km_by_country"]["200"] == 50
     assert report["within_km"]["200"] == pytest.approx(200 / 3)
     assert (report["median_km"], report["mean_km"]) == (100, 50.25)
+    scores = [5000 * math.exp(-km / 1492.7) for km in (0.5, 100)]
+    assert report["geoscore_by_country"] == pytest.approx((sum(scores) / 2 + 0) / 2)
     assert report["continent_top1"] == 50
     assert (report["country_top1"], report["country_top5"]) == (75, 100)

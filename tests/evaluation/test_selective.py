@@ -1,8 +1,7 @@
 import numpy as np
-import pandas as pd
 import pytest
 
-from geoclip.evaluation.selective import area_under_risk, level_figures, risk_figures, risks
+from geoclip.evaluation.selective import area_under_risk, risk_figures, risks
 
 
 def test_risk_of_the_surest_answers_one_by_one():
@@ -40,33 +39,3 @@ def test_figures_know_the_best_order():
     assert figures["error"] == 70
     assert figures["curve"][-1] == [100, 70]
     assert risk_figures([0.9, 0.8], [False, True])["area"] == 0.25
-
-
-def test_levels_are_shares_of_all_photos():
-    named = pd.DataFrame(
-        {
-            "continent": ["EU", "EU", "AF", "", "EU"],
-            "country": ["FR", "DE", "", "", "FR"],
-            "region": ["", "DE.1", "", "", ""],
-            "city": ["", "7", "", "", ""],
-        }
-    )
-    true = pd.DataFrame(
-        {
-            "continent": ["EU", "EU", "AS", "EU", "EU"],
-            "country": ["FR", "DE", "CN", "FR", "BE"],
-            "region": ["", "DE.2", "", "", ""],
-            "city": ["8", "7", "9", "3", "4"],
-        }
-    )
-    figures = level_figures(named, true)
-    assert figures["continent"] == {
-        "n": 4, "answered": 80, "right": 75, "at_level": 20, "right_at_level": 0,
-    }  # fmt: skip
-    assert figures["country"] == {
-        "n": 3, "answered": 60, "right": pytest.approx(200 / 3), "at_level": 40,
-        "right_at_level": 50,
-    }  # fmt: skip
-    assert (figures["region"]["right"], figures["region"]["at_level"]) == (0, 0)
-    assert figures["region"]["right_at_level"] is None
-    assert figures["city"]["right"] == 100

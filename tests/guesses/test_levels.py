@@ -1,16 +1,22 @@
 """The table at levels: what users read names what the model says, and old tables are still read."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from small_world import FakeEncoder
+from typer.testing import CliRunner
 
+from geoclip.commands.app import app
 from geoclip.evaluation.matching import evaluate_tables
 from geoclip.guesses.guess_files import read_guesses
+from geoclip.guesses.maps import write_map
 from geoclip.guesses.phrases import guess_phrase
 from geoclip.guesses.settings import LocateSettings
+from geoclip.guesses.sidecars import write_sidecars
 from geoclip.locator import Locator
 from geoclip.photos.abstention import AbstentionSettings
 from geoclip.places.gazetteer import Gazetteer
@@ -123,6 +129,34 @@ def test_old_tables_are_read(tmp_path: Path) -> None:
     old = pd.read_csv(path, keep_default_na=False, na_values={"lat": [""], "lon": [""]})
     assert evaluate_tables(table, truth).km.tolist() == [0.0, np.inf]
     assert evaluate_tables(old.dropna(subset="lat"), truth).km.tolist() == [0.0, np.inf]
+
+
+def test_old_tables_make_maps_sidecars_and_reports(tmp_path: Path) -> None:
+    """Everything that reads a table reads one without the columns of levels."""
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    path, truth = tmp_path / "old.csv", tmp_path / "t.csv"
+    path.write_text(OLD.replace("a.jpg", f"{tmp_path}/a.jpg").replace("b.jpg", f"{tmp_path}/b.jpg"))
+    truth.write_text("path,lat,lon\na.jpg,45.75,4.85\nb.jpg,1,1\n")
+    table = read_guesses(path)
+
+    write_map(table, tmp_path / "map.html")
+    page = (tmp_path / "map.html").read_text(encoding="utf-8")
+    assert "Lyon, France 25 %, half the time within 120 km" in page
+
+    report = write_sidecars(table, tmp_path / "journal.jsonl")
+    assert report.written == [tmp_path / "a.jpg.xmp"]
+    assert "Lyon, France 25 %" in (tmp_path / "a.jpg.xmp").read_text(encoding="utf-8")
+
+    command = ["evaluate", path, "--truth", truth, "--json", "--report", tmp_path / "r.html"]
+    told = CliRunner().invoke(app, [str(word) for word in command])
+    assert told.exit_code == 0, told.output
+    figures = json.loads(told.stdout)
+    assert (figures["answered"], figures["missing"], figures["within_km"]["1"]) == (1, 1, 50)
+    assert figures["levels"]["city"]["answered"] == figures["country_right"] == 50
+    assert (figures["within_radius"], "within_radius_90" in figures) == (100, False)
+    assert figures["calibration"]["probability"]["stated"] == 25
+    assert "Radii" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

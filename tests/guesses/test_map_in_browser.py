@@ -1,118 +1,12 @@
 """A map in headless Chromium: hostile names do nothing, and no network is needed."""
 
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
+from chromium import HOSTILE, Browser
 
 from geoclip.guesses.maps import write_map
-
-MARKER = "window.marker=(window.marker||0)+1"
-HOSTILE = [
-    f"<script>{MARKER}</script>",
-    f"</script><script>{MARKER}</script>",
-    f'"><img src=x onerror="{MARKER}">',
-    f"'><svg onload='{MARKER}'>",
-    f"javascript:{MARKER}",
-    f'<iframe srcdoc="<script>parent.{MARKER}</script>"></iframe>',
-    f"${{{MARKER}}}{{{{data}}}}",
-    f"</title><script>{MARKER}</script><!--",
-]
-SECONDS = 60
-
-
-class Browser:
-    """Chromium with one page, spoken to in the DevTools protocol over its two pipes."""
-
-    def __init__(self, commands: int, answers: int) -> None:
-        self.commands = commands
-        self.answers = os.fdopen(answers, "rb")
-        self.events: list[dict[str, Any]] = []
-        self.number = 0
-        self.session: str | None = None
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self.session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        self.number += 1
-        message: dict[str, Any] = {"id": self.number, "method": method, "params": parameters}
-        if self.session:
-            message["sessionId"] = self.session
-        os.write(self.commands, json.dumps(message).encode() + b"\0")
-        while (answer := self.receive()).get("id") != self.number:
-            self.events.append(answer)
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def receive(self) -> dict[str, Any]:
-        message = bytearray()
-        while (letter := self.answers.read(1)) != b"\0":
-            assert letter, "the browser has ended"
-            message += letter
-        return json.loads(message)
-
-    def open(self, url: str) -> None:
-        self.events.clear()
-        self.call("Page.navigate", url=url)
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self.events.append(self.receive())
-
-    def run(self, script: str) -> Any:
-        answer = self.call(
-            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
-        )
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def seen(self, method: str) -> list[dict[str, Any]]:
-        return [event["params"] for event in self.events if event["method"] == method]
-
-
-@contextmanager
-def chromium(profile: Path) -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    program = program or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("Chromium is not on this machine")
-    command_end, commands = os.pipe()
-    answers, answer_end = os.pipe()
-    arguments = [
-        program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        f"--user-data-dir={profile}", "--remote-debugging-pipe",
-        # No name resolves and the proxy that everything must take does not exist.
-        "--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9",
-    ]  # fmt: skip
-    pipes = f'exec "$@" 3<&{command_end} 4>&{answer_end}'
-    process = subprocess.Popen(
-        ["timeout", str(SECONDS), "bash", "-c", pipes, "bash", *arguments],
-        pass_fds=(command_end, answer_end),
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    os.close(command_end)
-    os.close(answer_end)
-    try:
-        yield Browser(commands, answers)
-    finally:
-        os.close(commands)  # Chromium ends when its pipe does
-        process.terminate()
-        process.wait(timeout=60)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with chromium(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -34,10 +34,19 @@ def test_report_has_the_contracted_keys(report: dict) -> None:
             for key in ("within_km", "within_km_by_country"):
                 assert list(one[key]) == ["1", "25", "200", "750", "2500"]
                 assert all(0 <= value <= 100 for value in one[key].values())
-            for key in ("median_km", "mean_km", "geoscore"):
+            for key in ("median_km", "mean_km", "geoscore", "geoscore_by_country"):
                 assert one[key] >= 0
             for key in ("continent_top1", "country_top1", "country_top5"):
                 assert 0 <= one[key] <= 100
+
+
+def test_figures_of_the_model_have_intervals(report: dict) -> None:
+    for figures in report["splits"].values():
+        for name in ("before", "after"):
+            low, high = figures[name]["intervals"]["geoscore"]
+            assert low <= figures[name]["geoscore"] <= high
+    for figures in report["gzsl"]["country"].values():
+        assert set(figures["intervals"]) >= {"S", "U", "H", "n_clusters"}
 
 
 def test_seen_and_unseen_are_told_apart_at_every_level(report: dict) -> None:

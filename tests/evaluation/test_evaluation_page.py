@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from geoclip.commands.app import app
-from geoclip.evaluation.page_parts import Dots, page, sentences, table, world_map
+from geoclip.evaluation.html_page import page, sentences, table
+from geoclip.evaluation.svg_figures import Dots, world_map
 
 HOSTILE = '<script>alert("x")</script>.jpg'
 
@@ -106,7 +107,7 @@ def test_parts_escape():
 
 
 def test_many_dots_are_thinned_and_counted(monkeypatch):
-    monkeypatch.setattr("geoclip.evaluation.page_parts.MOST_DOTS", 10)
+    monkeypatch.setattr("geoclip.evaluation.svg_figures.MOST_DOTS", 10)
     drawn = world_map([Dots("all", "#000", [1.0] * 25, [2.0] * 25, ["n"] * 25)], "Map.")
     assert drawn.count("<title>") == 9
     assert "One photo in 3 is drawn." in drawn

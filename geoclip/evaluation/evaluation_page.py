@@ -1,31 +1,27 @@
-"""One report of an evaluation: a self-contained page and a JSON file with the same figures."""
+"""The page of an evaluation, self-contained, and a JSON file with the same figures beside it."""
 
 from pathlib import Path
 
 import numpy as np
 
-from geoclip.evaluation.evaluated import Evaluation
-from geoclip.evaluation.full_report import leak_warnings
-from geoclip.evaluation.metrics import Report
-from geoclip.evaluation.page_parts import (
-    Dots,
+from geoclip.evaluation.evaluation import Evaluation
+from geoclip.evaluation.evaluation_report import leak_warnings
+from geoclip.evaluation.evaluation_tables import (
+    count_sentences,
+    power_of_ten,
+    probability_of,
+    report_tables,
+)
+from geoclip.evaluation.html_page import (
     file_names,
     heading,
-    line_chart,
     page,
     sentences,
     table,
-    world_map,
     write_with_json,
 )
-from geoclip.evaluation.report_rows import (
-    accuracy_table,
-    calibration_table,
-    count_sentences,
-    coverage_table,
-    level_table,
-    risk_table,
-)
+from geoclip.evaluation.metrics import Report
+from geoclip.evaluation.svg_figures import Dots, line_chart, world_map
 from geoclip.places.sphere import EARTH_RADIUS_KM
 
 ERROR_COLOURS = {
@@ -38,24 +34,19 @@ ERROR_COLOURS = {
 TITLE = "How good the guesses are"
 
 
-def write_report(evaluation: Evaluation, report: Report, path: Path) -> None:
-    """Write a report of `full_report` as the page `path` and, beside it, as a .json file."""
-    write_with_json(path, report_page(evaluation, report), report)
+def write_page(evaluation: Evaluation, report: Report, path: Path) -> None:
+    """Write a report of `evaluation_report` as the page `path` and, beside it, as a .json file."""
+    write_with_json(path, evaluation_page(evaluation, report), report)
 
 
-def report_page(evaluation: Evaluation, report: Report) -> str:
+def evaluation_page(evaluation: Evaluation, report: Report) -> str:
     """The page of a report: tables, reliability, risk–coverage, recall against area, error map."""
-    parts = [sentences(count_sentences(report)), table(accuracy_table(report))]
+    parts = [sentences(count_sentences(report))]
     if "leaks" in report:
         warnings = leak_warnings(report["leaks"], evaluation.n) or ["None was found."]
         parts += [heading("Photos that the training photos give away"), sentences(warnings)]
-    for title, rows in (
-        ("Answers by level", level_table(report)),
-        ("Calibration", calibration_table(report)),
-        ("Radii", coverage_table(report)),
-        ("Selective prediction", risk_table(report)),
-    ):
-        parts += [heading(title), table(rows)] if rows else []
+    for title, rows in report_tables(report).items():
+        parts += [heading(title), table(rows)]
     parts += [heading("Curves"), '<div class="charts">', *charts(report), "</div>"]
     parts += [heading("Where the errors are"), error_map(evaluation)]
     return page(TITLE, parts)
@@ -66,7 +57,7 @@ def charts(report: Report) -> list[str]:
     made = []
     if report["calibration"]:
         reliability = {
-            name: [[bin_["stated"], bin_["right"]] for bin_ in figures["bins"]]
+            probability_of(name): [[bin_["stated"], bin_["right"]] for bin_ in figures["bins"]]
             for name, figures in report["calibration"].items()
         }
         caption = "Reliability: on the dashed line a probability holds what it says."
@@ -77,11 +68,11 @@ def charts(report: Report) -> list[str]:
         made.append(line_chart(risk, caption, ("surest answers, %", "wrong, %")))
     recall = report["recall_area"]["recall"]
     share = [[100 * i / (len(recall) - 1), found] for i, found in enumerate(recall.values())]
-    caption = (
-        "Recall against area: photos found in 1 km² (0) to 100 million km² searched (100), on a "
-        "scale of logarithms."
+    caption = "Recall against area: photos found within the area searched."
+    ticks = [power_of_ten(area) for area in list(recall)[::2]]
+    made.append(
+        line_chart({"photos": share}, caption, ("searched, km²", "found, %"), x_ticks=ticks)
     )
-    made.append(line_chart({"photos": share}, caption, ("logarithm of the area", "found, %")))
     return made
 
 

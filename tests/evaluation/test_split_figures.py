@@ -4,12 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from geoclip.evaluation.report import (
+from geoclip.evaluation.bootstrap import Clusters, bootstrap
+from geoclip.evaluation.split_figures import (
     RANKED,
     baseline_figures,
     gzsl_figures,
+    gzsl_intervals,
     locations,
     split_figures,
+    split_intervals,
     true_places,
 )
 from geoclip.places.geoscore import geoscore
@@ -159,3 +162,69 @@ def test_without_a_training_location_chance_stands_alone(small_gazetteer):
     figures = baseline_figures(truth.iloc[:0], truth, small_gazetteer)
     assert list(figures) == ["chance"]
     assert figures["chance"] == baseline_figures(truth, truth, small_gazetteer)["chance"]
+
+
+def drawn_photos(truth: pd.DataFrame, draws: int) -> list[list[int]]:
+    """The photos of each draw, cluster by cluster, in the order of the draws."""
+    clusters, found = Clusters.of(truth), []
+
+    def keep(weights: np.ndarray) -> np.ndarray:
+        for row in weights[:, clusters.codes]:
+            found.append([i for i in range(len(truth)) for _ in range(int(row[i]))])
+        return weights[:, 0]
+
+    bootstrap(clusters, {"photos": keep}, draws)
+    return found
+
+
+def many_places(gazetteer) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Forty locations and guesses for most of them, some right."""
+    random = np.random.default_rng(8)
+    cities = gazetteer.ids[gazetteer.level_rows("city")]
+    actual = random.choice(cities, 40)
+    guessed = np.where(random.random(40) < 0.5, actual, random.choice(cities, 40))
+    return truth_of(gazetteer, *actual), answers_of(gazetteer, *guessed).iloc[:-3]
+
+
+def ends(values: list[float | None]) -> object:
+    known = [value for value in values if value is not None]
+    return pytest.approx(np.quantile(known, [0.025, 0.975], method="inverted_cdf").tolist())
+
+
+def test_intervals_draw_by_draw(small_gazetteer):
+    """Slow and independent: the figures of each draw, its photos written out one by one."""
+    truth, predictions = many_places(small_gazetteer)
+    answers, samples = predictions.reindex(truth.index), []
+    for photos in drawn_photos(truth, 60):
+        index = pd.Index([str(i) for i in range(len(photos))])
+        own = truth.iloc[photos].set_index(index), answers.iloc[photos].set_index(index)
+        samples.append(split_figures(own[1], own[0], small_gazetteer))
+    found = split_intervals(predictions, truth, small_gazetteer, draws=60)
+    assert (found["clusters"], found["draws"]) == ("block of 1°", 60)
+    for name in ("geoscore", "geoscore_by_country", "median_km", "continent_top1", "country_top5"):
+        if name == "median_km":
+            medians = [np.inf if one[name] is None else one[name] for one in samples]
+            assert found[name] == ends(medians)
+        else:
+            assert found[name] == ends([one[name] for one in samples])
+    for name in ("within_km", "within_km_by_country"):
+        for t in ("1", "750"):
+            assert found[name][t] == ends([one[name][t] for one in samples])
+    assert set(split_figures(predictions, truth, small_gazetteer)) - {"n", "mean_km"} == set(
+        found
+    ) - {"clusters", "n_clusters", "draws"}
+
+
+def test_intervals_of_s_u_and_h_draw_by_draw(small_gazetteer):
+    g = small_gazetteer
+    truth, predictions = many_places(g)
+    answers, samples = predictions.reindex(truth.index), []
+    train_rows = g.rows(["paris", "lyon", "kowloon"])
+    for photos in drawn_photos(truth, 60):
+        index = pd.Index([str(i) for i in range(len(photos))])
+        own = truth.iloc[photos].set_index(index), answers.iloc[photos].set_index(index)
+        samples.append(gzsl_figures(own[1], own[0], train_rows, g))
+    found = gzsl_intervals(predictions, truth, train_rows, g, draws=60)
+    for level in ("country", "city"):
+        for name in "SUH":
+            assert found[level][name] == ends([one[level][name] for one in samples]), (level, name)

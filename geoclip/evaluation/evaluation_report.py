@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from geoclip.evaluation.baselines import Truth, best_constant, chance
-from geoclip.evaluation.evaluated import Evaluation
+from geoclip.evaluation.baselines import Truth, gazetteer_baselines
+from geoclip.evaluation.evaluation import Evaluation
 from geoclip.evaluation.leaks import can_hash, find_leaks
 from geoclip.evaluation.metrics import Report
 from geoclip.evaluation.oracle import oracle_figures
@@ -20,7 +20,7 @@ REASONS = {
 }
 
 
-def full_report(
+def evaluation_report(
     evaluation: Evaluation,
     train: pd.DataFrame | None = None,
     with_oracle: bool = False,
@@ -29,31 +29,20 @@ def full_report(
     """`Evaluation.report` and more parts.
 
     With a training table (of `read_training_table`): `constant`, the best constant answers chosen
-    on it, `chance` and `leaks`, see `find_leaks`. With `with_oracle`: `oracle`, what the gazetteer
-    allows. Without a training table `constant` and `chance` are None.
+    on it (None where no photo of it has coordinates), `chance` and `leaks`, see `find_leaks`. With
+    `with_oracle`: `oracle`, what the gazetteer allows. Without a training table `constant` and
+    `chance` are None.
     """
     report = evaluation.report() | {"constant": None, "chance": None}
     truth = evaluation.truth
     if train is not None:
-        report |= baselines(evaluation, train)
+        world = evaluation.gazetteer
+        test, trained = _truth(truth, evaluation.true), _truth(train, true_classes(train, world))
+        report |= gazetteer_baselines(trained, test, world)
         report["leaks"] = find_leaks(train, truth, photo_hashes and can_hash()).report()
     if with_oracle:
         report["oracle"] = oracle_figures(truth["lat"], truth["lon"], evaluation.gazetteer)
     return report
-
-
-def baselines(evaluation: Evaluation, train: pd.DataFrame) -> Report:
-    """`constant` (None where no training photo has coordinates) and `chance` for the truth."""
-    world = evaluation.gazetteer
-    cities = world.level_rows("city")
-    lat, lon = world.lat[cities], world.lon[cities]
-    everywhere = Truth(lat, lon, world.country_codes[cities], world.continents[cities])
-    test = _truth(evaluation.truth, evaluation.true)
-    trained = _truth(train, true_classes(train, world))
-    constant = None
-    if len(trained.located()):
-        constant = best_constant(trained, lat, lon).report(test)
-    return {"constant": constant, "chance": chance(test, everywhere)}
 
 
 def leak_warnings(leaks: Mapping[str, object], n: int) -> list[str]:

@@ -7,10 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from geoclip.commands.app import app
-from geoclip.evaluation.evaluated import ABSTAINED, Evaluation
+from geoclip.evaluation.evaluation import Evaluation
+from geoclip.evaluation.evaluation_tables import bins_table, count_sentences, coverage_table
+from geoclip.evaluation.judged_guesses import ABSTAINED
 from geoclip.evaluation.matching import evaluate_files, evaluate_tables
 from geoclip.evaluation.metrics import within_km
 from geoclip.evaluation.true_classes import named_depth, place_classes, true_classes
+from geoclip.guesses.schema import guess_table
 from geoclip.places.gazetteer import Gazetteer
 
 LYON, PARIS, LIMA = "2996944", "2988507", "3936456"
@@ -132,6 +135,55 @@ def test_radii_by_continent_and_source():
     assert radii["radius_90_km"]["by_source"]["y"] == {"n": 2, "holds": 50}
 
 
+def test_both_radii_are_reported_plain_by_country_and_with_intervals():
+    rows = [dict(row, radius_km=500, radius_90_km=20_000) for row in OLD[:3]]
+    rows.append(dict(OLD[3], radius_km=100))  # of Lima; it states no other radius
+    rows[0]["level"], rows[3]["level"] = "country", "city"
+    evaluation = evaluated(rows, truth(author=["x", "x", "y", "z"]))
+    report = evaluation.report()
+    assert report["within_radius"] == pytest.approx(100 * 3 / 4)
+    assert report["within_radius_by_country"] == pytest.approx((200 / 3 + 100) / 2)
+    assert report["within_radius_90"] == report["within_radius_90_by_country"] == 100
+    for name in ("within_radius", "within_radius_by_country", "within_radius_90"):
+        low, high = report["intervals"][name]
+        assert low <= report[name] <= high
+    assert report["radii"]["radius_km"]["by_level"] == {
+        "city": {"n": 3, "holds": pytest.approx(200 / 3)},
+        "country": {"n": 1, "holds": 100},
+    }
+    assert report["radii"]["radius_90_km"]["n"] == 3
+    sentences = count_sentences(report)
+    assert any("radius holds the place of 75.0 %" in line for line in sentences)
+    assert any("90 % radius holds the place of 100.0 %" in line for line in sentences)
+    table = coverage_table(report)
+    assert table[1] == ["all", "75.0 % of 4", "100.0 % of 3"]
+    assert ["South America", "100.0 % of 1", "–"] in table
+
+
+def test_a_country_is_judged_by_its_own_probability_where_it_is_named():
+    rows = [
+        dict(guess("a", "Lima", "PE", 0.6, level="country"), country_probability=0.6),
+        dict(guess("b", "Lyon", LYON, 0.5, level="city"), country_probability=0.9),
+        guess("c", "Lyon", "", 0.99, level="continent", continent="Europe"),
+    ]
+    risks = evaluated(rows).report()["risk_coverage"]
+    assert (risks["wrong country"]["n"], risks["wrong country"]["error"]) == (2, 50)
+    assert risks["wrong country"]["area"] == pytest.approx((0 + 1 / 2) / 2)  # 0.9 stands first
+    assert risks["wrong place named"]["n"] == risks["wrong continent"]["n"] == 3
+    assert risks["wrong place named"]["area"] == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
+
+
+def test_the_reliability_table_counts_the_bins():
+    report = evaluated(OLD).report()
+    assert bins_table(report) == [
+        ["stated", "the place named"],
+        ["30 to 40 %", "0.0 % of 1"],
+        ["40 to 50 %", "0.0 % of 1"],
+        ["80 to 90 %", "100.0 % of 1"],
+        ["90 to 100 %", "100.0 % of 1"],
+    ]
+
+
 def test_refusals_are_counted_apart():
     rows = [*OLD[:2], {"path": "c", "rank": 1, "status": ABSTAINED}]
     evaluation = evaluated(rows)
@@ -180,10 +232,10 @@ def test_classes_of_a_small_world(small_gazetteer: Gazetteer):
     classes = true_classes(photos, small_gazetteer)
     assert classes["city"].tolist() == small_gazetteer.ids[cities].tolist()
     assert classes["continent"].tolist() == small_gazetteer.continents[cities].tolist()
-    guesses = pd.DataFrame({"place_id": photos["photo_id"], "country_code": ""})
+    guesses = guess_table([{"path": "a", "place_id": one} for one in photos["photo_id"]])
     pd.testing.assert_frame_equal(place_classes(guesses, small_gazetteer), classes)
     assert named_depth(guesses, small_gazetteer).tolist() == [4] * len(cities)
-    unknown = pd.DataFrame({"place_id": ["?", "?"], "country_code": ["FR", ""]})
+    unknown = guess_table([{"place_id": "?", "country_code": code} for code in ("FR", "")])
     assert named_depth(unknown, small_gazetteer).tolist() == [2, 0]
 
 

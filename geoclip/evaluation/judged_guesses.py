@@ -1,0 +1,126 @@
+"""Guesses beside the truth, photo by photo: what each names, and whether that is right."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from geoclip.evaluation.bootstrap import Clusters
+from geoclip.evaluation.true_classes import (
+    CLASS_LEVELS,
+    named_depth,
+    packaged_gazetteer,
+    place_classes,
+    true_classes,
+)
+from geoclip.places.gazetteer import Gazetteer
+
+ABSTAINED = "no evidence"
+"""The status of a photo that was not guessed because it shows no place."""
+SOURCE_COLUMNS = ("source", "source_repo")
+
+
+@dataclass(frozen=True)
+class JudgedGuesses:
+    """Every photo of the truth beside its guess.
+
+    `km` (n,) is infinite where there is no answer; `unused` counts guesses for photos that the
+    truth does not list. `truth` (n rows) is the table of `parse_truth`, `guesses` (n rows) the
+    guess of rank 1 of each photo, empty where there is none, and `ranked` the guesses of all ranks,
+    with `photo`, the position in the truth, and `km`.
+    """
+
+    km: NDArray[np.float64]
+    unused: int
+    truth: pd.DataFrame
+    guesses: pd.DataFrame
+    ranked: pd.DataFrame
+    gazetteer: Gazetteer = field(default_factory=packaged_gazetteer)
+
+    @property
+    def n(self) -> int:
+        """Photos in the truth."""
+        return len(self.km)
+
+    @property
+    def answered(self) -> int:
+        """Photos with an answer."""
+        return int(np.isfinite(self.km).sum())
+
+    @property
+    def abstained(self) -> NDArray[np.bool_]:
+        """Which photos (n,) were refused as "no evidence"."""
+        refused = (self.guesses["status"] == ABSTAINED).to_numpy(dtype=bool)
+        return np.asarray(refused & ~np.isfinite(self.km))
+
+    @property
+    def missing(self) -> int:
+        """Photos without an answer that were not refused as "no evidence"."""
+        return self.n - self.answered - int(self.abstained.sum())
+
+    @cached_property
+    def true(self) -> pd.DataFrame:
+        """Classes of the true points (n rows), see `true_classes`."""
+        return true_classes(self.truth, self.gazetteer)
+
+    @cached_property
+    def place(self) -> pd.DataFrame:
+        """Classes of the place of each guess and of its ancestors (n rows), see `place_classes`."""
+        return place_classes(self.guesses, self.gazetteer)
+
+    @cached_property
+    def depth(self) -> NDArray[np.int64]:
+        """How deep each guess (n,) names its place, 0 where there is no answer."""
+        return np.where(np.isfinite(self.km), named_depth(self.guesses, self.gazetteer), 0)
+
+    @cached_property
+    def named(self) -> pd.DataFrame:
+        """Classes that the guesses name (n rows): nothing stands below their level."""
+        levels = {
+            level: self.place[level].where(self.depth > number, "")
+            for number, level in enumerate(CLASS_LEVELS)
+        }
+        return pd.DataFrame(levels)
+
+    @cached_property
+    def clusters(self) -> Clusters:
+        """What the bootstrap draws."""
+        return Clusters.of(self.truth)
+
+    @property
+    def country(self) -> NDArray[np.object_]:
+        """The true country (n,) of each photo."""
+        return np.asarray(self.true["country"], dtype=object)
+
+    @property
+    def source(self) -> NDArray[np.object_]:
+        """The source of each photo (n,), by the truth's column `source`, else `source_repo`."""
+        for name in SOURCE_COLUMNS:
+            if name in self.truth:
+                return np.asarray(self.truth[name], dtype=object)
+        return np.full(self.n, "", dtype=object)
+
+    @property
+    def judged_levels(self) -> list[str]:
+        """The levels, continent and country, at which any guess names a class."""
+        return [level for level in CLASS_LEVELS[:2] if (self.named[level] != "").any()]
+
+    def right(self, level: str) -> NDArray[np.bool_]:
+        """Which guesses (n,) name the true class of a level; one that names none does not."""
+        named = self.named[level].to_numpy()
+        return np.asarray((named != "") & (named == self.true[level].to_numpy()))
+
+    def at_own_level(self) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+        """The class that each guess names at its own level, and the true one; (n,) and (n,)."""
+        named = np.full(self.n, "", dtype=object)
+        true = np.full(self.n, "", dtype=object)
+        for number, level in enumerate(CLASS_LEVELS, start=1):
+            named[self.depth == number] = self.place[level][self.depth == number]
+            true[self.depth == number] = self.true[level][self.depth == number]
+        return named, true
+
+    def stated(self, column: str) -> NDArray[np.float64]:
+        """A column of numbers of the guesses (n,), NaN where there is none or no answer."""
+        return np.where(np.isfinite(self.km), self.guesses[column].to_numpy(dtype=float), np.nan)
