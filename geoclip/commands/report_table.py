@@ -11,7 +11,7 @@ from geoclip.evaluation.metrics import THRESHOLDS_KM
 WIDTH = 120
 WHO = {
     "before": "before",
-    "uncalibrated": "after, uncalibrated",
+    "uncalibrated": "not fitted",
     "after": "after",
     "constant": "best constant",
     "chance": "chance",
