@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -14,15 +15,14 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor, nn
 
 from geoclip.encoders.causal_text import encode_causal_text
+from geoclip.encoders.checks import check_pixels, check_texts
 from geoclip.encoders.encoder import Encoder
 from geoclip.encoders.folding import folded
-from geoclip.encoders.registry import WEIGHTS_FILES
+from geoclip.encoders.model_folder import OPEN_CLIP_CONFIG, WEIGHTS_FILES, ModelFolder
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 
-CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = WEIGHTS_FILES["open_clip"]
-OTHER_WEIGHTS_FILES = ("open_clip_pytorch_model.safetensors", WEIGHTS_FILES["transformers"])
 
 
 class OpenClipEncoder(Encoder):
@@ -53,15 +53,23 @@ class OpenClipEncoder(Encoder):
     def from_folder(cls, folder: Path) -> "OpenClipEncoder":
         """Load `open_clip_config.json` and safetensors weights from a local folder.
 
-        The weights are chosen here: open_clip itself prefers some pickles to safetensors.
+        The weights are chosen here: open_clip itself prefers some pickles to safetensors. Raises
+        GeoclipError where texts or pictures do not fit the towers.
         """
         reference = f"local-dir:{folder}"
         with _quiet():
             config = open_clip.get_model_config(reference)
             model = open_clip.create_model(reference, load_weights=False, pretrained_text=False)
-            open_clip.load_checkpoint(model, str(_weights_file(folder)))
+            open_clip.load_checkpoint(model, str(ModelFolder.read(folder).weights[0]))
             tokenizer = open_clip.get_tokenizer(reference)
-        return cls(str(folder), model.eval(), tokenizer, config)
+        encoder = cls(str(folder), model.eval(), tokenizer, config)
+        text = config["text_cfg"]
+        if text.get("hf_tokenizer_name"):  # files in the folder; CLIP's own comes with open_clip
+            check_texts(encoder, folder, text.get("vocab_size", sys.maxsize))
+        size = model.visual.image_size
+        taken = (size, size) if isinstance(size, int) else tuple(size)
+        check_pixels(encoder, folder / OPEN_CLIP_CONFIG, taken)
+        return encoder
 
     @classmethod
     def from_reference(
@@ -170,14 +178,9 @@ class OpenClipEncoder(Encoder):
         keep = ("mean", "std", "interpolation", "resize_mode")
         preprocess = {key: self.preprocess_config[key] for key in keep}
         config = {"model_cfg": self.model_config, "preprocess_cfg": preprocess}
-        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+        (folder / OPEN_CLIP_CONFIG).write_text(json.dumps(config, indent=2) + "\n")
         if hasattr(self.tokenizer, "save_pretrained"):
             self.tokenizer.save_pretrained(str(folder))
-
-
-def _weights_file(folder: Path) -> Path:
-    named = [folder / name for name in (WEIGHTS_FILE, *OTHER_WEIGHTS_FILES)]
-    return next(p for p in [*named, *sorted(folder.glob("*.safetensors"))] if p.is_file())
 
 
 def _pool_type(tower: Any) -> str:

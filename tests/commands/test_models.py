@@ -13,12 +13,8 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from geoclip.commands.app import app
-from geoclip.encoders.registry import (
-    KNOWN_MODELS,
-    check_model_name,
-    known_models,
-    weights_folder,
-)
+from geoclip.encoders.hub import weights_folder
+from geoclip.encoders.registry import KNOWN_MODELS, check_model_name, known_models
 from geoclip.errors import GeoclipError
 
 
