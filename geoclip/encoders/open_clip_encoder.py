@@ -45,6 +45,7 @@ class OpenClipEncoder(Encoder):
         self.model_config = model_config
         # Several times faster for convolutions on CPUs and on GPUs alike.
         convolves = "timm_model_name" in model_config.get("vision_cfg", {})
+        convolves = convolves and not _skips_pixels(model.visual)
         self.memory_format = torch.channels_last if convolves else torch.contiguous_format
         model.visual.to(memory_format=self.memory_format)
         self._photo_tower: nn.Module | None = None
@@ -181,6 +182,17 @@ class OpenClipEncoder(Encoder):
         (folder / OPEN_CLIP_CONFIG).write_text(json.dumps(config, indent=2) + "\n")
         if hasattr(self.tokenizer, "save_pretrained"):
             self.tokenizer.save_pretrained(str(folder))
+
+
+def _skips_pixels(tower: nn.Module) -> bool:
+    """Whether a tower has a 1 × 1 convolution of every second pixel, as MobileCLIP's have.
+
+    Its gradient in channels-last order writes beyond its memory on CPUs (PyTorch 2.14): the process
+    ends without a word.
+    """
+    convolutions = (part for part in tower.modules() if isinstance(part, nn.Conv2d))
+    points = (part for part in convolutions if part.in_channels == 3 and part.kernel_size == (1, 1))
+    return any(part.stride != (1, 1) for part in points)
 
 
 def _pool_type(tower: Any) -> str:
