@@ -88,16 +88,10 @@ def check_weights(model: KnownModel) -> None:
         raise GeoclipError(
             f"{model.name} is not on this machine; name it with --model to fetch it."
         )
-    if model.kind != "open_clip":
+    if model.kind == "open_clip" and not model.whole:  # open_clip knows the config
+        ModelFolder(folder, "open_clip", (folder / WEIGHTS_FILES["open_clip"],)).check()
+    else:
         ModelFolder.read(folder).check()
-        return
-    # open_clip knows the config of its own models and fetches nothing but weights and tokenizer.
-    ModelFolder(folder, "open_clip", (folder / WEIGHTS_FILES["open_clip"],)).check()
-    missing = [file for file in model.needs if not (folder / file).is_file()]
-    if missing:
-        raise GeoclipError(
-            f"{folder} lacks {missing[0]}; name the model with --model once while online."
-        )
 
 
 def find_folder(hub_id: str, commit: str = "") -> Path | None:

@@ -51,8 +51,8 @@ def _load(name: str) -> Encoder:
         raise GeoclipError(
             f"{path} is a file; name the folder that holds the model's config and weights."
         )
-    if known and known.kind == "transformers":
-        return _load_hub(reference)
+    if known and (known.kind == "transformers" or known.whole):
+        return _load_hub(known.hub_id)
     for prefix in HUB_PREFIXES:
         if reference.startswith(prefix):
             return _load_hub(reference.removeprefix(prefix))

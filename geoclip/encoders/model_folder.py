@@ -91,8 +91,10 @@ class ModelFolder:
         small = [path / name for name in sorted(names) if Path(name).suffix in SMALL_SUFFIXES]
         for file in (*weights, *small):
             refuse_pointer(file)
-        if library == "transformers":
-            _refuse_without_processors(path, names)
+        if library == "transformers" and not any(name in names for name in IMAGE_CONFIGS):
+            raise _lacking(path, IMAGE_CONFIGS[0])
+        if library == "transformers" or _tokenizer_is_here(path):
+            _refuse_without_tokenizer(path, names)
         return cls(path, library, weights)
 
     def check(self) -> None:
@@ -137,20 +139,27 @@ def _without_weights(path: Path) -> GeoclipError:
     return pickle_refusal(pickles[0])
 
 
-def _refuse_without_processors(path: Path, names: Collection[str]) -> None:
-    """Raise GeoclipError where transformers would invent a tokenizer, or fail for lack of one."""
-    if not any(name in names for name in IMAGE_CONFIGS):
-        raise GeoclipError(
-            f"{path} does not load as a model (it lacks {IMAGE_CONFIGS[0]}); "
-            "copy that file from the model's repository."
-        )
+def _lacking(path: Path, file: str) -> GeoclipError:
+    return GeoclipError(
+        f"{path} does not load as a model (it lacks {file}); "
+        "copy that file from the model's repository."
+    )
+
+
+def _tokenizer_is_here(path: Path) -> bool:
+    """Whether an open_clip model has a tokenizer of its own; CLIP's comes with open_clip."""
+    try:
+        config = json.loads((path / OPEN_CLIP_CONFIG).read_text(encoding="utf-8"))
+        return bool(config["model_cfg"]["text_cfg"].get("hf_tokenizer_name"))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False  # open_clip says what is wrong with it
+
+
+def _refuse_without_tokenizer(path: Path, names: Collection[str]) -> None:
+    """Raise GeoclipError where the library would invent a tokenizer, or fail for lack of one."""
     if not any(all(name in names for name in files) for files in _TOKENIZERS):
-        part = next((name for name in _TOKENIZERS[1] if name not in names), TOKENIZER)
-        lacks = part if any(name in names for name in _TOKENIZERS[1]) else TOKENIZER
-        raise GeoclipError(
-            f"{path} does not load as a model (it lacks {lacks}, a part of its tokenizer); "
-            "copy that file from the model's repository."
-        )
+        pair = [name for name in _TOKENIZERS[1] if name not in names]
+        raise _lacking(path, pair[0] if len(pair) == 1 else TOKENIZER)
     if TOKENIZER not in names and SENTENCEPIECE in names and not find_spec("sentencepiece"):
         raise GeoclipError(
             f"{path / SENTENCEPIECE} is a tokenizer that needs sentencepiece; "

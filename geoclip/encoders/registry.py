@@ -21,8 +21,8 @@ class KnownModel:
     `reference` is what its kind loads: `ARCHITECTURE:TAG` for open_clip, a hub id for transformers,
     the folder of an embedded model. `hub_id` is the Hugging Face repository that holds the weights,
     "" for an embedded model. `commit` is the beginning of a commit whose weights are safetensors
-    where those of the main branch are a pickle. `needs` are files of the repository that must
-    stand beside the weights.
+    where those of the main branch are a pickle. A `whole` repository is loaded
+    as a folder, for its own tokenizer.
     """
 
     name: str
@@ -33,7 +33,7 @@ class KnownModel:
     note: str
     hub_id: str = ""
     commit: str = ""
-    needs: tuple[str, ...] = ()
+    whole: bool = False
 
 
 _HUB_MODELS = (
@@ -101,6 +101,7 @@ _HUB_MODELS = (
         "Apache-2.0",
         "sigmoid loss, 224 px",
         "timm/ViT-B-16-SigLIP",
+        whole=True,
     ),
     KnownModel(
         "siglip-so400m",
@@ -108,8 +109,29 @@ _HUB_MODELS = (
         "ViT-SO400M-14-SigLIP-384:webli",
         3512,
         "Apache-2.0",
-        "sigmoid loss, 384 px, the largest",
+        "sigmoid loss, 384 px",
         "timm/ViT-SO400M-14-SigLIP-384",
+        whole=True,
+    ),
+    KnownModel(
+        "siglip2",
+        "open_clip",
+        "ViT-B-16-SigLIP2:webli",
+        1501,
+        "Apache-2.0",
+        "sigmoid loss, texts of many languages, 224 px",
+        "timm/ViT-B-16-SigLIP2",
+        whole=True,
+    ),
+    KnownModel(
+        "siglip2-so400m",
+        "open_clip",
+        "ViT-SO400M-16-SigLIP2-384:webli",
+        4544,
+        "Apache-2.0",
+        "sigmoid loss, texts of many languages, 384 px, the largest",
+        "timm/ViT-SO400M-16-SigLIP2-384",
+        whole=True,
     ),
 )
 

@@ -545,6 +545,8 @@ def write_hub_cache(cache: Path, layout: Layout, commit: str = "a" * 40) -> Path
     """The layout as huggingface_hub's cache keeps it: refs, blobs, and links in a snapshot."""
     repository = cache / f"models--{layout.label}"
     blobs, snapshot = repository / "blobs", repository / "snapshots" / commit
+    if snapshot.is_dir():
+        return snapshot
     for path in (blobs, snapshot, repository / "refs"):
         path.mkdir(parents=True, exist_ok=True)
     write_layout(layout, snapshot)

@@ -1,5 +1,6 @@
 """Every published layout, from a cache of the hub: loaded, located with, tuned, read elsewhere."""
 
+import json
 from pathlib import Path
 
 import huggingface_hub
@@ -12,6 +13,8 @@ from PIL import Image
 
 from geoclip.encoders import load_encoder
 from geoclip.encoders.conversion import convert_state_dict
+from geoclip.encoders.hub import check_weights, weights_folder
+from geoclip.encoders.registry import KNOWN_MODELS, KnownModel
 from geoclip.errors import GeoclipError
 from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
@@ -106,6 +109,9 @@ def test_a_published_layout_is_located_with_tuned_and_read_elsewhere(
     locator = Locator.from_pretrained(name, tiny_world)
     encoder = locator.encoder
     assert_same(encoder, encoder.folder, layout.library)
+    known = KnownModel("x", layout.library, "", 1, "MIT", "", layout.hub_id, whole=True)
+    assert weights_folder(known) == encoder.folder
+    check_weights(known)
     row = locator.locate([image()], LocateSettings(level="country"), top_k=1).iloc[0]
     assert row["status"] == "ok" and row["country_code"] in {"FR", "BE", "NA", "SG"}
 
@@ -153,3 +159,37 @@ def test_a_repository_of_two_layouts_is_read_in_that_of_its_safetensors(tmp_path
     encoder = load_encoder(folder)
     assert type(encoder).__name__ == "TransformersEncoder"
     assert_same(encoder, folder, "transformers")
+
+
+@pytest.mark.parametrize(
+    ("tag", "hub_id"),
+    [
+        ("ViT-B-32-quickgelu:metaclip_400m", "timm/vit_base_patch32_clip_224.metaclip_400m"),
+        pytest.param(
+            "MobileCLIP2-S0:dfndr2b", "timm/MobileCLIP2-S0-OpenCLIP", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_a_tag_of_open_clip_loads_from_the_cache(tag, hub_id, home, monkeypatch):
+    """open_clip's own list says what a tag is; only the sizes of its towers are made small."""
+    layout = next(layout for layout in LAYOUTS if layout.hub_id == hub_id)
+    snapshot = write_hub_cache(home / "hub", layout)
+    config = json.loads((snapshot / "open_clip_config.json").read_text())["model_cfg"]
+    architecture = tag.split(":")[0]
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, architecture, config)
+    encoder, folder = load_encoder(tag), load_encoder(f"hf:{hub_id}")
+    assert encoder.tokenize(TEXTS).tolist() == folder.tokenize(TEXTS).tolist()
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS), folder.encode_texts(TEXTS), atol=1e-6)
+    np.testing.assert_allclose(
+        encoder.encode_images([image()]), folder.encode_images([image()]), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["siglip", "siglip2"])
+def test_a_known_siglip_is_its_repository(name, home):
+    known = KNOWN_MODELS[name]
+    layout = next(layout for layout in LAYOUTS if layout.hub_id == known.hub_id)
+    write_hub_cache(home / "hub", layout)
+    check_weights(known)
+    encoder, folder = load_encoder(name), load_encoder(f"hf:{known.hub_id}")
+    np.testing.assert_array_equal(encoder.encode_texts(TEXTS), folder.encode_texts(TEXTS))
