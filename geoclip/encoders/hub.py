@@ -21,6 +21,7 @@ from geoclip.encoders.model_folder import (
     SMALL_SUFFIXES,
     WEIGHTS_FILES,
     ModelFolder,
+    files_in,
     library_of,
     weights_among,
 )
@@ -106,7 +107,7 @@ def find_folder(hub_id: str, commit: str = "") -> Path | None:
 
 def find_pickle(hub_id: str) -> Path | None:
     """A pickle of a hub model in huggingface_hub's cache, which can be converted; None without."""
-    whole = [folder for folder in snapshots(hub_id) if library_of(_names(folder))]
+    whole = [folder for folder in snapshots(hub_id) if library_of(files_in(folder))]
     files = (folder / name for folder in whole for name in PICKLES)
     return next((file for file in files if file.is_file()), None)
 
@@ -126,10 +127,6 @@ def fetch_folder(hub_id: str, commit: str = "") -> tuple[Path, list[str]]:
         if pickle is None or folder != pickle.parent:
             return ModelFolder.read(folder).path, []
     return _convert(hub_id, pickle)
-
-
-def _names(folder: Path) -> set[str]:
-    return {file.name for file in folder.iterdir()}
 
 
 def _download(hub_id: str, commit: str) -> Path:

@@ -35,6 +35,11 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 Library = Literal["open_clip", "transformers"]
 
 
+def files_in(folder: Path) -> set[str]:
+    """Names of a folder's files; a link to a file that is gone is none."""
+    return {file.name for file in folder.iterdir() if file.is_file()}
+
+
 def library_of(names: Collection[str]) -> Library | None:
     """The library that reads a folder of these files; None where no config is among them.
 
@@ -76,7 +81,7 @@ class ModelFolder:
         weights are missing, pickled or not all there, where Git LFS left pointers, and where
         transformers finds no tokenizer or nothing that says how pictures are prepared.
         """
-        names = {file.name for file in path.iterdir()}
+        names = files_in(path)
         library = library_of(names)
         if library is None:
             raise GeoclipError(
@@ -93,7 +98,7 @@ class ModelFolder:
             refuse_pointer(file)
         if library == "transformers" and not any(name in names for name in IMAGE_CONFIGS):
             raise _lacking(path, IMAGE_CONFIGS[0])
-        if library == "transformers" or _tokenizer_is_here(path):
+        if library == "transformers" or _has_own_tokenizer(path):
             _refuse_without_tokenizer(path, names)
         return cls(path, library, weights)
 
@@ -113,8 +118,6 @@ class ModelFolder:
 
 def refuse_pointer(file: Path) -> None:
     """Raise GeoclipError where a file is what Git LFS leaves in the place of a large one."""
-    if not file.is_file():
-        return
     with file.open("rb") as content:
         if content.read(len(_POINTER)) == _POINTER:
             raise GeoclipError(
@@ -132,11 +135,12 @@ def pickle_refusal(file: Path) -> GeoclipError:
 
 
 def _without_weights(path: Path) -> GeoclipError:
-    pickles = [file for file in sorted(path.iterdir()) if file.suffix in PICKLE_SUFFIXES]
+    pickles = [path / name for name in files_in(path) if Path(name).suffix in PICKLE_SUFFIXES]
     if not pickles:
         return GeoclipError(f"{path} holds no safetensors weights; copy the model's weights there.")
-    refuse_pointer(pickles[0])
-    return pickle_refusal(pickles[0])
+    first = min(pickles, key=lambda file: (file.name not in PICKLES, file.name))
+    refuse_pointer(first)
+    return pickle_refusal(first)
 
 
 def _lacking(path: Path, file: str) -> GeoclipError:
@@ -146,7 +150,7 @@ def _lacking(path: Path, file: str) -> GeoclipError:
     )
 
 
-def _tokenizer_is_here(path: Path) -> bool:
+def _has_own_tokenizer(path: Path) -> bool:
     """Whether an open_clip model has a tokenizer of its own; CLIP's comes with open_clip."""
     try:
         config = json.loads((path / OPEN_CLIP_CONFIG).read_text(encoding="utf-8"))

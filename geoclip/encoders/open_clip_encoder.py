@@ -15,7 +15,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor, nn
 
 from geoclip.encoders.causal_text import encode_causal_text
-from geoclip.encoders.checks import check_pixels, check_texts
+from geoclip.encoders.checks import check_texts
 from geoclip.encoders.encoder import Encoder
 from geoclip.encoders.folding import folded
 from geoclip.encoders.model_folder import OPEN_CLIP_CONFIG, WEIGHTS_FILES, ModelFolder
@@ -55,7 +55,7 @@ class OpenClipEncoder(Encoder):
         """Load `open_clip_config.json` and safetensors weights from a local folder.
 
         The weights are chosen here: open_clip itself prefers some pickles to safetensors. Raises
-        GeoclipError where texts or pictures do not fit the towers.
+        GeoclipError where texts do not fit the text tower.
         """
         reference = f"local-dir:{folder}"
         with _quiet():
@@ -67,16 +67,13 @@ class OpenClipEncoder(Encoder):
         text = config["text_cfg"]
         if text.get("hf_tokenizer_name"):  # files in the folder; CLIP's own comes with open_clip
             check_texts(encoder, folder, text.get("vocab_size", sys.maxsize))
-        size = model.visual.image_size
-        taken = (size, size) if isinstance(size, int) else tuple(size)
-        check_pixels(encoder, folder / OPEN_CLIP_CONFIG, taken)
         return encoder
 
     @classmethod
     def from_reference(
         cls, reference: str, tag: str | None = None, name: str | None = None
     ) -> "OpenClipEncoder":
-        """Load by open_clip's own reference: `hf-hub:` or architecture and tag.
+        """Load by open_clip's own names of an architecture and of its weights.
 
         Tag "random" gives random weights and a warning. A tag whose weights were trained with
         QuickGELU is loaded with it, whatever the architecture's own setting.

@@ -100,9 +100,14 @@ class TransformersEncoder(Encoder):
         """Write the folder that `transformers.AutoModel.from_pretrained` loads.
 
         Tokenizer and preprocessor stay the files that they were: another version of transformers
-        writes them in ways that older ones do not read.
+        writes them in ways that older ones do not read. Raises GeoclipError where the folder that
+        the encoder was loaded from is gone.
         """
         folder = Path(folder)
+        if not self.source.is_dir():
+            raise GeoclipError(
+                f"{self.source} is gone, and the tokenizer of {self.name} with it; put it back."
+            )
         self.model.save_pretrained(str(folder))  # type: ignore[operator]
         for weights in folder.glob("*.safetensors"):
             let_others_read(weights)

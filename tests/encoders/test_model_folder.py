@@ -3,14 +3,17 @@
 import json
 import shutil
 
+import open_clip
 import pytest
 import torch
 from hub_layouts import LAYOUTS, write_layout
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from geoclip.encoders import load_encoder
 from geoclip.encoders.model_folder import ModelFolder, library_of, weights_among
 from geoclip.errors import GeoclipError
+from geoclip.places.captions import CaptionBook
 
 POINTER = (
     "version https://git-lfs.github.com/spec/v1\n"
@@ -121,6 +124,15 @@ def test_pictures_of_another_size(copy):
     refused(folder, "preprocessor_config.json", "336 × 336", "224 × 224")
 
 
+def test_open_clip_makes_pictures_as_large_as_its_tower_takes_them(copy):
+    folder = copy(OPEN_CLIP)
+    content = json.loads((folder / "open_clip_config.json").read_text())
+    content["preprocess_cfg"]["size"] = 336
+    (folder / "open_clip_config.json").write_text(json.dumps(content))
+    encoder = load_encoder(folder)
+    assert encoder.preprocess(Image.new("RGB", (400, 300))).shape == (3, 224, 224)
+
+
 def test_pictures_that_are_not_cropped(copy):
     folder = copy(CLIP)
     edit(folder / "preprocessor_config.json", do_center_crop=False)
@@ -170,6 +182,38 @@ def test_a_pointer_in_the_place_of_a_pickle(copy):
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_text(POINTER)
     refused(folder, "pytorch_model.bin", "lfs pull")
+
+
+def test_the_pickle_of_the_weights_is_named_among_others(copy):
+    folder = copy(CLIP)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    (folder / "optimizer.pt").touch()
+    refused(folder, f"geoclip models convert {folder / 'pytorch_model.bin'}")
+
+
+def test_a_link_to_weights_that_are_gone(copy):
+    folder = copy(CLIP)
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to(folder / "absent")
+    refused(folder, "no safetensors weights")
+
+
+def test_an_encoder_whose_folder_is_gone_is_not_saved_without_its_tokenizer(copy, tmp_path):
+    folder = copy(CLIP)
+    encoder = load_encoder(folder)
+    shutil.rmtree(folder)
+    with pytest.raises(GeoclipError, match="is gone"):
+        encoder.save(tmp_path / "saved")
+
+
+def test_clips_tokens_are_open_clips_own(copy, world):
+    encoder, book = load_encoder(copy(CLIP)), CaptionBook(world)
+    prompts = [book.prompts(row)[0] for row in range(0, len(world), len(world) // 200)]
+    theirs = open_clip.SimpleTokenizer()(prompts)
+    ours = encoder.tokenize(prompts)
+    for mine, other in zip(ours.tolist(), theirs.tolist(), strict=True):
+        length = mine.index(49407) + 1
+        assert mine[:length] == other[:length] and not any(other[length:])
 
 
 def test_pointers_that_nobody_needs_are_no_harm(copy):
