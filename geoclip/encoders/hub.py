@@ -79,7 +79,8 @@ def weights_folder(model: KnownModel) -> Path | None:
         return Path(model.reference)
     file = WEIGHTS_FILES[model.kind]
     folders = folders_of(model.hub_id, model.commit)
-    return next((folder for folder in folders if (folder / file).is_file()), None)
+    some = next((folder for folder in folders if (folder / file).is_file()), None)
+    return find_folder(model.hub_id, model.commit) or some
 
 
 def check_weights(model: KnownModel) -> None:
@@ -166,12 +167,17 @@ def _convert(hub_id: str, pickle: Path) -> tuple[Path, list[str]]:
     draft = folder.with_name(f".{uuid4().hex}")
     try:
         draft.mkdir(parents=True)
-        for file in pickle.parent.iterdir():
-            if file.suffix in SMALL_SUFFIXES:
-                shutil.copyfile(file, draft / file.name)
+        for name in files_in(pickle.parent):
+            if Path(name).suffix in SMALL_SUFFIXES:
+                shutil.copyfile(pickle.parent / name, draft / name)
         convert_state_dict(pickle, draft)
-        with suppress(FileExistsError, OSError):  # another process was faster
+        with suppress(OSError):  # another process was faster
             draft.rename(folder)
+    except OSError as error:
+        raise GeoclipError(
+            f"{folder} cannot be written ({error.strerror}); "
+            "set GEOCLIP_DATA to a folder that can, for the converted weights."
+        ) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return ModelFolder.read(folder).path, [

@@ -127,6 +127,21 @@ def test_a_pickle_that_runs_code_is_refused_and_leaves_nothing(hub, home, pickle
     assert not mark.exists() and not list((home / "data").iterdir())
 
 
+def test_a_data_folder_that_cannot_be_written(home, monkeypatch):
+    write_hub_cache(home / "hub", STREETCLIP)
+    (home / "file").touch()
+    monkeypatch.setenv("GEOCLIP_DATA", str(home / "file"))
+    with pytest.raises(GeoclipError, match="GEOCLIP_DATA") as caught:
+        load_encoder("streetclip")
+    assert str(home / "file") in str(caught.value)
+
+
+def test_converted_weights_are_kept_with_the_users_data(monkeypatch):
+    monkeypatch.delenv("GEOCLIP_DATA", raising=False)
+    folder = converted_folder("a/b")
+    assert folder.parts[-3:] == ("geoclip", "models", "a--b") and folder.is_absolute()
+
+
 def test_only_what_is_needed_is_downloaded(hub, home, pickled):
     folder = with_tensors(pickled, home / "repository")
     for name in ("README.md", "nagasaki.jpg", "tf_model.h5", "flax_model.msgpack"):
