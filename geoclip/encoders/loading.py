@@ -6,10 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geoclip.encoders.encoder import Encoder
-from geoclip.encoders.registry import HUB_PREFIXES, KNOWN_MODELS, WEIGHTS_FILES, unknown_model
+from geoclip.encoders.model_folder import (
+    PICKLE_SUFFIXES,
+    WEIGHTS_FILES,
+    ModelFolder,
+    pickle_refusal,
+)
+from geoclip.encoders.registry import HUB_PREFIXES, KNOWN_MODELS, unknown_model
 from geoclip.errors import GeoclipError
-
-PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def load_encoder(name: str | Path, device: str = "cpu") -> Encoder:
@@ -38,13 +42,15 @@ def _load(name: str) -> Encoder:
     reference = known.reference if known else name
     path = Path(reference)
     if path.is_dir():
-        encoder = load_folder(path)
-        encoder.folder = path
-        return encoder
-    if path.is_file() or path.suffix in PICKLE_SUFFIXES:
-        raise GeoclipError(_refusal(path))
-    if known and known.kind == "transformers":
-        return _load_hub(reference)
+        return load_folder(path)
+    if path.suffix in PICKLE_SUFFIXES:
+        raise pickle_refusal(path)
+    if path.is_file():
+        raise GeoclipError(
+            f"{path} is a file; name the folder that holds the model's config and weights."
+        )
+    if known and (known.kind == "transformers" or known.whole):
+        return _load_hub(known.hub_id)
     for prefix in HUB_PREFIXES:
         if reference.startswith(prefix):
             return _load_hub(reference.removeprefix(prefix))
@@ -53,26 +59,24 @@ def _load(name: str) -> Encoder:
     raise unknown_model(name)
 
 
-def load_folder(folder: Path) -> Encoder:
-    """Load an encoder from a local folder; only safetensors weights are read."""
-    if not (folder / "open_clip_config.json").is_file() and not (folder / "config.json").is_file():
-        raise GeoclipError(
-            f"{folder} holds neither open_clip_config.json nor config.json; "
-            "name the folder of an open_clip or transformers model."
-        )
-    _refuse_pickle(folder)
-    try:
-        if (folder / "open_clip_config.json").is_file():
+def load_folder(path: Path) -> Encoder:
+    """Load an encoder from a local folder; only safetensors weights are read.
+
+    Raises GeoclipError where the folder is incomplete (`ModelFolder.read`) or does not load, where
+    its tokenizer makes two captions alike, and where its pictures do not fit its image tower.
+    """
+    library = ModelFolder.read(path).library
+    with _one_sentence(f"{path} does not load as a model", "copy or convert it again"):
+        if library == "open_clip":
             from geoclip.encoders.open_clip_encoder import OpenClipEncoder  # noqa: PLC0415
 
-            return OpenClipEncoder.from_folder(folder)
-        from geoclip.encoders.transformers_encoder import TransformersEncoder  # noqa: PLC0415
+            encoder: Encoder = OpenClipEncoder.from_folder(path)
+        else:
+            from geoclip.encoders.transformers_encoder import TransformersEncoder  # noqa: PLC0415
 
-        return TransformersEncoder.from_pretrained(folder)
-    except Exception as error:  # a damaged config or weights file fails in many ways
-        raise GeoclipError(
-            f"{folder} does not load as a model ({_reason(error)}); copy or convert it again."
-        ) from error
+            encoder = TransformersEncoder.from_pretrained(path)
+    encoder.folder = path
+    return encoder
 
 
 def _reason(error: Exception) -> str:
@@ -80,40 +84,21 @@ def _reason(error: Exception) -> str:
     return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
-def _refuse_pickle(folder: Path) -> None:
-    if any(folder.glob("*.safetensors")):
-        return
-    pickles = [p for p in sorted(folder.iterdir()) if p.suffix in PICKLE_SUFFIXES]
-    if pickles:
-        raise GeoclipError(_refusal(pickles[0]))
-    raise GeoclipError(f"{folder} holds no *.safetensors weights; copy the model's weights there.")
+def _load_hub(hub_id: str) -> Encoder:
+    """Load a model of the hub by its folder on this machine, which is fetched where it is not."""
+    from geoclip.encoders.hub import fetch_folder, find_folder  # noqa: PLC0415 - imports the hub
 
-
-def _refusal(path: Path) -> str:
-    if path.suffix in PICKLE_SUFFIXES:
-        return (
-            f"{path} is a pickle, which can run code when loaded, and is refused; "
-            f"convert it once with: geoclip models convert {path}"
-        )
-    return f"{path} is a file; name the folder that holds the model's config and weights."
-
-
-def _load_hub(model_id: str) -> Encoder:
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415
-    from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415
-
-    advice = "check the id and the connection, or download it and name its folder"
-    with _one_sentence(f"{model_id} could not be loaded from the hub", advice):
-        try:
-            hf_hub_download(model_id, "open_clip_config.json")
-        except EntryNotFoundError:
-            from geoclip.encoders.transformers_encoder import TransformersEncoder  # noqa: PLC0415
-
-            return TransformersEncoder.from_pretrained(model_id, local=False)
-        from geoclip.encoders.open_clip_encoder import OpenClipEncoder  # noqa: PLC0415
-
-        _fetch_safetensors(model_id)
-        return OpenClipEncoder.from_reference(f"hf-hub:{model_id}", name=model_id)
+    commit = next((m.commit for m in KNOWN_MODELS.values() if m.hub_id == hub_id), "")
+    notes: list[str] = []
+    folder = find_folder(hub_id, commit)
+    if folder is None:
+        advice = "check the id and the connection, or download it and name its folder"
+        with _one_sentence(f"{hub_id} could not be loaded from the hub", advice):
+            folder, notes = fetch_folder(hub_id, commit)
+    encoder = load_folder(folder)
+    encoder.name = hub_id
+    encoder.warnings += notes
+    return encoder
 
 
 @contextmanager

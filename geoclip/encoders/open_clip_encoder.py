@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -14,15 +15,14 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor, nn
 
 from geoclip.encoders.causal_text import encode_causal_text
+from geoclip.encoders.checks import check_texts
 from geoclip.encoders.encoder import Encoder
 from geoclip.encoders.folding import folded
-from geoclip.encoders.registry import WEIGHTS_FILES
+from geoclip.encoders.model_folder import OPEN_CLIP_CONFIG, WEIGHTS_FILES, ModelFolder
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 
-CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = WEIGHTS_FILES["open_clip"]
-OTHER_WEIGHTS_FILES = ("open_clip_pytorch_model.safetensors", WEIGHTS_FILES["transformers"])
 
 
 class OpenClipEncoder(Encoder):
@@ -45,6 +45,7 @@ class OpenClipEncoder(Encoder):
         self.model_config = model_config
         # Several times faster for convolutions on CPUs and on GPUs alike.
         convolves = "timm_model_name" in model_config.get("vision_cfg", {})
+        convolves = convolves and not _skips_pixels(model.visual)
         self.memory_format = torch.channels_last if convolves else torch.contiguous_format
         model.visual.to(memory_format=self.memory_format)
         self._photo_tower: nn.Module | None = None
@@ -53,21 +54,26 @@ class OpenClipEncoder(Encoder):
     def from_folder(cls, folder: Path) -> "OpenClipEncoder":
         """Load `open_clip_config.json` and safetensors weights from a local folder.
 
-        The weights are chosen here: open_clip itself prefers some pickles to safetensors.
+        The weights are chosen here: open_clip itself prefers some pickles to safetensors. Raises
+        GeoclipError where texts do not fit the text tower.
         """
         reference = f"local-dir:{folder}"
         with _quiet():
             config = open_clip.get_model_config(reference)
             model = open_clip.create_model(reference, load_weights=False, pretrained_text=False)
-            open_clip.load_checkpoint(model, str(_weights_file(folder)))
+            open_clip.load_checkpoint(model, str(ModelFolder.read(folder).weights[0]))
             tokenizer = open_clip.get_tokenizer(reference)
-        return cls(str(folder), model.eval(), tokenizer, config)
+        encoder = cls(str(folder), model.eval(), tokenizer, config)
+        text = config["text_cfg"]
+        if text.get("hf_tokenizer_name"):  # files in the folder; CLIP's own comes with open_clip
+            check_texts(encoder, folder, text.get("vocab_size", sys.maxsize))
+        return encoder
 
     @classmethod
     def from_reference(
         cls, reference: str, tag: str | None = None, name: str | None = None
     ) -> "OpenClipEncoder":
-        """Load by open_clip's own reference: `hf-hub:` or architecture and tag.
+        """Load by open_clip's own names of an architecture and of its weights.
 
         Tag "random" gives random weights and a warning. A tag whose weights were trained with
         QuickGELU is loaded with it, whatever the architecture's own setting.
@@ -170,14 +176,20 @@ class OpenClipEncoder(Encoder):
         keep = ("mean", "std", "interpolation", "resize_mode")
         preprocess = {key: self.preprocess_config[key] for key in keep}
         config = {"model_cfg": self.model_config, "preprocess_cfg": preprocess}
-        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+        (folder / OPEN_CLIP_CONFIG).write_text(json.dumps(config, indent=2) + "\n")
         if hasattr(self.tokenizer, "save_pretrained"):
             self.tokenizer.save_pretrained(str(folder))
 
 
-def _weights_file(folder: Path) -> Path:
-    named = [folder / name for name in (WEIGHTS_FILE, *OTHER_WEIGHTS_FILES)]
-    return next(p for p in [*named, *sorted(folder.glob("*.safetensors"))] if p.is_file())
+def _skips_pixels(tower: nn.Module) -> bool:
+    """Whether a tower has a 1 × 1 convolution of every second pixel, as MobileCLIP's have.
+
+    Its gradient in channels-last order writes beyond its memory on CPUs (PyTorch 2.14): the process
+    ends without a word.
+    """
+    convolutions = (part for part in tower.modules() if isinstance(part, nn.Conv2d))
+    points = (part for part in convolutions if part.in_channels == 3 and part.kernel_size == (1, 1))
+    return any(part.stride != (1, 1) for part in points)
 
 
 def _pool_type(tower: Any) -> str:

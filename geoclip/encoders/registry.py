@@ -1,4 +1,4 @@
-"""The encoders that have a short name, and whether their weights are on this machine.
+"""The encoders that have a short name.
 
 Nothing here loads a model or uses the network. Sizes are those of the weights in 32-bit floats; the
 embedded model's is the size as stored.
@@ -12,8 +12,6 @@ from typing import Literal
 from geoclip.errors import GeoclipError
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
-WEIGHTS_FILES = {"open_clip": "open_clip_model.safetensors", "transformers": "model.safetensors"}
-"""What each library calls the weights of a model."""
 HUB_PREFIXES = ("hf:", "hf-hub:")
 
 
@@ -23,7 +21,9 @@ class KnownModel:
 
     `reference` is what its kind loads: `ARCHITECTURE:TAG` for open_clip, a hub id for transformers,
     the folder of an embedded model. `hub_id` is the Hugging Face repository that holds the weights,
-    "" for an embedded model.
+    "" for an embedded model. `commit` is the beginning of a commit whose weights are safetensors
+    where those of the main branch are a pickle. A `whole` repository is loaded
+    as a folder, for its own tokenizer.
     """
 
     name: str
@@ -33,6 +33,8 @@ class KnownModel:
     licence: str
     note: str
     hub_id: str = ""
+    commit: str = ""
+    whole: bool = False
 
 
 _HUB_MODELS = (
@@ -44,6 +46,7 @@ _HUB_MODELS = (
         "CC BY-NC 4.0",
         "the authors' own; what is fine-tuned from it inherits the licence",
         "geolocal/StreetCLIP",
+        "4d1b654",
     ),
     # OpenAI trained with QuickGELU; without it in the name the features are quietly wrong.
     KnownModel(
@@ -99,6 +102,7 @@ _HUB_MODELS = (
         "Apache-2.0",
         "sigmoid loss, 224 px",
         "timm/ViT-B-16-SigLIP",
+        whole=True,
     ),
     KnownModel(
         "siglip-so400m",
@@ -106,8 +110,29 @@ _HUB_MODELS = (
         "ViT-SO400M-14-SigLIP-384:webli",
         3512,
         "Apache-2.0",
-        "sigmoid loss, 384 px, the largest",
+        "sigmoid loss, 384 px",
         "timm/ViT-SO400M-14-SigLIP-384",
+        whole=True,
+    ),
+    KnownModel(
+        "siglip2",
+        "open_clip",
+        "ViT-B-16-SigLIP2:webli",
+        1501,
+        "Apache-2.0",
+        "sigmoid loss, texts of many languages, 224 px",
+        "timm/ViT-B-16-SigLIP2",
+        whole=True,
+    ),
+    KnownModel(
+        "siglip2-so400m",
+        "open_clip",
+        "ViT-SO400M-16-SigLIP2-384:webli",
+        4544,
+        "Apache-2.0",
+        "sigmoid loss, texts of many languages, 384 px, the largest",
+        "timm/ViT-SO400M-16-SigLIP2-384",
+        whole=True,
     ),
 )
 
@@ -170,17 +195,3 @@ def unknown_model(name: str) -> GeoclipError:
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
     offer = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(names)}."
     return GeoclipError(f"There is no model or folder called {name!r}; {offer}")
-
-
-def weights_folder(model: KnownModel) -> Path | None:
-    """The folder with the model's weights on this machine; None where they are not here.
-
-    A hub model is here when its safetensors file is in the cache of huggingface_hub, which is
-    wherever its environment variables say. Weights still being downloaded are not here.
-    """
-    if model.kind == "embedded":
-        return Path(model.reference)
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - listing names needs none
-
-    found = try_to_load_from_cache(model.hub_id, WEIGHTS_FILES[model.kind])
-    return Path(found).parent if isinstance(found, str) else None

@@ -1,6 +1,8 @@
-"""Encoders built and read by transformers (CLIP and SigLIP folders and hub models)."""
+"""Encoders built and read by transformers (CLIP and SigLIP folders)."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,47 +10,73 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from geoclip.encoders.checks import check_pixels, check_texts
 from geoclip.encoders.encoder import Encoder
+from geoclip.encoders.model_folder import IMAGE_CONFIGS, PROCESSOR_FILES, TOKENIZER
+from geoclip.errors import GeoclipError
 from geoclip.support.files import let_others_read
+
+IMAGE_PROCESSORS = {"clip": "CLIPImageProcessor", "siglip": "SiglipImageProcessor"}
+"""What prepares pictures for a type of model whose configs do not say."""
 
 
 class TransformersEncoder(Encoder):
-    """A transformers dual encoder with its processor."""
+    """A transformers dual encoder with what prepares its pictures and texts.
 
-    def __init__(self, name: str, model: Any, processor: Any, warnings: Sequence[str] = ()) -> None:
+    `source` is the folder that its configs and tokenizer are in.
+    """
+
+    def __init__(
+        self, source: Path, model: Any, image_processor: Any, tokenizer: Any, clean: Any = None
+    ) -> None:
         image_size = model.config.vision_config.image_size
-        super().__init__(name, model, self._preprocess, image_size, warnings)
-        self.processor = processor
+        super().__init__(str(source), model, self._preprocess, image_size)
+        self.source = source
+        self.image_processor = image_processor
+        self.tokenizer = tokenizer
         self.causal = model.config.model_type == "clip"
+        self._clean = clean
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, local: bool = True) -> "TransformersEncoder":
-        """Load from a folder, or by hub id where `local` is False; safetensors only."""
-        import transformers  # noqa: PLC0415 (6 s of import)
+    def from_pretrained(cls, folder: Path) -> "TransformersEncoder":
+        """Load from a folder; safetensors only.
 
-        library: Any = transformers  # its typing of from_pretrained is incomplete
-        options = {"local_files_only": local}
-        model = library.AutoModel.from_pretrained(str(source), use_safetensors=True, **options)
-        processor = library.AutoProcessor.from_pretrained(str(source), **options)
-        return cls(str(source), model.float().eval(), processor)
+        Raises GeoclipError where weights are missing, where the preprocessor is of an unknown
+        class, where texts or pictures do not fit the towers, and for a NaFlex model.
+        """
+        with _quiet():
+            model = _model(folder)
+            kind = model.config.model_type
+            tokenizer, clean = _tokenizer(folder, kind), None
+            if kind == "siglip":
+                # SigLIP is trained and evaluated on canonical texts; open_clip cleans them alike.
+                from open_clip.tokenizer import get_clean_fn  # noqa: PLC0415
+
+                clean = get_clean_fn("canonicalize")
+            encoder = cls(folder, model, _image_processor(folder, kind), tokenizer, clean)
+        check_texts(encoder, folder, model.config.text_config.vocab_size)
+        check_pixels(encoder, _image_config(folder), (encoder.image_size, encoder.image_size))
+        return encoder
 
     def _preprocess(self, image: Image.Image) -> Tensor:
-        batch = self.processor.image_processor(images=[image], return_tensors="pt")
+        batch = self.image_processor(images=[image], return_tensors="pt")
         pixels: Tensor = batch["pixel_values"][0]
         return pixels
 
     @property
     def normalization(self) -> tuple[Sequence[float], Sequence[float]]:
         """Mean and standard deviation of each colour channel."""
-        settings = self.processor.image_processor
-        return settings.image_mean, settings.image_std
+        return self.image_processor.image_mean, self.image_processor.image_std
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Turn texts into tokens (C, L), cut to the longest for CLIP's causal tower."""
         length = self.model.config.text_config.max_position_embeddings  # type: ignore[union-attr]
-        padding = "longest" if self.causal else "max_length"
-        batch = self.processor.tokenizer(
-            list(texts), padding=padding, truncation=True, max_length=length, return_tensors="pt"
+        batch = self.tokenizer(
+            [self._clean(text) for text in texts] if self._clean else list(texts),
+            padding="longest" if self.causal else "max_length",
+            truncation=True,
+            max_length=length,
+            return_tensors="pt",
         )
         tokens: Tensor = batch["input_ids"]
         return tokens
@@ -69,11 +97,112 @@ class TransformersEncoder(Encoder):
         return [p for is_image, p in towers if is_image == (tower == "image")]
 
     def save(self, folder: str | Path) -> None:
-        """Write the folder that `transformers.AutoModel.from_pretrained` loads."""
+        """Write the folder that `transformers.AutoModel.from_pretrained` loads.
+
+        Tokenizer and preprocessor stay the files that they were: another version of transformers
+        writes them in ways that older ones do not read. Raises GeoclipError where the folder that
+        the encoder was loaded from is gone.
+        """
+        folder = Path(folder)
+        if not self.source.is_dir():
+            raise GeoclipError(
+                f"{self.source} is gone, and the tokenizer of {self.name} with it; put it back."
+            )
         self.model.save_pretrained(str(folder))  # type: ignore[operator]
-        for weights in Path(folder).glob("*.safetensors"):
+        for weights in folder.glob("*.safetensors"):
             let_others_read(weights)
-        self.processor.save_pretrained(str(folder))
+        if folder.resolve() != self.source.resolve():
+            for name in PROCESSOR_FILES:
+                if (self.source / name).is_file():
+                    shutil.copyfile(self.source / name, folder / name)
+
+
+def _model(folder: Path) -> Any:
+    """The model in float32; raises GeoclipError where parts of it have no weights."""
+    import transformers  # noqa: PLC0415 (6 s of import)
+
+    library: Any = transformers  # its typing of from_pretrained is incomplete
+    config = library.AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    if config.model_type == "siglip2":
+        raise GeoclipError(
+            f"{folder} is a NaFlex model, whose pictures have no fixed size, which is not "
+            "supported; use a SigLIP 2 of fixed size, google/siglip2-base-patch16-224 for one."
+        )
+    model, found = library.AutoModel.from_pretrained(
+        str(folder), use_safetensors=True, local_files_only=True, output_loading_info=True
+    )
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise GeoclipError(
+            f"{folder} does not load as a model (its weights lack {len(missing)} tensors, "
+            f"{missing[0]} for one); copy the weights of the whole model there."
+        )
+    return model.float().eval()
+
+
+def _image_processor(folder: Path, kind: str) -> Any:
+    """What prepares pictures; raises GeoclipError where no class has the name in its config.
+
+    Versions of transformers name one class differently: `CLIPFeatureExtractor`,
+    `CLIPImageProcessorFast` and `CLIPImageProcessorPil` all prepare pictures alike.
+    """
+    import transformers  # noqa: PLC0415 (6 s of import)
+
+    config, _ = transformers.ImageProcessingMixin.get_image_processor_dict(
+        str(folder), local_files_only=True
+    )
+    named = config.get("image_processor_type") or config.get("feature_extractor_type")
+    name = str(named or IMAGE_PROCESSORS.get(kind, ""))
+    name = name.replace("FeatureExtractor", "ImageProcessor")
+    found: Any = getattr(transformers, name.removesuffix("Fast").removesuffix("Pil"), None)
+    if found is None:
+        usual = IMAGE_PROCESSORS.get(kind, "CLIPImageProcessor")
+        raise GeoclipError(
+            f"{_image_config(folder)} names the class {named}, which transformers does not have; "
+            f"if it prepares pictures as {usual} does, write that name there."
+        )
+    return found.from_dict(config)
+
+
+def _image_config(folder: Path) -> Path:
+    """The file that says how pictures are prepared."""
+    return next(path for name in IMAGE_CONFIGS if (path := folder / name).is_file())
+
+
+def _tokenizer(folder: Path, kind: str) -> Any:
+    """The tokenizer; SigLIP's by its tokenizer.json, which needs no sentencepiece."""
+    import transformers  # noqa: PLC0415 (6 s of import)
+
+    library: Any = transformers
+    if kind == "siglip" and (folder / TOKENIZER).is_file():
+        tokenizer = library.PreTrainedTokenizerFast.from_pretrained(
+            str(folder), local_files_only=True, padding_side="right"
+        )
+    else:
+        tokenizer = library.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    if tokenizer.pad_token is None:
+        raise GeoclipError(
+            f"{folder} lacks tokenizer_config.json, which says what texts are filled up with; "
+            "copy it from the model's repository."
+        )
+    return tokenizer
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers' bars and log lines about loading; our own warnings say what matters."""
+    from transformers.utils import logging as library_logging  # noqa: PLC0415
+
+    logging: Any = library_logging  # without types
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _features(output: Any) -> Tensor:

@@ -11,8 +11,12 @@ from geoclip.evaluation.calibration_statistics import (
     expected_calibration_error,
 )
 from geoclip.evaluation.known_answers import Answers
-from geoclip.evaluation.metrics import distance_figures, mean_over_classes, within_km_by_country
-from geoclip.places.geoscore import geoscore
+from geoclip.evaluation.metrics import (
+    distance_figures,
+    geoscore_by_country,
+    mean_over_classes,
+    within_km_by_country,
+)
 from geoclip.ranking.confidence import Level
 
 SOURCE_PLACES = 10
@@ -51,8 +55,7 @@ def _figures(answers: Answers, countries: np.ndarray) -> dict[str, Any]:
         km = answers.km[located]
         figures |= distance_figures(km)
         figures["within_km_by_country"] = within_km_by_country(km, countries[located])
-        scores = mean_over_classes(geoscore(km), countries[located])
-        figures["geoscore_by_country"] = None if scores is None else scores / 100  # no percentage
+        figures["geoscore_by_country"] = geoscore_by_country(km, countries[located])
         figures["holds_50"] = coverage(km, answers.radius[located])
         figures["holds_90"] = coverage(km, answers.radius_90[located])
     return figures

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from geoclip.encoders.hub import hub_folder
 from geoclip.encoders.registry import CHECKPOINTS, model_folder, model_id
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionSettings
@@ -54,7 +55,9 @@ class ModelSettings:
         Raises GeoclipError as `read` does.
         """
         own = settings_folder(name)
-        return cls.read(own if (own / SETTINGS_FILE).is_file() else model_folder(name))
+        if (own / SETTINGS_FILE).is_file():
+            return cls.read(own)
+        return cls.read(model_folder(name) or hub_folder(str(name)))
 
     @classmethod
     def read(cls, folder: Path | None) -> ModelSettings:

@@ -22,7 +22,7 @@ from geoclip.evaluation.answer_figures import answer_figures
 from geoclip.evaluation.calibration import calibrate
 from geoclip.evaluation.known_answers import answers_of
 from geoclip.evaluation.known_photos import KnownPhotos, TruePlaces
-from geoclip.evaluation.metrics import mean_over_classes
+from geoclip.evaluation.metrics import geoscore_by_country
 from geoclip.locator import Locator
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.photos.trained_photos import TrainedPhotos
@@ -50,9 +50,9 @@ def of_answers(ranker: PlaceRanker, photos: KnownPhotos) -> dict[str, Any]:
 
 def scores(km: np.ndarray, countries: np.ndarray) -> list[float]:
     """GeoScore of distances, plain and as the mean over countries."""
-    by_country = mean_over_classes(geoscore(km), countries)
+    by_country = geoscore_by_country(km, countries)
     assert by_country is not None
-    return [float(geoscore(km).mean()), by_country / 100]
+    return [float(geoscore(km).mean()), by_country]
 
 
 def anywhere_km(ranker: PlaceRanker, places: KnownPhotos) -> np.ndarray:

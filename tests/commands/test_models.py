@@ -9,16 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from geoclip.commands.app import app
-from geoclip.encoders.registry import (
-    KNOWN_MODELS,
-    check_model_name,
-    known_models,
-    weights_folder,
-)
+from geoclip.encoders.hub import weights_folder
+from geoclip.encoders.registry import KNOWN_MODELS, check_model_name, known_models
 from geoclip.errors import GeoclipError
 from geoclip.ranking.model_settings import ModelSettings, settings_folder
 from geoclip.ranking.settings import RankingSettings
@@ -60,7 +56,7 @@ def test_every_open_clip_name_is_in_its_list_with_the_right_activation() -> None
 def test_names_and_licences() -> None:
     assert set(KNOWN_MODELS) - {"street-tiny"} == {
         "streetclip", "clip-l-336", "clip-l", "clip-b-16", "clip-b-32", "laion-b-32", "siglip",
-        "siglip-so400m",
+        "siglip-so400m", "siglip2", "siglip2-so400m",
     }  # fmt: skip
     streetclip = KNOWN_MODELS["streetclip"]
     assert (streetclip.licence, streetclip.reference) == ("CC BY-NC 4.0", "geolocal/StreetCLIP")
@@ -113,6 +109,25 @@ def test_json(cache: Path) -> None:
     assert listed["siglip"]["folder"] == str(folder)
     assert listed["streetclip"]["on_this_machine"] is False
     assert listed["streetclip"]["weights"] == "hf:geolocal/StreetCLIP"
+
+
+def test_what_is_here_and_does_not_load_is_said_with_the_reason(cache: Path) -> None:
+    folder = put_weights(cache, "geolocal/StreetCLIP")
+    put_weights(cache, "timm/vit_base_patch32_clip_224.openai", "open_clip_model.safetensors")
+    listed = {model["name"]: model for model in json.loads(run("--json").stdout)}
+    assert listed["streetclip"]["loads"] is False
+    assert str(folder) in listed["streetclip"]["problem"]
+    assert listed["clip-b-32"]["loads"] is False and listed["siglip2"]["loads"] is None
+    assert "open_clip_model.safetensors" in listed["clip-b-32"]["problem"]
+    shown = run().stdout
+    assert "streetclip does not load: " in shown and "siglip2 does not" not in shown
+
+
+def test_open_clips_own_models_need_no_more_than_their_weights(cache: Path) -> None:
+    folder = put_weights(cache, "timm/vit_base_patch32_clip_224.openai", "x")
+    save_file({"a": torch.ones(1)}, folder / "open_clip_model.safetensors")
+    listed = {model["name"]: model for model in json.loads(run("--json").stdout)}
+    assert listed["clip-b-32"]["loads"] is True and listed["street-tiny"]["loads"] is True
 
 
 def test_half_a_download_is_not_here(cache: Path) -> None:

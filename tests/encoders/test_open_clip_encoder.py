@@ -6,6 +6,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from hub_layouts import mobile_config
 from PIL import Image
 from safetensors.torch import load_file
 from tiny_encoders import clip_encoder, random_tiny_clip, siglip_like_encoder, timm_encoder
@@ -119,6 +120,15 @@ def test_channels_last_changes_the_speed_and_not_the_embeddings(tower):
     with torch.no_grad():
         expected = plain.encode_image(pixels, normalize=True)
         torch.testing.assert_close(encoder.image_features(pixels), expected, atol=1e-5, rtol=0)
+
+
+def test_towers_that_skip_pixels_keep_the_plain_order():
+    """The gradient of a strided 1 × 1 convolution of pixels would write beyond its memory."""
+    assert (
+        OpenClipEncoder.from_config("mobile", mobile_config()).memory_format
+        == torch.contiguous_format
+    )
+    assert timm_encoder().memory_format == torch.channels_last
 
 
 @pytest.mark.parametrize(

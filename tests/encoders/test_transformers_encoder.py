@@ -43,9 +43,9 @@ def test_embeddings_are_those_of_plain_transformers(encoder, folder):
 def test_cut_tokens_give_the_embedding_of_the_full_length(encoder):
     for text in TEXTS:
         cut = encoder.tokenize([text])
-        full = encoder.processor.tokenizer(
-            [text], padding="max_length", max_length=77, return_tensors="pt"
-        )["input_ids"]
+        full = encoder.tokenizer([text], padding="max_length", max_length=77, return_tensors="pt")[
+            "input_ids"
+        ]
         assert cut.shape[1] < full.shape[1] == 77
         with torch.no_grad():
             ours, theirs = encoder.text_features(cut), encoder.text_features(full)
