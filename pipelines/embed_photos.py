@@ -9,14 +9,17 @@ such photos. The same command goes on where a run was stopped.
 
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import ray
 
 from geoclip.encoders.registry import check_model_name
+from geoclip.photos.embedding import Embeddings
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, OutFolder, run
-from pipelines.inputs import photo_parts
-from pipelines.outputs import Output
+from pipelines.inputs import frame_photos, photo_parts, table_parts
+from pipelines.outputs import Output, data_context
 from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, on_actors
 from pipelines.photo_source import Part
 from pipelines.storage import absolute
@@ -64,6 +67,25 @@ def embed_photos(out: str, parts: Sequence[Part], model: str, pool: Pool) -> Out
         output.write(on_actors(parts, PhotoRows, (model,), pool), SCHEMA)
     output.write_failures()
     return output
+
+
+def embed_table(photos: pd.DataFrame, model: str, pool: Pool) -> Embeddings:
+    """Embeddings, in memory, of the photos of a table (path, photo_id, location_id) in its order.
+
+    Their names are the photo ids.
+    """
+    parts = list(table_parts(frame_photos(photos), pool.actors))
+    with data_context():
+        blocks = on_actors(parts, PhotoRows, (absolute_model(model),), pool).to_arrow_refs()
+    found = pa.concat_tables([SCHEMA.empty_table(), *ray.get(blocks)]).to_pandas()
+    found = found.set_index("photo_id").loc[photos["photo_id"]]
+    read = found["embedding"].notna().to_numpy()
+    width = 0 if not read.any() else len(found["embedding"][read].iloc[0])
+    values = np.full((len(found), width), np.nan, np.float32)
+    if read.any():
+        values[read] = np.stack(found["embedding"][read])
+    messages = found.loc[~read, "message"].to_dict()
+    return Embeddings(found.index.tolist(), values, found["status"].tolist(), messages)
 
 
 def main(

@@ -2,8 +2,10 @@
 
     python -m pipelines.end_to_end --photos photos.csv --out DIR
 
-Without --photos it runs on the demonstration planet. It writes report.json, predictions.parquet,
-map.html and the fine-tuned encoder under --out.
+Without --photos it runs on the demonstration planet. Some of the countries and 1° blocks to train
+on are held back; the ranking is fitted on their photos, so that nothing is chosen on those that
+are measured. It writes report.json, predictions.parquet, map.html and the fine-tuned encoder under
+--out.
 """
 
 import json
@@ -19,22 +21,27 @@ import typer
 from rich.console import Console
 
 from geoclip.commands.options import read_settings, with_settings
+from geoclip.commands.report_table import print_report
 from geoclip.encoders.registry import CHECKPOINTS, check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.guesses.maps import write_map
+from geoclip.locator import Locator
+from geoclip.photos.embedding import Embeddings
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.settings import RankingSettings
+from geoclip.runs.calibrate_model import write_calibration
 from geoclip.training.settings import TrainingSettings
-from geoclip.training.splits import TRAIN
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import Gpu, Places, Workers, on_this_machine, run
+from pipelines.embed_photos import embed_table
 from pipelines.embed_places import embed_places
-from pipelines.evaluate_guesses import evaluate_guesses
-from pipelines.locate_photos import locate_photos
-from pipelines.photo_actors import model_settings
+from pipelines.evaluate_guesses import evaluate_guesses, measured
+from pipelines.held_back import fit_held_back, held_back
+from pipelines.locate_photos import answers
+from pipelines.photo_actors import Pool, load_model, model_settings
 from pipelines.planet.planet import Planet, PlanetSettings
-from pipelines.report_table import print_report
 from pipelines.train_encoder import train_encoder
 from pipelines.write_captions import write_captions
 
@@ -44,7 +51,7 @@ START_NOTE = (
     "of near places lie near: it knows where every country is, also those never trained on"
 )
 FROM_START = TrainingSettings(
-    epochs=6,
+    epochs=12,
     batch_size=128,
     learning_rate=2e-3,
     text_learning_rate=0.0,
@@ -54,6 +61,8 @@ FROM_START = TrainingSettings(
 """For the random image tower of planet-start; one that knows photos would forget them."""
 RANKING = RankingSettings()
 """For planet-start: on the planet large countries have few photos more than small ones."""
+HELD_BACK = 0.1
+"""Share of the countries to train on that the ranking is fitted on instead."""
 console = Console(stderr=True)
 
 
@@ -77,10 +86,12 @@ def end_to_end(
     workers: int = 2,
     use_gpu: bool = False,
     planet: PlanetSettings | None = None,
+    hold_back: float = HELD_BACK,
 ) -> dict[str, Any]:
     """Run the whole pipeline and return the report that is in `out`/report.json.
 
-    `settings` are `default_settings` of the start unless given.
+    `settings` are `default_settings` of the start unless given; `hold_back` is the share of
+    `splits.hold_back`.
     """
     settings = settings or default_settings(start)
     start = start or str(START)
@@ -97,29 +108,27 @@ def end_to_end(
     listed = read_photo_table(photos)
     with ray_session():
         with stage("Write captions", seconds):
-            table = write_captions(
-                listed, out / "captions.parquet", gazetteer, captions, settings.seed
-            )
-        held_out = table[(table["split"] != TRAIN) & table["lat"].notna()]
+            file = out / "captions.parquet"
+            table = write_captions(listed, file, gazetteer, captions, settings.seed, hold_back)
+        held_out = measured(table)
         if held_out.empty:
             raise GeoclipError(
                 "No photo of known position is held out, so nothing can be measured: give some "
                 "another split than train, or train alone with pipelines.train_encoder."
             )
-        gpus = 1 if use_gpu else 0
 
-        def predict(model: str) -> pd.DataFrame:
-            index = out / "places"
-            embed_places(model, index, gazetteer, captions, workers)
-            return locate_photos(
-                held_out, model, index, gazetteer, own_ranking, actors=workers, gpus=gpus
-            )
+        def embedded(model: str, photos: pd.DataFrame) -> tuple[Locator, Embeddings]:
+            """What locates by a model, ranking as before any fit, and the photos' embeddings."""
+            index = embed_places(model, out / "places", gazetteer, captions, workers)
+            ranking = own_ranking or model_settings(model).ranking
+            found = embed_table(photos, model, Pool(workers, int(use_gpu)))
+            return Locator(load_model(model), index, places, ranking), found
 
         with stage("Locate before fine-tuning", seconds):
-            before = predict(start)
+            before = _located(*embedded(start, held_out), held_out)
         with stage("Fine-tune", seconds):
             tuned = train_encoder(
-                out / "captions.parquet",
+                file,
                 start,
                 out,
                 settings,
@@ -128,14 +137,30 @@ def end_to_end(
                 use_gpu=use_gpu,
                 ranking=own_ranking,
             )
-        with stage("Locate after fine-tuning", seconds):
-            after = predict(tuned)
+        with stage("Embed after fine-tuning", seconds):
+            locator, found = embedded(tuned, pd.concat([held_out, held_back(table)]))
+            mine, known = found.part(slice(len(held_out))), found.part(slice(len(held_out), None))
+    with stage("Fit the ranking", seconds):
+        fitted = fit_held_back(locator, table, known)
+    with stage("Locate after fine-tuning", seconds):
+        predictions = {"before": before, "after": _located(locator, mine, held_out)}
+        if fitted is not None:
+            predictions["uncalibrated"] = predictions["after"]
+            locator = Locator(locator.encoder, locator.index, places, fitted.settings)
+            predictions["after"] = _located(locator, mine, held_out)
+            calibrated = ModelSettings(captions, fitted.settings)
+            write_calibration(Path(tuned), calibrated, fitted.figures)
     with stage("Evaluate", seconds):
-        report = evaluate_guesses(table, {"before": before, "after": after}, places)
-    ranking = model_settings(tuned).ranking
-    report.update(_about(start, settings, ranking, table, seconds))
-    _write(out, report, after, held_out)
+        report = evaluate_guesses(table, predictions, places)
+    report.update(_about(start, settings, locator.settings, table, seconds))
+    report["calibration"] = fitted and fitted.figures
+    _write(out, report, predictions["after"], held_out)
     return report
+
+
+def _located(locator: Locator, found: Embeddings, photos: pd.DataFrame) -> pd.DataFrame:
+    table: pd.DataFrame = answers(locator, found, photos).drop("geometry").to_pandas()
+    return table
 
 
 def default_settings(start: str | None) -> TrainingSettings:
@@ -201,11 +226,23 @@ def main(
     gazetteer: Places = None,
     workers: Workers = 2,
     gpu: Gpu = False,
+    hold_back: Annotated[
+        float,
+        typer.Option(min=0, max=0.5, help="Share of training countries to fit the ranking on."),
+    ] = HELD_BACK,
     **settings: Any,
 ) -> None:
     """Run from the command line."""
-    training = read_settings(default_settings(model), settings)
-    end_to_end(out, photos, model, training, gazetteer=gazetteer, workers=workers, use_gpu=gpu)
+    end_to_end(
+        out,
+        photos,
+        model,
+        read_settings(default_settings(model), settings),
+        gazetteer=gazetteer,
+        workers=workers,
+        use_gpu=gpu,
+        hold_back=hold_back,
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from geoclip.evaluation.split_figures import (
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.place import LEVELS
 from geoclip.support.name_guard import check_checkout
-from geoclip.training.splits import TRAIN
+from geoclip.training.splits import HELD_BACK, TRAIN
 from pipelines.cluster import ROOT
 from pipelines.command_line import Places, on_this_machine, run
 from pipelines.storage import read_parquet
@@ -45,19 +45,26 @@ def first_guesses(predictions: pd.DataFrame) -> pd.DataFrame:
     return first.drop_duplicates("location_id").set_index("location_id")
 
 
+def measured(captions: pd.DataFrame) -> pd.DataFrame:
+    """The photos that figures are of: neither trained on nor fitted on, and of known position."""
+    known = captions["split"].isin([TRAIN, *HELD_BACK])
+    return captions[~known & captions["lat"].notna()]
+
+
 def evaluate_guesses(
     captions: pd.DataFrame, predictions: dict[str, pd.DataFrame], gazetteer: Gazetteer
 ) -> dict[str, Any]:
     """Return the `splits` and `gzsl` parts of the report; figures of a model have `intervals`.
 
-    `predictions` has a table under each name ("before", "after"); `captions` is the table of
-    `write_captions`, with the places of training and evaluated photos.
+    `predictions` has a table under each name ("before", "after", "uncalibrated"); `captions` is the
+    table of `write_captions`, with the places of training and evaluated photos.
+    Photos that the ranking was fitted on count as training photos: their classes are seen.
     """
-    train = captions[captions["split"] == TRAIN]
+    train = captions[captions["split"].isin([TRAIN, *HELD_BACK])]
     train_rows = gazetteer.rows(train["place_id"])
     guessed = {name: first_guesses(table) for name, table in predictions.items()}
     report: dict[str, Any] = {"splits": {}, "gzsl": {}}
-    held_out = captions[(captions["split"] != TRAIN) & captions["lat"].notna()]
+    held_out = measured(captions)
     for split, photos in held_out.groupby("split"):
         truth = locations(photos)
         figures = {

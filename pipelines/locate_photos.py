@@ -38,7 +38,7 @@ from geoclip.ranking.settings import RankingSettings
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, Places, run
 from pipelines.embed_places import embed_places
-from pipelines.inputs import frame_photos, photo_parts, table_parts
+from pipelines.inputs import photo_parts
 from pipelines.outputs import Output, data_context
 from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, model_settings, on_actors
 from pipelines.photo_source import Part
@@ -114,37 +114,28 @@ class PhotoLocator:
             )
             part = slice(start, start + len(views))
             start = part.stop
-            yield self._answer(views, found.part(part))
-
-    def _answer(self, views: pd.DataFrame, found: Embeddings) -> pa.Table:
-        # A row is a location; the same location_id in another row is another file's.
-        ids = views.pop("row").tolist()
-        guesses = self.locator.guesses(found, self.top_k, ids, classes=True)
-        messages = views["photo_id"].map(lambda photo: found.messages.get(photo, ""))
-        table = guesses.rename(columns={"path": "photo_id"})
-        return arrow_guesses(table.merge(views.assign(message=messages), on="photo_id"), EXTRA)
+            # A row is a location; the same location_id in another row is another file's.
+            ids = views["row"].tolist()
+            yield answers(self.locator, found.part(part), views, ids, self.top_k)
 
 
-def locate_photos(
-    photos: pd.DataFrame,
-    model: str,
-    index: Path | str,
-    gazetteer: Path | None = None,
-    settings: RankingSettings | None = None,
-    *,
+def answers(
+    locator: Locator,
+    found: Embeddings,
+    views: pd.DataFrame,
+    keys: Sequence[str] | None = None,
     top_k: int = 5,
-    actors: int = 2,
-    gpus: float = 0,
-) -> pd.DataFrame:
-    """Locate the photos of a table (path, photo_id, location_id); rows in the table's order."""
-    listed = frame_photos(photos)
-    parts = list(table_parts(listed, actors))
-    spec = LocatorSpec.of(model, index, gazetteer, settings, top_k)
-    located = in_memory(parts, spec, Pool(actors, gpus))
-    order = {photo.photo_id: i for i, photo in enumerate(listed)}
-    position = located["photo_id"].map(order)
-    located = located.assign(position=position).sort_values(["position", "rank"])
-    return located.drop(columns="position").reset_index(drop=True)
+) -> pa.Table:
+    """Guesses for photos (photo_id, path, location_id) whose embeddings have their ids as names.
+
+    Photos of one key, by default of one location_id, get one guess. The rows are in order.
+    """
+    ids = views["location_id"].tolist() if keys is None else keys
+    guesses = locator.guesses(found, top_k, ids, classes=True)
+    messages = views["photo_id"].map(lambda photo: found.messages.get(photo, ""))
+    of_views = views[["photo_id", "path", "location_id"]].assign(message=messages)
+    table = guesses.rename(columns={"path": "photo_id"})
+    return arrow_guesses(table.merge(of_views, on="photo_id"), EXTRA)
 
 
 def locate_into(out: str, parts: Sequence[Part], spec: LocatorSpec, pool: Pool) -> Output:

@@ -58,10 +58,12 @@ def write_captions(
     gazetteer: Path | None = None,
     settings: CaptionSettings | None = None,
     seed: int = 0,
+    held_back: float = 0.0,
 ) -> pd.DataFrame:
     """Write the captions of the photos of `read_photo_table` to Parquet and return their table.
 
-    `out` is a path or URI. Raises GeoclipError where it cannot be written.
+    `out` is a path or URI; `held_back` is the share of `splits.hold_back`. Raises GeoclipError
+    where it cannot be written.
     """
     gazetteer = gazetteer and gazetteer.absolute()
     captioned = (
@@ -76,7 +78,7 @@ def write_captions(
         )
         .to_pandas()
     )
-    table, missing = split_photos(captioned, seed)
+    table, missing = split_photos(captioned, seed, held_back=held_back)
     name = absolute(out)
     files = {name: table.to_parquet(index=False)}
     if len(missing):

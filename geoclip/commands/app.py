@@ -13,6 +13,7 @@ from geoclip.commands.compare import compare
 from geoclip.commands.evaluate import evaluate
 from geoclip.commands.finetune import finetune
 from geoclip.commands.locate import locate
+from geoclip.commands.mix import mix
 from geoclip.commands.models import models_app
 from geoclip.commands.sidecar import sidecar_app
 from geoclip.commands.terminal import errors_in_one_sentence
@@ -41,6 +42,7 @@ app.command()(compare)
 app.command()(benchmark)
 app.command()(finetune)
 app.command()(calibrate)
+app.command()(mix)
 app.add_typer(models_app, name="models")
 app.add_typer(sidecar_app, name="sidecar")
 

@@ -44,6 +44,7 @@ def calibrate(
     seen_countries: Sequence[str] = (),
     stacking_factor: float | None = None,
     keep_posterior: bool = False,
+    keep_exponents: bool = False,
     folds: Sequence[str] = FOLD_KINDS,
 ) -> Fitted:
     """Fit temperatures, priors and radii of a joint ranking to N photos of known place.
@@ -54,6 +55,8 @@ def calibrate(
         seen_countries: ISO codes of those with a training photo.
         stacking_factor: of the seen countries; fitted with the rest unless it is given.
         keep_posterior: keep the ranker's temperatures and priors, fit the radii alone.
+        keep_exponents: keep the exponents of the ranker's prior: so where the photos were chosen
+            by the size of their countries.
         folds: kinds of folds to leave out for the figures; without any it is fitted once.
 
     Returns:
@@ -69,7 +72,12 @@ def calibrate(
             f"A calibration needs photos of at least {FEWEST_PLACES} places, here are "
             f"{len(places)}; give more."
         )
-    fit = _Fit(ranker, places, tuple(seen_countries), stacking_factor, keep_posterior, number)
+    prior = ranker.settings.prior
+    own = prior.country_size_exponent, prior.population_exponent
+    how = _How(
+        tuple(seen_countries), stacking_factor, own if keep_exponents else None, keep_posterior
+    )
+    fit = _Fit(ranker, places, how, number)
     everything = np.ones(len(places), dtype=bool)
     figures: dict[str, Any] = {"photos": number, "places": len(places)}
     if folds:
@@ -84,6 +92,16 @@ def calibrate(
     return Fitted(fit.settings(everything), figures)
 
 
+@dataclass(frozen=True)
+class _How:
+    """What a fit of the posterior is given, instead of finding it itself."""
+
+    seen: tuple[str, ...]
+    stacking: float | None
+    exponents: tuple[float, float] | None
+    keep_posterior: bool
+
+
 class _Fit:
     """Photos of known place, one for each location, and what is fitted to some of them."""
 
@@ -91,13 +109,10 @@ class _Fit:
         self,
         ranker: PlaceRanker,
         places: KnownPhotos,
-        seen: tuple[str, ...],
-        stacking: float | None,
-        keep_posterior: bool,
+        how: _How,
         number: int,
     ) -> None:
-        self.ranker, self.places, self.number = ranker, places, number
-        self.seen, self.stacking, self.keep_posterior = seen, stacking, keep_posterior
+        self.ranker, self.places, self.how, self.number = ranker, places, how, number
         self.known = KnownLogits.of(ranker, places)
         codes = np.append(ranker.hierarchy.country_codes, "")
         self.countries = codes[self.known.true.country]
@@ -118,9 +133,10 @@ class _Fit:
         """What fits the used (N,) places."""
         own = self.ranker.settings
         temperatures, prior = own.temperatures, own.prior
-        if not self.keep_posterior:
+        if not self.how.keep_posterior:
             weights = self.weights(used, self.countries)
-            temperatures, prior = self.known.fit(weights, self.seen, self.stacking)
+            given = self.how.seen, self.how.stacking, self.how.exponents
+            temperatures, prior = self.known.fit(weights, *given)
         plain = RankingSettings(temperatures=temperatures, point=POINT, prior=prior)
         located = used & np.isfinite(self.places.lat)
         if not located.any():

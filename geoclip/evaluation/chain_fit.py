@@ -120,10 +120,12 @@ class KnownLogits:
         weights: np.ndarray,
         seen_countries: tuple[str, ...] = (),
         stacking: float | None = None,
+        exponents: tuple[float, float] | None = None,
     ) -> tuple[Temperatures, Prior]:
         """Temperatures and prior of least negative log likelihood, by weights (N,) of photos.
 
-        `stacking` fixes the stacking factor of the seen countries, which else is fitted too.
+        `stacking` fixes the stacking factor of the seen countries, `exponents` those of country
+        size and population, which else are fitted too.
         """
         used = (weights > 0) & (self.true.country >= 0)
         logits, true, w = self.country[used], self.true.country[used], weights[used]
@@ -146,8 +148,9 @@ class KnownLogits:
             return float(-w @ log_p[rows, true])
 
         around = np.log(TEMPERATURES)
-        bounds = [around, around, (0, MOST_EXPONENT), (0, MOST_EXPONENT), (0, MOST_STACKING)]
-        start = np.array([0.5, 0.0, 0.1, 0.1, 0.1])
+        sizes = [(0, MOST_EXPONENT)] * 2 if exponents is None else [(e, e) for e in exponents]
+        bounds = [around, around, *sizes, (0, MOST_STACKING)]
+        start = np.array([0.5, 0.0, *(exponents or (0.1, 0.1)), 0.1])
         found = minimize(loss, start, method="L-BFGS-B", bounds=bounds)
         temperatures, prior, gamma = chain(found.x)
         gamma = round(gamma, ROUNDED)

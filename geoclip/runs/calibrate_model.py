@@ -104,11 +104,15 @@ class ModelCalibration:
 
     def write(self, folder: Path) -> None:
         """Write the settings, and the figures in `CALIBRATION_FILE` beside them."""
-        about = {"left_out": self.photos.left_out, **self.figures}
-        text = json.dumps(about, indent=2, allow_nan=False) + "\n"
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / CALIBRATION_FILE, lambda file: file.write(text.encode()))
-        self.settings.write(folder)
+        write_calibration(folder, self.settings, {"left_out": self.photos.left_out, **self.figures})
+
+
+def write_calibration(folder: Path, settings: ModelSettings, figures: dict[str, Any]) -> None:
+    """Write calibrated settings to a folder, and the figures behind them in `CALIBRATION_FILE`."""
+    text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
+    write_whole(folder / CALIBRATION_FILE, lambda file: file.write(text.encode()))
+    settings.write(folder)
 
 
 def calibrate_model(

@@ -12,7 +12,7 @@ from geoclip.photos.trained_photos import Fingerprints, TrainedPhotos, fingerpri
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.labels import place_rows
 from geoclip.places.place import COUNTRY
-from geoclip.training.splits import TRAIN, with_splits
+from geoclip.training.splits import TRAIN, hold_back, with_splits
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,16 @@ def label_photos(photos: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
 
 
 def split_photos(
-    labelled: pd.DataFrame, seed: int = 0, share: float = 0.15
+    labelled: pd.DataFrame, seed: int = 0, share: float = 0.15, held_back: float = 0.0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fill the split of labelled photos (see `with_splits`) and set missing files apart.
 
-    Returns the photos whose files exist, then the others. Raises GeoclipError where none exists.
+    A share `held_back` of the countries to train on is kept for a fit of the ranking, see
+    `hold_back`. Returns the photos whose files exist, then the others. Raises GeoclipError where
+    none exists.
     """
     table = with_splits(labelled, labelled["place_country"], seed, share)
+    table = hold_back(table, labelled["place_country"], seed, held_back)
     there = table["fingerprint"].to_numpy() != 0
     table = table.drop(columns="place_country")
     missing = table[~there]

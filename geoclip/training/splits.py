@@ -10,6 +10,12 @@ from geoclip.places.sphere import wrap_longitude
 from geoclip.support.seeds import seeded_uniforms
 
 TRAIN, SEEN, UNSEEN = "train", "seen", "unseen"
+PSEUDO_SEEN, PSEUDO_UNSEEN = "pseudo-seen", "pseudo-unseen"
+HELD_BACK = (PSEUDO_SEEN, PSEUDO_UNSEEN)
+"""Photos that a ranking is fitted on: they are neither trained on nor measured."""
+FEWEST_COUNTRIES = 3
+FEWEST_LOCATIONS = 3
+LARGEST_SHARE = 0.25
 
 
 def with_splits(
@@ -33,19 +39,68 @@ def with_splits(
             f"{photos.loc[~given, 'photo_id'].iloc[0]}; fill the column or leave it out."
         )
     codes = np.asarray(list(country_codes), dtype=object)
-    points = [photos["lat"].to_numpy(float), wrap_longitude(photos["lon"].to_numpy(float))]
-    blocks = np.floor(np.stack(points, axis=1)) + 0.0  # no -0.0, whose block would be another
     drawn = [
-        _draw(code, block, seed, share) for code, block in zip(codes, blocks.tolist(), strict=True)
+        _draw(code, block, seed, share) for code, block in zip(codes, _blocks(photos), strict=True)
     ]
-    drawn_photos = photos.assign(split=drawn)
-    if "location_id" in photos:
-        views = drawn_photos.assign(unknown=photos["lat"].isna()).sort_values(
-            ["unknown", "photo_id"]
-        )
-        of_location = views.drop_duplicates("location_id").set_index("location_id")["split"]
-        drawn_photos["split"] = photos["location_id"].map(of_location)
-    return drawn_photos
+    return _alike_in_locations(photos.assign(split=drawn))
+
+
+def hold_back(
+    photos: pd.DataFrame, country_codes: Iterable[str], seed: int = 0, share: float = 0.1
+) -> pd.DataFrame:
+    """Hold some "train" photos of `with_splits` back, drawn by seed, as if they were of new places.
+
+    About `share` of the countries are held back whole ("pseudo-unseen"), with no larger share of
+    the photos, and half as large a share of the 1° blocks of the others ("pseudo-seen"). A country
+    has at least `FEWEST_LOCATIONS` locations, where there are enough such countries, and at most
+    `LARGEST_SHARE` of what may be held back. Nothing is held back where that would be fewer than
+    `FEWEST_COUNTRIES` countries. `country_codes` (N,) are the photos' countries.
+    """
+    is_train = (photos["split"] == TRAIN).to_numpy(bool)
+    train, codes = photos[is_train], np.asarray(list(country_codes), dtype=object)[is_train]
+    countries = _countries_to_hold_back(train, codes, seed, share)
+    if len(countries) < FEWEST_COUNTRIES:
+        return photos
+    in_block = [_holds_block(b, share / 2, "pseudo-seen", seed) for b in _blocks(train)]
+    drawn = np.where(in_block, PSEUDO_SEEN, TRAIN).astype(object)
+    drawn[np.isin(codes, countries)] = PSEUDO_UNSEEN
+    split = photos["split"].to_numpy(dtype=object, copy=True)
+    split[is_train] = _alike_in_locations(train.assign(split=drawn))["split"]
+    return photos.assign(split=split)
+
+
+def _countries_to_hold_back(
+    photos: pd.DataFrame, codes: np.ndarray, seed: int, share: float
+) -> list[str]:
+    locations = photos.get("location_id", photos["photo_id"]).groupby(codes)
+    sizes, places = locations.size(), locations.nunique()
+    fitting = places[places >= FEWEST_LOCATIONS].index
+    if round(share * len(fitting)) < FEWEST_COUNTRIES:
+        fitting = places.index
+    room = share * len(photos)
+    sizes = sizes[fitting][sizes[fitting] <= LARGEST_SHARE * room]
+    drawn: list[str] = []
+    for code in sorted(sizes.index, key=lambda c: seeded_uniforms(1, "pseudo-unseen", seed, c)[0]):
+        if len(drawn) < round(share * len(fitting)) and sizes[code] <= room:
+            drawn.append(code)
+            room -= sizes[code]
+    return drawn
+
+
+def _blocks(photos: pd.DataFrame) -> list[list[float]]:
+    """The south-western corner of each photo's 1° block, NaN where it is not located."""
+    points = [photos["lat"].to_numpy(float), wrap_longitude(photos["lon"].to_numpy(float))]
+    blocks: list[list[float]] = (np.floor(np.stack(points, axis=1)) + 0.0).tolist()
+    return blocks  # without -0.0, whose block would be another
+
+
+def _alike_in_locations(photos: pd.DataFrame) -> pd.DataFrame:
+    """The same with one split for all views of a location, that of one with coordinates."""
+    if "location_id" not in photos:
+        return photos
+    views = photos.assign(unknown=photos["lat"].isna()).sort_values(["unknown", "photo_id"])
+    of_location = views.drop_duplicates("location_id").set_index("location_id")["split"]
+    return photos.assign(split=photos["location_id"].map(of_location))
 
 
 def _refuse_parted_locations(photos: pd.DataFrame) -> None:
@@ -66,7 +121,9 @@ def _refuse_parted_locations(photos: pd.DataFrame) -> None:
 def _draw(code: str, block: list[float], seed: int, share: float) -> str:
     if seeded_uniforms(1, "country", seed, code)[0] < share:
         return UNSEEN
-    located = not np.isnan(block[0])
-    if located and seeded_uniforms(1, "block", seed, *block)[0] < share:
-        return SEEN
-    return TRAIN
+    return SEEN if _holds_block(block, share, "block", seed) else TRAIN
+
+
+def _holds_block(block: list[float], share: float, *key: object) -> bool:
+    """Whether a 1° block is drawn; that of a photo without coordinates is not."""
+    return not np.isnan(block[0]) and bool(seeded_uniforms(1, *key, *block)[0] < share)

@@ -75,6 +75,14 @@ def test_the_stacking_factor_is_fitted_or_given():
     assert known.fit(uniform(3000), everywhere)[1].stacking_factor == 0
 
 
+def test_given_exponents_stay_and_the_rest_fits_them():
+    ranker, photos = known_world(1, 6000, MADE)
+    known = KnownLogits.of(ranker, photos)
+    temperatures, prior = known.fit(uniform(6000), exponents=(0.6, 0.0))
+    assert (prior.country_size_exponent, prior.population_exponent) == (0.6, 0.0)
+    assert temperatures.country == pytest.approx(2.0, rel=0.15)
+
+
 def test_places_without_weight_or_coordinates_take_no_part():
     ranker, photos = known_world(4, 300, MADE)
     half = np.arange(300) < 150

@@ -30,15 +30,15 @@ from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import SHIPPED_FOLDER, PlaceIndex, index_key
 from geoclip.ranking.settings import RankingSettings
 from pipelines.command_line import command_of
-from pipelines.embed_photos import embed_photos
+from pipelines.embed_photos import embed_photos, embed_table
 from pipelines.embed_places import embed_places
 from pipelines.inputs import photo_parts
 from pipelines.locate_photos import (
     EXTRA,
     LocatorSpec,
     PhotoLocator,
+    answers,
     locate_into,
-    locate_photos,
     locate_to_file,
     main,
 )
@@ -161,7 +161,7 @@ def test_a_model_folder_words_its_own_prompts(
     assert there.key != PlaceIndex.read(home / "places").key
 
 
-def test_a_table_in_memory(home: Path, wanted: pd.DataFrame) -> None:
+def test_a_table_in_memory(home: Path, locator: Locator, wanted: pd.DataFrame) -> None:
     names = [f"photos/{i:04}.jpg" for i in reversed(range(COUNT))]
     square = [f"photos/{i:04}.jpg" for i in VIEWS]
     photos = pd.DataFrame(
@@ -171,8 +171,8 @@ def test_a_table_in_memory(home: Path, wanted: pd.DataFrame) -> None:
             "location_id": ["square" if name in square else name for name in names],
         }
     )
-    arguments = (str(home / "model"), home / "places", home / "world.csv")
-    table = locate_photos(photos, *arguments, top_k=3, actors=1)
+    found = embed_table(photos, str(home / "model"), Pool(1))
+    table = answers(locator, found, photos, top_k=3).drop("geometry").to_pandas()
     assert list(dict.fromkeys(table["photo_id"])) == names
     assert_as_wanted(table.sort_values(["photo_id", "rank"], ignore_index=True), wanted)
 

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geoclip.errors import GeoclipError
-from geoclip.training.splits import SEEN, TRAIN, UNSEEN, with_splits
+from geoclip.training.splits import (
+    HELD_BACK,
+    PSEUDO_SEEN,
+    PSEUDO_UNSEEN,
+    SEEN,
+    TRAIN,
+    UNSEEN,
+    hold_back,
+    with_splits,
+)
 
 NAN = float("nan")
 
@@ -120,3 +129,76 @@ def test_a_location_in_two_held_out_splits_is_refused():
         views.assign(split=["train", "seen"]),  # whoever names splits may ask for that
     ):
         assert with_splits(fine, ["FR", "FR"]) is fine
+
+
+def held_back_world(seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Photos with splits, then the same with some held back, and their `code`."""
+    photos, codes = world_photos()
+    split = with_splits(photos, codes, seed=5).assign(code=codes)
+    return split, hold_back(split, codes, seed)
+
+
+def test_what_is_held_back_is_whole_and_was_to_be_trained_on():
+    before, after = held_back_world()
+    kept = before["split"] != TRAIN
+    assert after.loc[kept, "split"].tolist() == before.loc[kept, "split"].tolist()
+    assert set(after.loc[~kept, "split"]) == {TRAIN, *HELD_BACK}
+    drawn = set(after.loc[after["split"] == PSEUDO_UNSEEN, "code"])
+    assert not drawn & set(after.loc[after["split"].isin([TRAIN, PSEUDO_SEEN]), "code"])
+    train = after[~kept]
+    blocks = [np.floor(train["lat"]), np.floor(train["lon"])]
+    assert (train["split"].groupby(blocks).nunique() == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_tenth_of_the_countries_is_held_back_at_most(seed):
+    before, after = held_back_world(seed)
+    train = before[before["split"] == TRAIN]
+    unseen = after[after["split"] == PSEUDO_UNSEEN]
+    assert unseen["code"].nunique() == pytest.approx(0.1 * train["code"].nunique(), abs=3)
+    assert len(unseen) <= 0.1 * len(train)
+    others = after["split"].isin([TRAIN, PSEUDO_SEEN])
+    share = (after.loc[others, "split"] == PSEUDO_SEEN).mean()
+    assert share == pytest.approx(0.05, abs=0.02)
+
+
+def test_other_photos_say_nothing_of_what_is_held_back():
+    before, after = held_back_world()
+    train = before["split"] == TRAIN
+    moved = before.assign(lat=before["lat"].where(train, 0.0), lon=before["lon"].where(train, 0.0))
+    codes = before["code"].where(train, "ZZ")
+    again = hold_back(moved, codes)
+    assert again["split"].tolist() == after["split"].tolist()
+    alone = hold_back(before[train], before.loc[train, "code"])
+    assert alone["split"].tolist() == after.loc[train, "split"].tolist()
+
+
+def test_countries_of_a_fitting_size_are_held_back():
+    """Not the giant, and none of one location as long as there are others."""
+    codes = ["GIANT"] * 900 + [f"{i:02}" for i in range(40) for _ in range(3)]
+    codes += [f"tiny{i}" for i in range(200)]
+    n = len(codes)
+    lat = np.linspace(-80, 80, n)
+    photos = pd.DataFrame({"photo_id": range(n), "lat": lat, "lon": lat, "split": TRAIN})
+    for seed in range(20):
+        after = hold_back(photos, codes, seed)
+        drawn = set(np.array(codes)[after["split"] == PSEUDO_UNSEEN])
+        assert len(drawn) == 4
+        assert not any(code.startswith(("GIANT", "tiny")) for code in drawn)
+
+
+def test_nothing_is_held_back_of_few_countries_or_for_no_share():
+    photos, codes = world_photos(600)
+    photos = photos.assign(split=TRAIN)
+    few = np.array([f"{i % 20}" for i in range(600)], dtype=object)
+    assert set(hold_back(photos, few)["split"]) == {TRAIN}
+    assert set(hold_back(photos, codes, share=0.0)["split"]) == {TRAIN}
+
+
+def test_views_are_held_back_together():
+    photos, codes = world_photos()
+    places = np.array([f"{a:.0f} {b:.0f} {c}" for a, b, c in
+                       zip(photos["lat"], photos["lon"], codes, strict=True)])  # fmt: skip
+    after = hold_back(photos.assign(split=TRAIN, location_id=places), codes)
+    assert (after["split"].groupby(places).nunique() == 1).all()
+    assert set(after["split"]) == {TRAIN, *HELD_BACK}

@@ -1,5 +1,6 @@
-"""The report as tables on the terminal."""
+"""Figures of several models, or of one before and after training, as tables on the terminal."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -8,25 +9,39 @@ from rich.table import Table
 from geoclip.evaluation.metrics import THRESHOLDS_KM
 
 WIDTH = 120
-WHO = {"before": "before", "after": "after", "constant": "best constant", "chance": "chance"}
+WHO = {
+    "before": "before",
+    "uncalibrated": "not fitted",
+    "after": "after",
+    "constant": "best constant",
+    "chance": "chance",
+}
 
 
-def print_report(report: dict[str, Any]) -> None:
-    """Print the accuracy of every split, then S, U and H of every level."""
+def print_report(report: dict[str, Any], who: Mapping[str, str] = WHO) -> None:
+    """Print the accuracy of every split, then S, U and H of every level.
+
+    `report` has the keys of `report.json`. `who` says whose figures are shown, and under which
+    title.
+    """
     console = Console(width=WIDTH)
     for split, figures in report["splits"].items():
-        console.print(_split_table(split, figures))
+        console.print(_split_table(split, figures, who))
+    if not report["gzsl"]:
+        return
     table = Table(title="Generalized zero-shot: accuracy averaged over classes, %")
     for name in ("level", "", "S (seen)", "U (unseen)", "H", "places seen | unseen"):
         table.add_column(name, justify="right")
     for level, by_name in report["gzsl"].items():
-        for who, f in by_name.items():
-            counts = f"{f['n_seen']} | {f['n_unseen']}"
-            table.add_row(level, who, *(_number(f[k], 1) for k in "SUH"), counts)
+        for name, title in who.items():
+            if name in by_name:
+                f = by_name[name]
+                counts = f"{f['n_seen']} | {f['n_unseen']}"
+                table.add_row(level, title, *(_number(f[k], 1) for k in "SUH"), counts)
     console.print(table)
 
 
-def _split_table(split: str, figures: dict[str, Any]) -> Table:
+def _split_table(split: str, figures: dict[str, Any], who: Mapping[str, str]) -> Table:
     places = next(iter(figures.values()))["n"]
     table = Table(title=f"{split}: {places} places, % within km; C = mean over countries")
     table.add_column("")
@@ -34,9 +49,9 @@ def _split_table(split: str, figures: dict[str, Any]) -> Table:
         table.add_column(f"{km}", justify="right")
     for name in ("C 200", "C 750", "C 2500", "median", "score", "country", "top 5", "continent"):
         table.add_column(name, justify="right")
-    for who, title in WHO.items():
-        if who in figures:
-            table.add_row(title, *_cells(figures[who]))
+    for name, title in who.items():
+        if name in figures:
+            table.add_row(title, *_cells(figures[name]))
     return table
 
 
