@@ -48,7 +48,7 @@ def calibrate(
         bool,
         typer.Option(
             "--keep-posterior",
-            help="Fit the radii alone; temperatures and priors stay as they are.",
+            help="Fit the radii alone; temperatures, prior and point stay as they are.",
         ),
     ] = False,
     out: Annotated[

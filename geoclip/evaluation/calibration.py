@@ -38,25 +38,39 @@ class Fitted:
     figures: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a calibration is given, instead of fitting it.
+
+    Attributes:
+        seen_countries: ISO codes of those with a training photo.
+        stacking_factor: theirs; None fits it with the rest.
+        keep_exponents: keep the exponents of the ranker's prior: so where the photos were chosen
+            by the size of their countries.
+        keep_posterior: keep the ranker's temperatures, prior and point, fit the radii alone.
+    """
+
+    seen_countries: tuple[str, ...] = ()
+    stacking_factor: float | None = None
+    keep_exponents: bool = False
+    keep_posterior: bool = False
+
+
+FIT_ALL = Given()
+
+
 def calibrate(
     ranker: PlaceRanker,
     photos: KnownPhotos,
-    seen_countries: Sequence[str] = (),
-    stacking_factor: float | None = None,
-    keep_posterior: bool = False,
-    keep_exponents: bool = False,
+    given: Given = FIT_ALL,
     folds: Sequence[str] = FOLD_KINDS,
 ) -> Fitted:
-    """Fit temperatures, priors and radii of a joint ranking to N photos of known place.
+    """Fit temperatures, prior and radii of a joint ranking to N photos of known place.
 
     Args:
         ranker: its settings are those before; a greedy ranking becomes a joint one.
         photos: some that the encoder was not trained on.
-        seen_countries: ISO codes of those with a training photo.
-        stacking_factor: of the seen countries; fitted with the rest unless it is given.
-        keep_posterior: keep the ranker's temperatures and priors, fit the radii alone.
-        keep_exponents: keep the exponents of the ranker's prior: so where the photos were chosen
-            by the size of their countries.
+        given: what is not fitted.
         folds: kinds of folds to leave out for the figures; without any it is fitted once.
 
     Returns:
@@ -72,13 +86,7 @@ def calibrate(
             f"A calibration needs photos of at least {FEWEST_PLACES} places, here are "
             f"{len(places)}; give more."
         )
-    prior = ranker.settings.prior
-    own = prior.country_size_exponent, prior.population_exponent
-    how = _How(
-        tuple(seen_countries), stacking_factor, own if keep_exponents else None, keep_posterior
-    )
-    fit = _Fit(ranker, places, how, number)
-    everything = np.ones(len(places), dtype=bool)
+    fit = _Fit(ranker, places, given, number)
     figures: dict[str, Any] = {"photos": number, "places": len(places)}
     if folds:
         before = answers_of(ranker, places, fit.known.true, ranker.settings)
@@ -89,17 +97,7 @@ def calibrate(
                 "before": answer_figures(before, fit.countries, places.sources),
                 "after": answer_figures(after, fit.countries, places.sources),
             }
-    return Fitted(fit.settings(everything), figures)
-
-
-@dataclass(frozen=True)
-class _How:
-    """What a fit of the posterior is given, instead of finding it itself."""
-
-    seen: tuple[str, ...]
-    stacking: float | None
-    exponents: tuple[float, float] | None
-    keep_posterior: bool
+    return Fitted(fit.settings(np.ones(len(places), dtype=bool)), figures)
 
 
 class _Fit:
@@ -109,10 +107,10 @@ class _Fit:
         self,
         ranker: PlaceRanker,
         places: KnownPhotos,
-        how: _How,
+        given: Given,
         number: int,
     ) -> None:
-        self.ranker, self.places, self.how, self.number = ranker, places, how, number
+        self.ranker, self.places, self.given, self.number = ranker, places, given, number
         self.known = KnownLogits.of(ranker, places)
         codes = np.append(ranker.hierarchy.country_codes, "")
         self.countries = codes[self.known.true.country]
@@ -131,13 +129,7 @@ class _Fit:
 
     def settings(self, used: np.ndarray) -> RankingSettings:
         """What fits the used (N,) places."""
-        own = self.ranker.settings
-        temperatures, prior = own.temperatures, own.prior
-        if not self.how.keep_posterior:
-            weights = self.weights(used, self.countries)
-            given = self.how.seen, self.how.stacking, self.how.exponents
-            temperatures, prior = self.known.fit(weights, *given)
-        plain = RankingSettings(temperatures=temperatures, point=POINT, prior=prior)
+        plain = self._posterior(used)
         located = used & np.isfinite(self.places.lat)
         if not located.any():
             return plain
@@ -148,6 +140,20 @@ class _Fit:
         radius = fit_radii(found.radius, found.km, weights, HALF_SHARE)
         radius_90 = fit_radii(found.radius_90, found.km, weights, WIDE_SHARE)
         return replace(plain, calibration=Calibration(self.number, radius, radius_90))
+
+    def _posterior(self, used: np.ndarray) -> RankingSettings:
+        """Settings without radii."""
+        own, given = self.ranker.settings.without_radius(), self.given
+        if given.keep_posterior:
+            return own
+        exponents = own.prior.country_size_exponent, own.prior.population_exponent
+        temperatures, prior = self.known.fit(
+            self.weights(used, self.countries),
+            given.seen_countries,
+            given.stacking_factor,
+            exponents if given.keep_exponents else None,
+        )
+        return RankingSettings(temperatures=temperatures, point=POINT, prior=prior)
 
     def left_out(self, kind: str) -> Answers | None:
         """Answers for all places, each by settings that were fitted without its fold.

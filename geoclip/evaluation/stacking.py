@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from geoclip.evaluation.calibration import Fitted, calibrate
+from geoclip.evaluation.calibration import Fitted, Given, calibrate
 from geoclip.evaluation.known_photos import KnownPhotos
 from geoclip.evaluation.metrics import gzsl_accuracy
 from geoclip.ranking.ranker import PlaceRanker
@@ -33,7 +33,7 @@ def calibrate_stacked(
     """
     places = photos.by_location()
     factor = fit_stacking(ranker, places, seen_countries)
-    fitted = calibrate(ranker, photos, seen_countries, factor, keep_exponents=True)
+    fitted = calibrate(ranker, photos, Given(tuple(seen_countries), factor, keep_exponents=True))
     # The factor is in units of the logits that the fitted temperature divides.
     factor = fit_stacking(ranker.with_settings(fitted.settings), places, seen_countries)
     prior = replace(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.calibration import FEWEST_PLACES, calibrate
+from geoclip.evaluation.calibration import FEWEST_PLACES, Given, calibrate
 from geoclip.evaluation.known_photos import KnownPhotos
 from geoclip.locator import Locator
 from geoclip.photos.trained_photos import TrainedPhotos
@@ -126,12 +126,12 @@ def calibrate_model(
 ) -> ModelCalibration:
     """Calibrate the model called `name`; nothing is written.
 
-    With `keep_posterior` its temperatures and priors stay as they are, see `calibrate`. `progress`
+    With `keep_posterior` the radii alone are fitted, see `calibration.Given`. `progress`
     is called with the number of photos embedded since the last call. Raises GeoclipError for a
     model that cannot be loaded and where too few places are left.
     """
     locator, stored = Locator.from_pretrained(name, gazetteer, device), ModelSettings.of_model(name)
     photos, known = photos.embedded(locator, progress)
     seen = trained.countries or stored.ranking.prior.seen_countries
-    fitted = calibrate(locator.ranker, known, seen, keep_posterior=keep_posterior)
+    fitted = calibrate(locator.ranker, known, Given(seen, keep_posterior=keep_posterior))
     return ModelCalibration(replace(stored, ranking=fitted.settings), fitted.figures, photos)

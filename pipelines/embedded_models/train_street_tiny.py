@@ -72,11 +72,12 @@ TUNING = replace(
     weight_decay=2e-2,
     precision="bf16",
 )
-# Chosen on folds of the training photos that leave whole countries and blocks out. The radii are
-# fitted afterwards, by `geoclip calibrate --keep-posterior` on photos of other collections.
+# Chosen on folds of the training photos that leave whole countries and blocks out; the temperature
+# of the point on photos of other collections. The radii are fitted on these afterwards, by `geoclip
+# calibrate --keep-posterior`.
 RANKING = RankingSettings(
     temperatures=Temperatures(1.5, 1.5, 1.5),
-    point=PointEstimate.expected_score_regions(),
+    point=PointEstimate.expected_score_regions(temperature=1.15),
     prior=Prior(country_size_exponent=0.1),
 )
 STACKING_FACTOR = 0.15

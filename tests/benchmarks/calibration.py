@@ -19,7 +19,7 @@ import numpy as np
 
 from geoclip.encoders.registry import model_folder
 from geoclip.evaluation.answer_figures import answer_figures
-from geoclip.evaluation.calibration import calibrate
+from geoclip.evaluation.calibration import Given, calibrate
 from geoclip.evaluation.known_answers import answers_of
 from geoclip.evaluation.known_photos import KnownPhotos, TruePlaces
 from geoclip.evaluation.metrics import geoscore_by_country
@@ -67,12 +67,12 @@ def halves(ranker: PlaceRanker, photos: KnownPhotos, seen: tuple[str, ...]) -> l
     true = TruePlaces.of(places, ranker)
     codes = ranker.hierarchy.country_codes[true.country]
     before = {n: anywhere_km(ranker.with_settings(s), places) for n, s in DEFAULTS.items()}
+    plain, given = ranker.with_settings(UNCALIBRATED), Given(seen)
     rng, rows = np.random.default_rng(0), []
     for _ in range(HALVES):
         fitted = np.zeros(len(places), dtype=bool)
         fitted[rng.permutation(len(places))[: len(places) // 2]] = True
-        plain = ranker.with_settings(UNCALIBRATED)
-        settings = calibrate(plain, places.take(fitted), seen, folds=()).settings
+        settings = calibrate(plain, places.take(fitted), given, folds=()).settings
         rest = ~fitted
         after = answers_of(ranker, places.take(rest), true.take(rest), settings).km
         row = {"calibrated": scores(after, codes[rest])}
@@ -100,7 +100,7 @@ def main() -> None:
         if part.any():
             report["splits"][split] = of_answers(ranker, photos.take(part))
     seen = trained.countries or ranker.settings.prior.seen_countries
-    report["calibration"] = calibrate(ranker, photos, seen).figures
+    report["calibration"] = calibrate(ranker, photos, Given(seen)).figures
     if given.halves:
         rows = halves(ranker, photos.take(np.isin(splits, given.halves)), seen)
         report["halves"] = rows

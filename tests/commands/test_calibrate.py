@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from geoclip.commands.app import app
 from geoclip.encoders.registry import CHECKPOINTS
-from geoclip.evaluation.calibration import Fitted
+from geoclip.evaluation.calibration import Fitted, Given
 from geoclip.evaluation.known_photos import KnownPhotos
 from geoclip.locator import UNCALIBRATED_WARNING, Locator
 from geoclip.photos.trained_photos import TRAINED_FILE, TrainedPhotos, fingerprints
@@ -23,7 +23,7 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.conformal import Calibration
 from geoclip.ranking.model_settings import SETTINGS_FILE, ModelSettings, settings_folder
 from geoclip.ranking.ranker import PlaceRanker
-from geoclip.ranking.settings import RankingSettings, Temperatures
+from geoclip.ranking.settings import PointEstimate, RankingSettings, Temperatures
 from geoclip.runs import calibrate_model
 from geoclip.runs.calibrate_model import CALIBRATION_FILE
 
@@ -56,9 +56,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def no_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stands in for the fit, which takes seconds, where a test is about what is around it."""
 
-    def fitted(
-        ranker: PlaceRanker, photos: KnownPhotos, seen: tuple[str, ...], keep_posterior: bool
-    ) -> Fitted:
+    def fitted(ranker: PlaceRanker, photos: KnownPhotos, given: Given) -> Fitted:
         calibration = Calibration(len(photos))
         chosen = RankingSettings(calibration=calibration)
         return Fitted(chosen, {"photos": len(photos), "places": len(photos.by_location())})
@@ -125,12 +123,13 @@ def says_what_changed(result: Result, of_source: dict[str, Any]) -> None:
 
 
 def test_the_radii_alone_are_fitted_if_asked_for(scene: Path, model: Path) -> None:
-    own = RankingSettings(temperatures=Temperatures(1.5, 1.4, 1.3, 1.2))
+    point = PointEstimate.expected_score_regions(1.3)
+    own = RankingSettings(temperatures=Temperatures(1.5, 1.4, 1.3, 1.2), point=point)
     ModelSettings(ranking=own).write(model)
     assert run(scene, model, "--keep-posterior").exit_code == 0
     found = ModelSettings.read(model).ranking
-    assert (found.temperatures, found.prior) == (own.temperatures, own.prior)
     assert found.calibration is not None and found.calibration.photos == PHOTOS
+    assert found.without_radius() == own
 
 
 def test_figures_are_of_sources_by_column_or_folder(scene: Path, model: Path) -> None:

@@ -9,7 +9,7 @@ from calibration_world import known_world
 
 from geoclip.errors import GeoclipError
 from geoclip.evaluation import calibration
-from geoclip.evaluation.calibration import calibrate
+from geoclip.evaluation.calibration import Given, calibrate
 from geoclip.evaluation.known_answers import answers_of
 from geoclip.evaluation.known_photos import FOLD_KINDS, TruePlaces
 from geoclip.places.sphere import great_circle_km
@@ -116,8 +116,10 @@ def test_the_posterior_can_be_kept():
     own = RankingSettings(
         temperatures=Temperatures(1.4, 1.3, 1.2, 1.1), prior=Prior(population_exponent=0.2)
     )
-    found = calibrate(ranker.with_settings(own), photos, keep_posterior=True, folds=()).settings
-    assert (found.temperatures, found.prior) == (own.temperatures, own.prior)
+    found = calibrate(
+        ranker.with_settings(own), photos, Given(keep_posterior=True), folds=()
+    ).settings
+    assert found.without_radius() == own
     assert found.calibration.photos == 60
 
 
