@@ -8,7 +8,6 @@ import typer
 
 from geoclip.commands.evaluate import AsJson
 from geoclip.commands.progress import progress
-from geoclip.commands.report_table import print_report
 from geoclip.encoders.registry import KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
 
@@ -47,7 +46,8 @@ def mix(
     H too. For instance: geoclip mix clip-b-32 runs/mine/encoder --photos photos.csv --out mix
     --keep 0.5
     """
-    from geoclip.encoders import load_encoder  # noqa: PLC0415 - torch is slow to import
+    from geoclip.commands.report_table import print_report  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.encoders import load_encoder  # noqa: PLC0415
     from geoclip.locator import default_device  # noqa: PLC0415
     from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
     from geoclip.ranking.model_settings import ModelSettings  # noqa: PLC0415
