@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from geoclip.evaluation.calibration import FEWEST_PLACES, Fitted
-from geoclip.evaluation.known_photos import KnownPhotos
-from geoclip.evaluation.stacking import calibrate_stacked
+from geoclip.evaluation.fitting.calibration import FEWEST_PLACES, Fitted
+from geoclip.evaluation.fitting.known_photos import KnownPhotos
+from geoclip.evaluation.fitting.stacking import calibrate_stacked
 from geoclip.locator import Locator
 from geoclip.photos.embedding import Embeddings
 from geoclip.training.splits import HELD_BACK, TRAIN

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.calibration import FEWEST_PLACES, Given, calibrate
-from geoclip.evaluation.known_photos import KnownPhotos
+from geoclip.evaluation.fitting.calibration import FEWEST_PLACES, Given, calibrate
+from geoclip.evaluation.fitting.known_photos import KnownPhotos
 from geoclip.locator import Locator
 from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from geoclip.encoders.registry import model_folder
-from geoclip.evaluation.answer_figures import answer_figures
-from geoclip.evaluation.calibration import Given, calibrate
-from geoclip.evaluation.known_answers import answers_of
-from geoclip.evaluation.known_photos import KnownPhotos, TruePlaces
+from geoclip.evaluation.fitting.answer_figures import answer_figures
+from geoclip.evaluation.fitting.calibration import Given, calibrate
+from geoclip.evaluation.fitting.known_answers import answers_of
+from geoclip.evaluation.fitting.known_photos import KnownPhotos, TruePlaces
 from geoclip.evaluation.metrics import geoscore_by_country
 from geoclip.locator import Locator
 from geoclip.photos.photo_table import read_photo_table

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 from geoclip.commands.app import app
 from geoclip.encoders.registry import CHECKPOINTS
-from geoclip.evaluation.calibration import Fitted, Given
-from geoclip.evaluation.known_photos import KnownPhotos
+from geoclip.evaluation.fitting.calibration import Fitted, Given
+from geoclip.evaluation.fitting.known_photos import KnownPhotos
 from geoclip.locator import UNCALIBRATED_WARNING, Locator
 from geoclip.photos.trained_photos import TRAINED_FILE, TrainedPhotos, fingerprints
 from geoclip.places.gazetteer import Gazetteer

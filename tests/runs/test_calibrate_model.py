@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.calibration import FEWEST_PLACES
+from geoclip.evaluation.fitting.calibration import FEWEST_PLACES
 from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.runs import calibrate_model
 from geoclip.runs.calibrate_model import FreshPhotos

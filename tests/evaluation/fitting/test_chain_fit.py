@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from calibration_world import known_world
 
-from geoclip.evaluation.chain_fit import KnownLogits, Siblings
+from geoclip.evaluation.fitting.chain_fit import KnownLogits, Siblings
 from geoclip.ranking.settings import Prior, RankingSettings, Temperatures
 
 MADE = RankingSettings(
@@ -111,7 +111,7 @@ def test_siblings_equal_a_loop():
 def test_a_block_at_a_time_is_all_at_once(monkeypatch):
     ranker, photos = known_world(6, 90, MADE)
     whole = KnownLogits.of(ranker, photos)
-    monkeypatch.setattr("geoclip.evaluation.chain_fit.BLOCK", 13)
+    monkeypatch.setattr("geoclip.evaluation.fitting.chain_fit.BLOCK", 13)
     parts = KnownLogits.of(ranker, photos)
     for one, other in ((whole.region, parts.region), (whole.city, parts.city)):
         np.testing.assert_array_equal(one.photo, other.photo)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
-from geoclip.evaluation.known_photos import KnownPhotos, TruePlaces
+from geoclip.evaluation.fitting.known_photos import KnownPhotos, TruePlaces
 from geoclip.ranking.hierarchy import Hierarchy
 from geoclip.ranking.posterior import log_countries
 from geoclip.ranking.prior import CityPrior

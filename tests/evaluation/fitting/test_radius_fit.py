@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoclip.evaluation.radius_fit import BIN_PHOTOS, MOST_BINS, fit_radii
+from geoclip.evaluation.fitting.radius_fit import BIN_PHOTOS, MOST_BINS, fit_radii
 from geoclip.places.sphere import FARTHEST_KM
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from small_world import place_table
 
-from geoclip.evaluation.known_photos import KnownPhotos
+from geoclip.evaluation.fitting.known_photos import KnownPhotos
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.ranker import PlaceRanker

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from calibration_world import known_world
 
-from geoclip.evaluation.known_photos import FOLD_KINDS, MOST_SOURCES, KnownPhotos, TruePlaces
+from geoclip.evaluation.fitting.known_photos import (
+    FOLD_KINDS,
+    MOST_SOURCES,
+    KnownPhotos,
+    TruePlaces,
+)
 from geoclip.ranking.settings import RankingSettings
 
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from geoclip.evaluation.calibration import Fitted, Given, calibrate
-from geoclip.evaluation.known_photos import KnownPhotos
+from geoclip.evaluation.fitting.calibration import Fitted, Given, calibrate
+from geoclip.evaluation.fitting.known_photos import KnownPhotos
 from geoclip.evaluation.metrics import gzsl_accuracy
 from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.ranking import BLOCK

@@ -8,10 +8,10 @@ import pytest
 from calibration_world import known_world
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation import calibration
-from geoclip.evaluation.calibration import Given, calibrate
-from geoclip.evaluation.known_answers import answers_of
-from geoclip.evaluation.known_photos import FOLD_KINDS, TruePlaces
+from geoclip.evaluation.fitting import calibration
+from geoclip.evaluation.fitting.calibration import Given, calibrate
+from geoclip.evaluation.fitting.known_answers import answers_of
+from geoclip.evaluation.fitting.known_photos import FOLD_KINDS, TruePlaces
 from geoclip.places.sphere import great_circle_km
 from geoclip.ranking.confidence import Level, LevelRule
 from geoclip.ranking.conformal import ConformalRadii

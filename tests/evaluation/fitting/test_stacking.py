@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from small_world import place_table
 
-from geoclip.evaluation.known_photos import KnownPhotos
-from geoclip.evaluation.stacking import calibrate_stacked, fit_stacking
+from geoclip.evaluation.fitting.known_photos import KnownPhotos
+from geoclip.evaluation.fitting.stacking import calibrate_stacked, fit_stacking
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.ranker import PlaceRanker

@@ -10,7 +10,7 @@ from geoclip.evaluation.calibration_statistics import (
     coverage,
     expected_calibration_error,
 )
-from geoclip.evaluation.known_answers import Answers
+from geoclip.evaluation.fitting.known_answers import Answers
 from geoclip.evaluation.metrics import (
     distance_figures,
     geoscore_by_country,

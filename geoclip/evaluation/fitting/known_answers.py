@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from geoclip.evaluation.known_photos import KnownPhotos, TruePlaces
+from geoclip.evaluation.fitting.known_photos import KnownPhotos, TruePlaces
 from geoclip.places.sphere import great_circle_km
 from geoclip.ranking.confidence import Level, LevelProbabilities, LevelRule
 from geoclip.ranking.hierarchy import Hierarchy

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.answer_figures import answer_figures
-from geoclip.evaluation.chain_fit import KnownLogits
-from geoclip.evaluation.known_answers import Answers, answers_of
-from geoclip.evaluation.known_photos import FOLD_KINDS, KnownPhotos
-from geoclip.evaluation.radius_fit import fit_radii
+from geoclip.evaluation.fitting.answer_figures import answer_figures
+from geoclip.evaluation.fitting.chain_fit import KnownLogits
+from geoclip.evaluation.fitting.known_answers import Answers, answers_of
+from geoclip.evaluation.fitting.known_photos import FOLD_KINDS, KnownPhotos
+from geoclip.evaluation.fitting.radius_fit import fit_radii
 from geoclip.ranking.conformal import Calibration
 from geoclip.ranking.point_estimate import HALF_SHARE, WIDE_SHARE
 from geoclip.ranking.ranker import PlaceRanker
