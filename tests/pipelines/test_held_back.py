@@ -71,6 +71,7 @@ def test_report_has_figures_with_and_without_the_fit(fitted_run: Path) -> None:
     assert report["ranking"]["temperatures"]["country"] == stored.temperatures.country
 
 
+@pytest.mark.slow
 def test_truth_of_the_measured_photos_plays_no_part(
     fitted_run: Path,
     photos: Path,
