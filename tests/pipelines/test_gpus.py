@@ -21,7 +21,6 @@ from pipelines.inputs import photo_parts
 from pipelines.locate_photos import LocatorSpec, locate_into
 from pipelines.outputs import data_context
 from pipelines.photo_actors import Pool, on_actors
-from pipelines.planet.planet import PlanetSettings
 
 COUNT = 70
 
@@ -105,22 +104,23 @@ def test_more_gpus_than_there_are(home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_main_job(few_places: Path, ray_on_two_cpus: None, tmp_path: Path) -> None:
-    planet = PlanetSettings(
-        train_places=16, train_views=1, seen_places=4, unseen_places=4, held_out_countries=4
+def test_the_main_job(
+    run: Path,
+    planet_photos: Path,
+    run_settings: TrainingSettings,
+    few_places: Path,
+    tmp_path: Path,
+) -> None:
+    """On GPUs it takes the steps of the run on processors, and gives the same figures."""
+    end_to_end(
+        tmp_path,
+        [planet_photos],
+        settings=run_settings,
+        gazetteer=few_places,
+        workers=2,
+        use_gpu=True,
     )
-    settings = TrainingSettings(epochs=1, batch_size=8, learning_rate=1e-3, text_learning_rate=0.0)
-    for use_gpu in (False, True):
-        end_to_end(
-            tmp_path / f"gpu-{use_gpu}",
-            settings=settings,
-            gazetteer=few_places,
-            workers=2,
-            use_gpu=use_gpu,
-            planet=planet,
-        )
-    names = [tmp_path / f"gpu-{use_gpu}" for use_gpu in (False, True)]
-    losses = [pd.read_csv(name / "losses.csv")["loss"].tolist() for name in names]
+    losses = [pd.read_csv(out / "losses.csv")["loss"].tolist() for out in (run, tmp_path)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    reports = [json.loads((name / "report.json").read_text()) for name in names]
+    reports = [json.loads((out / "report.json").read_text()) for out in (run, tmp_path)]
     assert reports[0]["splits"] == reports[1]["splits"]

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,11 @@ MANY_COUNTRIES = PlanetSettings(
 SETTINGS = TrainingSettings(epochs=1, batch_size=32, learning_rate=1e-3, text_learning_rate=0.0)
 
 
+def options(gazetteer: Path) -> dict[str, Any]:
+    """Half of the training countries are held back; one worker starts sooner than two."""
+    return {"gazetteer": gazetteer, "workers": 1, "hold_back": 0.5}
+
+
 @pytest.fixture(scope="module")
 def photos(few_places: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from geoclip.places.gazetteer import Gazetteer
@@ -35,7 +41,7 @@ def fitted_run(
 ) -> Path:
     """The main job with half of the training countries held back."""
     out = tmp_path_factory.mktemp("fitted")
-    main_job.end_to_end(out, [photos], settings=SETTINGS, gazetteer=few_places, hold_back=0.5)
+    main_job.end_to_end(out, [photos], settings=SETTINGS, **options(few_places))
     return out
 
 
@@ -94,7 +100,7 @@ def test_truth_of_the_measured_photos_plays_no_part(
 
     monkeypatch.setattr(main_job, "train_encoder", same_encoder)
     out, files = tmp_path / "out", [tmp_path / "photos.csv"]
-    main_job.end_to_end(out, files, settings=SETTINGS, gazetteer=few_places, hold_back=0.5)
+    main_job.end_to_end(out, files, settings=SETTINGS, **options(few_places))
     chosen, again = (ModelSettings.read(run / "encoder").ranking for run in (fitted_run, out))
     assert chosen == again
     before, after = report_of(fitted_run), report_of(out)
