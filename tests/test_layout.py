@@ -34,3 +34,13 @@ def test_no_file_is_long() -> None:
 def test_no_two_files_share_a_name() -> None:
     names = Counter(file.name for file in python_files("geoclip"))
     assert {name for name, count in names.items() if count > 1} <= REPEATED
+
+
+def test_the_checks_run_every_folder_of_tests() -> None:
+    """They name the folders, to run some side by side; a new one would be left out unnoticed."""
+    named = (ROOT / ".ci" / "run").read_text()
+    folders = {file.relative_to(ROOT).parts[1] for file in (ROOT / "tests").glob("*/**/test_*.py")}
+    assert len(folders) > 10
+    for folder in folders:
+        assert f"tests/{folder}" in named
+    assert "tests/test_*.py" in named

@@ -1,6 +1,8 @@
-"""GPUs that Ray counts and PyTorch does not see: everything runs, and the rows are the same."""
+"""GPUs that Ray counts and PyTorch does not see: everything runs, and the rows are the same.
 
-import json
+The fixture `run` is the main job on such GPUs; `test_end_to_end` holds it against processors.
+"""
+
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +13,10 @@ import torch
 from inference import read_rows, write_model, write_photos, write_world
 
 from geoclip.errors import GeoclipError
-from geoclip.training.settings import TrainingSettings
 from pipelines import photo_source
 from pipelines.cluster import computes_on_gpu
 from pipelines.embed_photos import embed_photos
 from pipelines.embed_places import embed_places
-from pipelines.end_to_end import end_to_end
 from pipelines.inputs import photo_parts
 from pipelines.locate_photos import LocatorSpec, locate_into
 from pipelines.outputs import data_context
@@ -101,26 +101,3 @@ def test_more_gpus_than_there_are(home: Path, tmp_path: Path) -> None:
     parts = photo_parts([home / "a.csv"], 1)
     with pytest.raises(GeoclipError, match=r"finds 2 GPUs .*to have 3; ask for fewer"):
         embed_photos(str(tmp_path / "out"), parts, str(home / "model"), Pool(1, gpus=3))
-
-
-@pytest.mark.slow
-def test_the_main_job(
-    run: Path,
-    planet_photos: Path,
-    run_settings: TrainingSettings,
-    few_places: Path,
-    tmp_path: Path,
-) -> None:
-    """On GPUs it takes the steps of the run on processors, and gives the same figures."""
-    end_to_end(
-        tmp_path,
-        [planet_photos],
-        settings=run_settings,
-        gazetteer=few_places,
-        workers=2,
-        use_gpu=True,
-    )
-    losses = [pd.read_csv(out / "losses.csv")["loss"].tolist() for out in (run, tmp_path)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    reports = [json.loads((out / "report.json").read_text()) for out in (run, tmp_path)]
-    assert reports[0]["splits"] == reports[1]["splits"]
