@@ -63,7 +63,8 @@ def stated_radii_km(
     calibration = settings.calibration
     if calibration is not None:
         half, most = credible_radius_km(posterior, cities, HALF_SHARE, WIDE_SHARE)
-        return calibration.radius.of(half), calibration.radius_90.of(most)
+        radius = calibration.radius.of(half)
+        return radius, np.maximum(calibration.radius_90.of(most), radius)
     if settings.radius_share:
         radius, wide = credible_radius_km(posterior, cities, settings.radius_share, WIDE_SHARE)
         return radius, wide

@@ -30,11 +30,25 @@ def test_a_calibration_states_multiples_of_the_credible_radii():
     points = np.zeros(len(posterior.groups), dtype=int)
     half, most = credible_radius_km(posterior, points, 0.5, 0.9)
     radius, radius_90 = stated_radii_km(posterior, points, CALIBRATED)
-    for own, found, factors in ((half, radius, (3, 0.5)), (most, radius_90, (1.25, 1.25))):
-        for credible, stated in zip(own, found, strict=True):
-            factor = factors[1] if credible > 300 else factors[0]
-            wide = max(0.0 if np.isnan(credible) else credible, SMALLEST_KM)
-            assert stated == pytest.approx(min(factor * wide, FARTHEST_KM))
+    for i in range(len(points)):
+        narrow, wide = (max(0.0 if np.isnan(r[i]) else r[i], SMALLEST_KM) for r in (half, most))
+        expected = min(narrow * (0.5 if narrow > 300 else 3), FARTHEST_KM)
+        assert radius[i] == pytest.approx(expected)
+        assert radius_90[i] == pytest.approx(max(min(1.25 * wide, FARTHEST_KM), expected))
+
+
+def test_the_radius_of_90_percent_is_no_smaller():
+    posterior = posterior_of_case(example(3))
+    points = np.zeros(len(posterior.groups), dtype=int)
+    narrow = ConformalRadii((), (0.01,))
+    settings = RankingSettings(calibration=Calibration(9, ConformalRadii(), narrow))
+    radius, radius_90 = stated_radii_km(posterior, points, settings)
+    np.testing.assert_array_equal(radius_90, radius)
+
+
+def test_without_a_calibration_no_radius_is_stated():
+    posterior = posterior_of_case(example(3))
+    points = np.zeros(len(posterior.groups), dtype=int)
     for none in stated_radii_km(posterior, points, RankingSettings()):
         assert np.isnan(none).all()
 
