@@ -40,7 +40,7 @@ def test_a_calibration_states_multiples_of_the_credible_radii():
 def test_the_radius_of_90_percent_is_no_smaller():
     posterior = posterior_of_case(example(3))
     points = np.zeros(len(posterior.groups), dtype=int)
-    narrow = ConformalRadii((), (0.01,))
+    narrow = ConformalRadii((), (1e-6,))
     settings = RankingSettings(calibration=Calibration(9, ConformalRadii(), narrow))
     radius, radius_90 = stated_radii_km(posterior, points, settings)
     np.testing.assert_array_equal(radius_90, radius)
