@@ -1,6 +1,7 @@
 """From photo embeddings to ranked places: index, hierarchy, settings and prior together."""
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -72,11 +73,19 @@ class PlaceRanker:
             log_prior = np.log(prior(self.gazetteer, countries, bbox, near))
         if self.log_prior is not None:
             log_prior = log_prior + self.log_prior
-        return type(self)(self.index, self.gazetteer, self.logit_scale, self.settings, log_prior)
+        return self._with(self.settings, log_prior)
 
     def with_settings(self, settings: RankingSettings) -> "PlaceRanker":
         """The same ranker with other settings."""
-        return type(self)(self.index, self.gazetteer, self.logit_scale, settings, self.log_prior)
+        return self._with(settings, self.log_prior)
+
+    def _with(self, settings: RankingSettings, log_prior: np.ndarray | None) -> "PlaceRanker":
+        """A ranker that shares the hierarchy and the embeddings of the levels, which take long."""
+        other = copy(self)
+        other.settings, other.log_prior = settings, log_prior
+        for name in ("_prior", "main_cities"):  # kept ones are those of the settings before
+            other.__dict__.pop(name, None)
+        return other
 
     def logits(self, values: np.ndarray) -> Logits:
         """Logits of embeddings (N, d); hold them for some hundred photos at a time."""
