@@ -83,3 +83,14 @@ def spherical_mean(
 def chord_to_km(chord: ArrayLike) -> Floats:
     """Great-circle km of a straight-line distance (0 to 2) between points of the unit sphere."""
     return 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(np.asarray(chord) / 2, 0.0, 1.0))
+
+
+def degree_blocks(lat: ArrayLike, lon: ArrayLike) -> list[list[float]]:
+    """The south-western corner of each point's 1° block, NaN where a point is.
+
+    >>> degree_blocks([48.9, -0.5], [2.4, 181.5])
+    [[48.0, 2.0], [-1.0, -179.0]]
+    """
+    degrees = [np.asarray(lat, dtype=float), wrap_longitude(np.asarray(lon, dtype=float))]
+    blocks: list[list[float]] = (np.floor(np.stack(degrees, axis=1)) + 0.0).tolist()
+    return blocks  # without -0.0, whose block would be another

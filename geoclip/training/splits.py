@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from geoclip.errors import GeoclipError
-from geoclip.places.sphere import wrap_longitude
+from geoclip.places.sphere import degree_blocks
 from geoclip.support.seeds import seeded_uniforms
 
 TRAIN, SEEN, UNSEEN = "train", "seen", "unseen"
@@ -88,10 +88,7 @@ def _countries_to_hold_back(
 
 
 def _blocks(photos: pd.DataFrame) -> list[list[float]]:
-    """The south-western corner of each photo's 1° block, NaN where it is not located."""
-    points = [photos["lat"].to_numpy(float), wrap_longitude(photos["lon"].to_numpy(float))]
-    blocks: list[list[float]] = (np.floor(np.stack(points, axis=1)) + 0.0).tolist()
-    return blocks  # without -0.0, whose block would be another
+    return degree_blocks(photos["lat"], photos["lon"])
 
 
 def _alike_in_locations(photos: pd.DataFrame) -> pd.DataFrame:

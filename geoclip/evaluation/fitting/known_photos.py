@@ -11,6 +11,7 @@ import pandas as pd
 from geoclip.photos.embedding import mean_of_views
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.labels import place_rows
+from geoclip.places.sphere import degree_blocks
 from geoclip.ranking.ranker import PlaceRanker
 from geoclip.support.seeds import seeded_uniforms
 
@@ -82,8 +83,7 @@ class KnownPhotos:
             return _balanced(number, MOST_SOURCES)
         if kind == "country":
             return _drawn("country", countries)
-        degrees = np.floor(np.stack([self.lat, self.lon], axis=1))
-        blocks = [str(block) for block in degrees.tolist()]
+        blocks = [str(block) for block in degree_blocks(self.lat, self.lon)]
         return _drawn("block", np.where(np.isnan(self.lat), self.location_ids, blocks))
 
 
