@@ -23,11 +23,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from geoclip.encoders import Encoder
+from geoclip.encoders.loading import load_folder
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.place import CITY
 from geoclip.places.sphere import great_circle_km
+from geoclip.ranking.place_index import SHIPPED_FOLDER, PlaceIndex
 from geoclip.support.process import keep_freed_memory
 from geoclip.training.optimizer import adamw, schedule, set_learning_rates
 from pipelines.command_line import run
@@ -239,6 +241,12 @@ def write_pretrained(
     print(json.dumps({"tokens": used, **figures}), flush=True)
 
 
+def write_index(model: Path, gazetteer: Gazetteer, captions: CaptionSettings | None = None) -> None:
+    """Write the place index that comes with a model folder, by the weights as they are stored."""
+    index = PlaceIndex.build(load_folder(model), gazetteer, captions)
+    index.save(model / SHIPPED_FOLDER)
+
+
 def main(
     *,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
@@ -252,6 +260,7 @@ def main(
     keep_freed_memory()
     settings = PretrainingSettings(steps=steps, image_tower=image_tower, image_size=image_size)
     write_pretrained(out, settings, looks, image_weights)
+    write_index(out, Gazetteer.default())
 
 
 if __name__ == "__main__":

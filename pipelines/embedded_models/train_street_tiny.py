@@ -29,7 +29,6 @@ from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
-from geoclip.ranking.place_index import SHIPPED_FOLDER, PlaceIndex
 from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings, Temperatures
 from geoclip.support.process import keep_freed_memory
 from geoclip.training.checkpoints import Record
@@ -49,6 +48,7 @@ from pipelines.embedded_models.text_pretraining import (
     ImageWeights,
     Looks,
     PretrainingSettings,
+    write_index,
     write_pretrained,
 )
 
@@ -166,9 +166,7 @@ def write_model(
     settings = ModelSettings(CaptionSettings(), ranking_of_model(photos, gazetteer))
     settings.write(out)
     photos.trained(gazetteer).write(out)
-    stored = load_folder(out)
-    index = PlaceIndex.build(stored, gazetteer, settings.captions)
-    index.save(out / SHIPPED_FOLDER)
+    write_index(out, gazetteer, settings.captions)
 
 
 def train_street_tiny(
