@@ -56,7 +56,6 @@ FROM_START = TrainingSettings(
     learning_rate=2e-3,
     text_learning_rate=0.0,
     weight_decay=0.05,
-    chunk_size=None,  # so small a tower needs no gradient caching
 )
 """For the random image tower of planet-start; one that knows photos would forget them."""
 RANKING = RankingSettings()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+import typer
 
 from geoclip.commands.progress import progress
 
@@ -18,6 +19,7 @@ class Counter:
 
     def __init__(self) -> None:
         self.state = (0, 0, "")
+        self.said: list[str] = []
 
     def set(self, done: int, total: int, words: str) -> None:
         """Store the state."""
@@ -26,6 +28,15 @@ class Counter:
     def get(self) -> tuple[int, int, str]:
         """Return the state."""
         return self.state
+
+    def say(self, sentence: str) -> None:
+        """Keep a sentence until it is shown."""
+        self.said.append(sentence)
+
+    def hear(self) -> list[str]:
+        """Return the sentences since the last call."""
+        said, self.said = self.said, []
+        return said
 
 
 @contextmanager
@@ -54,10 +65,15 @@ def _watch(title: str, counter: Any, stop: threading.Event) -> None:
 
 
 def _states(counter: Any, stop: threading.Event) -> Iterator[tuple[int, int, str]]:
-    """What the counter holds, time and again since it holds something, and once when it stops."""
+    """What the counter holds, time and again since it holds something, and once when it stops.
+
+    Sentences are shown as they come.
+    """
     ended = False
     while not ended:
         ended = stop.wait(POLL_SECONDS)
+        for sentence in ray.get(counter.hear.remote()):
+            typer.echo(sentence, err=True)
         state = ray.get(counter.get.remote())
         if state[1]:
             yield state

@@ -18,7 +18,7 @@ import ray.train
 import ray.train.torch
 import typer
 
-from geoclip.commands.options import read_settings, with_settings
+from geoclip.commands.options import RecipeOption, read_settings, with_settings
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.photos.trained_photos import TrainedPhotos
@@ -28,7 +28,14 @@ from geoclip.ranking.settings import RankingSettings
 from geoclip.training.checkpoints import ENCODER, History, export_encoder
 from geoclip.training.held_out import draw_held_out
 from geoclip.training.photo_set import training_photos
-from geoclip.training.settings import EvaluationSettings, Keep, TrainingSettings, check_keep
+from geoclip.training.settings import (
+    LORA,
+    EvaluationSettings,
+    Keep,
+    Recipe,
+    TrainingSettings,
+    check_keep,
+)
 from geoclip.training.splits import TRAIN
 from pipelines.calibrate_encoder import calibrate_encoder
 from pipelines.cluster import (
@@ -157,6 +164,8 @@ def check_training(
     check_keep(keep, settings, evaluation)
     if fsdp and settings.compile:
         raise GeoclipError("compile and FSDP do not go together here; leave one of them out.")
+    if fsdp and settings.tuned.kind == LORA:
+        raise GeoclipError("lora and FSDP do not go together here; leave one of them out.")
 
 
 def check_photos(captions: Path | str) -> None:
@@ -211,10 +220,11 @@ def main(
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 500,
     fsdp: Annotated[bool, typer.Option("--fsdp", help="Share weights out among workers.")] = False,
     keep: Annotated[Keep, typer.Option(help="Checkpoint that is the tuned encoder.")] = Keep.LAST,
+    recipe: RecipeOption = Recipe.DEFAULT,
     **settings: Any,
 ) -> None:
     """Fine-tune from the command line."""
-    training = read_settings(TrainingSettings, settings)
+    training = read_settings(recipe.settings, settings)
     evaluation = read_settings(EvaluationSettings, settings)
     check_lasting(out)
     check_model_name(start)

@@ -41,6 +41,9 @@ def train_on_worker(config: dict[str, Any]) -> None:
         drawn = draw_held_out(captions, evaluation, settings.seed)
         held_out = HeldOut(drawn, book, trainer.workers, config["ranking"])
 
+    if is_first() and config["counter"] is not None:
+        config["counter"].say.remote(trainer.plan)
+
     def report(metrics: Record) -> None:
         """Tell the program that started the training where it is; nobody waits for the answer."""
         if is_first() and config["counter"] is not None:

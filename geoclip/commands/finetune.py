@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geoclip.commands.calibration_terminal import run_held_out
-from geoclip.commands.options import read_settings, with_settings
+from geoclip.commands.options import RecipeOption, read_settings, with_settings
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import printable
 from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
-from geoclip.training.settings import EvaluationSettings, Keep, TrainingSettings, check_keep
+from geoclip.training.settings import (
+    EvaluationSettings,
+    Keep,
+    Recipe,
+    TrainingSettings,
+    check_keep,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +55,7 @@ def finetune(
     ] = 0.15,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 100,
     keep: Annotated[Keep, typer.Option(help="Checkpoint that becomes the encoder.")] = Keep.LAST,
+    recipe: RecipeOption = Recipe.DEFAULT,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     **settings: Any,
 ) -> None:
@@ -61,7 +68,7 @@ def finetune(
     more: `geoclip locate --model OUT/encoder`.
     """
     check_model_name(model)
-    training = read_settings(TrainingSettings, settings)
+    training = read_settings(recipe.settings, settings)
     evaluation = read_settings(EvaluationSettings, settings)
     check_keep(keep, training, evaluation)
     table, missing, places = _photos(photos, gazetteer, training.seed, held_out)
@@ -188,9 +195,11 @@ def _train(
     start, book = ModelSettings.of_model(model), batches.book
     held_out = None if drawn is None else HeldOut(drawn, book, batches.workers, start.ranking)
     store = FolderCheckpoints(out, evaluation.best_by if keep == Keep.BEST else None)
+    trainer = Trainer(batches)
+    typer.echo(trainer.plan, err=True)
     with _progress(batches.steps) as report:
         run_training(
-            Trainer(batches),
+            trainer,
             store,
             checkpoint_every=checkpoint_every,
             held_out=held_out,

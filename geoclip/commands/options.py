@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from geoclip.training.settings import Recipe
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -42,6 +44,14 @@ PointOption = Annotated[
         "--point",
         help="Reported point instead of the model's own: the most probable city, or the one of "
         "largest expected GeoScore.",
+    ),
+]
+
+RecipeOption = Annotated[
+    Recipe,
+    typer.Option(
+        help="Settings by name, which options replace one by one. streetclip: the published ones, "
+        "for a million photos."
     ),
 ]
 

@@ -13,6 +13,7 @@ import torch
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 BEHIND = -1  # stands for tokens after a text's end
 
@@ -102,9 +103,17 @@ def _on_tree(tower: Any, tokens: Tensor, ends: Tensor) -> Tensor:
     x: Tensor = tower.token_embedding(tokens.flatten()[tree.first]).to(dtype)
     x = x + tower.positional_embedding[tree.first % tokens.shape[1]].to(dtype)
     for block in tower.transformer.resblocks:
-        x = x + block.ls_1(_attention(block.attn, block.ln_1(x), tree))
-        x = x + block.ls_2(block.mlp(block.ln_2(x)))
+        if tower.transformer.grad_checkpointing:
+            x = checkpoint(_block, block, x, tree, use_reentrant=False)
+        else:
+            x = _block(block, x, tree)
     return x[tree.end]
+
+
+def _block(block: Any, x: Tensor, tree: PrefixTree) -> Tensor:
+    """A layer of the transformer on the nodes x (T, w)."""
+    x = x + block.ls_1(_attention(block.attn, block.ln_1(x), tree))
+    return x + block.ls_2(block.mlp(block.ln_2(x)))  # type: ignore[no-any-return]
 
 
 def _attention(attention: nn.MultiheadAttention, x: Tensor, tree: PrefixTree) -> Tensor:

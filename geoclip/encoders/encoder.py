@@ -11,6 +11,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from geoclip.errors import GeoclipError
+
 TEXT_BATCH = 128
 
 
@@ -66,6 +68,16 @@ class Encoder(ABC):
     @abstractmethod
     def tower_parameters(self, tower: str) -> list[nn.Parameter]:
         """Parameters of the "image" or the "text" tower, projections included."""
+
+    def checkpoint_activations(self) -> None:
+        """Keep the inputs of the towers' blocks alone in training, and compute the rest again.
+
+        Raises GeoclipError where the image tower cannot.
+        """
+        raise GeoclipError(
+            f"The image tower of {self.name} has no activation checkpointing; leave it out, and "
+            "give a smaller chunk_size if memory is short."
+        )
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:

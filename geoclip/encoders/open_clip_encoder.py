@@ -168,6 +168,18 @@ class OpenClipEncoder(Encoder):
         towers = [(n.startswith("visual."), p) for n, p in named if n not in scalars]
         return [p for is_image, p in towers if is_image == (tower == "image")]
 
+    def checkpoint_activations(self) -> None:
+        """Compute the activations inside blocks again on the way back instead of keeping them."""
+        visual: Any = self.model.visual
+        try:
+            if hasattr(visual, "trunk"):  # open_clip would go on without
+                visual.trunk.set_grad_checkpointing(True)
+            elif not hasattr(visual, "transformer"):
+                raise NotImplementedError
+            self.model.set_grad_checkpointing(True)  # type: ignore[operator]
+        except (AssertionError, AttributeError, NotImplementedError):
+            super().checkpoint_activations()
+
     def save(self, folder: str | Path) -> None:
         """Write the folder that `open_clip.create_model("local-dir:FOLDER")` loads."""
         folder = Path(folder)

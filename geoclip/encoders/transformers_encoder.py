@@ -96,6 +96,13 @@ class TransformersEncoder(Encoder):
         towers = [(n.startswith(prefixes), p) for n, p in named if not n.startswith("logit_")]
         return [p for is_image, p in towers if is_image == (tower == "image")]
 
+    def checkpoint_activations(self) -> None:
+        """Compute the activations inside blocks again on the way back instead of keeping them."""
+        model: Any = self.model
+        # transformers 5 calls it activations, what 4 calls gradients.
+        enable = getattr(model, "activation_checkpointing_enable", None)
+        (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
+
     def save(self, folder: str | Path) -> None:
         """Write the folder that `transformers.AutoModel.from_pretrained` loads.
 

@@ -1,10 +1,11 @@
-"""Two settings of a whole process that decide its speed: kept memory, and garbage collection."""
+"""A whole process: kept memory and garbage collection, which decide its speed; free memory."""
 
 import ctypes
 import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # from glibc's malloc.h
 _KEPT = 2**31 - 1  # as much as the setting can say
@@ -49,3 +50,42 @@ def made_to_last() -> Iterator[None]:
         gc.freeze()
     finally:
         gc.enable()
+
+
+def free_memory(root: Path = Path("/")) -> int:
+    """Bytes that this process may still take: of the machine, and within its control groups.
+
+    A container's or a job's limit is that of a control group, which the machine's own figures do
+    not show. Files that the kernel has cached count as free. `root` is the root of the file system.
+    """
+    import psutil  # noqa: PLC0415 (only training asks)
+
+    free: int = psutil.virtual_memory().available
+    return min([free, *_free_in_groups(root)])
+
+
+def _free_in_groups(root: Path) -> Iterator[int]:
+    """What is left under the limit of each control group, of version 1 or 2, that holds us."""
+    mounts = root / "sys/fs/cgroup"
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, kinds, path = line.split(":", 2)
+        if kinds == "":
+            mount, names = mounts, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in kinds.split(","):
+            mount = mounts / "memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        own = Path(path.strip("/"))
+        for group in (mount / own, *(mount / above for above in own.parents)):
+            limit, used = (_text(group / name).strip() for name in names[:2])
+            stat = dict(line.split() for line in _text(group / "memory.stat").splitlines())
+            if limit.isdigit() and used.isdigit():  # else "max", or no such group in this container
+                yield max(0, int(limit) - int(used) + int(stat.get(names[2], 0)))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""

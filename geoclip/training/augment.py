@@ -1,34 +1,52 @@
 """Seeded changes to a training photo that leave its place recognisable."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
-CROP_AREA = (0.5, 1.0)
 CROP_ASPECT = (3 / 4, 4 / 3)
-JITTER = 0.25
 
 
-def augment(image: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
-    """Cut a random part out of an RGB image, scale it to (size, size) and vary its colours.
+@dataclass(frozen=True)
+class Augmentation:
+    """How far photos are changed.
 
-    Never mirrored: the side of the road on which people drive is evidence.
+    `crop_area` is the range of the share of a photo that is cut out. Brightness, contrast and
+    saturation are multiplied by a number from 1 - `colour` to 1 + `colour`. `mirror` mirrors every
+    second photo; that costs evidence: writing, and the side of the road on which people drive.
     """
-    image = image.resize((size, size), Image.Resampling.BICUBIC, box=random_box(image.size, rng))
+
+    crop_area: tuple[float, float] = (0.5, 1.0)
+    colour: float = 0.25
+    mirror: bool = False
+
+
+AUGMENTATION = Augmentation()
+
+
+def augment(
+    image: Image.Image, size: int, rng: np.random.Generator, change: Augmentation = AUGMENTATION
+) -> Image.Image:
+    """Cut a random part out of an RGB image, scale it to (size, size) and vary its colours."""
+    box = random_box(image.size, rng, change.crop_area)
+    image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-        image = enhance(image).enhance(rng.uniform(1 - JITTER, 1 + JITTER))
+        image = enhance(image).enhance(rng.uniform(1 - change.colour, 1 + change.colour))
+    if change.mirror and rng.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return image
 
 
 def random_box(
-    size: tuple[int, int], rng: np.random.Generator
+    size: tuple[int, int], rng: np.random.Generator, crop_area: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Draw a box (left, upper, right, lower) of CROP_AREA and CROP_ASPECT inside an image."""
+    """Draw a box (left, upper, right, lower) of an area in `crop_area` and of CROP_ASPECT."""
     width, height = size
-    area = rng.uniform(*CROP_AREA) * width * height
+    area = rng.uniform(*crop_area) * width * height
     aspect = np.exp(rng.uniform(*np.log(CROP_ASPECT)))
     w = min(width, np.sqrt(area * aspect))
     h = min(height, np.sqrt(area / aspect))

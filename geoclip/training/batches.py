@@ -15,14 +15,19 @@ from geoclip.photos.decoding import read_photo
 from geoclip.places.captions import CaptionBook, distinct, truth_matrix
 from geoclip.support.paths import decode_path
 from geoclip.support.seeds import seeded_generator
-from geoclip.training.augment import augment, to_pixels
+from geoclip.training.augment import AUGMENTATION, Augmentation, augment, to_pixels
 from geoclip.training.photo_set import PhotoSet
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.step import Batch
 from geoclip.training.workers import Workers
 
 
-def photo_pixels(encoder: Encoder, path: str, rng: np.random.Generator | None) -> Tensor | None:
+def photo_pixels(
+    encoder: Encoder,
+    path: str,
+    rng: np.random.Generator | None,
+    change: Augmentation = AUGMENTATION,
+) -> Tensor | None:
     """Pixels (3, S, S) of a photo, augmented by `rng` if there is one; None if it is unreadable."""
     size = encoder.image_size
     try:
@@ -31,7 +36,7 @@ def photo_pixels(encoder: Encoder, path: str, rng: np.random.Generator | None) -
         return None
     if rng is None:
         return encoder.preprocess(image)
-    return to_pixels(augment(image, size, rng), encoder.normalization)
+    return to_pixels(augment(image, size, rng, change), encoder.normalization)
 
 
 def epoch_order(
@@ -149,11 +154,16 @@ class Batches:
         return f"{self.photos.ids[i]} again {earlier}" if earlier else self.photos.ids[i]
 
     def _pixels(self, epoch: int, i: int, earlier: int = 0) -> Tensor | None:
-        rng = None
-        if self.settings.augment:
+        settings, rng = self.settings, None
+        if settings.augment:
             showing = self._showing(i, earlier)
-            rng = seeded_generator("augment", self.settings.seed, epoch, showing)
-        return photo_pixels(self.encoder, self.photos.paths[i], rng)
+            rng = seeded_generator("augment", settings.seed, epoch, showing)
+        change = Augmentation(settings.crop_area, settings.colour, settings.mirror)
+        return photo_pixels(self.encoder, self.photos.paths[i], rng, change)
+
+    def blank(self, rows: int) -> Tensor:
+        """Pixels (rows, 3, S, S) of as many photos that could not be read."""
+        return torch.stack([self._blank()] * rows)
 
     def _blank(self) -> Tensor:
         """What stands in for a photo that could not be read."""

@@ -1,26 +1,65 @@
 """AdamW with its parameter groups, and the schedule of its learning rates."""
 
+import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
 from geoclip.encoders import Encoder
-from geoclip.training.settings import TrainingSettings
+from geoclip.training.settings import ALL, LAST, LORA, PROJECTION, TrainingSettings, Tune
+from geoclip.training.tuned_parts import tuned_parameters
+
+ADAMW_TENSORS = 3
+"""Tensors beside each tuned weight: its gradient and the two means of AdamW."""
+
+RATE_OF_ONE_STEP = {ALL: 3e-4, LAST: 3e-4, PROJECTION: 1e-3, LORA: 3e-3}
 
 
-def make_optimizer(encoder: Encoder, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW with a learning rate for each tower; a tower whose rate is 0 is frozen."""
-    text_rate = settings.text_learning_rate
-    text_rate = settings.learning_rate if text_rate is None else text_rate
-    texts = {id(p) for p in encoder.tower_parameters("text")}
-    rated = []
+def chosen_rate(steps: int, tune: Tune) -> float:
+    """The peak learning rate for a run of so many steps, by what is tuned."""
+    return RATE_OF_ONE_STEP[tune.kind] / math.sqrt(steps)
+
+
+@dataclass(frozen=True)
+class PeakRates:
+    """The peak learning rates of the image tower, with the scalars, and of the text tower."""
+
+    image: float
+    text: float
+
+    @classmethod
+    def of(cls, settings: TrainingSettings, steps: int) -> "PeakRates":
+        """Those of the settings, or else chosen for a run of so many steps."""
+        image, text = settings.learning_rate, settings.text_learning_rate
+        if image is None:
+            image = chosen_rate(steps, settings.tuned)
+        return cls(image, image if text is None else text)
+
+    @property
+    def towers(self) -> list[str]:
+        """The towers that are tuned."""
+        rates = {"image": self.image, "text": self.text}
+        return [tower for tower, rate in rates.items() if rate]
+
+
+def freeze(encoder: Encoder, tune: Tune, rates: PeakRates) -> None:
+    """Let the weights that are tuned have a gradient, and no others."""
+    encoder.model.requires_grad_(True)
+    tuned = tuned_parameters(encoder, tune, rates.towers)
     for parameter in encoder.model.parameters():
-        rate = text_rate if id(parameter) in texts else settings.learning_rate
-        parameter.requires_grad_(rate > 0)
-        if rate > 0:
-            rated.append((parameter, rate))
+        parameter.requires_grad_(parameter in tuned)
+
+
+def make_optimizer(
+    encoder: Encoder, settings: TrainingSettings, rates: PeakRates
+) -> torch.optim.AdamW:
+    """AdamW over the weights that have a gradient, with a learning rate for each tower."""
+    texts = set(encoder.tower_parameters("text"))
+    tuned = (p for p in encoder.model.parameters() if p.requires_grad)
+    rated = ((p, rates.text if p in texts else rates.image) for p in tuned)
     return adamw(rated, settings.weight_decay, settings.betas)
 
 

@@ -1,14 +1,49 @@
 """Settings of fine-tuning and of its evaluation; command-line options are made from them."""
 
 import math
+import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from geoclip.errors import GeoclipError
 
-MAY_DIFFER = ("chunk_size", "compile")
+MAY_DIFFER = ("chunk_size", "compile", "activation_checkpointing")
 """Settings that a run may go on with otherwise: they change memory and speed."""
+
+
+ALL, LAST, PROJECTION, LORA = "all", "last", "projection", "lora"
+LORA_RANK = 8
+_TUNE = re.compile(r"(all|projection|lora)|(last|lora):([1-9]\d*)")
+
+
+@dataclass(frozen=True)
+class Tune:
+    """What is tuned: `kind` with the number of blocks of "last" or the rank of "lora".
+
+    "all" are all weights. "projection" is what lies behind the blocks: the last norm, the pooling,
+    the projection. "last" is that and as many of the last blocks. "lora" are adapters of a rank
+    beside the blocks' linear layers and convolutions. Logit scale and bias are tuned with each.
+    """
+
+    kind: str = ALL
+    number: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Tune":
+        """Read "all", "last:N", "projection", "lora" or "lora:RANK"; else GeoclipError.
+
+        >>> Tune.parse("last:2")
+        Tune(kind='last', number=2)
+        """
+        found = _TUNE.fullmatch(text)
+        if not found:
+            raise GeoclipError(
+                f"tune is {text!r}; use all, last:N with a number of blocks, projection, lora or "
+                "lora:RANK."
+            )
+        kind = found[1] or found[2]
+        return cls(kind, int(found[3] or (LORA_RANK if kind == LORA else 0)))
 
 
 class Keep(StrEnum):
@@ -25,23 +60,29 @@ def option(default: Any, text: str) -> Any:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How an encoder is fine-tuned; the defaults are StreetCLIP's published recipe.
+    """How an encoder is fine-tuned.
 
-    `batch_size` counts photos over all workers. `learning_rate` rises linearly over the first
-    `warmup` share of the steps, then falls linearly to 0; `text_learning_rate` replaces it for the
-    text tower (0 freezes the tower). `chunk_size` bounds memory by gradient caching: photos and
-    captions pass the towers that many at a time, twice where a batch has more; without one a batch
-    passes at once. `balance` draws photos of a country with n of them in proportion to
-    n^(1 - balance). `extra_captions` adds captions of places outside the batch to the GZSL loss.
-    `alpha` is the share of the tuned weights in the final average with the starting ones (WiSE-FT,
-    Wortsman et al. 2022). `distillation` weighs a term that holds image embeddings near the
-    starting encoder's. `compile` lets PyTorch compile the image tower, which takes minutes once and
-    pays in long runs.
+    `batch_size` counts photos over all workers. `tune` says which weights change (`Tune`).
+    `learning_rate` rises linearly over the first `warmup` share of the steps, then falls linearly
+    to 0; without one it is chosen (`optimizer.chosen_rate`); `text_learning_rate` replaces it for
+    the text tower (0 freezes the tower). `chunk_size` bounds memory by gradient caching: photos and
+    captions pass the towers that many at a time, twice where a batch has more; without one it is
+    chosen (`memory.chosen_chunk_size`). `activation_checkpointing` keeps the inputs of the blocks
+    alone and computes the rest again on the way back. `balance` draws photos of a country with n of
+    them in proportion to n^(1 - balance). `extra_captions` adds captions of places outside the
+    batch to the GZSL loss. `alpha` is the share of the tuned weights in the final average with the
+    starting ones (WiSE-FT, Wortsman et al. 2022). `distillation` weighs a term that holds image
+    embeddings near the starting encoder's, `label_smoothing` one by which a region is the truer of
+    a photo the nearer it lies (`label_smoothing.LabelSmoothing`); the text tower must be frozen.
+    `compile` lets PyTorch compile the image tower, which takes minutes once and pays in long runs.
     """
 
     epochs: int = option(3, "Passes over the photos.")
     batch_size: int = option(128, "Photos contrasted with each other in a step, over all workers.")
-    learning_rate: float = option(1e-6, "Peak of AdamW's learning rate.")
+    tune: str = option(ALL, "What is tuned: all, last:N blocks, projection, or lora[:RANK].")
+    learning_rate: float | None = option(
+        None, "Peak of AdamW's learning rate; if not given, chosen by steps and --tune."
+    )
     text_learning_rate: float | None = option(
         None, "The text tower's, 0 to freeze it; the same if not given."
     )
@@ -52,11 +93,25 @@ class TrainingSettings:
     loss: str = option("clip", "clip or siglip.")
     target: str = option("uniform", "uniform or marginal over the true captions of a photo.")
     extra_captions: int = option(0, "Captions of further places in each step.")
-    chunk_size: int | None = option(16, "Photos that pass the towers at a time: bounds memory.")
+    chunk_size: int | None = option(
+        None, "Photos that pass the towers at a time; if not given, as many as memory allows."
+    )
+    activation_checkpointing: bool = option(
+        False, "Compute activations twice instead of keeping them: less memory, more time."
+    )
     precision: str = option("fp32", "fp32 or bf16.")
     augment: bool = option(True, "Crop and recolour photos at random.")
+    crop_area: tuple[float, float] = option((0.5, 1.0), "Share of a photo that is cut out.")
+    colour: float = option(0.25, "How far brightness, contrast and saturation vary, 0 to 1.")
+    mirror: bool = option(
+        False, "Mirror every second photo; writing and the side of the road suffer."
+    )
     balance: float = option(0.0, "0 to 1: favour countries with few photos.")
     distillation: float = option(0.0, "Weight of staying near the starting encoder's embeddings.")
+    label_smoothing: float = option(
+        0.0, "Weight of label smoothing by distance; needs --text-learning-rate 0."
+    )
+    smoothing_km: float = option(700.0, "Distance at which that label falls to 1/e.")
     alpha: float = option(1.0, "Share of the tuned weights, averaged with the start's at the end.")
     compile: bool = option(False, "Compile the image tower first: minutes once, faster steps.")
     seed: int = option(0, "Of order, captions, augmentation and splits.")
@@ -78,11 +133,14 @@ class TrainingSettings:
             or (self.chunk_size is not None and self.chunk_size < 1)
         ):
             raise GeoclipError("epochs, batch_size and chunk_size must be at least 1.")
-        rates = (self.learning_rate, self.text_learning_rate or 0, self.weight_decay)
+        rates = (self.learning_rate or 0, self.text_learning_rate or 0, self.weight_decay)
         if not all(map(math.isfinite, rates)):
             raise GeoclipError("learning rates and weight_decay must be finite numbers.")
-        if not self.learning_rate and not self.text_learning_rate:
+        if self.learning_rate == 0 and not self.text_learning_rate:
             raise GeoclipError("learning_rate and text_learning_rate are 0: nothing is tuned.")
+        Tune.parse(self.tune)
+        self._check_photos()
+        self._check_label_smoothing()
         if not all(0 <= beta < 1 for beta in self.betas):
             raise GeoclipError(f"betas are {self.betas}; use numbers from 0 to below 1.")
         if min(*rates, self.gradient_clip, self.extra_captions, self.distillation) < 0:
@@ -93,9 +151,47 @@ class TrainingSettings:
         if not 0 <= self.alpha <= 1 or not 0 <= self.balance <= 1 or not 0 <= self.warmup <= 1:
             raise GeoclipError("alpha, balance and warmup must lie between 0 and 1.")
 
+    def _check_photos(self) -> None:
+        smallest, largest = self.crop_area
+        if not 0 < smallest <= largest <= 1:
+            raise GeoclipError(f"crop_area is {self.crop_area}; use two shares, such as 0.5 1.")
+        if not 0 <= self.colour <= 1:
+            raise GeoclipError(f"colour is {self.colour}; use a number from 0 to 1.")
+
+    def _check_label_smoothing(self) -> None:
+        if not (0 <= self.label_smoothing < math.inf and 0 < self.smoothing_km < math.inf):
+            raise GeoclipError("label_smoothing must not be negative, and smoothing_km be above 0.")
+        if self.label_smoothing and self.text_learning_rate != 0:
+            raise GeoclipError(
+                "label_smoothing compares photos with captions that are embedded once; set "
+                "text_learning_rate to 0, which freezes the text tower."
+            )
+
+    @property
+    def tuned(self) -> Tune:
+        """What is tuned."""
+        return Tune.parse(self.tune)
+
     def identity(self) -> dict[str, Any]:
         """The settings that a run which goes on must share with the one before."""
         return {name: value for name, value in asdict(self).items() if name not in MAY_DIFFER}
+
+
+class Recipe(StrEnum):
+    """Settings by name."""
+
+    DEFAULT = "default"
+    STREETCLIP = "streetclip"
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """The recipe's settings; those of "streetclip" are the paper's, arXiv 2302.00275."""
+        return STREETCLIP if self == Recipe.STREETCLIP else TrainingSettings()
+
+
+STREETCLIP = TrainingSettings(
+    epochs=3, learning_rate=1e-6, betas=(0.9, 0.98), weight_decay=1e-3, warmup=0.2
+)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class TowerPass:
         settings: TrainingSettings,
     ) -> None:
         self.encode = encode
-        self.precision = settings.precision
+        self.settings = settings
         self.chunks = torch.split(pad_rows(inputs, rows), settings.chunk_size or rows)
         self.random_states: list[list[Tensor]] = []
         if len(self.chunks) > 1:
@@ -45,7 +45,8 @@ class TowerPass:
         self.features = self.filled[: len(inputs)]
 
     def _encode(self, chunk: Tensor) -> Tensor:
-        with mixed_precision(chunk.device, self.precision):
+        again = self.settings.activation_checkpointing
+        with mixed_precision(chunk.device, self.settings.precision, again):
             return self.encode(chunk)
 
     def _first_pass(self, chunk: Tensor) -> Tensor:
@@ -99,13 +100,16 @@ def freeze_batch_norm(model: nn.Module) -> None:
 
 
 @contextmanager
-def mixed_precision(device: torch.device, precision: str) -> Iterator[None]:
-    """Compute in bfloat16 where `precision` is "bf16" and it costs neither accuracy nor time."""
+def mixed_precision(device: torch.device, precision: str, again: bool = False) -> Iterator[None]:
+    """Compute in bfloat16 where `precision` is "bf16" and it costs neither accuracy nor time.
+
+    What is computed `again` on the way back comes out the same, which may cost time.
+    """
     if precision != "bf16":
         yield
         return
     with torch.autocast(device.type, torch.bfloat16):
-        if device.type != "cpu":
+        if device.type != "cpu" or again:  # on the way back there is autocast and no other mode
             yield
             return
         with _DepthwiseInFloat32():

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,10 +17,20 @@ from geoclip.encoders.loading import load_folder
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 from geoclip.support.seeds import seeded_uniforms
+from geoclip.training.adapters import add_adapters, scale_adapters, without_adapters
 from geoclip.training.auxiliary import AuxiliaryLoss, Distillation
 from geoclip.training.batches import Batches
 from geoclip.training.identity import check_same_run, made_of
-from geoclip.training.optimizer import make_optimizer, schedule, set_learning_rates
+from geoclip.training.label_smoothing import LabelSmoothing
+from geoclip.training.memory import chosen_chunk_size
+from geoclip.training.optimizer import (
+    PeakRates,
+    freeze,
+    make_optimizer,
+    schedule,
+    set_learning_rates,
+)
+from geoclip.training.settings import LORA
 from geoclip.training.step import Batch, contrastive_gradients
 from geoclip.training.towers import compile_towers, freeze_batch_norm
 from geoclip.training.workers import clip_gradients, load_weights, part_of, shard_blocks, whole
@@ -28,6 +39,8 @@ STATE_FOLDER = "state"
 """Subfolder of a saved encoder, so that no loader takes the state for weights."""
 STATE_FILE = f"{STATE_FOLDER}/optimizer.safetensors"
 PROGRESS_FILE = f"{STATE_FOLDER}/progress.json"
+TUNED = "tuned"
+"""Marks a tuned weight itself among the optimizer's tensors."""
 MAX_LOG_LOGIT_SCALE = math.log(100)
 """CLIP's own bound on the logit scale (Radford et al. 2021)."""
 
@@ -37,8 +50,9 @@ class Trainer:
 
     A run that is stopped after any step and resumed from its saved state takes the same steps as
     an uninterrupted one: order, captions, augmentation and dropout depend on seed and step alone.
-    `auxiliary` are losses beside the contrastive one; `settings.distillation` adds one that holds
-    image embeddings near the starting encoder's. With `sharded` each worker holds a part of the
+    `auxiliary` are losses beside the contrastive one, to which `settings.distillation` and
+    `settings.label_smoothing` add theirs. With `tune` "lora" the encoder has adapters from now on;
+    `whole_encoder` is without them. With `sharded` each worker holds a part of the
     towers' blocks (see `geoclip.training.workers`); all workers must then call `whole_encoder` and
     `save` together.
     """
@@ -53,20 +67,54 @@ class Trainer:
         self.auxiliary = list(auxiliary)
         self.step = 0
         self.averaged = False
-        self._made_of = made_of(batches)
+        self.rates = PeakRates.of(settings, batches.steps)
+        self._made_of = made_of(batches) | {"learning_rate": self.rates.image}
         self.start = deepcopy(encoder) if settings.alpha < 1 or settings.distillation else None
         if self.start is not None:
             self.start.model.eval()
             if settings.distillation:
                 self.auxiliary.append(Distillation(self.start, settings.distillation))
+        if settings.label_smoothing:
+            smoothed = settings.smoothing_km, settings.label_smoothing
+            self.auxiliary.append(LabelSmoothing(encoder, batches.book, *smoothed))
+        self.adapted = settings.tuned.kind == LORA
+        if self.adapted and sharded:
+            raise GeoclipError("lora and FSDP do not go together here; leave one of them out.")
+        self._prepare_towers()
         self.mould = deepcopy(encoder) if sharded else None
         if self.mould is not None:
             self.mould.model.cpu()
             shard_blocks(encoder, self.workers)
         if settings.compile:
             compile_towers(encoder)
-        self.optimizer = make_optimizer(encoder, settings)
+        self.optimizer = make_optimizer(encoder, settings, self.rates)
         self._steps_without_photo = 0
+
+    def _prepare_towers(self) -> None:
+        """Give the towers adapters, freeze what is not tuned, and choose the chunk size."""
+        encoder, settings = self.encoder, self.settings
+        if self.adapted:
+            add_adapters(encoder, settings.tuned.number, self.rates.towers, settings.seed)
+        freeze(encoder, settings.tuned, self.rates)
+        if settings.activation_checkpointing:
+            encoder.checkpoint_activations()
+        if settings.chunk_size is None:
+            self.settings = replace(settings, chunk_size=chosen_chunk_size(self.batches))
+
+    @property
+    def plan(self) -> str:
+        """What is tuned how fast, and what passes the towers at a time, in words."""
+        settings, rates = self.batches.settings, self.rates
+        chosen = f" (chosen for {self.batches.steps:,} steps)"
+        rate = f"{rates.image:.2g}{chosen if settings.learning_rate is None else ''}"
+        if rates.text != rates.image:
+            rate += f", {rates.text:.2g} for the text tower"
+        known = " (chosen for the free memory)" if settings.chunk_size is None else ""
+        trained = sum(p.numel() for p in self.encoder.model.parameters() if p.requires_grad)
+        return (
+            f"Tuning {settings.tune}, {trained / 1e6:,.2f} M weights; peak learning rate {rate}; "
+            f"{self.settings.chunk_size} photos at a time{known}."
+        )
 
     def run(self) -> Iterator[dict[str, float]]:
         """Take the remaining steps, yielding each one's losses, learning rate and position.
@@ -83,7 +131,7 @@ class Trainer:
                 **values,
                 "step": self.step,
                 "epoch": step // self.batches.steps_per_epoch,
-                "learning_rate": settings.learning_rate * rate,
+                "learning_rate": self.rates.image * rate,
                 "logit_scale": float(self.encoder.log_logit_scale.detach().exp()),
             }
 
@@ -128,10 +176,16 @@ class Trainer:
         self.encoder.model.eval()
         if self.start is not None and self.settings.alpha < 1 and not self.averaged:
             interpolate_weights(self.encoder.model, self.start.model, self.settings.alpha)
+            scale_adapters(self.encoder.model, self.settings.alpha)
             self.averaged = True
 
     def whole_encoder(self, device: torch.device | str = "cpu") -> Encoder:
-        """The encoder in training, or on `device` a copy where its blocks are sharded."""
+        """The encoder in training, or a copy of plain layers where it is sharded or has adapters.
+
+        The copy of a sharded one is on `device`.
+        """
+        if self.adapted:
+            return without_adapters(self.encoder)
         if self.mould is None:
             return self.encoder
         weights = {name: whole(value) for name, value in self.encoder.model.state_dict().items()}
@@ -147,12 +201,20 @@ class Trainer:
             for name, p in self.encoder.model.named_parameters()
             for key, value in self.optimizer.state.get(p, {}).items()
         }
+        if self.adapted:  # the encoder that is saved does not know its adapters
+            named = self.encoder.model.named_parameters()
+            tensors |= {f"{name}/{TUNED}": p for name, p in named if p.requires_grad}
         if folder is None:
             return
         encoder.save(folder)
         (folder / STATE_FILE).parent.mkdir(exist_ok=True)
         write_tensors(folder / STATE_FILE, tensors)
-        position = {"step": self.step, "averaged": self.averaged, "run": self._made_of}
+        position = {
+            "step": self.step,
+            "averaged": self.averaged,
+            "chunk_size": self.settings.chunk_size,
+            "run": self._made_of,
+        }
         (folder / PROGRESS_FILE).write_text(json.dumps(position, indent=2) + "\n")
 
     def resume(self, folder: Path) -> None:
@@ -168,11 +230,18 @@ class Trainer:
                 f"{folder} holds no complete training state; name a folder that training wrote."
             ) from error
         check_same_run(folder, position["run"], self._made_of)
-        load_weights(self.encoder.model, load_folder(folder).model.state_dict())
+        if not self.adapted:
+            load_weights(self.encoder.model, load_folder(folder).model.state_dict())
+        if self.batches.settings.chunk_size is None:  # dropout falls on each chunk anew
+            chunk_size = position.get("chunk_size", self.settings.chunk_size)
+            self.settings = replace(self.settings, chunk_size=chunk_size)
         parameters = dict(self.encoder.model.named_parameters())
         for key, value in state.items():
             name, field = key.rsplit("/", 1)
             parameter = parameters[name]
+            if field == TUNED:
+                parameter.data.copy_(value)
+                continue
             part = value if field == "step" else part_of(value, parameter)
             self.optimizer.state[parameter][field] = part
         self.step, self.averaged = position["step"], position["averaged"]
@@ -182,9 +251,11 @@ class Trainer:
 def interpolate_weights(tuned: nn.Module, start: nn.Module, alpha: float) -> None:
     """Set `tuned` to alpha · tuned + (1 - alpha) · start, parameter by parameter, in place.
 
-    WiSE-FT (Wortsman et al. 2022, arXiv 2109.01903). Integer buffers keep the tuned value.
+    WiSE-FT (Wortsman et al. 2022, arXiv 2109.01903). Integer buffers keep the tuned value, as do
+    weights that `start` does not have, which are those of adapters.
     """
     old = start.state_dict()
     for name, value in tuned.state_dict().items():
-        if value.is_floating_point():
-            value.copy_(alpha * value + (1 - alpha) * part_of(old[name], value))
+        if value.is_floating_point() and name in old:
+            # Exact where both are the same, as frozen weights are.
+            value.copy_(torch.lerp(part_of(old[name], value), value, alpha))

@@ -62,7 +62,7 @@ PROBING = TrainingSettings(
     weight_decay=1e-2,
     warmup=0.1,
     balance=0.7,
-    chunk_size=None,  # so small a tower needs no gradient caching
+    chunk_size=256,  # a batch at once, whatever the memory: dropout falls on each chunk anew
 )
 TUNING = replace(
     PROBING,

@@ -307,6 +307,8 @@ def test_by_default_memory_does_not_grow_with_the_batch(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No more photos pass the image tower at a time than fit; the defaults took 22 GB once."""
+    monkeypatch.setattr("geoclip.training.memory.peak_bytes", lambda *_: 4 * 10**9)
+    monkeypatch.setattr("geoclip.training.memory.memory_for_training", lambda device: 16.5e9)
     passed: list[int] = []
     features = TransformersEncoder.image_features
 
@@ -323,7 +325,34 @@ def test_by_default_memory_does_not_grow_with_the_batch(
     (scene / "many.csv").write_text("\n".join([*rows, *copies]) + "\n")
     result = run(scene, tmp_path, "--batch-size", 128, "--epochs", 1, photos="many.csv")
     assert result.exit_code == 0, result.output
-    assert sum(passed) == 2 * 51 and max(passed) == 16
+    assert sum(passed) == 2 * 51 and max(passed) == 13
+    assert "13 photos at a time (chosen for the free memory)." in result.stderr
+
+
+def test_the_published_recipe_is_overridden_by_options(scene: Path, tmp_path: Path) -> None:
+    given = ("--recipe", "streetclip", "--epochs", 1)
+    arguments = ["finetune", scene / "photos.csv", "--out", tmp_path, "--device", "cpu", *given]
+    arguments += ["--gazetteer", scene / "places", "--model", scene / "start"]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert "Tuning all, " in result.stderr and "peak learning rate 1e-06;" in result.stderr
+    noted = json.loads((tmp_path / "run.json").read_text())["settings"]
+    assert (noted["epochs"], noted["learning_rate"], noted["warmup"]) == (1, 1e-6, 0.2)
+
+
+@pytest.mark.parametrize("tune", ["lora:2", "last:1"])
+def test_a_part_is_tuned_evaluated_kept_and_loads(scene: Path, tmp_path: Path, tune: str) -> None:
+    settings = ("--tune", tune, "--evaluate-every", 2, "--alpha", 0.5, "--distillation", 0.1)
+    result = run(scene, tmp_path, *settings)
+    assert result.exit_code == 0, result.output
+    assert f"Tuning {tune}, " in result.stderr
+    tuned, before = weights(tmp_path), load_file(scene / "start" / "model.safetensors")
+    assert tuned.keys() == before.keys()
+    changed = {name for name, value in tuned.items() if not value.equal(before[name])}
+    kept = "text_model.embeddings.token_embedding.weight"
+    assert "vision_model.encoder.layers.1.mlp.fc1.weight" in changed and kept not in changed
+    assert run(scene, tmp_path, *settings).exit_code == 0
+    load_encoder(tmp_path / "encoder")
 
 
 def test_photos_that_cannot_be_read_are_left_out_and_listed(scene: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from geoclip.errors import GeoclipError
 from geoclip.guesses.schema import COLUMNS
 from geoclip.locator import Locator
 from geoclip.places.gazetteer import Gazetteer
+from geoclip.training.optimizer import PeakRates
 from geoclip.training.settings import TrainingSettings
 from pipelines.end_to_end import START, default_settings, end_to_end
 from pipelines.evaluate_guesses import evaluate_guesses
@@ -144,7 +145,7 @@ def test_defaults_suit_the_start() -> None:
     assert default_settings(str(START)) == ours
     assert ours.text_learning_rate == 0
     assert others == TrainingSettings()
-    assert others.learning_rate < ours.learning_rate / 100
+    assert PeakRates.of(others, 100).image < ours.learning_rate / 50
 
 
 def test_a_split_of_which_only_countries_are_known_is_left_out(few_places: Path) -> None:

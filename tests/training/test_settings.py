@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from geoclip.errors import GeoclipError
-from geoclip.training.settings import TrainingSettings
+from geoclip.training.settings import Recipe, TrainingSettings
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,14 @@ from geoclip.training.settings import TrainingSettings
         ({"learning_rate": 0.0}, "nothing is tuned"),
         ({"learning_rate": float("nan")}, "finite"),
         ({"betas": (1.0, 0.9)}, "betas"),
+        ({"tune": "most"}, "tune"),
+        ({"crop_area": (0.0, 1.0)}, "crop_area"),
+        ({"crop_area": (0.9, 0.5)}, "crop_area"),
+        ({"crop_area": (0.5, 1.1)}, "crop_area"),
+        ({"colour": 1.5}, "colour"),
+        ({"label_smoothing": -1.0, "text_learning_rate": 0.0}, "label_smoothing"),
+        ({"smoothing_km": 0.0}, "smoothing_km"),
+        ({"label_smoothing": 1.0}, "text_learning_rate to 0"),
     ],
 )
 def test_wrong_values_are_refused(wrong, named):
@@ -36,8 +44,8 @@ def test_wrong_values_are_refused(wrong, named):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_the_defaults_are_the_published_recipe_and_frozen():
-    settings = TrainingSettings()
+def test_the_published_recipe_has_a_name_and_is_frozen():
+    settings = Recipe.STREETCLIP.settings
     assert (settings.learning_rate, settings.betas, settings.weight_decay) == (
         1e-6,
         (0.9, 0.98),

@@ -37,6 +37,10 @@ CASES: dict[str, tuple[str, dict]] = {
     "frozen text, distillation": ("clip", {"text_learning_rate": 0.0, "distillation": 0.5}),
     "siglip": ("siglip", {"loss": "siglip", "chunk_size": 1}),
     "transformers": ("transformers", {}),
+    "last block, activation checkpointing": (
+        "clip",
+        {"tune": "last:1", "activation_checkpointing": True, "chunk_size": 2},
+    ),
     "timm, bf16": ("vit", {"precision": "bf16", "chunk_size": 2}),
 }
 

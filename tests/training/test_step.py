@@ -524,22 +524,3 @@ def test_an_unreadable_photo_has_no_soft_label():
     )  # fmt: skip
     alone = step(encoder, kept, auxiliary=[loss])[0]
     assert values["soft_labels"] == pytest.approx(alone["soft_labels"])
-
-
-@pytest.mark.parametrize("photos", [5, 40])
-def test_by_default_no_more_rows_pass_a_tower_at_a_time_than_memory_is_meant_for(photos):
-    """What bounds memory: it does not grow with the batch."""
-    encoder = training(clip_encoder())
-    passed = {"image": [], "text": []}
-    for tower, encode in (("image", encoder.image_features), ("text", encoder.text_features)):
-
-        def noted(inputs, tower=tower, encode=encode):
-            passed[tower].append(len(inputs))
-            return encode(inputs)
-
-        setattr(encoder, f"{tower}_features", noted)
-    truth = torch.eye(photos, 5, dtype=torch.int8)
-    step(encoder, global_batch(encoder, truth), TrainingSettings())
-    assert max(passed["image"] + passed["text"]) <= TrainingSettings().chunk_size == 16
-    # What fits at once is not computed twice.
-    assert passed["image"] == ([5] if photos == 5 else [16, 16, 8] * 2)

@@ -8,6 +8,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_encoders import (
     clip_encoder,
     random_tiny_clip,
@@ -20,7 +21,7 @@ from geoclip.encoders import load_encoder
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.training.batches import Batches
-from geoclip.training.optimizer import make_optimizer, schedule
+from geoclip.training.optimizer import PeakRates, make_optimizer, schedule
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.trainer import STATE_FILE, Trainer, interpolate_weights
 
@@ -81,6 +82,115 @@ def test_a_run_stopped_after_any_step_and_resumed_is_the_undisturbed_run(
         assert begun + rest == pytest.approx(losses, rel=1e-6)
         for name, value in weights.items():
             torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-8)
+
+
+TUNED = {
+    "last block": (clip_encoder, {"tune": "last:1"}),
+    "projection": (TOWERS["BatchNorm and dropout"], {"tune": "projection"}),
+    "adapters": (lambda: clip_encoder(vision_patch_dropout=0.5), {"tune": "lora:2"}),
+    "adapters of convolutions": (
+        TOWERS["BatchNorm and dropout"],
+        {"tune": "lora:2", "chunk_size": 2, "text_learning_rate": 0.0},
+    ),
+    "activation checkpointing": (
+        TOWERS["BatchNorm and dropout"],
+        {"activation_checkpointing": True, "chunk_size": 2},
+    ),
+    "label smoothing": (
+        clip_encoder,
+        {"label_smoothing": 0.5, "text_learning_rate": 0.0, "tune": "last:1"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TUNED)
+def test_a_resumed_run_is_bit_for_bit_the_undisturbed_one_whatever_is_tuned(
+    case, book, photos, tmp_path
+):
+    make, change = TUNED[case]
+    settings = replace(SETTINGS, **change)
+
+    def trainer():
+        return trainer_of(make(), photos, book, settings)
+
+    def end(ending):
+        losses = [record["loss"] for record in ending.run()]
+        ending.finish()
+        ending.save(tmp_path / f"end {ending is whole}")
+        return losses
+
+    whole = trainer()
+    losses = end(whole)
+    first = trainer()
+    begun = take(first, 3)
+    first.save(tmp_path / "stopped")
+    torch.rand(3)
+    second = trainer()
+    second.resume(tmp_path / "stopped")
+    assert begun + end(second) == losses
+    ours, theirs = (tmp_path / f"end {own}" for own in (False, True))
+    for name in ("open_clip_model.safetensors", STATE_FILE):
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes()
+    start = make().model.state_dict()
+    tuned = load_file(ours / "open_clip_model.safetensors")
+    assert tuned.keys() == start.keys()
+    changed = {name for name, value in tuned.items() if not torch.equal(value, start[name])}
+    assert changed and (settings.tune == "all") == (changed >= trained_weights(make()))
+    done = trainer()
+    done.resume(ours)
+    assert done.finished and end(done) == []
+    again = load_file(tmp_path / "end False" / "open_clip_model.safetensors")
+    assert all(torch.equal(again[name], tuned[name]) for name in tuned)
+
+
+def trained_weights(encoder):
+    return {name for name, _ in encoder.model.named_parameters()}
+
+
+def test_alpha_averages_what_adapters_add(book, photos, tmp_path):
+    settings = replace(SETTINGS, distillation=0.0, tune="lora:2")
+    start = clip_encoder().model.state_dict()
+    found = {}
+    for alpha in (1.0, 0.5):
+        trainer = trainer_of(clip_encoder(), photos, book, replace(settings, alpha=alpha))
+        undisturbed(trainer)
+        found[alpha] = trainer.whole_encoder().model.state_dict()
+    for name, value in found[0.5].items():
+        torch.testing.assert_close(value, (found[1.0][name] + start[name]) / 2)
+
+
+def test_without_a_chunk_size_the_one_that_was_chosen_is_kept(book, photos, tmp_path, monkeypatch):
+    """Dropout falls on each chunk anew: another one would take other steps."""
+    settings = replace(SETTINGS, chunk_size=None)
+    found = iter([2, 3, 3])
+    monkeypatch.setattr("geoclip.training.trainer.chosen_chunk_size", lambda batches: next(found))
+    first = trainer_of(clip_encoder(), photos, book, settings)
+    assert first.settings.chunk_size == 2 and "2 photos at a time (chosen" in first.plan
+    take(first, 1)
+    first.save(tmp_path)
+    second = trainer_of(clip_encoder(), photos, book, settings)
+    second.resume(tmp_path)
+    assert second.settings.chunk_size == 2
+    told = trainer_of(clip_encoder(), photos, book, replace(settings, chunk_size=4))
+    told.resume(tmp_path)
+    assert told.settings.chunk_size == 4 and "4 photos at a time." in told.plan
+
+
+def test_a_rate_is_chosen_by_the_steps_and_told(book, photos):
+    few, many = (
+        trainer_of(clip_encoder(), photos, book, TrainingSettings(epochs=n, batch_size=4))
+        for n in (3, 300)
+    )
+    assert few.rates.image == few.rates.text == pytest.approx(10 * many.rates.image)
+    assert f"{few.rates.image:.2g} (chosen for 9 steps)" in few.plan
+    record = next(iter(few.run()))
+    assert 0 < record["learning_rate"] <= few.rates.image
+
+
+def test_lora_and_fsdp_are_refused_together(book, photos):
+    batches = Batches(clip_encoder(), book, photos, replace(SETTINGS, tune="lora"))
+    with pytest.raises(GeoclipError, match="lora and FSDP"):
+        Trainer(batches, sharded=True)
 
 
 def test_a_finished_run_that_is_resumed_is_not_averaged_again(book, photos, tmp_path):
@@ -144,7 +254,7 @@ def test_text_learning_rate_zero_freezes_the_text_tower_alone(book, photos, tmp_
 def test_optimizer_has_a_rate_for_each_tower_and_decays_matrices_only():
     encoder = clip_encoder()
     settings = TrainingSettings(learning_rate=1e-3, text_learning_rate=1e-4, weight_decay=0.1)
-    groups = make_optimizer(encoder, settings).param_groups
+    groups = make_optimizer(encoder, settings, PeakRates.of(settings, 1)).param_groups
     texts = {id(p) for p in encoder.tower_parameters("text")}
     seen = 0
     for group in groups:
@@ -232,21 +342,25 @@ def test_an_incomplete_state_is_one_sentence(damage, book, photos, tmp_path):
         trainer_of(clip_encoder(), photos, book, SETTINGS).resume(folder)
 
 
-def tuned_folder(encoder, book, photos, folder):
-    settings = TrainingSettings(epochs=1, batch_size=6, learning_rate=1e-3)
+def tuned_folder(encoder, book, photos, folder, tune="all"):
+    settings = TrainingSettings(epochs=1, batch_size=6, learning_rate=1e-3, tune=tune)
     trainer = trainer_of(encoder, photos, book, settings)
-    take(trainer, 1)
+    take(trainer, 2)
     trainer.save(folder)
-    return encoder
+    return trainer.whole_encoder()
 
 
 TEXTS = ["A Street View photo in France.", "Woodlands", "A Street View photo from Windhoek!"]
 
 
+TUNES = ["all", "last:1", "lora:2"]
+
+
+@pytest.mark.parametrize("tune", TUNES)
 @pytest.mark.parametrize("tower", ["vit", "timm"])
-def test_plain_open_clip_loads_what_was_tuned(tower, book, photos, tmp_path):
+def test_plain_open_clip_loads_what_was_tuned(tower, tune, book, photos, tmp_path):
     encoder = random_tiny_clip() if tower == "vit" else timm_encoder(full_vocabulary=True)
-    tuned_folder(encoder, book, photos, tmp_path)
+    encoder = tuned_folder(encoder, book, photos, tmp_path, tune)
     model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path}")
     tokenizer = open_clip.get_tokenizer(f"local-dir:{tmp_path}")
     images = [photo_of(photos, i) for i in range(3)]
@@ -259,12 +373,13 @@ def test_plain_open_clip_loads_what_was_tuned(tower, book, photos, tmp_path):
         np.testing.assert_allclose(ours.encode_images(images), their_images, atol=1e-5)
 
 
-def test_plain_transformers_loads_what_was_tuned(book, photos, tmp_path):
+@pytest.mark.parametrize("tune", TUNES)
+def test_plain_transformers_loads_what_was_tuned(tune, book, photos, tmp_path):
     from transformers import CLIPModel, CLIPProcessor
 
     start = load_encoder(write_transformers_clip(tmp_path / "start"))
     before = start.encode_texts(TEXTS)
-    encoder = tuned_folder(start, book, photos, tmp_path / "tuned")
+    encoder = tuned_folder(start, book, photos, tmp_path / "tuned", tune)
     assert np.abs(encoder.encode_texts(TEXTS) - before).max() > 1e-4
     model = CLIPModel.from_pretrained(str(tmp_path / "tuned")).eval()
     processor = CLIPProcessor.from_pretrained(str(tmp_path / "tuned"))

@@ -1,0 +1,136 @@
+"""How many photos may pass the towers at a time: measured on a few rows, not guessed."""
+
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from geoclip.support.process import free_memory
+from geoclip.training.batches import Batches
+from geoclip.training.optimizer import ADAMW_TENSORS
+from geoclip.training.settings import TrainingSettings
+from geoclip.training.towers import freeze_batch_norm, mixed_precision
+
+PROBE = 4
+"""Rows of the probe."""
+
+SHARE = 0.8
+"""Of the free memory: the rest is for what is measured in no probe, such as fragments."""
+
+MOST_ON_PROCESSORS = int(3.5 * 2**30)
+"""Bytes: with Python's 1.5 GB the process stays under 6 GB. Larger chunks are no faster there."""
+
+BATCHES_HELD = 3
+"""Batches of pixels that exist at a time: in use, ready, and in the making."""
+
+
+def chosen_chunk_size(batches: Batches) -> int:
+    """The photos that pass the towers at a time so that a step fits into the free memory.
+
+    Alike on all workers, which must call this together: the smallest that any of them finds.
+    Between 1 and this worker's share of a batch, and even: 50 photos pass as 25 and 25 rather than
+    48 and 2.
+    """
+    encoder, workers = batches.encoder, batches.workers
+    rows = workers.largest_share(min(batches.settings.batch_size, len(batches.photos)))
+    pixels = batches.blank(PROBE).to(encoder.device)
+    captions = [batches.book.text(int(row)) for row in batches.photos.rows[:PROBE]]
+    tokens = encoder.tokenize(captions).to(encoder.device)
+    passes = [lambda: encoder.image_features(pixels), lambda: encoder.text_features(tokens)]
+    row = peak_bytes(encoder.model, passes, batches.settings) // PROBE
+    trained = sum(p.nbytes for p in encoder.model.parameters() if p.requires_grad)
+    held = BATCHES_HELD * rows * pixels[0].nbytes
+    room = int(memory_for_training(encoder.device)) - ADAMW_TENSORS * trained - held
+    fitting = torch.tensor([max(1, min(rows, room // max(1, row)))], device=encoder.device)
+    fitting = workers.gather(fitting, workers.size).min()
+    parts = -(-rows // int(fitting))
+    return -(-rows // parts)
+
+
+def memory_for_training(device: torch.device) -> float:
+    """Bytes that this process may take for training on a device."""
+    if device.type == "cuda":
+        return SHARE * torch.cuda.mem_get_info(device)[0]
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torch's name for workers of a machine
+    return min(MOST_ON_PROCESSORS, SHARE * free_memory() / beside)
+
+
+def peak_bytes(
+    model: nn.Module, passes: Sequence[Callable[[], Tensor]], settings: TrainingSettings
+) -> int:
+    """Bytes that forward and backward passes take beside weights and gradients, at most.
+
+    The sum over the passes of their peaks. Weights and random state are left as they were.
+    """
+    # A gradient is dropped as soon as it is there: all of them together are no matter of the rows.
+    drops = [
+        p.register_post_accumulate_grad_hook(_drop_gradient)  # type: ignore[no-untyped-call]
+        for p in model.parameters()
+        if p.requires_grad
+    ]
+    training = model.training
+    model.train()
+    freeze_batch_norm(model)
+    device = next(model.parameters()).device
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            return sum(_peak(run, device, settings) for run in passes)
+    finally:
+        model.train(training)
+        for drop in drops:
+            drop.remove()
+
+
+def _peak(run: Callable[[], Tensor], device: torch.device, settings: TrainingSettings) -> int:
+    def both_ways() -> None:
+        with mixed_precision(device, settings.precision, settings.activation_checkpointing):
+            features = run()
+        if features.requires_grad:
+            torch.autograd.backward(features.sum())
+
+    if device.type == "cuda":
+        before: int = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        both_ways()
+        most: int = torch.cuda.max_memory_allocated(device)
+        return most - before
+    with _Allocations() as allocations:
+        both_ways()
+    return int(allocations.peak)
+
+
+def _drop_gradient(parameter: Tensor) -> None:
+    parameter.grad = None
+
+
+class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the tensors that operations return, while these live."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live: dict[int, int] = {}
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        returned = func(*args, **(kwargs or {}))
+        for value in returned if isinstance(returned, tuple | list) else (returned,):
+            if isinstance(value, Tensor):
+                self._note(value.untyped_storage())
+        return returned
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        key = id(storage)
+        if key not in self.live:
+            self.live[key] = storage.nbytes()
+            self.now += self.live[key]
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key: int) -> None:
+        self.now -= self.live.pop(key)
