@@ -38,9 +38,10 @@ class Trainer:
     A run that is stopped after any step and resumed from its saved state takes the same steps as
     an uninterrupted one: order, captions, augmentation and dropout depend on seed and step alone.
     `auxiliary` are losses beside the contrastive one; `settings.distillation` adds one that holds
-    image embeddings near the starting encoder's. With `sharded` each worker holds a part of the
-    towers' blocks (see `geoclip.training.workers`); all workers must then call `whole_encoder` and
-    `save` together.
+    image embeddings near the starting encoder's. The siglip loss gives a model without a logit bias
+    one, which its weights hold from then on. With `sharded` each worker holds a part of the towers'
+    blocks (see `geoclip.training.workers`); all workers must then call `whole_encoder` and `save`
+    together.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class Trainer:
             self.start.model.eval()
             if settings.distillation:
                 self.auxiliary.append(Distillation(self.start, settings.distillation))
+        if settings.loss == "siglip" and encoder.logit_bias is None:
+            encoder.add_logit_bias()
         self.mould = deepcopy(encoder) if sharded else None
         if self.mould is not None:
             self.mould.model.cpu()
@@ -182,9 +185,10 @@ class Trainer:
 def interpolate_weights(tuned: nn.Module, start: nn.Module, alpha: float) -> None:
     """Set `tuned` to alpha · tuned + (1 - alpha) · start, parameter by parameter, in place.
 
-    WiSE-FT (Wortsman et al. 2022, arXiv 2109.01903). Integer buffers keep the tuned value.
+    WiSE-FT (Wortsman et al. 2022, arXiv 2109.01903). Integer buffers keep the tuned value, and so
+    does a logit bias that `start` lacks.
     """
     old = start.state_dict()
     for name, value in tuned.state_dict().items():
-        if value.is_floating_point():
+        if value.is_floating_point() and name in old:
             value.copy_(alpha * value + (1 - alpha) * part_of(old[name], value))
