@@ -95,8 +95,12 @@ class Encoder(ABC):
 
     @property
     def logit_bias(self) -> Tensor | None:
-        """SigLIP's trainable bias; None for CLIP."""
+        """SigLIP's trainable bias; None for a CLIP that was not tuned with SigLIP's loss."""
         return getattr(self.model, "logit_bias", None)
+
+    def add_logit_bias(self) -> None:
+        """Give a model without one a trainable bias; NaN until training sets it from a batch."""
+        self.model.logit_bias = nn.Parameter(torch.full_like(self.log_logit_scale, torch.nan))
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """Pixels (N, 3, S, S) → image embeddings (N, d) of unit length."""

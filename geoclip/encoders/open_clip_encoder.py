@@ -140,6 +140,11 @@ class OpenClipEncoder(Encoder):
         used = torch.nonzero((tokens != 0).any(dim=0))
         return tokens[:, : int(used.max()) + 1]
 
+    def add_logit_bias(self) -> None:
+        """Add a trainable bias to the model and to the config that plain open_clip builds it by."""
+        super().add_logit_bias()
+        self.model_config = {**self.model_config, "init_logit_bias": 0.0}
+
     def for_photos(self) -> "OpenClipEncoder":
         """Fold batch normalisations for photos; the image tower must not be trained from now on."""
         self._photo_tower = folded(self.model.visual)  # type: ignore[arg-type]

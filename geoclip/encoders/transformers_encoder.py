@@ -8,16 +8,18 @@ from typing import Any
 
 import torch
 from PIL import Image
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from geoclip.encoders.checks import check_pixels, check_texts
 from geoclip.encoders.encoder import Encoder
-from geoclip.encoders.model_folder import IMAGE_CONFIGS, PROCESSOR_FILES, TOKENIZER
+from geoclip.encoders.model_folder import IMAGE_CONFIGS, PROCESSOR_FILES, TOKENIZER, ModelFolder
 from geoclip.errors import GeoclipError
 from geoclip.support.files import let_others_read
 
 IMAGE_PROCESSORS = {"clip": "CLIPImageProcessor", "siglip": "SiglipImageProcessor"}
 """What prepares pictures for a type of model whose configs do not say."""
+LOGIT_BIAS = "logit_bias"
 
 
 class TransformersEncoder(Encoder):
@@ -106,6 +108,7 @@ class TransformersEncoder(Encoder):
     def save(self, folder: str | Path) -> None:
         """Write the folder that `transformers.AutoModel.from_pretrained` loads.
 
+        A CLIP's logit bias is among the weights, which transformers leaves aside and we read again.
         Tokenizer and preprocessor stay the files that they were: another version of transformers
         writes them in ways that older ones do not read. Raises GeoclipError where the folder that
         the encoder was loaded from is gone.
@@ -115,7 +118,8 @@ class TransformersEncoder(Encoder):
             raise GeoclipError(
                 f"{self.source} is gone, and the tokenizer of {self.name} with it; put it back."
             )
-        self.model.save_pretrained(str(folder))  # type: ignore[operator]
+        with _quiet():
+            self.model.save_pretrained(str(folder))  # type: ignore[operator]
         for weights in folder.glob("*.safetensors"):
             let_others_read(weights)
         if folder.resolve() != self.source.resolve():
@@ -144,7 +148,19 @@ def _model(folder: Path) -> Any:
             f"{folder} does not load as a model (its weights lack {len(missing)} tensors, "
             f"{missing[0]} for one); copy the weights of the whole model there."
         )
+    if LOGIT_BIAS in found["unexpected_keys"]:
+        model.logit_bias = nn.Parameter(_tensor(folder, LOGIT_BIAS))
     return model.float().eval()
+
+
+def _tensor(folder: Path, name: str) -> Tensor:
+    """One tensor of the weights in a folder."""
+    for file in ModelFolder.read(folder).weights:
+        with safe_open(file, "pt") as tensors:
+            if name in tensors.keys():  # noqa: SIM118 - no mapping
+                value: Tensor = tensors.get_tensor(name)
+                return value
+    raise KeyError(name)
 
 
 def _image_processor(folder: Path, kind: str) -> Any:
@@ -197,7 +213,7 @@ def _tokenizer(folder: Path, kind: str) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence transformers' bars and log lines about loading; our own warnings say what matters."""
+    """Silence transformers' bars and log lines; our own warnings say what matters."""
     from transformers.utils import logging as library_logging  # noqa: PLC0415
 
     logging: Any = library_logging  # without types

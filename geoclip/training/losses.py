@@ -67,6 +67,21 @@ def target_entropy(truth: Tensor) -> Tensor:
     return counts.float().log().sum() / max(len(counts), 1)
 
 
+def starting_bias(
+    image_features: Tensor, text_features: Tensor, logit_scale: Tensor | float, truth: Tensor
+) -> Tensor:
+    """Bias of `siglip_loss` for a model without one: its mean logit is the log odds of a true pair.
+
+    -scale · mean cosine + log(true pairs / false pairs) over the known pairs, NaN without any.
+    Cosines of a CLIP lie around a value that says nothing of a pair, and nearly all pairs are
+    false: with another bias the loss spends its first steps on pushing all pairs apart.
+    """
+    cosines = image_features @ text_features.T
+    centre = -logit_scale * cosines[truth >= 0].mean()
+    true, false = (pairs.sum().clamp(min=1).to(centre) for pairs in (truth > 0, truth == 0))
+    return centre + (true / false).log()
+
+
 def siglip_loss(
     image_features: Tensor,
     text_features: Tensor,

@@ -28,10 +28,11 @@ from geoclip.training.trainer import interpolate_weights
 def mixed(start: Encoder, tuned: Encoder, alpha: float) -> Encoder:
     """A new encoder of the weights alpha · tuned + (1 - alpha) · start.
 
-    Raises GeoclipError where their towers are not of the same shapes.
+    A logit bias that `start` lacks stays as tuned. Raises GeoclipError where their towers are not
+    of the same shapes.
     """
     shapes = [{k: tuple(v.shape) for k, v in e.model.state_dict().items()} for e in (start, tuned)]
-    for name in sorted(shapes[0].keys() | shapes[1].keys()):
+    for name in sorted((shapes[0].keys() | shapes[1].keys()) - {"logit_bias"}):
         first, second = (own.get(name, "none") for own in shapes)
         if first != second:
             raise GeoclipError(

@@ -9,7 +9,13 @@ from torch import Tensor
 
 from geoclip.encoders import Encoder
 from geoclip.training.auxiliary import AuxiliaryLoss, GlobalFeatures, at_least_float32
-from geoclip.training.losses import gzsl_loss, siglip_loss, target_entropy, vision_loss
+from geoclip.training.losses import (
+    gzsl_loss,
+    siglip_loss,
+    starting_bias,
+    target_entropy,
+    vision_loss,
+)
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.towers import TowerPass
 from geoclip.training.workers import Workers
@@ -42,7 +48,8 @@ def contrastive_gradients(
 ) -> dict[str, float]:
     """Add the gradients of ½ (GZSL + vision) + auxiliary losses to the encoder's parameters.
 
-    With `settings.loss` "siglip" SigLIP's loss takes the place of the first term. Every worker
+    With `settings.loss` "siglip" SigLIP's loss takes the place of the first term; a bias that is
+    NaN is first set from this batch (`losses.starting_bias`), alike on all workers. Every worker
     computes the loss of all N photos from gathered embeddings and carries its own embeddings'
     gradients back through its towers; the gradients summed over workers are those of one worker
     with the whole batch. With `settings.chunk_size` memory does not grow with the batch
@@ -96,6 +103,9 @@ def _losses(
     images, texts = at_least_float32(images), at_least_float32(texts)
     if settings.loss == "siglip":
         bias = encoder.logit_bias
+        if bias is not None and bias.isnan().any():
+            with torch.no_grad():
+                bias.fill_(starting_bias(images, texts, scale, truth))
         return {"loss": siglip_loss(images, texts, scale, 0.0 if bias is None else bias, truth)}
     own = truth.shape[1] - extra
     gzsl = gzsl_loss(images, texts, scale, truth, settings.target)
@@ -108,7 +118,7 @@ def _losses(
 
 
 def _share_scalar_gradients(encoder: Encoder, workers: Workers) -> None:
-    """Every worker holds the whole gradient of the logit scale: divide it before summing."""
+    """Every worker holds the whole gradient of scale and bias: divide it before summing."""
     for scalar in (encoder.log_logit_scale, encoder.logit_bias):
         if scalar is not None and scalar.grad is not None:
             scalar.grad /= workers.size

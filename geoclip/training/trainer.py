@@ -51,10 +51,10 @@ class Trainer:
     A run that is stopped after any step and resumed from its saved state takes the same steps as
     an uninterrupted one: order, captions, augmentation and dropout depend on seed and step alone.
     `auxiliary` are losses beside the contrastive one, to which `settings.distillation` and
-    `settings.label_smoothing` add theirs. With `tune` "lora" the encoder has adapters from now on;
-    `whole_encoder` is without them. With `sharded` each worker holds a part of the
-    towers' blocks (see `geoclip.training.workers`); all workers must then call `whole_encoder` and
-    `save` together.
+    `settings.label_smoothing` add theirs. The siglip loss gives a model without a logit bias one,
+    which its weights hold from then on. With `tune` "lora" the encoder has adapters from now on;
+    `whole_encoder` is without them. With `sharded` each worker holds a part of the towers' blocks
+    (see `geoclip.training.workers`); all workers must then call `whole_encoder` and `save` together.
     """
 
     def __init__(
@@ -80,6 +80,8 @@ class Trainer:
         self.adapted = settings.tuned.kind == LORA
         if self.adapted and sharded:
             raise GeoclipError("lora and FSDP do not go together here; leave one of them out.")
+        if settings.loss == "siglip" and encoder.logit_bias is None:
+            encoder.add_logit_bias()
         self._prepare_towers()
         self.mould = deepcopy(encoder) if sharded else None
         if self.mould is not None:
@@ -252,7 +254,7 @@ def interpolate_weights(tuned: nn.Module, start: nn.Module, alpha: float) -> Non
     """Set `tuned` to alpha · tuned + (1 - alpha) · start, parameter by parameter, in place.
 
     WiSE-FT (Wortsman et al. 2022, arXiv 2109.01903). Integer buffers keep the tuned value, as do
-    weights that `start` does not have, which are those of adapters.
+    weights that `start` lacks: those of adapters, and a new logit bias.
     """
     old = start.state_dict()
     for name, value in tuned.state_dict().items():

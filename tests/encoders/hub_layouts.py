@@ -32,18 +32,25 @@ from torch import Tensor
 OPENAI_MEAN, OPENAI_STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 START, END = "<|startoftext|>", "<|endoftext|>"
 HALF = [0.5, 0.5, 0.5]
-TINY = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-}
 SENTENCES = [
     "a street view photo in france",
     "a street view photo from windhoek in namibia",
     "a street view photo close to the town of lyon in the region of auvergne rhone alpes in france",
     "the quick brown fox jumps over the lazy dog 0123456789",
 ]
+
+
+def tower_size(width: int, layers: int, heads: int, inner: int = 0) -> dict[str, int]:
+    """What transformers' configs say of a tower's size; `inner` is four times the width."""
+    return {
+        "hidden_size": width,
+        "intermediate_size": inner or 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+    }
+
+
+TINY = tower_size(32, 2, 2, inner=64)
 
 
 @dataclass(frozen=True)
@@ -255,10 +262,19 @@ def _transformers_weights(config: dict[str, Any]) -> dict[str, Tensor]:
     return dict(model.state_dict())
 
 
-def clip_config(size: int, patch: int, width: int = 24, **others: Any) -> dict[str, Any]:
-    """The config of a CLIP as transformers 4.2x wrote it, with its doubled sections."""
-    text = TINY | {"projection_dim": width}
-    vision = TINY | {"projection_dim": width, "image_size": size, "patch_size": patch}
+def clip_config(
+    size: int,
+    patch: int,
+    width: int = 24,
+    towers: tuple[dict[str, int], dict[str, int]] = (TINY, TINY),
+    **others: Any,
+) -> dict[str, Any]:
+    """The config of a CLIP as transformers 4.2x wrote it, with its doubled sections.
+
+    `towers` are the sizes of the text tower and of the image tower.
+    """
+    text = towers[0] | {"projection_dim": width}
+    vision = towers[1] | {"projection_dim": width, "image_size": size, "patch_size": patch}
     common = {"attention_dropout": 0.0, "dropout": 0.0, "hidden_act": "quick_gelu"}
     common |= {"initializer_factor": 1.0, "initializer_range": 0.02, "layer_norm_eps": 1e-05}
     common |= {"architectures": None, "torch_dtype": None, "transformers_version": "4.16.0.dev0"}
@@ -533,6 +549,20 @@ LAYOUTS = [
 NAFLEX = Layout(
     "google/siglip2-base-patch16-naflex", "transformers", _siglip(256, 16, "gemma", "siglip2")
 )
+
+FULL_SIZE = Layout(
+    "geolocal/StreetCLIP",
+    "transformers",
+    _clip(
+        336,
+        14,
+        newer_preprocessor(336),
+        False,
+        width=768,
+        towers=(tower_size(768, 12, 12), tower_size(1024, 24, 16)),
+    ),
+)
+"""StreetCLIP at its own size: 1.7 GB of random weights."""
 
 
 def write_layout(layout: Layout, folder: Path) -> Path:

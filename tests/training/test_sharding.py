@@ -36,6 +36,7 @@ CASES: dict[str, tuple[str, dict]] = {
     "gradient caching": ("clip", {"chunk_size": 2}),
     "frozen text, distillation": ("clip", {"text_learning_rate": 0.0, "distillation": 0.5}),
     "siglip": ("siglip", {"loss": "siglip", "chunk_size": 1}),
+    "siglip, new bias": ("clip", {"loss": "siglip"}),
     "transformers": ("transformers", {}),
     "last block, activation checkpointing": (
         "clip",

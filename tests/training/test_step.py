@@ -397,6 +397,13 @@ CASES = {
     "extra captions": {"photos": 5, "captions": 6, "extra": 2},
     "unreadable": {"photos": 6, "captions": 4, "unreadable": [0, 4]},
     "siglip": {"tower": "siglip", "photos": 5, "captions": 3, "settings": {"loss": "siglip"}},
+    "siglip, new bias": {
+        "tower": "new bias",
+        "photos": 5,
+        "captions": 3,
+        "unreadable": [2],
+        "settings": {"loss": "siglip", "chunk_size": 2},
+    },
     "distillation": {
         "photos": 5,
         "captions": 3,
@@ -406,7 +413,20 @@ CASES = {
     },
     "frozen text": {"photos": 5, "captions": 3, "frozen": "text"},
 }
-MAKERS = {"clip": clip_encoder, "timm": timm_encoder, "siglip": siglip_like_encoder}
+
+
+def with_new_bias() -> Encoder:
+    encoder = clip_encoder()
+    encoder.add_logit_bias()
+    return encoder
+
+
+MAKERS = {
+    "clip": clip_encoder,
+    "timm": timm_encoder,
+    "siglip": siglip_like_encoder,
+    "new bias": with_new_bias,
+}
 
 
 def run_case(case: dict, workers: Workers) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
