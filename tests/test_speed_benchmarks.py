@@ -50,10 +50,11 @@ def test_ranking(run):
     assert figures["city_over_product"]["wall"] > 0
 
 
-def test_text_index(run):
-    figures = run("text_index", "--captions", "8", *SMALL)
+@pytest.mark.parametrize("library", ["open_clip", "transformers"])
+def test_text_index(run, library):
+    figures = run("text_index", "--captions", "8", "--library", library, *SMALL)
     for name in ("full captions", "short prompts"):
-        check_sides(figures[name]["sides"], {"open_clip", "geoclip"})
+        check_sides(figures[name]["sides"], {library, "geoclip"})
         assert figures[name]["texts"] == figures[name]["distinct"] == 8
         assert figures[name]["largest_difference"] < 1e-5  # often it is none at all
 

@@ -14,11 +14,11 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor, nn
 
-from geoclip.encoders.causal_text import encode_causal_text
 from geoclip.encoders.checks import check_texts
 from geoclip.encoders.encoder import Encoder
 from geoclip.encoders.folding import folded
 from geoclip.encoders.model_folder import OPEN_CLIP_CONFIG, WEIGHTS_FILES, ModelFolder
+from geoclip.encoders.open_clip_text import encode_causal_text
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 
