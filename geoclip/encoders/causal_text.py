@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 BEHIND = -1  # stands for tokens after a text's end
 
@@ -81,16 +82,25 @@ def on_prefix_tree(
     ends: Tensor,
     embed: Callable[[Tensor, Tensor], Tensor],
     blocks: Iterable[CausalBlock],
+    checkpointing: bool = False,
 ) -> Tensor:
     """Hidden states (C, w) at the `ends` (C,) of tokens (C, L), each distinct prefix computed once.
 
-    `embed` makes hidden states (T, w) of T tokens and their positions.
+    `embed` makes hidden states (T, w) of T tokens and their positions. With `checkpointing` the
+    activations inside blocks are computed again on the way back.
     """
     tree = PrefixTree.of(tokens, ends)
     x = embed(tokens.flatten()[tree.first], tree.first % tokens.shape[1])
     for block in blocks:
-        x = block.finish(x, _attention(block.project(x), block.heads, tree))
+        if checkpointing:
+            x = checkpoint(_run, block, x, tree, use_reentrant=False)
+        else:
+            x = _run(block, x, tree)
     return x[tree.end]
+
+
+def _run(block: CausalBlock, x: Tensor, tree: PrefixTree) -> Tensor:
+    return block.finish(x, _attention(block.project(x), block.heads, tree))
 
 
 def _attention(projected: Tensor, heads: int, tree: PrefixTree) -> Tensor:

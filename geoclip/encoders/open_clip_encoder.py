@@ -19,6 +19,7 @@ from geoclip.encoders.encoder import Encoder
 from geoclip.encoders.folding import folded
 from geoclip.encoders.model_folder import OPEN_CLIP_CONFIG, WEIGHTS_FILES, ModelFolder
 from geoclip.encoders.open_clip_text import encode_causal_text
+from geoclip.encoders.precision import FULL
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 
@@ -140,10 +141,16 @@ class OpenClipEncoder(Encoder):
         used = torch.nonzero((tokens != 0).any(dim=0))
         return tokens[:, : int(used.max()) + 1]
 
-    def for_photos(self) -> "OpenClipEncoder":
-        """Fold batch normalisations for photos; the image tower must not be trained from now on."""
+    def for_photos(self, precision: str = FULL, compile: bool = False) -> "OpenClipEncoder":
+        """Fold batch normalisations; the image tower must not be trained from now on."""
         self._photo_tower = folded(self.model.visual)  # type: ignore[arg-type]
+        super().for_photos(precision, compile)
         return self
+
+    @property
+    def image_tower(self) -> nn.Module:
+        """The image tower, the folded copy where there is one."""
+        return self._photo_tower or self.model.visual  # type: ignore[return-value]
 
     def raw_image_features(self, pixels: Tensor) -> Tensor:
         """Image tower: pixels (N, 3, S, S) → features (N, d)."""

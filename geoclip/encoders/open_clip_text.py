@@ -56,7 +56,9 @@ def _on_tree(tower: Any, tokens: Tensor, ends: Tensor) -> Tensor:
         x = x + tower.positional_embedding[positions].to(dtype)
         return x
 
-    return on_prefix_tree(tokens, ends, embed, map(_taken_apart, tower.transformer.resblocks))
+    again = tower.transformer.grad_checkpointing and torch.is_grad_enabled()
+    blocks = map(_taken_apart, tower.transformer.resblocks)
+    return on_prefix_tree(tokens, ends, embed, blocks, again)
 
 
 def _taken_apart(block: Any) -> CausalBlock:

@@ -82,6 +82,11 @@ class TransformersEncoder(Encoder):
         tokens: Tensor = batch["input_ids"]
         return tokens
 
+    @property
+    def image_tower(self) -> nn.Module:
+        """The image tower without its projection."""
+        return self.model.vision_model  # type: ignore[return-value]
+
     def raw_image_features(self, pixels: Tensor) -> Tensor:
         """Image tower: pixels (N, 3, S, S) → features (N, d)."""
         return _features(self.model.get_image_features(pixel_values=pixels))  # type: ignore[operator]

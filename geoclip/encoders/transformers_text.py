@@ -28,14 +28,16 @@ def encode_causal_text(tower: Any, tokens: Tensor) -> Tensor:
         x: Tensor = parts.token_embedding(tokens) + parts.position_embedding(positions)
         return x
 
-    x = on_prefix_tree(tokens, ends, embed, map(_taken_apart, tower.encoder.layers))
+    layers = tower.encoder.layers
+    again = torch.is_grad_enabled() and any(x.gradient_checkpointing and x.training for x in layers)
+    x = on_prefix_tree(tokens, ends, embed, map(_taken_apart, layers), again)
     pooled: Tensor = tower.final_layer_norm(x)
     return pooled
 
 
 def _is_plain(layer: Any) -> bool:
-    changed = layer.training and (layer.self_attn.dropout or layer.gradient_checkpointing)
-    return is_untouched(layer, CLIPEncoderLayer) and not changed
+    drops = layer.training and layer.self_attn.dropout
+    return is_untouched(layer, CLIPEncoderLayer) and not drops
 
 
 def _taken_apart(layer: Any) -> CausalBlock:
