@@ -25,7 +25,7 @@ from geoclip.photos.records import PhotoRecord, read_records
 from geoclip.photos.views import location_keys, side_by_side
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
-from geoclip.ranking.place_index import PlaceIndex
+from geoclip.ranking.place_index import PlaceIndex, Watch
 from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.ranking import Ranking
 from geoclip.ranking.settings import RankingSettings
@@ -89,18 +89,23 @@ class Locator:
         gazetteer: Gazetteer | None = None,
         device: str | None = None,
         settings: RankingSettings | None = None,
+        *,
+        precision: str = "auto",
+        compile: bool = False,
+        watch: Watch | None = None,
     ) -> "Locator":
         """Load an encoder by name or folder and index the gazetteer with it.
 
         The index is kept in the user's cache folder and used again while encoder, gazetteer and
-        prompts are the same. The model's `geoclip.json` gives the ranking settings it was
-        calibrated with (`ModelSettings.of_model`); `settings` overrides them. Raises GeoclipError
-        as `load_encoder` does.
+        prompts are the same; `watch` is told how far it is where it must be made. The model's
+        `geoclip.json` gives the ranking settings it was calibrated with (`ModelSettings.of_model`);
+        `settings` overrides them. `precision` and `compile` are those of `Encoder.for_photos`.
+        Raises GeoclipError as `load_encoder` and `Encoder.for_photos` do.
         """
-        encoder = load_encoder(name, device or default_device()).for_photos()
+        encoder = load_encoder(name, device or default_device()).for_photos(precision, compile)
         gazetteer = Gazetteer.default() if gazetteer is None else gazetteer
         stored = ModelSettings.of_model(name)
-        index = PlaceIndex.cached(encoder, gazetteer, stored.captions)
+        index = PlaceIndex.cached(encoder, gazetteer, stored.captions, watch)
         return cls(encoder, index, gazetteer, settings or stored.ranking)
 
     def narrowed(
@@ -158,6 +163,7 @@ class Locator:
         """
         read = PhotoReader(self.encoder)
         given = [named(photo, i) for i, photo in enumerate(photo_list(photos))]
+        self.encoder.expect(len(given))
         decoded = read_batches(in_batches(given, BATCH), lambda photo: read(*photo))
         width = self.index.embeddings.shape[1]
         names = [encode_path(name) for name, _ in given]
@@ -201,6 +207,7 @@ class Locator:
         settings = settings or LocateSettings()
         settings = settings if top_k is None else replace(settings, top_k=top_k)
         given, keys = _listed(photo_list(photos), location_ids)
+        self.encoder.expect(len(given))
         records: list[PhotoRecord] = []
         batches = in_batches(given, BATCH)
         for some in read_records(self.encoder, self.reader(settings), batches, settings.jobs):

@@ -14,13 +14,14 @@ import pandas as pd
 import pyarrow as pa
 import ray
 
+from geoclip.commands.options import CompileOption, Precision, PrecisionOption
 from geoclip.encoders.registry import check_model_name
 from geoclip.photos.embedding import Embeddings
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, OutFolder, run
 from pipelines.inputs import frame_photos, photo_parts, table_parts
 from pipelines.outputs import Output, data_context
-from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, on_actors
+from pipelines.photo_actors import PhotoEmbedder, Pool, begun, on_actors
 from pipelines.photo_source import Part
 from pipelines.storage import absolute
 
@@ -40,8 +41,8 @@ SCHEMA = pa.schema(
 class PhotoRows:
     """Embeds blocks of photos."""
 
-    def __init__(self, model: str, threads: int) -> None:
-        self.embedder = PhotoEmbedder(model, threads)
+    def __init__(self, model: str, pool: Pool) -> None:
+        self.embedder = PhotoEmbedder(model, pool)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Rows of `photo_source.SCHEMA` → rows of `SCHEMA`."""
@@ -62,7 +63,7 @@ class PhotoRows:
 def embed_photos(out: str, parts: Sequence[Part], model: str, pool: Pool) -> Output:
     """Embed photos into a folder, going on where a run was stopped."""
     model, output = absolute_model(model), Output(absolute(out))
-    output.begin({"model": ray.get(key_of_images.remote(model))})
+    pool = begun(output, model, parts, pool, {})
     with output.resuming():
         output.write(on_actors(parts, PhotoRows, (model,), pool), SCHEMA)
     output.write_failures()
@@ -89,14 +90,22 @@ def embed_table(photos: pd.DataFrame, model: str, pool: Pool) -> Embeddings:
 
 
 def main(
-    *, photos: Inputs, model: Model, out: OutFolder, actors: Actors = 2, gpus: Gpus = 0
+    *,
+    photos: Inputs,
+    model: Model,
+    out: OutFolder,
+    actors: Actors = 2,
+    gpus: Gpus = 0,
+    precision: PrecisionOption = Precision.auto,
+    compile: CompileOption = False,
 ) -> None:
     """Embed photos from the command line."""
     check_model_name(model)
     check_lasting(out)
     parts = photo_parts(photos, actors)
     with ray_session():
-        print(embed_photos(out, parts, model, Pool(actors, gpus)).summary())
+        pool = Pool(actors, gpus, precision=precision.value, compile=compile)
+        print(embed_photos(out, parts, model, pool).summary())
 
 
 if __name__ == "__main__":

@@ -8,17 +8,27 @@ the place index that `locate_photos --index` reads and, as MODEL/places, `geocli
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
 
+from geoclip.commands.options import Precision, PrecisionOption
+from geoclip.encoders.precision import FULL
 from geoclip.encoders.registry import check_model_name
+from geoclip.locator import default_device
 from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.ranking.place_index import ABOUT_FILE, PlaceIndex, embed_rows, index_key
+from geoclip.ranking.place_index import ABOUT_FILE, PlaceIndex, embed_rows, index_key, keys_for
 from geoclip.support.process import keep_freed_memory
-from pipelines.cluster import absolute_model, check_lasting, ray_session
-from pipelines.command_line import Actors, Model, OutFolder, Places, run
+from pipelines.cluster import (
+    absolute_model,
+    check_gpus,
+    check_lasting,
+    computes_on_gpu,
+    ray_session,
+)
+from pipelines.command_line import Actors, Gpus, Model, OutFolder, Places, run
 from pipelines.photo_actors import load_model, local_folder, model_settings
 from pipelines.storage import absolute, exists, is_uri, join, local_copy, store_folder
 
@@ -28,9 +38,11 @@ BATCH = 2048
 class PlaceEmbedder:
     """Encodes the prompts of batches of gazetteer rows."""
 
-    def __init__(self, model: str, gazetteer: Path | None, captions: CaptionSettings) -> None:
+    def __init__(
+        self, model: str, gazetteer: Path | None, captions: CaptionSettings, precision: str
+    ) -> None:
         keep_freed_memory()
-        self.encoder = load_model(model)
+        self.encoder = load_model(model, default_device()).for_photos(precision)
         self.book = CaptionBook(Gazetteer.read(gazetteer), captions)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -40,9 +52,12 @@ class PlaceEmbedder:
 
 
 @ray.remote(num_cpus=0.5)
-def key_of_index(model: str, gazetteer: Path | None, captions: CaptionSettings) -> str:
-    """Key of the place index that this encoder, gazetteer and captions make."""
-    return index_key(load_model(model), Gazetteer.read(gazetteer), captions)
+def key_of_index(
+    model: str, gazetteer: Path | None, captions: CaptionSettings, precision: str
+) -> str:
+    """Key of the place index that this encoder, gazetteer and captions make in a precision."""
+    encoder = load_model(model, default_device()).for_photos(precision)
+    return index_key(encoder, Gazetteer.read(gazetteer), captions)
 
 
 def embed_places(
@@ -51,26 +66,34 @@ def embed_places(
     gazetteer: Path | None = None,
     captions: CaptionSettings | None = None,
     actors: int = 2,
+    gpus: float = 0,
+    precision: str = FULL,
 ) -> PlaceIndex:
     """Write the place index of an encoder and return it; it is kept if it is there already.
 
-    `out` is a folder or a URI; `captions` are the model's own unless given. An index that comes
-    with the model is copied instead of made.
+    `out` is a folder or a URI; `captions` are the model's own unless given. Actors have `gpus`
+    each; `precision` is that of `Encoder.for_photos`. An index that comes with the model is copied
+    instead of made, and one in full precision is as good as any other.
     """
+    if gpus:
+        check_gpus(gpus)
+        computes_on_gpu(gpus)
     folder = absolute(out)
     model, home = absolute_model(model), local_folder(model)
     captions = captions or model_settings(model).captions
     gazetteer = gazetteer and gazetteer.absolute()
     places = Gazetteer.read(gazetteer)
-    key = ray.get(key_of_index.remote(model, gazetteer, captions))
+    task = key_of_index.options(num_gpus=gpus)
+    key = ray.get(task.remote(model, gazetteer, captions, precision))
     if exists(join(folder, ABOUT_FILE)):
         there = PlaceIndex.read(local_copy(folder))
-        if there.key == key:
+        if there.key in keys_for(key):
             print(f"Place index in {out} is up to date.")
             return there
     index = PlaceIndex.shipped(home, key, len(places))
     if index is None:
-        index = PlaceIndex(_embedded(model, gazetteer, captions, len(places), actors), key)
+        arguments = (model, gazetteer, captions, precision)
+        index = PlaceIndex(_embedded(arguments, len(places), actors, gpus), key)
     with tempfile.TemporaryDirectory() as draft:
         index.save(Path(draft) if is_uri(folder) else Path(folder))
         if is_uri(folder):
@@ -79,19 +102,18 @@ def embed_places(
     return index
 
 
-def _embedded(
-    model: str, gazetteer: Path | None, captions: CaptionSettings, places: int, actors: int
-) -> np.ndarray:
-    """Embeddings (P, d) float32 of the gazetteer's P `places`, made on a pool of actors."""
+def _embedded(arguments: tuple[Any, ...], places: int, actors: int, gpus: float) -> np.ndarray:
+    """Embeddings (P, d) float32 of the gazetteer's P `places`, by a pool of `PlaceEmbedder`."""
     blocks = max(1, places // BATCH)
     embedded = (
         ray.data.range(places, override_num_blocks=blocks)
         .map_batches(
             PlaceEmbedder,
-            fn_constructor_args=(model, gazetteer, captions),
+            fn_constructor_args=arguments,
             compute=ray.data.ActorPoolStrategy(size=min(actors, blocks)),
             batch_size=BATCH,
             num_cpus=0.5,
+            num_gpus=gpus,
         )
         .take_all()
     )
@@ -100,13 +122,21 @@ def _embedded(
     return embeddings
 
 
-def main(*, model: Model, out: OutFolder, gazetteer: Places = None, actors: Actors = 2) -> None:
+def main(
+    *,
+    model: Model,
+    out: OutFolder,
+    gazetteer: Places = None,
+    actors: Actors = 2,
+    gpus: Gpus = 0,
+    precision: PrecisionOption = Precision.auto,
+) -> None:
     """Embed places from the command line."""
     check_model_name(model)
     Gazetteer.read(gazetteer)
     check_lasting(out)
     with ray_session():
-        embed_places(model, out, gazetteer, actors=actors)
+        embed_places(model, out, gazetteer, actors=actors, gpus=gpus, precision=precision.value)
 
 
 if __name__ == "__main__":

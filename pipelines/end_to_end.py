@@ -118,7 +118,7 @@ def end_to_end(
 
         def embedded(model: str, photos: pd.DataFrame) -> tuple[Locator, Embeddings]:
             """What locates by a model, ranking as before any fit, and the photos' embeddings."""
-            index = embed_places(model, out / "places", gazetteer, captions, workers)
+            index = embed_places(model, out / "places", gazetteer, captions, workers, int(use_gpu))
             ranking = own_ranking or model_settings(model).ranking
             found = embed_table(photos, model, Pool(workers, int(use_gpu)))
             return Locator(load_model(model), index, places, ranking), found

@@ -22,7 +22,13 @@ import pyarrow as pa
 import ray
 import typer
 
-from geoclip.commands.options import MethodOption, PointOption
+from geoclip.commands.options import (
+    CompileOption,
+    MethodOption,
+    PointOption,
+    Precision,
+    PrecisionOption,
+)
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure, failures_path, write_failures
@@ -40,7 +46,14 @@ from pipelines.command_line import Actors, Gpus, Inputs, Model, Places, run
 from pipelines.embed_places import embed_places
 from pipelines.inputs import photo_parts
 from pipelines.outputs import Output, data_context
-from pipelines.photo_actors import PhotoEmbedder, Pool, key_of_images, model_settings, on_actors
+from pipelines.photo_actors import (
+    PhotoEmbedder,
+    Pool,
+    begun,
+    model_settings,
+    on_actors,
+    settled,
+)
 from pipelines.photo_source import Part
 from pipelines.storage import absolute, is_uri, join, local_copy, parent
 
@@ -87,8 +100,8 @@ class LocatorSpec:
 class PhotoLocator:
     """Locates blocks of locations, each with its views; raises GeoclipError for another index."""
 
-    def __init__(self, spec: LocatorSpec, threads: int) -> None:
-        self.embedder = PhotoEmbedder(spec.model, threads)
+    def __init__(self, spec: LocatorSpec, pool: Pool) -> None:
+        self.embedder = PhotoEmbedder(spec.model, pool)
         places, index = Gazetteer.read(spec.gazetteer), PlaceIndex.read(local_copy(spec.index))
         if index.key != spec.index_key:
             raise GeoclipError(
@@ -141,14 +154,8 @@ def answers(
 def locate_into(out: str, parts: Sequence[Part], spec: LocatorSpec, pool: Pool) -> Output:
     """Locate into a folder, going on where a run was stopped."""
     output = Output(absolute(out))
-    output.begin(
-        {
-            "model": ray.get(key_of_images.remote(spec.model)),
-            "places": spec.index_key,
-            "ranking": asdict(spec.settings),
-            "top_k": spec.top_k,
-        }
-    )
+    about = {"places": spec.index_key, "ranking": asdict(spec.settings), "top_k": spec.top_k}
+    pool = begun(output, spec.model, parts, pool, about)
     with output.resuming():
         located = on_actors(parts, PhotoLocator, (spec,), pool)
         output.write(located, arrow_schema(EXTRA))
@@ -174,6 +181,7 @@ def locate_to_file(out: Path, parts: Sequence[Part], spec: LocatorSpec, pool: Po
 
 def in_memory(parts: Sequence[Part], spec: LocatorSpec, pool: Pool) -> pd.DataFrame:
     """The answers of all parts as one table, in no order."""
+    pool, _ = settled(spec.model, parts, pool)
     with data_context():
         blocks = on_actors(parts, PhotoLocator, (spec,), pool).to_arrow_refs()
     none = arrow_schema(EXTRA).empty_table()
@@ -196,6 +204,8 @@ def main(
     top_k: Annotated[int, typer.Option(min=1, help="Guesses for each photo.")] = 5,
     method: MethodOption = None,
     point: PointOption = None,
+    precision: PrecisionOption = Precision.auto,
+    compile: CompileOption = False,
 ) -> None:
     """Locate photos from the command line."""
     check_model_name(model)
@@ -203,8 +213,8 @@ def main(
     parts = photo_parts(photos, actors)
     index = index or join(parent(absolute(out)), "places")
     with ray_session():
-        embed_places(model, index, gazetteer, actors=actors)
-        pool = Pool(actors, gpus)
+        pool = Pool(actors, gpus, precision=precision.value, compile=compile)
+        embed_places(model, index, gazetteer, actors=actors, gpus=gpus, precision=pool.precision)
         spec = LocatorSpec.of(model, index, gazetteer, top_k=top_k).reranked(method, point)
         if not is_uri(out) and out.lower().endswith(ENDINGS):
             print(locate_to_file(Path(out), parts, spec, pool))

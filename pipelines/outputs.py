@@ -48,21 +48,27 @@ class Output:
         """Where it is noted what is done."""
         return f"{self.name}-checkpoint"
 
+    def noted(self) -> dict[str, Any]:
+        """What makes the rows of a run that was begun; nothing where none was."""
+        note = f"{self.checkpoint}/run.json"
+        found: dict[str, Any] = json.loads(read_bytes(note)) if exists(note) else {}
+        return found
+
     def begin(self, about: dict[str, Any]) -> None:
         """Note what makes the rows (`about`), so that a run only goes on with its own like.
 
         Raises GeoclipError where the folder holds what something else made.
         """
-        note = f"{self.checkpoint}/run.json"
-        if not exists(note):
+        before = self.noted()
+        if not before:
             if list_files(self.name):
                 raise GeoclipError(
                     f"{self.name} holds files, but {self.checkpoint} does not say of which run: "
                     "name another --out."
                 )
+            note = f"{self.checkpoint}/run.json"
             write_bytes(note, json.dumps(about, indent=2).encode())
             return
-        before = json.loads(read_bytes(note))
         changed = [key for key in about if before.get(key) != json.loads(json.dumps(about[key]))]
         if changed:
             raise GeoclipError(

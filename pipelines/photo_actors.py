@@ -6,7 +6,7 @@ known and everything else is done. In undisturbed runs no photo takes this way.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ray.data import Dataset
 from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
 from geoclip.encoders import Encoder, load_encoder
+from geoclip.encoders.precision import AUTO, FULL, WORTH_A_TRIAL
 from geoclip.encoders.registry import model_folder
 from geoclip.errors import PhotoError
 from geoclip.locator import default_device
@@ -29,8 +30,8 @@ from geoclip.runs.keys import encoder_key
 from geoclip.support.paths import AnyPath
 from geoclip.support.process import keep_freed_memory
 from pipelines.cluster import check_gpus, computes_on_gpu
-from pipelines.outputs import IO_CPUS
-from pipelines.photo_source import Part, PhotoSource
+from pipelines.outputs import IO_CPUS, Output
+from pipelines.photo_source import ListedPhotos, Part, PhotoSource
 from pipelines.storage import is_uri, local_copy, read_bytes
 
 IN_FLIGHT = 2
@@ -48,17 +49,22 @@ FETCHERS = 16
 
 @dataclass(frozen=True)
 class Pool:
-    """`actors` with `gpus` each and as many threads, by default their share of all CPUs."""
+    """`actors` with `gpus` each and as many threads, by default their share of all CPUs.
+
+    `precision` and `compile` are those of `Encoder.for_photos`.
+    """
 
     actors: int = 2
     gpus: float = 0
     threads: int | None = None
+    precision: str = FULL
+    compile: bool = False
 
 
 def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], pool: Pool) -> Dataset:
     """The photos of `parts` through a pool of actors of a kind; see `outputs.data_context`.
 
-    An actor is made with `arguments` and the number of threads it may use, and is called with
+    An actor is made with `arguments` and the pool with its number of threads, and is called with
     whole blocks (tables of `photo_source.SCHEMA`). Raises GeoclipError where there are no such
     GPUs; a GPU that PyTorch cannot use leaves the work to the processor.
     """
@@ -71,12 +77,13 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
         PhotoSource(parts), override_num_blocks=len(parts), num_cpus=IO_CPUS
     )
     actors = max(1, min(pool.actors, len(parts)))
+    threads = pool.threads or max(1, int(cpus) // actors)
     # With GPUs `map_batches` insists on a number of rows and merges blocks up to it, which may be
     # gigabytes of photos. Actors batch by themselves, so they take blocks as they come.
     apply = photos.map_batches_internal if pool.gpus else photos.map_batches
     rows: Dataset = apply(
         kind,
-        fn_constructor_args=(*arguments, pool.threads or max(1, int(cpus) // actors)),
+        fn_constructor_args=(*arguments, replace(pool, threads=threads)),
         compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=IN_FLIGHT),
         batch_size=None,
         batch_format="pyarrow",
@@ -95,9 +102,38 @@ def cpus_an_actor(cpus: float, actors: int) -> float:
 
 
 @ray.remote(num_cpus=IO_CPUS)
-def key_of_images(model: str) -> str:
-    """Hash of what an encoder makes of images."""
-    return encoder_key(load_model(model))
+def _settled(model: str, pool: Pool, photos: int) -> tuple[str, str]:
+    """The precision for so many photos, and the hash of what the encoder makes of them in it."""
+    torch.set_num_threads(pool.threads or 1)
+    encoder = load_model(model, default_device()).for_photos(pool.precision)
+    encoder.expect(photos)
+    return encoder.precision, encoder_key(encoder)
+
+
+def settled(model: str, parts: Sequence[Part], pool: Pool) -> tuple[Pool, str]:
+    """The pool with a precision that is not "auto", and the hash of what a model makes of images.
+
+    A processor tries precisions out for a job of `WORTH_A_TRIAL` photos or more; shards, whose
+    photos nobody has counted, are taken for such a job.
+    """
+    photos = sum(len(p.listed) if isinstance(p, ListedPhotos) else WORTH_A_TRIAL for p in parts)
+    task = _settled.options(num_gpus=pool.gpus)
+    precision, key = ray.get(task.remote(model, pool, photos))
+    return replace(pool, precision=precision), key
+
+
+def begun(
+    output: Output, model: str, parts: Sequence[Part], pool: Pool, about: dict[str, Any]
+) -> Pool:
+    """Begin a run, or go on with one, whose rows are made by a model and of what `about` says.
+
+    Returns the pool with the precision of the run: "auto" is what it was when the run began.
+    """
+    if pool.precision == AUTO:
+        pool = replace(pool, precision=output.noted().get("precision", AUTO))
+    pool, key = settled(model, parts, pool)
+    output.begin({"model": key, "precision": pool.precision, **about})
+    return pool
 
 
 def load_model(name: str, device: str = "cpu") -> Encoder:
@@ -118,11 +154,12 @@ def model_settings(name: str) -> ModelSettings:
 class PhotoEmbedder:
     """Reads and encodes photos; made in an actor, of which it takes one device."""
 
-    def __init__(self, model: str, threads: int) -> None:
+    def __init__(self, model: str, pool: Pool) -> None:
         keep_freed_memory()
-        torch.set_num_threads(threads)
-        self.threads = threads
-        self.encoder = load_model(model, default_device()).for_photos()
+        self.threads = pool.threads or 1
+        torch.set_num_threads(self.threads)
+        encoder = load_model(model, default_device())
+        self.encoder = encoder.for_photos(pool.precision, pool.compile)
         self.batch = batch_size(self.encoder)
         self.width = self.encoder.encode_images([]).shape[1]
         self.calls_apart = CALLS_APART if _was_restarted() else 0

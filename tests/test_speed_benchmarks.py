@@ -16,7 +16,7 @@ SMALL = ["--model", "ViT-S-32", "--rounds", "1"]
 def run(monkeypatch, capsys):
     """Runs a benchmark in this process and gives what it printed."""
     monkeypatch.syspath_prepend(str(ROOT))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "GEOCLIP_CACHE"):
         monkeypatch.setenv(name, "1")  # and back to what it was
     threads = torch.get_num_threads()
 
@@ -50,12 +50,21 @@ def test_ranking(run):
     assert figures["city_over_product"]["wall"] > 0
 
 
-def test_text_index(run):
-    figures = run("text_index", "--captions", "8", *SMALL)
+@pytest.mark.parametrize("library", ["open_clip", "transformers"])
+def test_text_index(run, library):
+    figures = run("text_index", "--captions", "8", "--library", library, *SMALL)
     for name in ("full captions", "short prompts"):
-        check_sides(figures[name]["sides"], {"open_clip", "geoclip"})
+        check_sides(figures[name]["sides"], {library, "geoclip"})
         assert figures[name]["texts"] == figures[name]["distinct"] == 8
         assert figures[name]["largest_difference"] < 1e-5  # often it is none at all
+
+
+def test_precision(run):
+    figures = run("precision", "--photos", "1", *SMALL)
+    check_sides(figures["sides"], {"fp32", "bf16", "auto"} | figures["sides"].keys() & {"int8"})
+    assert figures["auto"] in ("fp32", "bf16")
+    assert figures["over_fp32"]["bf16"]["cpu"] > 0 and figures["trial_in_photos"] > 0
+    assert 0.99 < figures["cosine"]["bf16"] < 0.9999999
 
 
 def test_training_step(run):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geoclip.commands.options import MethodOption, PointOption
+from geoclip.commands.progress import progress
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
 
@@ -111,7 +112,7 @@ def _open_sets(sets: list[str], images: list[Path], truth: list[Path] | None) ->
 def _load(model: str, places: "Gazetteer | None", device: str | None) -> "Locator":
     from geoclip.locator import Locator  # noqa: PLC0415  (torch)
 
-    return Locator.from_pretrained(model, gazetteer=places, device=device)
+    return Locator.from_pretrained(model, places, device, watch=progress)
 
 
 def _run(

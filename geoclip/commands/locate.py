@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geoclip.commands.options import MethodOption, PointOption
+from geoclip.commands.options import (
+    CompileOption,
+    MethodOption,
+    PointOption,
+    Precision,
+    PrecisionOption,
+)
+from geoclip.commands.progress import progress
 from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.support.process import made_to_last
@@ -125,6 +132,8 @@ def locate(
     ] = None,
     frames: Annotated[int, typer.Option(min=1, help="Frames looked at in each video.")] = 4,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    precision: PrecisionOption = Precision.auto,
+    compile: CompileOption = False,
 ) -> None:
     """Guess where photos and videos were taken.
 
@@ -153,7 +162,7 @@ def locate(
     RunFiles(out, map_file).refuse_replacing([str(gazetteer)] if gazetteer else [])
 
     def load(name: str | Path) -> "Locator":
-        locator = _load(name, gazetteer, device).reranked(method, point)
+        locator = _load(name, gazetteer, device, precision, compile).reranked(method, point)
         if not (countries or box or circle):
             return locator
         named = countries.split(",") if countries else None
@@ -222,7 +231,9 @@ def _with_list_on_stdin(paths: list[str]) -> list[str]:
     return [*paths[:position], *read_path_list(sys.stdin.buffer), *paths[position + 1 :]]
 
 
-def _load(model: str | Path, gazetteer: Path | None, device: str | None) -> "Locator":
+def _load(
+    model: str | Path, gazetteer: Path | None, device: str | None, precision: str, compile: bool
+) -> "Locator":
     with made_to_last():
         from geoclip.locator import Locator  # noqa: PLC0415
         from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
@@ -230,7 +241,9 @@ def _load(model: str | Path, gazetteer: Path | None, device: str | None) -> "Loc
 
         keep_freed_memory()
         places = None if gazetteer is None else Gazetteer.read(gazetteer)
-        return Locator.from_pretrained(model, gazetteer=places, device=device)
+        return Locator.from_pretrained(
+            model, places, device, precision=precision, compile=compile, watch=progress
+        )
 
 
 def _larger_models() -> str:

@@ -1,4 +1,4 @@
-"""open_clip's causal text towers, run on each distinct prefix of a batch once.
+"""Causal text towers, run on each distinct prefix of a batch once.
 
 In a causal tower no token depends on a later one. So tokens after a text's end need not be
 computed, and a prefix that several texts share ("A Street View photo in") is computed once. Both
@@ -6,11 +6,10 @@ are exact. All layers but the attention work on the nodes of the batch's prefix 
 each distinct prefix. The attention, which is the small part, works on the texts themselves.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -59,69 +58,54 @@ def _lexicographic(tokens: Tensor) -> Tensor:
     return order
 
 
-def encode_causal_text(tower: Any, tokens: Tensor) -> Tensor:
-    """Features (C, d) of tokens (C, L) by a causal tower that reads them off the end token.
+@dataclass(frozen=True)
+class CausalBlock:
+    """A pre-norm block of a causal tower of width w, taken apart at its attention.
 
-    L may be shorter than the tower's context length.
+    `project` makes queries, keys and values (T, 3w) of hidden states (T, w). `finish` makes the
+    next hidden states of these and of what the attention found (T, w).
     """
-    ends = _ends(tower, tokens)
-    plain = all(_is_plain(block) for block in tower.transformer.resblocks)
-    run = _on_tree if plain else _on_all_tokens
-    x: Tensor = tower.ln_final(run(tower, tokens, ends))
-    projection: nn.Linear | Tensor | None = tower.text_projection
-    if projection is not None:
-        x = projection(x) if isinstance(projection, nn.Linear) else x @ projection
-    return x
+
+    heads: int
+    project: Callable[[Tensor], Tensor]
+    finish: Callable[[Tensor, Tensor], Tensor]
 
 
-def _ends(tower: Any, tokens: Tensor) -> Tensor:
-    """Position (C,) of the end token: the one with the tower's id for it, else with the largest."""
-    if getattr(tower, "text_pool_type", getattr(tower, "pool_type", "")) == "argmax":
-        return tokens.argmax(dim=1)
-    end: Any = getattr(tower, "text_eos_id", getattr(tower, "eos_id", None))
-    return torch.eq(tokens, end).int().argmax(dim=1)
-
-
-def _is_plain(block: nn.Module) -> bool:
-    """Whether a block's parts may be called one by one: of open_clip's class and without hooks."""
+def is_untouched(block: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a block's parts may be called one by one: of this very class and without hooks."""
     hooked = block._forward_pre_hooks or block._forward_hooks  # a hook fetches sharded weights
-    return type(block) is ResidualAttentionBlock and not hooked
+    return type(block) is kind and not hooked
 
 
-def _on_all_tokens(tower: Any, tokens: Tensor, ends: Tensor) -> Tensor:
-    """Hidden states (C, w) at the ends, from every token of every text."""
-    length, dtype = tokens.shape[1], tower.transformer.get_cast_dtype()
-    x: Tensor = tower.token_embedding(tokens).to(dtype)
-    x = x + tower.positional_embedding[:length].to(dtype)
-    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
-    return x[torch.arange(len(x), device=x.device), ends]
+def on_prefix_tree(
+    tokens: Tensor,
+    ends: Tensor,
+    embed: Callable[[Tensor, Tensor], Tensor],
+    blocks: Iterable[CausalBlock],
+    checkpointing: bool = False,
+) -> Tensor:
+    """Hidden states (C, w) at the `ends` (C,) of tokens (C, L), each distinct prefix computed once.
 
-
-def _on_tree(tower: Any, tokens: Tensor, ends: Tensor) -> Tensor:
-    """Hidden states (C, w) at the ends, each distinct prefix computed once."""
-    tree, dtype = PrefixTree.of(tokens, ends), tower.transformer.get_cast_dtype()
-    x: Tensor = tower.token_embedding(tokens.flatten()[tree.first]).to(dtype)
-    x = x + tower.positional_embedding[tree.first % tokens.shape[1]].to(dtype)
-    for block in tower.transformer.resblocks:
-        if tower.transformer.grad_checkpointing:
-            x = checkpoint(_block, block, x, tree, use_reentrant=False)
+    `embed` makes hidden states (T, w) of T tokens and their positions. With `checkpointing` the
+    activations inside blocks are computed again on the way back.
+    """
+    tree = PrefixTree.of(tokens, ends)
+    x = embed(tokens.flatten()[tree.first], tree.first % tokens.shape[1])
+    for block in blocks:
+        if checkpointing:
+            x = checkpoint(_run, block, x, tree, use_reentrant=False)
         else:
-            x = _block(block, x, tree)
+            x = _run(block, x, tree)
     return x[tree.end]
 
 
-def _block(block: Any, x: Tensor, tree: PrefixTree) -> Tensor:
-    """A layer of the transformer on the nodes x (T, w)."""
-    x = x + block.ls_1(_attention(block.attn, block.ln_1(x), tree))
-    return x + block.ls_2(block.mlp(block.ln_2(x)))  # type: ignore[no-any-return]
+def _run(block: CausalBlock, x: Tensor, tree: PrefixTree) -> Tensor:
+    return block.finish(x, _attention(block.project(x), block.heads, tree))
 
 
-def _attention(attention: nn.MultiheadAttention, x: Tensor, tree: PrefixTree) -> Tensor:
-    """Causal attention of the nodes x (T, w) to the prefixes that lead to them."""
+def _attention(projected: Tensor, heads: int, tree: PrefixTree) -> Tensor:
+    """What causal attention finds for each node (T, w) in the prefixes that lead to it."""
     texts, length = tree.node.shape
-    mixed = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)[tree.node]
-    heads = mixed.view(texts, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
-    found = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], is_causal=True)
-    flat = found.transpose(1, 2).reshape(texts * length, -1)
-    out: Tensor = attention.out_proj(flat[tree.first])
-    return out
+    mixed = projected[tree.node].view(texts, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    found = F.scaled_dot_product_attention(mixed[0], mixed[1], mixed[2], is_causal=True)
+    return found.transpose(1, 2).reshape(texts * length, -1)[tree.first]

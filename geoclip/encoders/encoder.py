@@ -11,9 +11,21 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from geoclip.encoders.compiling import check_compiler
+from geoclip.encoders.precision import (
+    AUTO,
+    FULL,
+    WORTH_A_TRIAL,
+    bears_half,
+    check_precision,
+    computing_in,
+    kept_finding,
+    of_gpu,
+    try_out,
+)
 from geoclip.errors import GeoclipError
 
-TEXT_BATCH = 128
+TEXT_BATCH, TEXT_BATCH_ON_GPU = 128, 1024
 
 
 class Encoder(ABC):
@@ -22,7 +34,7 @@ class Encoder(ABC):
     `preprocess` turns an upright RGB image into pixels (3, S, S). `image_size` is S: an image may
     be decoded at a smaller scale as long as no side falls below it. `warnings` are sentences that
     a user should see once (random weights, a corrected activation). `folder` is where the encoder
-    was loaded from, if local.
+    was loaded from, if local. `text_precision` is that in which texts are encoded.
     """
 
     def __init__(
@@ -39,6 +51,8 @@ class Encoder(ABC):
         self.image_size = image_size
         self.warnings = list(warnings)
         self.folder: Path | None = None
+        self.text_precision = FULL
+        self._precision = FULL
 
     def __repr__(self) -> str:
         millions = sum(p.numel() for p in self.model.parameters()) / 1e6
@@ -53,9 +67,53 @@ class Encoder(ABC):
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Turn texts into tokens (C, L), L as short as is exact for this text tower."""
 
-    def for_photos(self) -> "Encoder":
-        """Make photos as fast as possible; the image tower must not be trained from now on."""
+    def for_photos(self, precision: str = FULL, compile: bool = False) -> "Encoder":
+        """Make photos as fast as possible; the image tower must not be trained from now on.
+
+        `precision` is one of `precision.PRECISIONS`, for texts too, but that "auto" leaves texts in
+        float32: they are encoded once, and every answer depends on them. It leaves convolutional
+        towers in float32, too (`bears_half`). On a processor "auto" is float32 until `expect` has
+        settled it. `compile` lets PyTorch compile the image tower, which
+        takes minutes once. Raises GeoclipError for a precision that the device does not have, and
+        where PyTorch cannot compile.
+        """
+        check_precision(precision, self.device)
+        self.text_precision = FULL if precision == AUTO else precision
+        if precision == AUTO and not bears_half(self.image_tower):
+            precision = FULL
+        elif precision == AUTO and self.device.type != "cpu":
+            precision = of_gpu(self.device)
+        self._precision = precision
+        if compile:
+            check_compiler(self.device)
+            self.image_tower.compile()
         return self
+
+    @property
+    def image_tower(self) -> nn.Module:
+        """The module that photos go through."""
+        return self.model
+
+    @property
+    def precision(self) -> str:
+        """The precision in which photos are encoded; float32 where "auto" is not settled."""
+        return FULL if self._precision == AUTO else self._precision
+
+    def expect(self, photos: int) -> None:
+        """Settle what "auto" stands for on a processor, before so many photos are encoded.
+
+        An earlier trial on this machine says so; without one, `WORTH_A_TRIAL` photos are worth it.
+        """
+        if self._precision == AUTO:
+            found = kept_finding("photos", self.image_tower)
+            if found is None and photos >= WORTH_A_TRIAL:
+                found = try_out("photos", self.image_tower, self._encode_noise)
+            self._precision = found or AUTO
+
+    def _encode_noise(self, precision: str, photos: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        side = self.image_size
+        self._embedded(torch.randn(photos, 3, side, side, generator=generator), precision)
 
     @abstractmethod
     def raw_image_features(self, pixels: Tensor) -> Tensor:
@@ -110,28 +168,49 @@ class Encoder(ABC):
         """Tokens (C, L) → text embeddings (C, d) of unit length."""
         return F.normalize(self.raw_text_features(tokens), dim=-1)
 
-    @torch.inference_mode()
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Upright RGB images → embeddings (N, d), float32, unit length."""
-        self.model.eval()
         # A blank stands in where there is no image, so that d is known.
         used = list(images) or [Image.new("RGB", (self.image_size, self.image_size))]
         pixels = torch.stack([self.preprocess(image) for image in used])
-        embeddings = self.image_features(pixels.to(self.device)).float().cpu().numpy()
-        return embeddings[: len(images)]
+        return self.encode_pixels(pixels)[: len(images)]
+
+    def encode_pixels(self, pixels: Tensor) -> np.ndarray:
+        """Pixels (N, 3, S, S) → embeddings (N, d), float32, unit length, in `precision`."""
+        return self._embedded(pixels, self.precision)
 
     @torch.inference_mode()
-    def encode_texts(self, texts: Sequence[str], batch_size: int = TEXT_BATCH) -> np.ndarray:
+    def _embedded(self, pixels: Tensor, precision: str) -> np.ndarray:
+        self.model.eval()
+        with computing_in(precision, self.device):
+            features = self.raw_image_features(pixels.to(self.device))
+        embeddings: np.ndarray = F.normalize(features.float(), dim=-1).cpu().numpy()
+        return embeddings
+
+    @torch.inference_mode()
+    def encode_texts(
+        self,
+        texts: Sequence[str],
+        batch_size: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
         """Texts → embeddings (C, d), float32, unit length; a repeated text is encoded once.
 
-        Texts of similar length share a batch, so that there is little padding.
+        Texts of similar length share a batch, so that there is little padding. `progress` is called
+        with the number of distinct texts of each batch.
         """
         self.model.eval()
+        batch_size = batch_size or (TEXT_BATCH if self.device.type == "cpu" else TEXT_BATCH_ON_GPU)
         # The empty text stands in where there is none, so that d is known.
         unique = sorted(set(texts), key=lambda text: (len(text), text)) or [""]
-        batches = (unique[i : i + batch_size] for i in range(0, len(unique), batch_size))
-        features = [self.text_features(self.tokenize(b).to(self.device)) for b in batches]
-        embeddings = torch.cat(features).float().cpu().numpy()
+        features = []
+        for start in range(0, len(unique), batch_size):
+            batch = unique[start : start + batch_size]
+            with computing_in(self.text_precision, self.device):
+                features.append(self.raw_text_features(self.tokenize(batch).to(self.device)))
+            if progress:
+                progress(len(batch))
+        embeddings = F.normalize(torch.cat(features).float(), dim=-1).cpu().numpy()
         position = {text: i for i, text in enumerate(unique)}
         return embeddings[np.array([position[text] for text in texts], dtype=np.int64)]
 

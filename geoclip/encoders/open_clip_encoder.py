@@ -14,11 +14,12 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor, nn
 
-from geoclip.encoders.causal_text import encode_causal_text
 from geoclip.encoders.checks import check_texts
 from geoclip.encoders.encoder import Encoder
 from geoclip.encoders.folding import folded
 from geoclip.encoders.model_folder import OPEN_CLIP_CONFIG, WEIGHTS_FILES, ModelFolder
+from geoclip.encoders.open_clip_text import encode_causal_text
+from geoclip.encoders.precision import FULL
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 
@@ -145,10 +146,16 @@ class OpenClipEncoder(Encoder):
         super().add_logit_bias()
         self.model_config = {**self.model_config, "init_logit_bias": 0.0}
 
-    def for_photos(self) -> "OpenClipEncoder":
-        """Fold batch normalisations for photos; the image tower must not be trained from now on."""
+    def for_photos(self, precision: str = FULL, compile: bool = False) -> "OpenClipEncoder":
+        """Fold batch normalisations; the image tower must not be trained from now on."""
         self._photo_tower = folded(self.model.visual)  # type: ignore[arg-type]
+        super().for_photos(precision, compile)
         return self
+
+    @property
+    def image_tower(self) -> nn.Module:
+        """The image tower, the folded copy where there is one."""
+        return self._photo_tower or self.model.visual  # type: ignore[return-value]
 
     def raw_image_features(self, pixels: Tensor) -> Tensor:
         """Image tower: pixels (N, 3, S, S) → features (N, d)."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from geoclip.encoders.checks import check_pixels, check_texts
 from geoclip.encoders.encoder import Encoder
 from geoclip.encoders.model_folder import IMAGE_CONFIGS, PROCESSOR_FILES, TOKENIZER, ModelFolder
+from geoclip.encoders.transformers_text import can_share_prefixes, encode_causal_text
 from geoclip.errors import GeoclipError
 from geoclip.support.files import let_others_read
 
@@ -83,13 +84,22 @@ class TransformersEncoder(Encoder):
         tokens: Tensor = batch["input_ids"]
         return tokens
 
+    @property
+    def image_tower(self) -> nn.Module:
+        """The image tower without its projection."""
+        return self.model.vision_model  # type: ignore[return-value]
+
     def raw_image_features(self, pixels: Tensor) -> Tensor:
         """Image tower: pixels (N, 3, S, S) → features (N, d)."""
         return _features(self.model.get_image_features(pixel_values=pixels))  # type: ignore[operator]
 
     def raw_text_features(self, tokens: Tensor) -> Tensor:
         """Text tower: tokens (C, L) → features (C, d)."""
-        return _features(self.model.get_text_features(input_ids=tokens))  # type: ignore[operator]
+        model: Any = self.model
+        if self.causal and can_share_prefixes(model.text_model):
+            features: Tensor = model.text_projection(encode_causal_text(model.text_model, tokens))
+            return features
+        return _features(model.get_text_features(input_ids=tokens))
 
     def tower_parameters(self, tower: str) -> list[nn.Parameter]:
         """Parameters of the "image" or the "text" tower, projections included."""

@@ -30,15 +30,12 @@ class Embeddings:
         return Embeddings(self.paths[rows], self.values[rows], self.status[rows], self.messages)
 
 
-@torch.inference_mode()
 def encode_decoded(encoder: Encoder, decoded: Sequence[DecodedPhoto]) -> list[np.ndarray | None]:
     """Embeddings (d,) of decoded photos, a video's the mean of its frames; None without pixels."""
     pixels = [photo.pixels for photo in decoded if photo.pixels is not None]
     if not pixels:
         return [None] * len(decoded)
-    encoder.model.eval()
-    features = encoder.image_features(torch.cat(pixels).to(encoder.device))
-    values = features.float().cpu().numpy()
+    values = encoder.encode_pixels(torch.cat(pixels))
     parts = np.split(values, np.cumsum([len(frames) for frames in pixels])[:-1])
     means = iter(part[0] if len(part) == 1 else _unit_mean(part) for part in parts)
     return [None if photo.pixels is None else next(means) for photo in decoded]

@@ -1,8 +1,8 @@
 """The text embeddings of a gazetteer's places, kept with the key of what made them."""
 
 import json
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geoclip.encoders.precision import FULL
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import COUNTRIES_WITH_ARTICLE, CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
@@ -24,14 +25,28 @@ ABOUT_FILE = "index.json"
 SHIPPED_FOLDER = "places"
 """Subfolder of a model folder that may hold the packaged gazetteer's index."""
 STORED = np.float16
+Watch = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Shows how far a step is: of its name and total it makes what counts the done ones."""
 
 
 def index_key(encoder: "Encoder", gazetteer: Gazetteer, settings: CaptionSettings) -> str:
-    """Hash of all that an index depends on: text tower, gazetteer and prompts."""
+    """Hash of all that an index depends on: text tower, gazetteer and prompts.
+
+    The precision of the texts stands behind it, unless it is the full one.
+    """
     prompts = {k: v for k, v in asdict(settings).items() if not k.startswith("keep_")}
     templates = json.dumps([prompts, sorted(COUNTRIES_WITH_ARTICLE)], sort_keys=True)
     parts = [encoder.fingerprint(), gazetteer.fingerprint, templates]
-    return sha256("\n".join(parts).encode()).hexdigest()[:20]
+    key = sha256("\n".join(parts).encode()).hexdigest()[:20]
+    return key if encoder.text_precision == FULL else f"{key}-{encoder.text_precision}"
+
+
+def keys_for(key: str) -> list[str]:
+    """The keys of the indexes that serve where `key` is wanted, best first.
+
+    An index in full precision serves any encoder of these texts.
+    """
+    return list(dict.fromkeys([key.partition("-")[0], key]))
 
 
 @dataclass(frozen=True)
@@ -53,11 +68,18 @@ class PlaceIndex:
 
     @classmethod
     def build(
-        cls, encoder: "Encoder", gazetteer: Gazetteer, settings: CaptionSettings | None = None
+        cls,
+        encoder: "Encoder",
+        gazetteer: Gazetteer,
+        settings: CaptionSettings | None = None,
+        watch: Watch | None = None,
     ) -> "PlaceIndex":
-        """Encode the prompts of every place; the mean over a place's prompts is normalised."""
+        """Encode the prompts of every place; the mean over a place's prompts is normalised.
+
+        `watch` is told of the distinct prompts.
+        """
         book = CaptionBook(gazetteer, settings)
-        embeddings = embed_rows(encoder, book, range(len(gazetteer)))
+        embeddings = embed_rows(encoder, book, range(len(gazetteer)), watch)
         return cls(embeddings.astype(STORED), index_key(encoder, gazetteer, book.settings))
 
     @classmethod
@@ -94,21 +116,24 @@ class PlaceIndex:
         encoder: "Encoder",
         gazetteer: Gazetteer,
         settings: CaptionSettings | None = None,
+        watch: Watch | None = None,
     ) -> "PlaceIndex":
         """Read the index of this encoder, gazetteer and prompts, or build and keep it.
 
         The index that comes with the encoder, in its folder's `places`, is used first, then the one
-        in `cache_folder`. An index that is built is kept there, if the folder can be written.
+        in `cache_folder`. An index that is built is kept there, if the folder can be written, and
+        `watch` is told how far it is.
         """
         key = index_key(encoder, gazetteer, settings or CaptionSettings())
-        home = cache_folder() / key
         count = len(gazetteer)
-        index = cls.shipped(encoder.folder, key, count) or cls._kept(home, key, count)
+        index = cls.shipped(encoder.folder, key, count)
+        for own in keys_for(key):
+            index = index or cls._kept(cache_folder() / own, own, count)
         if index is not None:
             return index
-        index = cls.build(encoder, gazetteer, settings)
+        index = cls.build(encoder, gazetteer, settings, watch)
         with suppress(OSError):
-            index.save(home)
+            index.save(cache_folder() / key)
         return index
 
     @classmethod
@@ -120,15 +145,19 @@ class PlaceIndex:
     def _kept(cls, folder: Path, key: str, places: int) -> "PlaceIndex | None":
         with suppress(GeoclipError):
             index = cls.read(folder)
-            if index.key == key and len(index) == places:
+            if index.key in keys_for(key) and len(index) == places:
                 return index
         return None
 
 
-def embed_rows(encoder: "Encoder", book: CaptionBook, rows: Iterable[int]) -> np.ndarray:
+def embed_rows(
+    encoder: "Encoder", book: CaptionBook, rows: Iterable[int], watch: Watch | None = None
+) -> np.ndarray:
     """Places by gazetteer row → the normalised mean over their prompts (n, d), float32."""
     prompts = [book.prompts(row) for row in rows]
-    features = encoder.encode_texts([text for texts in prompts for text in texts])
-    starts = np.cumsum([0, *(len(texts) for texts in prompts[:-1])])
+    texts = [text for own in prompts for text in own]
+    with watch("indexing places", len(set(texts))) if watch else nullcontext() as progress:
+        features = encoder.encode_texts(texts, progress=progress)
+    starts = np.cumsum([0, *(len(own) for own in prompts[:-1])])
     sums = np.add.reduceat(features, starts, axis=0)
     return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True))

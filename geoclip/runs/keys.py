@@ -8,6 +8,7 @@ from PIL import Image
 
 from geoclip.encoders import Encoder
 from geoclip.encoders.encoder import weight_sample
+from geoclip.encoders.precision import FULL
 
 
 def photo_key(path: str | os.PathLike[str]) -> bytes:
@@ -22,13 +23,15 @@ def photo_key(path: str | os.PathLike[str]) -> bytes:
 
 
 def encoder_key(encoder: Encoder, *options: object) -> str:
-    """Hash that changes with the image tower, what it is fed and the `options` of reading."""
+    """Hash that changes with the image tower, its precision, what it is fed and the `options`."""
     digest = hashlib.sha256(type(encoder).__name__.encode())
     tensors = [*encoder.tower_parameters("image"), *encoder.model.buffers()]
     for tensor in tensors:
         digest.update(weight_sample(tensor))
     digest.update(repr((encoder.image_size, encoder.normalization, options)).encode())
     digest.update(_fed_to(encoder))
+    if encoder.precision != FULL:
+        digest.update(encoder.precision.encode())
     return digest.hexdigest()[:20]
 
 

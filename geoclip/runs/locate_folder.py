@@ -147,6 +147,7 @@ def locate_folder(
     watch, settings = watch or RunWatch(), settings or LocateSettings()
     photos, locations = files.photos(given, location_column, limit)
     name, locator = _locator(model, load)
+    locator.encoder.expect(len(photos))
 
     from geoclip.runs.folder_run import FolderRun  # noqa: PLC0415  (torch)
     from geoclip.runs.gps_summary import GpsSummary  # noqa: PLC0415

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
 from geoclip.encoders import Encoder
-from geoclip.errors import GeoclipError
+from geoclip.encoders.compiling import check_compiler
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.workers import pad_rows
 
@@ -164,19 +164,3 @@ def compile_towers(encoder: Encoder) -> None:
     check_compiler(encoder.device)
     for part in encoder.model.children():
         part.compile()
-
-
-def check_compiler(device: torch.device) -> None:
-    """Compile a line of arithmetic; GeoclipError if that fails.
-
-    A tower that fails to compile would do so in the middle of a step, with pages of output.
-    """
-    try:
-        torch.compile(lambda x: 2 * x + 1)(torch.ones(8, device=device))
-    except Exception as error:  # every backend has errors of its own
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise GeoclipError(
-            f"compile is set, but PyTorch cannot compile for {device.type} here "
-            f"({reason[0].rstrip('.:')}); install a C++ compiler (on GPUs also Triton), or leave "
-            "compile out."
-        ) from error

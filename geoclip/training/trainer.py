@@ -54,7 +54,8 @@ class Trainer:
     `settings.label_smoothing` add theirs. The siglip loss gives a model without a logit bias one,
     which its weights hold from then on. With `tune` "lora" the encoder has adapters from now on;
     `whole_encoder` is without them. With `sharded` each worker holds a part of the towers' blocks
-    (see `geoclip.training.workers`); all workers must then call `whole_encoder` and `save` together.
+    (see `geoclip.training.workers`); all workers must then call `whole_encoder` and `save`
+    together.
     """
 
     def __init__(

@@ -5,9 +5,10 @@ import pytest
 import torch
 from tiny_encoders import clip_encoder
 
-from geoclip.encoders import causal_text
-from geoclip.encoders.causal_text import PrefixTree, encode_causal_text
+from geoclip.encoders import open_clip_text
+from geoclip.encoders.causal_text import PrefixTree
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
+from geoclip.encoders.open_clip_text import encode_causal_text
 
 TEXTS = [
     "A Street View photo in France.",
@@ -101,6 +102,6 @@ def test_blocks_whose_weights_come_by_a_hook_are_called_whole(monkeypatch):
     encoder.model.transformer.resblocks[0].register_forward_pre_hook(
         lambda module, inputs: called.append(1)
     )
-    monkeypatch.setattr(causal_text, "_on_tree", None)
+    monkeypatch.setattr(open_clip_text, "_on_tree", None)
     torch.testing.assert_close(encode_causal_text(encoder.model, tokens), expected)
     assert called == [1]

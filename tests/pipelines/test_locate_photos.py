@@ -220,7 +220,7 @@ def test_what_is_noted_of_a_run(tmp_path: Path) -> None:
 
 def test_an_index_that_changed_since_the_job_began(home: Path) -> None:
     with pytest.raises(GeoclipError, match="another place index than when this job began"):
-        PhotoLocator(replace(given(home), index_key="another key"), 1)
+        PhotoLocator(replace(given(home), index_key="another key"), Pool(threads=1))
 
 
 def test_locations_of_one_name_in_a_block_are_not_averaged(home: Path, locator: Locator) -> None:
@@ -231,7 +231,7 @@ def test_locations_of_one_name_in_a_block_are_not_averaged(home: Path, locator: 
         table for pair in (listed[:2], listed[2:]) for table in read_blocks(ListedPhotos(pair))
     )
     assert block["location_id"].to_pylist() == ["a", "a"]
-    (table,) = PhotoLocator(given(home), 1)(block)
+    (table,) = PhotoLocator(given(home), Pool(threads=1))(block)
     answers = table.to_pandas()
     wanted = locator.guesses(locator.embed(paths), 3, [1, 1, 2, 2])
     assert answers["photo_id"].tolist() == wanted["path"].tolist()
@@ -272,11 +272,11 @@ def test_a_restarted_actor_decodes_apart(home: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(photo_actors, "decode_apart", noting)
     path = str(home / "photos" / "0000.jpg")
     view = {"photo_id": "a", "path": path, "content": None, "problem": None}
-    fresh = photo_actors.PhotoEmbedder(str(home / "model"), 1)
+    fresh = photo_actors.PhotoEmbedder(str(home / "model"), Pool(threads=1))
     fresh.embed([view])
     assert apart == []
     monkeypatch.setattr(photo_actors, "_was_restarted", lambda: True)
-    embedder = photo_actors.PhotoEmbedder(str(home / "model"), 1)
+    embedder = photo_actors.PhotoEmbedder(str(home / "model"), Pool(threads=1))
     for _ in range(photo_actors.CALLS_APART + 3):
         embedder.embed([view])
     assert len(apart) == photo_actors.CALLS_APART
