@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
 from pipelines.photo_source import ListedPhotos, Part, Photo
+from pipelines.read_ahead import PIECE
 from pipelines.storage import attempted, filesystem, join, parent, resumed
 
 PARQUET = ".parquet"
@@ -62,7 +63,7 @@ class ParquetRows:
     def _rows(self) -> Iterator[Photo]:
         system, path = filesystem(self.name)
         with system.open_input_file(path) as stream:
-            batches = pq.ParquetFile(stream).iter_batches(
+            batches = pq.ParquetFile(stream, buffer_size=PIECE).iter_batches(
                 ROWS_AT_ONCE, [self.group], list(self.columns.values())
             )
             for number, batch in enumerate(batches):

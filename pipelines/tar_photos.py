@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted
 from geoclip.support.paths import encode_path
 from pipelines.photo_source import Photo
+from pipelines.read_ahead import ReadAhead
 from pipelines.storage import filesystem, resumed
 
 TAR = ".tar"
@@ -31,7 +32,7 @@ class TarShard:
         system, path = filesystem(self.name)
         wanted = PHOTO_SUFFIXES | VIDEO_SUFFIXES
         with (
-            system.open_input_stream(path) as stream,
+            ReadAhead(system.open_input_file(path)) as stream,
             tarfile.open(fileobj=stream, mode="r|") as tar,
         ):
             seen: Counter[str] = Counter()
@@ -46,5 +47,5 @@ class TarShard:
                     if seen[name] > 1:  # `tar -r` adds a changed file under the name it had
                         name = f"{name}#{seen[name]}"
                     yield Photo(name, name, file.read())
-            if system.get_file_info(path).size < tar.offset + tarfile.BLOCKSIZE:
+            if stream.size < tar.offset + tarfile.BLOCKSIZE:
                 raise tarfile.ReadError("it has no end mark")  # tarfile takes that for an end
