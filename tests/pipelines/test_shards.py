@@ -13,6 +13,7 @@ from loopback_s3 import counted_requests, make_bucket, s3_server
 
 from pipelines import read_ahead, storage
 from pipelines.inputs import photo_parts
+from pipelines.photo_source import Shard
 from pipelines.read_ahead import PIECE, ReadAhead
 from pipelines.storage import write_bytes
 from pipelines.tar_photos import TarShard
@@ -66,7 +67,7 @@ def test_a_shard_needs_few_requests(s3: str) -> None:
     assert size > 6 * PIECE
     write_bytes(f"{s3}/00.tar", buffer.getvalue())
     with counted_requests() as requests:
-        found = [photo.content for photo in TarShard(f"{s3}/00.tar").photos()]
+        found = [photo.content for photo in TarShard(Shard(f"{s3}/00.tar")).photos()]
     assert found == contents
     assert 0 < requests["GET"] <= 2 + size / (8 * MIB)
 
