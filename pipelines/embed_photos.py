@@ -7,7 +7,8 @@ columns of `SCHEMA`. A photo that cannot be read has a status and no embedding; 
 such photos. The same command goes on where a run was stopped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,12 +18,13 @@ import ray
 from geoclip.commands.options import CompileOption, Precision, PrecisionOption
 from geoclip.encoders.registry import check_model_name
 from geoclip.photos.embedding import Embeddings
+from geoclip.photos.reader import in_batches
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, OutFolder, run
 from pipelines.inputs import frame_photos, photo_parts, table_parts
 from pipelines.outputs import Output, data_context
 from pipelines.photo_actors import PhotoEmbedder, Pool, begun, on_actors
-from pipelines.photo_source import Part
+from pipelines.photo_source import Part, with_origins
 from pipelines.storage import absolute
 
 SCHEMA = pa.schema(
@@ -36,6 +38,8 @@ SCHEMA = pa.schema(
     }
 )
 """Embeddings are of unit length, all of one width."""
+LOCATIONS = 64
+"""Locations in a table that an actor gives: small ones are not cut by Ray Data."""
 
 
 class PhotoRows:
@@ -44,29 +48,39 @@ class PhotoRows:
     def __init__(self, model: str, pool: Pool) -> None:
         self.embedder = PhotoEmbedder(model, pool)
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Rows of `photo_source.SCHEMA` → rows of `SCHEMA`."""
-        pairs = [(row["location_id"], v) for row in batch.to_pylist() for v in row["views"]]
-        found = self.embedder.embed([view for _, view in pairs])
-        embeddings = zip(found.values, found.ok, strict=True)
-        columns = {
-            "photo_id": found.paths,
-            "location_id": [location for location, _ in pairs],
-            "path": [view["path"] for _, view in pairs],
-            "status": found.status,
-            "message": [found.messages.get(name, "") for name in found.paths],
-            "embedding": [value if ok else None for value, ok in embeddings],
-        }
-        return pa.table(columns, SCHEMA)
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Rows of `photo_source.SCHEMA` → rows of `SCHEMA` and their origins, some at a time."""
+        rows = batch.to_pylist()
+        found = self.embedder.embed([view for row in rows for view in row["views"]])
+        start = 0
+        for some in in_batches(rows, LOCATIONS):
+            part = slice(start, start + sum(len(row["views"]) for row in some))
+            start = part.stop
+            yield with_origins(_table(found.part(part), some), some)
+
+
+def _table(found: Embeddings, rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Rows of `SCHEMA` for rows of `photo_source.SCHEMA` and the embeddings of their views."""
+    pairs = [(row["location_id"], view) for row in rows for view in row["views"]]
+    embeddings = zip(found.values, found.ok, strict=True)
+    columns = {
+        "photo_id": found.paths,
+        "location_id": [location for location, _ in pairs],
+        "path": [view["path"] for _, view in pairs],
+        "status": found.status,
+        "message": [found.messages.get(name, "") for name in found.paths],
+        "embedding": [value if ok else None for value, ok in embeddings],
+    }
+    return pa.table(columns, SCHEMA)
 
 
 def embed_photos(out: str, parts: Sequence[Part], model: str, pool: Pool) -> Output:
     """Embed photos into a folder, going on where a run was stopped."""
     model, output = absolute_model(model), Output(absolute(out))
     pool = begun(output, model, parts, pool, {})
-    with output.resuming():
-        output.write(on_actors(parts, PhotoRows, (model,), pool), SCHEMA)
-    output.write_failures()
+    output.complete(
+        parts, lambda left: on_actors(left, PhotoRows, (model,), pool), SCHEMA, pool.piece_rows
+    )
     return output
 
 
@@ -78,7 +92,8 @@ def embed_table(photos: pd.DataFrame, model: str, pool: Pool) -> Embeddings:
     parts = list(table_parts(frame_photos(photos), pool.actors))
     with data_context():
         blocks = on_actors(parts, PhotoRows, (absolute_model(model),), pool).to_arrow_refs()
-    found = pa.concat_tables([SCHEMA.empty_table(), *ray.get(blocks)]).to_pandas()
+    tables = (table.select(SCHEMA.names) for table in ray.get(blocks) if table.num_rows)
+    found = pa.concat_tables([SCHEMA.empty_table(), *tables]).to_pandas()
     found = found.set_index("photo_id").loc[photos["photo_id"]]
     read = found["embedding"].notna().to_numpy()
     width = 0 if not read.any() else len(found["embedding"][read].iloc[0])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import fs
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.csv_lists import read_csv_list
@@ -20,8 +21,17 @@ from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted, li
 from geoclip.support.paths import encode_path, resolve_path
 from geoclip.support.tables import refuse_duplicates
 from pipelines.parquet_photos import PARQUET, parquet_ids, parquet_parts
-from pipelines.photo_source import Part, Photo, sliced
-from pipelines.storage import absolute, is_uri, join, list_files, parent, read_bytes
+from pipelines.photo_source import Part, Photo, Shard, sliced
+from pipelines.storage import (
+    absolute,
+    attempted,
+    filesystem,
+    is_uri,
+    join,
+    list_files,
+    parent,
+    read_bytes,
+)
 from pipelines.tar_photos import TAR, TarShard
 
 SHARES = 16
@@ -40,31 +50,32 @@ def photo_parts(inputs: Sequence[str | Path], workers: int) -> list[Part]:
     """
     files_listed: list[Photo] = []
     tables: list[list[Photo]] = []
-    parquet: list[str] = []
-    shards: list[str] = []
+    parquet: list[Shard] = []
+    shards: list[Shard] = []
     for name in map(str, inputs):
         is_table = name.lower().endswith(".csv")
         named = csv_photos(name) if is_table else []
         files = [] if is_table else files_of(name)
         if not named and not files:
             raise GeoclipError(f"{name} holds no photo, Parquet file or tar shard: name another.")
-        parquet += [file for file in files if file.lower().endswith(PARQUET)]
-        shards += [file for file in files if file.lower().endswith(TAR)]
+        parquet += [shard_of(file) for file in files if file.lower().endswith(PARQUET)]
+        shards += [shard_of(file) for file in files if file.lower().endswith(TAR)]
         photos = [file for file in files if not file.lower().endswith((PARQUET, TAR))]
         files_listed += [Photo(file, file) for file in photos]
         tables += [named] if named else []
     every = [photo for table in [files_listed, *tables] for photo in table]
     _refuse_shared_ids(every)
-    _refuse_repeats([*parquet, *shards])
+    _refuse_repeats([shard.name for shard in [*parquet, *shards]])
     groups = _row_groups(parquet, every)
     listed = [part for table in [files_listed, *tables] for part in table_parts(table, workers)]
     return [*listed, *groups, *map(TarShard, shards)]
 
 
-def _row_groups(files: Sequence[str], listed: Sequence[Photo]) -> list[Part]:
+def _row_groups(shards: Sequence[Shard], listed: Sequence[Photo]) -> list[Part]:
     """The parts of Parquet files whose ids are neither those of `listed` nor one another's."""
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        groups = [part for parts in pool.map(parquet_parts, files) for part in parts]
+        groups = [part for parts in pool.map(parquet_parts, shards) for part in parts]
+        files = [shard.name for shard in shards]
         ids = list(pool.map(parquet_ids, files))
     others = pa.chunked_array([[photo.photo_id for photo in listed]], pa.string())
     _refuse_repeated_ids([("a folder or CSV table", others), *zip(files, ids, strict=True)])
@@ -80,6 +91,15 @@ def frame_photos(photos: pd.DataFrame) -> list[Photo]:
     """The photos of a table with path, photo_id and location_id."""
     columns = (photos[name].tolist() for name in ("photo_id", "path", "location_id"))
     return [Photo(i, path, location_id=place) for i, path, place in zip(*columns, strict=True)]
+
+
+def shard_of(name: str) -> Shard:
+    """A file of photos as it is now."""
+    system, path = filesystem(name)
+    info = attempted(lambda: system.get_file_info(path))
+    if info.type != fs.FileType.File:
+        return Shard(name)
+    return Shard(name, info.size, info.mtime_ns or -1)
 
 
 def files_of(name: str) -> list[str]:

@@ -54,7 +54,7 @@ from pipelines.photo_actors import (
     on_actors,
     settled,
 )
-from pipelines.photo_source import Part
+from pipelines.photo_source import Part, with_origins
 from pipelines.storage import absolute, is_uri, join, local_copy, parent
 
 EXTRA = dict.fromkeys([*CLASS_COLUMNS, "photo_id", "location_id", "message"], "str")
@@ -112,7 +112,7 @@ class PhotoLocator:
         self.top_k = spec.top_k
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Rows of `photo_source.SCHEMA` → rows of guesses, some locations at a time."""
+        """Rows of `photo_source.SCHEMA` → guesses and their origins, some locations at a time."""
         rows = batch.to_pylist()
         found = self.embedder.embed([view for row in rows for view in row["views"]])
         start = 0
@@ -129,7 +129,9 @@ class PhotoLocator:
             start = part.stop
             # A row is a location; the same location_id in another row is another file's.
             ids = views["row"].tolist()
-            yield answers(self.locator, found.part(part), views, ids, self.top_k)
+            yield with_origins(
+                answers(self.locator, found.part(part), views, ids, self.top_k), some
+            )
 
 
 def answers(
@@ -156,10 +158,12 @@ def locate_into(out: str, parts: Sequence[Part], spec: LocatorSpec, pool: Pool) 
     output = Output(absolute(out))
     about = {"places": spec.index_key, "ranking": asdict(spec.settings), "top_k": spec.top_k}
     pool = begun(output, spec.model, parts, pool, about)
-    with output.resuming():
-        located = on_actors(parts, PhotoLocator, (spec,), pool)
-        output.write(located, arrow_schema(EXTRA))
-    output.write_failures()
+    output.complete(
+        parts,
+        lambda left: on_actors(left, PhotoLocator, (spec,), pool),
+        arrow_schema(EXTRA),
+        pool.piece_rows,
+    )
     return output
 
 
@@ -184,9 +188,9 @@ def in_memory(parts: Sequence[Part], spec: LocatorSpec, pool: Pool) -> pd.DataFr
     pool, _ = settled(spec.model, parts, pool)
     with data_context():
         blocks = on_actors(parts, PhotoLocator, (spec,), pool).to_arrow_refs()
-    none = arrow_schema(EXTRA).empty_table()
+    none = arrow_schema(EXTRA).empty_table().drop("geometry")
     tables = [none, *(table for table in ray.get(blocks) if table.num_rows)]
-    return pa.concat_tables(table.drop("geometry") for table in tables).to_pandas()
+    return pa.concat_tables(table.select(none.column_names) for table in tables).to_pandas()
 
 
 def main(

@@ -1,28 +1,30 @@
-"""A run's output: Parquet parts in a folder, a checkpoint to go on from, a list of failures.
+"""A run's output: Parquet files in a folder, and beside it what could not be read.
 
-Beside the folder `OUT` stand `OUT-checkpoint`, where Ray Data notes the photo ids of every part
-that is whole, and `OUT-ledger`, the photos that could not be read, Parquet again. The order of rows
-is not fixed: sort by photo_id (and rank).
+`OUT` holds pieces while a run is going on, each of which says in its footer which photos are done,
+and files of about 100,000 rows, shard by shard, when it is done. `OUT-ledger` has a file for every
+one of those in which photos failed; `OUT-checkpoint` says what the rows were made with. The order
+of rows is not fixed: sort by photo_id (and rank).
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset
 import ray
-from ray.data import DataContext, Dataset, SaveMode
-from ray.data.checkpoint import CheckpointConfig
-from ray.data.expressions import col
+from ray.data import DataContext, Dataset, Datasink
+from ray.data._internal.execution.interfaces import TaskContext
+from ray.data.block import Block
 
 from geoclip.errors import GeoclipError
-from pipelines.storage import TRANSIENT, exists, filesystem, list_files, read_bytes, write_bytes
+from pipelines.part_files import PartFile, Piece, cut, merge, photo_ids, read_parts, write_part
+from pipelines.photo_source import ListedPhotos, Part
+from pipelines.spans import Done, spans_of
+from pipelines.storage import TRANSIENT, exists, is_draft, parent, read_bytes, write_bytes
+from pipelines.stored_folders import delete_files, delete_folder, list_names, move_files
 
-ID = "photo_id"
-FAILURE = [ID, "path", "status", "message"]
 BLOCK_BYTES = 32 * 1024 * 1024
 """Of a block between two steps: small, as a block is what is lost with a worker."""
 IO_CPUS = 0.25
@@ -45,8 +47,14 @@ class Output:
 
     @property
     def checkpoint(self) -> str:
-        """Where it is noted what is done."""
+        """Where it is noted what the rows are made with, and what is about to replace others."""
         return f"{self.name}-checkpoint"
+
+    @property
+    def _merged(self) -> tuple[str, str, str]:
+        """Where files lie that are to replace others, their failures, and the others' names."""
+        folder = f"{self.checkpoint}/merged"
+        return f"{folder}/rows", f"{folder}/failures", f"{folder}/replaced.json"
 
     def noted(self) -> dict[str, Any]:
         """What makes the rows of a run that was begun; nothing where none was."""
@@ -61,7 +69,7 @@ class Output:
         """
         before = self.noted()
         if not before:
-            if list_files(self.name):
+            if list_names(self.name):
                 raise GeoclipError(
                     f"{self.name} holds files, but {self.checkpoint} does not say of which run: "
                     "name another --out."
@@ -76,66 +84,123 @@ class Output:
                 "with, or name another --out."
             )
 
-    def write(self, rows: Dataset, schema: pa.Schema) -> None:
-        """Write what is not there yet; `rows` must have been made within `resuming`."""
-        system, path = filesystem(self.name)
-        rows.write_parquet(
-            path,
-            filesystem=system,
-            schema=schema,
-            ray_remote_args={"num_cpus": IO_CPUS},
-        )
+    def done(self) -> Done:
+        """What is done; no row is read for it. Raises GeoclipError for files of another making."""
+        return Done(span for file in read_parts(self.name) for span in file.spans)
 
-    @contextmanager
-    def resuming(self) -> Iterator[None]:
-        """Within it datasets leave out the photos that are done, and note those they write."""
-        system, path = filesystem(f"{self.checkpoint}/done")
-        config = CheckpointConfig(
-            ID, path, override_filesystem=system, delete_checkpoint_on_success=False
-        )
-        with data_context(config):
-            yield
+    def complete(
+        self,
+        parts: Sequence[Part],
+        work: Callable[[Sequence[Part]], Dataset],
+        schema: pa.Schema,
+        piece_rows: int,
+    ) -> None:
+        """Write the rows that `work` makes of what is not done, and merge all that is there.
 
-    def write_failures(self) -> None:
-        """List the photos that could not be read, anew from the rows that are there."""
-        if not list_files(self.name):
+        `work` gives the columns of `schema`, with `photo_id` and `status` among them, and `origin`
+        (as `photo_source.ORIGIN`). What comes after `piece_rows` rows is lost when a run is killed.
+        """
+        self._replace()
+        self._drop_outdated(parts)
+        left = self._left(parts)
+        if left:
+            with data_context():
+                rows, sink = work(left), PieceSink(self.name, schema, piece_rows)
+                rows.write_datasink(sink, ray_remote_args={"num_cpus": IO_CPUS})
+        self._merge([file for file in read_parts(self.name) if not file.is_merged])
+        delete_files(self.name, filter(is_draft, list_names(self.name)))
+
+    def _left(self, parts: Sequence[Part]) -> list[Part]:
+        """What of the parts is not done."""
+        files = read_parts(self.name)
+        done = Done(span for file in files for span in file.spans)
+        listed = any(isinstance(part, ListedPhotos) for part in parts)
+        with_listed = [file for file in files if any(not span.shard.name for span in file.spans)]
+        ids = set(photo_ids(self.name, with_listed)) if listed else set()
+        rest = (
+            part.without(ids) if isinstance(part, ListedPhotos) else done.rest(part)
+            for part in parts
+        )
+        return [part for part in rest if part is not None]
+
+    def _drop_outdated(self, parts: Sequence[Part]) -> None:
+        """Take away the rows of shards that have changed: they are done anew, failures too."""
+        files = read_parts(self.name)
+        done = Done(span for file in files for span in file.spans)
+        shards = {part.shard for part in parts if part.shard is not None}
+        gone = {shard.name for shard in shards if done.is_outdated(shard)}
+        old = [file for file in files if any(span.shard.name in gone for span in file.spans)]
+        self._merge(old, lambda piece: piece.span.shard.name not in gone)
+
+    def _merge(
+        self, files: Sequence[PartFile], keep: Callable[[Piece], bool] = lambda piece: True
+    ) -> None:
+        """Put the rows of files, those of pieces to `keep`, into fewer and larger ones."""
+        if not files:
             return
-        system, path = filesystem(self.name)
-        with data_context():
-            rows = ray.data.read_parquet(path, filesystem=system, num_cpus=IO_CPUS)
-            failed = rows.select_columns(FAILURE).filter(
-                expr=col("status") != "ok", num_cpus=IO_CPUS
-            )
-            system, path = filesystem(self.failures)
-            failed.write_parquet(
-                path,
-                filesystem=system,
-                mode=SaveMode.OVERWRITE,
-                ray_remote_args={"num_cpus": IO_CPUS},
-            )
+        rows, failures, note = self._merged
+        delete_folder(parent(note))
+        pieces = [piece for file in files for piece in file.pieces if keep(piece)]
+        ray.get([_merge.remote(self.name, some, rows, failures) for some in cut(pieces)])
+        write_bytes(note, json.dumps([file.name for file in files]).encode())
+        self._replace()
+
+    def _replace(self) -> None:
+        """Put merged files in the place of those that they replace, if they are there, whole.
+
+        Old ones go first, so that a run that is killed here never leaves a row twice; the next one
+        goes on with it.
+        """
+        rows, failures, note = self._merged
+        if not exists(note):
+            return
+        replaced = json.loads(read_bytes(note))
+        for folder in (self.name, self.failures):
+            delete_files(folder, replaced)
+        move_files(failures, self.failures)
+        move_files(rows, self.name)
+        delete_folder(parent(note))
 
     def summary(self) -> str:
         """How many photos there are, and how many could not be read."""
-        done, failed = self._count(f"{self.checkpoint}/done"), self._count(self.failures)
-        where = f" ({self.failures})" if failed else ""
-        return f"{done:,} photos in {self.name}; {failed:,} could not be read{where}."
+        done = self.done()
+        where = f" ({self.failures})" if done.failed else ""
+        return f"{done.photos:,} photos in {self.name}; {done.failed:,} could not be read{where}."
 
-    def _count(self, name: str) -> int:
-        if not list_files(name):
-            return 0
-        system, path = filesystem(name)
-        table = pyarrow.dataset.dataset(path, filesystem=system, format="parquet")
-        ids = (batch[ID] for batch in table.to_batches(columns=[ID]))
-        return sum(len(part.unique()) for part in ids)
+
+@ray.remote(num_cpus=IO_CPUS)
+def _merge(folder: str, pieces: Sequence[Piece], rows_to: str, failures_to: str) -> None:
+    merge(folder, pieces, rows_to, failures_to)
+
+
+class PieceSink(Datasink[None]):
+    """Writes what comes, once it is some rows, as a piece that says what it holds."""
+
+    def __init__(self, folder: str, schema: pa.Schema, rows: int) -> None:
+        self.folder = folder
+        self.schema = schema
+        self.rows = rows
+
+    @property
+    def min_rows_per_write(self) -> int:
+        """How many it waits for."""
+        return self.rows
+
+    def write(self, blocks: Iterable[Block], ctx: TaskContext) -> None:
+        """Write blocks, in order, as one file."""
+        tables = [table for table in blocks if table.num_rows]
+        if tables:
+            table = pa.concat_tables(tables)
+            rows = table.select(self.schema.names).cast(self.schema)
+            write_part(self.folder, rows, spans_of(table))
 
 
 @contextmanager
-def data_context(checkpoint: CheckpointConfig | None = None) -> Iterator[None]:
+def data_context() -> Iterator[None]:
     """Ray Data's settings for datasets that are made within it."""
     context = DataContext.get_current().copy()
     context.target_max_block_size = BLOCK_BYTES
     context.use_datasource_v2 = False  # which starts 32 actors for every Parquet folder it reads
     context.retried_io_errors = [*context.retried_io_errors, *TRANSIENT]
-    context.checkpoint_config = checkpoint
     with DataContext.current(context):
         yield

@@ -8,14 +8,15 @@ Another row group or file may use the same `location_id`: it means another locat
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
-from pipelines.photo_source import ListedPhotos, Part, Photo
+from pipelines.photo_source import Part, Photo, Shard
+from pipelines.read_ahead import PIECE
 from pipelines.storage import attempted, filesystem, join, parent, resumed
 
 PARQUET = ".parquet"
@@ -33,36 +34,46 @@ DAMAGE = (OSError, pa.ArrowInvalid)
 
 @dataclass(frozen=True)
 class ParquetRows:
-    """The locations that begin in rows `start` to `stop` of a row group.
+    """The locations that begin in `rows` of a file, all of them in row group `group`.
 
-    `columns` says which column holds what (a key of `NAMES`).
+    Rows are counted from the file's first; the group begins with row `first`, and the file has
+    `total` rows. `columns` says which column holds what (a key of `NAMES`).
     """
 
-    name: str
+    shard: Shard
     group: int
-    start: int
-    stop: int
+    first: int
+    rows: range
+    total: int
     columns: dict[str, str]
+
+    @property
+    def holds_bytes(self) -> bool:
+        """Whether the file has a column of them."""
+        return "content" in self.columns
 
     def photos(self) -> Iterator[Photo]:
         """Read them; where the file is damaged the last one is a problem in its name."""
-        previous, inside = "", False
+        previous, inside, row = "", False, self.first - 1
         try:
-            for row, photo in enumerate(resumed(self._rows)):
+            for row, photo in enumerate(resumed(self._rows), self.first):
                 if not photo.location_id or photo.location_id != previous:
-                    inside = self.start <= row < self.stop
+                    inside = row in self.rows
                 previous = photo.location_id
                 if inside:
-                    yield photo
-                elif row >= self.stop:
+                    yield replace(photo, rows=range(row, row + 1), total=self.total)
+                elif row >= self.rows.stop:
                     return
         except DAMAGE as problem:
-            yield _damaged(self.name, f"{self.name}#{self.group}-{self.start}", problem)
+            own = f"{self.shard.name}#{self.group}-{self.rows.start - self.first}"
+            first = max(row + 1, self.rows.start)
+            lost = range(first, max(first + 1, self.rows.stop))
+            yield replace(_damaged(self.shard, own, problem), rows=lost, total=self.total)
 
     def _rows(self) -> Iterator[Photo]:
-        system, path = filesystem(self.name)
+        system, path = filesystem(self.shard.name)
         with system.open_input_file(path) as stream:
-            batches = pq.ParquetFile(stream).iter_batches(
+            batches = pq.ParquetFile(stream, buffer_size=PIECE).iter_batches(
                 ROWS_AT_ONCE, [self.group], list(self.columns.values())
             )
             for number, batch in enumerate(batches):
@@ -73,8 +84,8 @@ class ParquetRows:
         content, path = values.get("content"), values.get("path")
         if isinstance(content, dict):
             content = content.get("bytes")
-        own = f"{self.name}#{self.group}-{row}"
-        where = join(parent(self.name), path) if path else own
+        own = f"{self.shard.name}#{self.group}-{row}"
+        where = join(parent(self.shard.name), path) if path else own
         name = _given_id(values) or (where if content is None else own)
         place = "" if values.get("location_id") is None else str(values["location_id"])
         if content is None and not path:
@@ -82,16 +93,31 @@ class ParquetRows:
         return Photo(name, where, content, place)
 
 
-def parquet_parts(name: str) -> list[Part]:
+@dataclass(frozen=True)
+class DamagedFile:
+    """A file that cannot be read at all: one photo, which says why."""
+
+    shard: Shard
+    problem: Photo
+    rows: range = range(1)
+    holds_bytes: bool = True
+
+    def photos(self) -> Iterator[Photo]:
+        """Give the one that says so."""
+        yield replace(self.problem, rows=self.rows, total=self.rows.stop)
+
+
+def parquet_parts(shard: Shard) -> list[Part]:
     """The parts of a file: row groups of bytes are whole, those of paths are cut.
 
     A file that cannot be read is a part with its problem. Raises GeoclipError for a file without
     bytes and paths.
     """
+    name = shard.name
     try:
         metadata, schema = attempted(lambda: _footer(name))
     except DAMAGE as problem:
-        return [ListedPhotos([_damaged(name, name, problem)])]
+        return [DamagedFile(shard, _damaged(shard, name, problem))]
     columns = _columns(schema)
     if not columns.keys() & {"content", "path"}:
         raise GeoclipError(
@@ -99,13 +125,14 @@ def parquet_parts(name: str) -> list[Part]:
             f"{', '.join([*NAMES['content'], *NAMES['path']])}."
         )
     parts: list[Part] = []
+    first = 0
     for group in range(metadata.num_row_groups):
-        rows = metadata.row_group(group).num_rows
-        step = max(rows, 1) if "content" in columns else PATHS_A_PART
-        parts += [
-            ParquetRows(name, group, start, min(start + step, rows), columns)
-            for start in range(0, rows, step)
-        ]
+        end = first + metadata.row_group(group).num_rows
+        step = max(end - first, 1) if "content" in columns else PATHS_A_PART
+        for start in range(first, end, step):
+            rows = range(start, min(start + step, end))
+            parts.append(ParquetRows(shard, group, first, rows, metadata.num_rows, columns))
+        first = end
     return parts
 
 
@@ -162,7 +189,7 @@ def _first(names: tuple[str, ...], schema: pa.Schema) -> str | None:
     return next((name for name in names if name in schema.names), None)
 
 
-def _damaged(name: str, photo_id: str, problem: Exception) -> Photo:
-    reason = " ".join(str(problem).split())
+def _damaged(shard: Shard, photo_id: str, problem: Exception) -> Photo:
+    name, reason = shard.name, " ".join(str(problem).split())
     message = f"{name!r}: the file is cut off or damaged ({reason}); copy it again."
     return Photo(photo_id, name, problem=message)

@@ -31,6 +31,7 @@ from geoclip.support.paths import AnyPath
 from geoclip.support.process import keep_freed_memory
 from pipelines.cluster import check_gpus, computes_on_gpu
 from pipelines.outputs import IO_CPUS, Output
+from pipelines.part_files import ROWS
 from pipelines.photo_source import ListedPhotos, Part, PhotoSource
 from pipelines.storage import is_uri, local_copy, read_bytes
 
@@ -43,6 +44,10 @@ LARGEST_BATCH = 1024
 MEMORY_SHARE = 0.5
 """Of the free memory of a GPU, for what the image tower keeps of a batch."""
 TRIAL = 4
+CPU_ROWS, GPU_ROWS = 100, 2000
+"""Of an actor, at a time, in what a kill may lose; more would be fewer files."""
+TASKS_AN_ACTOR = 64
+"""Tasks that read shards; each has several of them where they are many."""
 FETCHERS = 16
 """Threads where photos come over the network: most of them wait."""
 
@@ -60,6 +65,11 @@ class Pool:
     precision: str = FULL
     compile: bool = False
 
+    @property
+    def piece_rows(self) -> int:
+        """Rows to wait for before they are written: what all actors make in some seconds."""
+        return min(self.actors * (GPU_ROWS if self.gpus else CPU_ROWS), ROWS)
+
 
 def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], pool: Pool) -> Dataset:
     """The photos of `parts` through a pool of actors of a kind; see `outputs.data_context`.
@@ -73,11 +83,11 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
         computes_on_gpu(pool.gpus)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus = resources.get("CPU", 1.0)
-    photos: Dataset = ray.data.read_datasource(
-        PhotoSource(parts), override_num_blocks=len(parts), num_cpus=IO_CPUS
-    )
     actors = max(1, min(pool.actors, len(parts)))
     threads = pool.threads or max(1, int(cpus) // actors)
+    photos: Dataset = ray.data.read_datasource(
+        PhotoSource(parts), override_num_blocks=TASKS_AN_ACTOR * actors, num_cpus=IO_CPUS
+    )
     # With GPUs `map_batches` insists on a number of rows and merges blocks up to it, which may be
     # gigabytes of photos. Actors batch by themselves, so they take blocks as they come.
     apply = photos.map_batches_internal if pool.gpus else photos.map_batches

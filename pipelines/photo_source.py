@@ -1,13 +1,14 @@
 """Photos as a Ray dataset: what they are called, where they are, and what is read with what.
 
 A row holds the views of one location, so that nothing that Ray Data does to rows can part them. Its
-`photo_id` is that of its first view: Ray Data's checkpoints know a row by it.
+`photo_id` is that of its first view; its `origin` says which rows of which shard it stands for, by
+which a run knows what is done (null for photos that are listed by name).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -20,9 +21,36 @@ from geoclip.photos.views import side_by_side, slices
 VIEW = pa.struct(
     {"photo_id": pa.string(), "path": pa.string(), "content": pa.binary(), "problem": pa.string()}
 )
-SCHEMA = pa.schema({"photo_id": pa.string(), "location_id": pa.string(), "views": pa.list_(VIEW)})
+ORIGIN = pa.struct(
+    {
+        "name": pa.string(),
+        "size": pa.int64(),
+        "mtime": pa.int64(),
+        "start": pa.int64(),
+        "stop": pa.int64(),
+        "total": pa.int64(),
+    }
+)
+"""A `Shard`, rows `start` to `stop` of it, and its rows in all where they are known."""
+SCHEMA = pa.schema(
+    {
+        "photo_id": pa.string(),
+        "location_id": pa.string(),
+        "views": pa.list_(VIEW),
+        "origin": ORIGIN,
+    }
+)
 BLOCK_ROWS = 4096
 BLOCK_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file that holds photos, as it was when it was listed; -1 for what is not known."""
+
+    name: str
+    size: int = -1
+    mtime: int = -1
 
 
 @dataclass(frozen=True)
@@ -30,6 +58,7 @@ class Photo:
     """A photo: an id that is its own, and a path or URI, or its `content`.
 
     `problem` says why it has neither. A photo without a `location_id` is a location of its own.
+    In a shard it stands for `rows`, of `total` rows in all where that is known.
     """
 
     photo_id: str
@@ -37,10 +66,27 @@ class Photo:
     content: bytes | None = None
     location_id: str = ""
     problem: str | None = None
+    rows: range = range(0)
+    total: int | None = None
 
 
 class Part(Protocol):
-    """A share of the photos that one task reads, in order; it travels to the worker."""
+    """A share of the photos that is read in order; it travels to the worker."""
+
+    @property
+    def shard(self) -> Shard | None:
+        """The file that it is of; None for photos that are listed by name."""
+        ...
+
+    @property
+    def rows(self) -> range | None:
+        """Which rows of the shard it covers; None if that is known only when it is read."""
+        ...
+
+    @property
+    def holds_bytes(self) -> bool:
+        """Whether its photos are in it, and are no names only."""
+        ...
 
     def photos(self) -> Iterator[Photo]:
         """Read them; those of one location stand side by side."""
@@ -52,14 +98,52 @@ class ListedPhotos:
     """Photos that are known by name when the run begins."""
 
     listed: Sequence[Photo]
+    shard: None = field(default=None, init=False)
+    rows: None = field(default=None, init=False)
+    holds_bytes: bool = field(default=False, init=False)
 
     def photos(self) -> Iterator[Photo]:
         """Give them as they are."""
         return iter(self.listed)
 
+    def without(self, done: Container[str]) -> "ListedPhotos":
+        """Those at locations of which no view is done (an id in `done`)."""
+        places = (list(views) for _, views in groupby(self.listed, _location_key))
+        left = (views for views in places if not any(view.photo_id in done for view in views))
+        return ListedPhotos([view for views in left for view in views])
+
+
+@dataclass(frozen=True)
+class RestOfShard:
+    """What is left of a part whose shard is done in rows `done`."""
+
+    part: Part
+    done: Sequence[range]
+
+    @property
+    def shard(self) -> Shard | None:
+        """That of the part."""
+        return self.part.shard
+
+    @property
+    def rows(self) -> range | None:
+        """Those of the part."""
+        return self.part.rows
+
+    @property
+    def holds_bytes(self) -> bool:
+        """As the part says."""
+        return self.part.holds_bytes
+
+    def photos(self) -> Iterator[Photo]:
+        """The part's photos but those that are done."""
+        for photo in self.part.photos():
+            if not any(photo.rows.start in rows for rows in self.done):
+                yield photo
+
 
 class PhotoSource(Datasource):
-    """Reads parts, each in a task of its own."""
+    """Reads parts of photos."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = parts
@@ -68,16 +152,35 @@ class PhotoSource(Datasource):
         """It is not known before they are read."""
 
     def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[ReadTask]:
-        """One task for each part, whatever the parallelism."""
+        """About `parallelism` tasks; more where parts of names are many, each of which has its own.
+
+        Ray Data joins what a task reads to blocks of some megabytes, which are too many names.
+        """
         unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
-        return [ReadTask(partial(read_blocks, part), unknown, SCHEMA) for part in self.parts]
+        return [
+            ReadTask(partial(read_parts, parts), unknown, SCHEMA)
+            for parts in self._groups(parallelism)
+        ]
+
+    def _groups(self, tasks: int) -> Iterator[Sequence[Part]]:
+        yield from ([part] for part in self.parts if not part.holds_bytes)
+        heavy = [part for part in self.parts if part.holds_bytes]
+        tasks = min(max(tasks, 1), len(heavy))
+        cuts = [len(heavy) * i // tasks for i in range(tasks + 1)] if tasks else []
+        yield from (heavy[a:b] for a, b in pairwise(cuts))
+
+
+def read_parts(parts: Sequence[Part]) -> Iterator[pa.Table]:
+    """The blocks of several parts, one after the other."""
+    for part in parts:
+        yield from read_blocks(part)
 
 
 def read_blocks(part: Part) -> Iterator[pa.Table]:
     """The locations of a part as tables of `SCHEMA`, of limited length and size."""
     rows: list[dict[str, Any]] = []
     size = 0
-    for row in locations(part.photos()):
+    for row in locations(part.photos(), part.shard):
         rows.append(row)
         size += sum(len(view["content"] or "") for view in row["views"])
         if len(rows) >= BLOCK_ROWS or size >= BLOCK_BYTES:
@@ -87,14 +190,32 @@ def read_blocks(part: Part) -> Iterator[pa.Table]:
         yield pa.Table.from_pylist(rows, SCHEMA)
 
 
-def locations(photos: Iterable[Photo]) -> Iterator[dict[str, Any]]:
+def locations(photos: Iterable[Photo], shard: Shard | None = None) -> Iterator[dict[str, Any]]:
     """Rows of `SCHEMA`: photos side by side that share a location are its views."""
-    for (_, location), views in groupby(photos, _location_key):
+    for (_, location), grouped in groupby(photos, _location_key):
+        views = list(grouped)
         listed = [
             {name: getattr(photo, name) for name in ("photo_id", "path", "content", "problem")}
             for photo in views
         ]
-        yield {"photo_id": listed[0]["photo_id"], "location_id": location, "views": listed}
+        yield {
+            "photo_id": listed[0]["photo_id"],
+            "location_id": location,
+            "views": listed,
+            "origin": shard and _origin(shard, views),
+        }
+
+
+def _origin(shard: Shard, views: Sequence[Photo]) -> dict[str, Any]:
+    covered = {"start": views[0].rows.start, "stop": views[-1].rows.stop}
+    return {**asdict(shard), **covered, "total": views[-1].total}
+
+
+def with_origins(table: pa.Table, rows: Iterable[dict[str, Any]]) -> pa.Table:
+    """A table with a photo_id in every row, and the origins of the rows of `SCHEMA` it is of."""
+    origins = {view["photo_id"]: row["origin"] for row in rows for view in row["views"]}
+    own = [origins[photo] for photo in table["photo_id"].to_pylist()]
+    return table.append_column("origin", pa.array(own, ORIGIN))
 
 
 def sliced(photos: Sequence[Photo], size: int) -> Iterator[ListedPhotos]:

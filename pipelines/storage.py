@@ -15,6 +15,7 @@ from functools import cache, partialmethod
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import pandas as pd
 import pyarrow as pa
@@ -31,6 +32,10 @@ FIRST_WAIT = 0.1
 FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 TRANSIENT = ("[Tt]imed? ?out", "[Cc]onnection", "HTTP status (429|5\\d\\d)", "[Ss]low ?[Dd]own")
 """What errors that pass say, in regular expressions."""
+WHOLE = ("s3", "gcs")
+"""Kinds of storage whose files appear when they are whole."""
+DRAFT = ".draft-"
+"""How names of others begin while they are written; readers of Parquet folders pass over them."""
 
 Result = TypeVar("Result")
 
@@ -173,16 +178,25 @@ def read_parquet(
         ) from problem
 
 
-def write_bytes(name: str, content: bytes) -> None:
-    """Write a file, its folder too; raises OSError where that is not possible."""
+def write_bytes(name: str, content: bytes | pa.Buffer) -> None:
+    """Write a file, whole or not at all, its folder too; raises OSError where it cannot be done."""
     system, path = filesystem(name)
+    folder, _, base = path.rpartition("/")
+    draft = path if system.type_name in WHOLE else f"{folder}/{DRAFT}{base}-{uuid4().hex}"
 
     def write() -> None:
-        system.create_dir(parent(path), recursive=True)
-        with system.open_output_stream(path) as stream:
+        system.create_dir(folder, recursive=True)
+        with system.open_output_stream(draft) as stream:
             stream.write(content)
+        if draft != path:
+            system.move(draft, path)
 
     attempted(write)
+
+
+def is_draft(name: str) -> bool:
+    """Whether a file was left by `write_bytes` when its process died."""
+    return name.rsplit("/", 1)[-1].startswith(DRAFT)
 
 
 def attempted(call: Callable[[], Result]) -> Result:

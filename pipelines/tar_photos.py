@@ -3,11 +3,12 @@
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted
 from geoclip.support.paths import encode_path
-from pipelines.photo_source import Photo
+from pipelines.photo_source import Photo, Shard
+from pipelines.read_ahead import ReadAhead
 from pipelines.storage import filesystem, resumed
 
 TAR = ".tar"
@@ -17,21 +18,33 @@ TAR = ".tar"
 class TarShard:
     """The photos and videos of a shard; ids are the shard's name and the member's."""
 
-    name: str
+    shard: Shard
+    rows: None = field(default=None, init=False)
+    holds_bytes: bool = field(default=True, init=False)
 
     def photos(self) -> Iterator[Photo]:
         """Read them; where the shard is damaged the last one is a problem in its name."""
+        waiting: Photo | None = None
+        for number, photo in enumerate(self._numberless()):
+            if waiting:
+                yield waiting
+            waiting = replace(photo, rows=range(number, number + 1))
+        if waiting:
+            yield replace(waiting, total=waiting.rows.stop)
+
+    def _numberless(self) -> Iterator[Photo]:
+        name = self.shard.name
         try:
             yield from resumed(self._members)
         except (OSError, EOFError, tarfile.TarError) as problem:
-            reason = f"{self.name!r}: the shard is cut off or damaged ({problem}); copy it again."
-            yield Photo(self.name, self.name, problem=reason)
+            reason = f"{name!r}: the shard is cut off or damaged ({problem}); copy it again."
+            yield Photo(name, name, problem=reason)
 
     def _members(self) -> Iterator[Photo]:
-        system, path = filesystem(self.name)
+        system, path = filesystem(self.shard.name)
         wanted = PHOTO_SUFFIXES | VIDEO_SUFFIXES
         with (
-            system.open_input_stream(path) as stream,
+            ReadAhead(system.open_input_file(path)) as stream,
             tarfile.open(fileobj=stream, mode="r|") as tar,
         ):
             seen: Counter[str] = Counter()
@@ -41,10 +54,10 @@ class TarShard:
                     and is_wanted(member.name, wanted)
                     and (file := tar.extractfile(member))
                 ):
-                    name = encode_path(f"{self.name}/{member.name}")
+                    name = encode_path(f"{self.shard.name}/{member.name}")
                     seen[name] += 1
                     if seen[name] > 1:  # `tar -r` adds a changed file under the name it had
                         name = f"{name}#{seen[name]}"
                     yield Photo(name, name, file.read())
-            if system.get_file_info(path).size < tar.offset + tarfile.BLOCKSIZE:
+            if stream.size < tar.offset + tarfile.BLOCKSIZE:
                 raise tarfile.ReadError("it has no end mark")  # tarfile takes that for an end

@@ -1,8 +1,10 @@
 """An S3-compatible server on this machine's loopback, for tests."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -38,3 +40,20 @@ def make_bucket(name: str) -> str:
     system, path = fs.FileSystem.from_uri(f"s3://{name}?allow_bucket_creation=true")
     system.create_dir(path)
     return f"s3://{name}"
+
+
+@contextmanager
+def counted_requests() -> Iterator[Counter[str]]:
+    """How often each kind of request (GET, HEAD, …) reaches servers of this process within it."""
+    from moto.server import DomainDispatcherApplication
+
+    counts: Counter[str] = Counter()
+    answer = DomainDispatcherApplication.__call__
+
+    def counting(self: Any, environ: dict[str, Any], start: Any) -> Any:
+        counts[environ["REQUEST_METHOD"]] += 1
+        return answer(self, environ, start)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DomainDispatcherApplication, "__call__", counting)
+        yield counts

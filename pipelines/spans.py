@@ -1,0 +1,150 @@
+"""What an output holds: which rows of its files answer for which rows of which shard.
+
+Every file says so itself, in its footer, so that it cannot be there without being known as done.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.photo_source import Part, RestOfShard, Shard
+
+READ = "ok"
+"""The status of a photo that could be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`rows` rows of an output that answer for rows `start` to `stop` of a shard's `total`.
+
+    `total` is -1 where it is not known. For photos that were listed by name the shard has no name.
+    """
+
+    shard: Shard
+    start: int
+    stop: int
+    total: int
+    rows: int
+    photos: int
+    failed: int
+
+    def with_next(self, other: "Span") -> "Span | None":
+        """Both as one, if `other` goes on where this one ends or at its last location."""
+        goes_on = not self.shard.name or other.start in (self.start, self.stop)
+        if self.shard != other.shard or not goes_on:
+            return None
+        return Span(
+            self.shard,
+            self.start,
+            max(self.stop, other.stop),
+            max(self.total, other.total),
+            self.rows + other.rows,
+            self.photos + other.photos,
+            self.failed + other.failed,
+        )
+
+    def values(self) -> list[Any]:
+        """What `of_values` makes it of again."""
+        return [*astuple(self.shard), *astuple(self)[1:]]
+
+    @classmethod
+    def of_values(cls, values: Sequence[Any]) -> "Span":
+        """From values of JSON."""
+        return cls(Shard(*values[:3]), *values[3:])
+
+
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """Spans of rows that follow one another, as few as say the same."""
+    found: list[Span] = []
+    for span in spans:
+        both = found[-1].with_next(span) if found else None
+        if both:
+            found[-1] = both
+        else:
+            found.append(span)
+    return found
+
+
+def spans_of(table: pa.Table) -> list[Span]:
+    """The spans, in order, of rows with `origin`, `photo_id` and `status`."""
+    columns = [table[name].to_pylist() for name in ("origin", "photo_id", "status")]
+    return joined(
+        _span(origin or {}, status, len(list(rows)))
+        for (origin, _, status), rows in groupby(zip(*columns, strict=True))
+    )
+
+
+def _span(origin: dict[str, Any], status: str, rows: int) -> Span:
+    shard = Shard(origin.get("name", ""), origin.get("size", -1), origin.get("mtime", -1))
+    total = origin.get("total")
+    return Span(
+        shard,
+        origin.get("start", 0),
+        origin.get("stop", 0),
+        -1 if total is None else total,
+        rows,
+        photos=1,
+        failed=int(status != READ),
+    )
+
+
+class Done:
+    """What is done, by shard, from the spans of an output's files."""
+
+    def __init__(self, spans: Iterable[Span] = ()) -> None:
+        self._spans: defaultdict[str, list[Span]] = defaultdict(list)
+        for span in spans:
+            self._spans[span.shard.name].append(span)
+
+    @property
+    def photos(self) -> int:
+        """How many photos have rows."""
+        return sum(span.photos for own in self._spans.values() for span in own)
+
+    @property
+    def failed(self) -> int:
+        """How many of them could not be read."""
+        return sum(span.failed for own in self._spans.values() for span in own)
+
+    def is_outdated(self, shard: Shard) -> bool:
+        """Whether a shard is another than when it was done.
+
+        It is if its size has changed, and if photos in it failed and it has been written since: it
+        may have been mended. A copy that is only younger is the same.
+        """
+        return any(
+            span.shard.size != shard.size or (span.failed and span.shard.mtime != shard.mtime)
+            for span in self._spans.get(shard.name, ())
+        )
+
+    def rows(self, shard: Shard) -> list[range]:
+        """The rows of a shard that are done, in order and apart from one another."""
+        found: list[range] = []
+        for span in sorted(self._spans.get(shard.name, ()), key=lambda span: span.start):
+            if found and span.start <= found[-1].stop:
+                found[-1] = range(found[-1].start, max(found[-1].stop, span.stop))
+            else:
+                found.append(range(span.start, span.stop))
+        return found
+
+    def is_finished(self, shard: Shard) -> bool:
+        """Whether all of a shard, as it is, is done."""
+        total = max((span.total for span in self._spans.get(shard.name, ())), default=-1)
+        return total >= 0 and not self.is_outdated(shard) and _holds(self.rows(shard), range(total))
+
+    def rest(self, part: Part) -> Part | None:
+        """What of a part of a shard is left to do; None if nothing is."""
+        if part.shard is None or part.shard.name not in self._spans:
+            return part
+        done = self.rows(part.shard)
+        if self.is_finished(part.shard) or (part.rows and _holds(done, part.rows)):
+            return None
+        return RestOfShard(part, done)
+
+
+def _holds(ranges: Sequence[range], rows: range) -> bool:
+    return any(r.start <= rows.start and rows.stop <= r.stop for r in ranges)
