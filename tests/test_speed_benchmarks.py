@@ -45,7 +45,8 @@ def test_first_answer(run):
 
 def test_ranking(run):
     figures = run("ranking", "--photos", "3", "--width", "8", "--rounds", "1")
-    check_sides(figures["sides"], {"product", "city", "expected score"})
+    regions = "expected score of regions"
+    check_sides(figures["sides"], {"product", "city", "expected score", regions, "levels"})
     assert figures["cities"] > 30_000
     assert figures["city_over_product"]["wall"] > 0
 
