@@ -53,7 +53,9 @@ class TrainingSettings:
     target: str = option("uniform", "uniform or marginal over the true captions of a photo.")
     extra_captions: int = option(0, "Captions of further places in each step.")
     chunk_size: int | None = option(16, "Photos that pass the towers at a time: bounds memory.")
-    precision: str = option("fp32", "fp32 or bf16.")
+    precision: str = option(
+        "fp32", "fp32, bf16, or auto: bf16 on GPUs; on a processor what a trial finds faster."
+    )
     augment: bool = option(True, "Crop and recolour photos at random.")
     balance: float = option(0.0, "0 to 1: favour countries with few photos.")
     distillation: float = option(0.0, "Weight of staying near the starting encoder's embeddings.")
@@ -65,7 +67,7 @@ class TrainingSettings:
         choices = {
             "loss": ("clip", "siglip"),
             "target": ("uniform", "marginal"),
-            "precision": ("fp32", "bf16"),
+            "precision": ("fp32", "bf16", "auto"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

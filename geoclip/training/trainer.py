@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 
 from geoclip.encoders import Encoder
 from geoclip.encoders.loading import load_folder
+from geoclip.encoders.precision import AUTO
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 from geoclip.support.seeds import seeded_uniforms
@@ -22,6 +24,7 @@ from geoclip.training.identity import check_same_run, made_of
 from geoclip.training.optimizer import make_optimizer, schedule, set_learning_rates
 from geoclip.training.step import Batch, contrastive_gradients
 from geoclip.training.towers import compile_towers, freeze_batch_norm
+from geoclip.training.trial import chosen_precision
 from geoclip.training.workers import clip_gradients, load_weights, part_of, shard_blocks, whole
 
 STATE_FOLDER = "state"
@@ -48,7 +51,8 @@ class Trainer:
     ) -> None:
         self.batches = batches
         self.encoder = encoder = batches.encoder
-        self.settings = settings = batches.settings
+        settings = replace(batches.settings, precision=chosen_precision(batches))
+        self.settings = settings
         self.workers = batches.workers
         self.auxiliary = list(auxiliary)
         self.step = 0
@@ -152,7 +156,12 @@ class Trainer:
         encoder.save(folder)
         (folder / STATE_FILE).parent.mkdir(exist_ok=True)
         write_tensors(folder / STATE_FILE, tensors)
-        position = {"step": self.step, "averaged": self.averaged, "run": self._made_of}
+        position = {
+            "step": self.step,
+            "averaged": self.averaged,
+            "precision": self.settings.precision,
+            "run": self._made_of,
+        }
         (folder / PROGRESS_FILE).write_text(json.dumps(position, indent=2) + "\n")
 
     def resume(self, folder: Path) -> None:
@@ -176,6 +185,8 @@ class Trainer:
             part = value if field == "step" else part_of(value, parameter)
             self.optimizer.state[parameter][field] = part
         self.step, self.averaged = position["step"], position["averaged"]
+        if self.batches.settings.precision == AUTO:
+            self.settings = replace(self.settings, precision=position["precision"])
 
 
 @torch.no_grad()
