@@ -109,7 +109,7 @@ def main(
     """Embed photos from the command line."""
     check_model_name(model)
     check_lasting(out)
-    parts = photo_parts(photos, actors)
+    parts = photo_parts(photos, actors, Output(absolute(out)).done())
     with ray_session():
         print(embed_photos(out, parts, model, Pool(actors, gpus)).summary())
 

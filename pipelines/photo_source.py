@@ -102,15 +102,20 @@ class ListedPhotos:
     rows: None = field(default=None, init=False)
     holds_bytes: bool = field(default=False, init=False)
 
+    @property
+    def ids(self) -> list[str]:
+        """Of all photos."""
+        return [photo.photo_id for photo in self.listed]
+
     def photos(self) -> Iterator[Photo]:
         """Give them as they are."""
         return iter(self.listed)
 
-    def without(self, done: Container[str]) -> "ListedPhotos":
-        """Those at locations of which no view is done (an id in `done`)."""
+    def without(self, done: Container[str]) -> "ListedPhotos | None":
+        """Those at locations of which no view is done (an id in `done`); None if there are none."""
         places = (list(views) for _, views in groupby(self.listed, _location_key))
-        left = (views for views in places if not any(view.photo_id in done for view in views))
-        return ListedPhotos([view for views in left for view in views])
+        left = [views for views in places if not any(view.photo_id in done for view in views)]
+        return ListedPhotos([view for views in left for view in views]) if left else None
 
 
 @dataclass(frozen=True)
