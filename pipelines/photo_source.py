@@ -148,31 +148,28 @@ class RestOfShard:
 
 
 class PhotoSource(Datasource):
-    """Reads parts of photos."""
+    """Reads parts of photos, those of shards in about `tasks` tasks.
 
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self.parts = parts
+    Parts of names have a task each: Ray Data joins what a task reads to blocks of some megabytes,
+    which are too many names.
+    """
+
+    def __init__(self, parts: Sequence[Part], tasks: int = 1) -> None:
+        heavy = [part for part in parts if part.holds_bytes]
+        tasks = min(tasks, len(heavy))
+        cuts = [len(heavy) * i // tasks for i in range(tasks + 1)] if tasks else []
+        self.groups = [
+            *([part] for part in parts if not part.holds_bytes),
+            *(heavy[start:stop] for start, stop in pairwise(cuts)),
+        ]
 
     def estimate_inmemory_data_size(self) -> None:
         """It is not known before they are read."""
 
     def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[ReadTask]:
-        """About `parallelism` tasks; more where parts of names are many, each of which has its own.
-
-        Ray Data joins what a task reads to blocks of some megabytes, which are too many names.
-        """
+        """One task for each group of parts, whatever the parallelism."""
         unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
-        return [
-            ReadTask(partial(read_parts, parts), unknown, SCHEMA)
-            for parts in self._groups(parallelism)
-        ]
-
-    def _groups(self, tasks: int) -> Iterator[Sequence[Part]]:
-        yield from ([part] for part in self.parts if not part.holds_bytes)
-        heavy = [part for part in self.parts if part.holds_bytes]
-        tasks = min(max(tasks, 1), len(heavy))
-        cuts = [len(heavy) * i // tasks for i in range(tasks + 1)] if tasks else []
-        yield from (heavy[a:b] for a, b in pairwise(cuts))
+        return [ReadTask(partial(read_parts, parts), unknown, SCHEMA) for parts in self.groups]
 
 
 def read_parts(parts: Sequence[Part]) -> Iterator[pa.Table]:
