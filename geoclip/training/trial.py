@@ -48,7 +48,7 @@ def _try(encoder: Encoder) -> str:
         with mixed_precision(encoder.device, precision):
             features = encoder.image_features(torch.randn(photos, 3, side, side))
         if features.requires_grad:
-            features.float().sum().backward()
+            torch.autograd.backward(features.float().sum())
         model.zero_grad(set_to_none=True)
 
     with torch.random.fork_rng(devices=[]):
