@@ -36,7 +36,7 @@ Not less: Ray starts a process for each task at a time, and starting one takes s
 
 @dataclass(frozen=True)
 class Output:
-    """The output folder `name` (a local path or a URI) of one run."""
+    """The output folder `name` (a local path or a URI), of one run and those that go on with it."""
 
     name: str
 
@@ -92,7 +92,8 @@ class Output:
         """Write the rows that `work` makes of what is not done, and merge all that is there.
 
         `work` gives the columns of `schema`, with `photo_id` and `status` among them, and `origin`
-        (as `photo_source.ORIGIN`). What comes after `piece_rows` rows is lost when a run is killed.
+        (as `photo_source.ORIGIN`). Rows wait until they are `piece_rows`; those that wait, and what
+        the actors work on, are done anew when a run is killed.
         """
         self._replace()
         left = self._left(parts, self._up_to_date(parts))
