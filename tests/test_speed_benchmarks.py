@@ -101,3 +101,10 @@ def test_locate_slope(run, monkeypatch):
     assert set(figures["cpu_s_median"]) == {"slope", "start_up", "encoder", "decode", "ratio"}
     assert all(map(math.isfinite, figures["cpu_s_median"].values()))
     assert figures["cpu_s_median"]["encoder"] > 0 and len(figures["ratio_runs"]) == 1
+
+
+def test_shards(run):
+    figures = run("shards", "--megabytes", "1", "--rounds", "1")
+    assert figures["photos"] > 1 and figures["shards"] == 1
+    assert 0 < figures["gets"] <= figures["gets_at_most"]
+    assert set(figures["read_and_decoded"]["photos_a_second"]) == {"local", "s3"}
