@@ -51,6 +51,14 @@ def test_ranking(run):
     assert figures["city_over_product"]["wall"] > 0
 
 
+def test_gallery(run):
+    pytest.importorskip("faiss")
+    figures = run("gallery", "--rows", "3000", "--width", "16", "--queries", "4", "--rounds", "1")
+    check_sides(figures["sides"], {"geoclip", "library", "brute force"})
+    assert figures["recall_at_10"] > 0.9 and figures["tuning"]["rows"] == 3000
+    assert figures["geoclip_over_library"]["wall"] > 0
+
+
 @pytest.mark.parametrize("library", ["open_clip", "transformers"])
 def test_text_index(run, library):
     figures = run("text_index", "--captions", "8", "--library", library, *SMALL)
