@@ -101,7 +101,7 @@ def _log_p(logits: np.ndarray, first: np.ndarray, log_groups: np.ndarray) -> np.
     top = np.maximum.reduceat(logits, first)
     top[np.isneginf(top)] = 0
     shifted = logits - np.repeat(top, np.diff(first, append=len(logits)))
-    return log_softmax_in_segments(shifted[None], first, log_groups[None])[0]
+    return np.asarray(log_softmax_in_segments(shifted[None], first, log_groups[None])[0])
 
 
 def posterior_of(
