@@ -121,7 +121,7 @@ def main(
     """Embed photos from the command line."""
     check_model_name(model)
     check_lasting(out)
-    parts = photo_parts(photos, actors)
+    parts = photo_parts(photos, actors, Output(absolute(out)).done())
     with ray_session():
         pool = Pool(actors, gpus, precision=precision.value, compile=compile)
         print(embed_photos(out, parts, model, pool).summary())

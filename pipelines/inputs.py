@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,74 +18,83 @@ from pyarrow import fs
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.csv_lists import read_csv_list
-from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted, list_photos
+from geoclip.photos.listing import (
+    PHOTO_SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_wanted,
+    list_photos,
+    walk_photos,
+)
 from geoclip.support.paths import encode_path, resolve_path
 from geoclip.support.tables import refuse_duplicates
+from pipelines.listed_paths import ListedPaths, PathPacker, part_size
 from pipelines.parquet_photos import PARQUET, parquet_ids, parquet_parts
-from pipelines.photo_source import Part, Photo, Shard, sliced
-from pipelines.storage import (
-    absolute,
-    attempted,
-    filesystem,
-    is_uri,
-    join,
-    list_files,
-    parent,
-    read_bytes,
-)
+from pipelines.photo_source import ListedPhotos, Part, Photo, Shard, sliced
+from pipelines.spans import Done
+from pipelines.storage import absolute, filesystem, is_uri, join, parent, read_bytes
+from pipelines.stored_folders import walk_files
 from pipelines.tar_photos import TAR, TarShard
 
-SHARES = 16
-"""Parts a worker is to have at least, so that all end at about the same time."""
-FEWEST, MOST = 16, 4096
-"""Listed photos in a part."""
+WANTED = PHOTO_SUFFIXES | VIDEO_SUFFIXES | {PARQUET, TAR}
 FOOTERS_AT_ONCE = 32
 
 
-def photo_parts(inputs: Sequence[str | Path], workers: int) -> list[Part]:
+def photo_parts(inputs: Sequence[str | Path], workers: int, done: Done | None = None) -> list[Part]:
     """The photos of all inputs, in parts for `workers` workers.
 
-    Locations are each table's own: two that number theirs alike have no view in common.
+    Locations are each table's own: two that number theirs alike have no view in common. Shards that
+    are `done` are left out and not opened.
     Raises GeoclipError for an input that names no photo, a CSV table that cannot be read, a
     Parquet file without the columns it needs, and where two photos have one id.
     """
-    files_listed: list[Photo] = []
-    tables: list[list[Photo]] = []
-    parquet: list[Shard] = []
+    paths = PathPacker()
     shards: list[Shard] = []
+    tables: list[list[Photo]] = []
     for name in map(str, inputs):
-        is_table = name.lower().endswith(".csv")
-        named = csv_photos(name) if is_table else []
-        files = [] if is_table else files_of(name)
-        if not named and not files:
+        if name.lower().endswith(".csv"):
+            tables.append(csv_photos(name))
+            found = len(tables[-1])
+        else:
+            found = _list_files(name, paths, shards)
+        if not found:
             raise GeoclipError(f"{name} holds no photo, Parquet file or tar shard: name another.")
-        parquet += [shard_of(file) for file in files if file.lower().endswith(PARQUET)]
-        shards += [shard_of(file) for file in files if file.lower().endswith(TAR)]
-        photos = [file for file in files if not file.lower().endswith((PARQUET, TAR))]
-        files_listed += [Photo(file, file) for file in photos]
-        tables += [named] if named else []
-    every = [photo for table in [files_listed, *tables] for photo in table]
-    _refuse_shared_ids(every)
-    _refuse_repeats([shard.name for shard in [*parquet, *shards]])
-    groups = _row_groups(parquet, every)
-    listed = [part for table in [files_listed, *tables] for part in table_parts(table, workers)]
-    return [*listed, *groups, *map(TarShard, shards)]
+    _refuse_repeats([shard.name for shard in shards])
+    listed: list[ListedPaths | ListedPhotos] = [*paths.parts(workers)]
+    listed += [part for table in tables for part in table_parts(table, workers)]
+    _refuse_shared_ids(listed)
+    left = [shard for shard in shards if done is None or not done.is_finished(shard)]
+    groups = _row_groups([s for s in left if s.name.lower().endswith(PARQUET)], listed)
+    return [*listed, *groups, *(TarShard(s) for s in left if s.name.lower().endswith(TAR))]
 
 
-def _row_groups(shards: Sequence[Shard], listed: Sequence[Photo]) -> list[Part]:
+def _list_files(name: str, paths: PathPacker, shards: list[Shard]) -> int:
+    """Add the files that an input names to what was listed; how many there are."""
+    before = paths.count + len(shards)
+    for file, size, mtime in files_of(name):
+        if not file.lower().endswith((PARQUET, TAR)):
+            paths.add(file)
+        else:
+            shards.append(Shard(file, size, mtime) if size >= 0 else _local_shard(file))
+    return paths.count + len(shards) - before
+
+
+def _row_groups(
+    shards: Sequence[Shard], listed: Sequence[ListedPaths | ListedPhotos]
+) -> list[Part]:
     """The parts of Parquet files whose ids are neither those of `listed` nor one another's."""
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
         groups = [part for parts in pool.map(parquet_parts, shards) for part in parts]
+        ids = list(pool.map(parquet_ids, (shard.name for shard in shards)))
+    if any(map(len, ids)):
+        others = pa.chunked_array([part.ids for part in listed], pa.string())
         files = [shard.name for shard in shards]
-        ids = list(pool.map(parquet_ids, files))
-    others = pa.chunked_array([[photo.photo_id for photo in listed]], pa.string())
-    _refuse_repeated_ids([("a folder or CSV table", others), *zip(files, ids, strict=True)])
+        _refuse_repeated_ids([("a folder or CSV table", others), *zip(files, ids, strict=True)])
     return groups
 
 
-def table_parts(listed: Sequence[Photo], workers: int) -> Iterator[Part]:
+def table_parts(listed: Sequence[Photo], workers: int) -> Iterator[ListedPhotos]:
     """Listed photos in parts: some for each worker, none too large."""
-    yield from sliced(listed, min(max(len(listed) // (SHARES * workers), FEWEST), MOST))
+    yield from sliced(listed, part_size(len(listed), workers))
 
 
 def frame_photos(photos: pd.DataFrame) -> list[Photo]:
@@ -93,23 +103,30 @@ def frame_photos(photos: pd.DataFrame) -> list[Photo]:
     return [Photo(i, path, location_id=place) for i, path, place in zip(*columns, strict=True)]
 
 
-def shard_of(name: str) -> Shard:
-    """A file of photos as it is now."""
+def files_of(name: str) -> Iterator[tuple[str, int, int]]:
+    """Photos, videos, Parquet files and shards below a folder, or the file named.
+
+    With size and time of change in nanoseconds; both are -1 for what is on this machine.
+    """
+    if is_uri(name):
+        scheme = name.partition("://")[0]
+        for file in walk_files(name):
+            path = file.path
+            if is_wanted(path, WANTED):
+                yield f"{scheme}://{path}", file.size, file.mtime_ns or -1
+        return
+    if Path(name).is_dir():
+        for path in walk_photos(Path(name).absolute(), WANTED):
+            yield encode_path(path), -1, -1
+    else:
+        for named in list_photos([name], WANTED):
+            yield encode_path(named.absolute()), -1, -1
+
+
+def _local_shard(name: str) -> Shard:
     system, path = filesystem(name)
-    info = attempted(lambda: system.get_file_info(path))
-    if info.type != fs.FileType.File:
-        return Shard(name)
-    return Shard(name, info.size, info.mtime_ns or -1)
-
-
-def files_of(name: str) -> list[str]:
-    """Photos, videos, Parquet files and shards below a folder, or the file named, in order."""
-    wanted = PHOTO_SUFFIXES | VIDEO_SUFFIXES | {PARQUET, TAR}
-    if not is_uri(name):
-        return [encode_path(path.absolute()) for path in list_photos([name], wanted)]
-    scheme = name.partition("://")[0]
-    files = [f"{scheme}://{file.path}" for file in list_files(name)]
-    return [file for file in files if is_wanted(file, wanted)]
+    info = system.get_file_info(path)
+    return Shard(name, info.size, info.mtime_ns) if info.type == fs.FileType.File else Shard(name)
 
 
 def csv_photos(name: str) -> list[Photo]:
@@ -172,13 +189,22 @@ def _refuse_repeated_ids(named: Sequence[tuple[str, pa.ChunkedArray]]) -> None:
             seen[photo_id] = name
 
 
-def _refuse_shared_ids(photos: Sequence[Photo]) -> None:
-    """Ids are what a run goes on by: two photos of one id would be taken for one."""
+def _refuse_shared_ids(listed: Sequence[ListedPaths | ListedPhotos]) -> None:
+    """Ids are what a run goes on by: two photos of one id would be taken for one.
+
+    Hashes, of which equal ones are looked at, take eight bytes a photo.
+    """
+    hashes = [pd.util.hash_array(np.array(part.ids, object), categorize=False) for part in listed]
+    order = np.sort(np.concatenate([np.empty(0, np.uint64), *hashes]))
+    equal = set(order[1:][order[1:] == order[:-1]].tolist())
+    if not equal:
+        return
     seen: dict[str, str] = {}
-    for photo in photos:
-        if photo.photo_id in seen:
-            raise GeoclipError(
-                f"The photo {photo.photo_id!r} is named twice ({seen[photo.photo_id]} and "
-                f"{photo.path}): keep one, or give the tables paths that tell them apart."
-            )
-        seen[photo.photo_id] = photo.path
+    for part, own in zip(listed, hashes, strict=True):
+        for photo, value in zip(part.photos(), own.tolist(), strict=True):
+            if value in equal and photo.photo_id in seen:
+                raise GeoclipError(
+                    f"The photo {photo.photo_id!r} is named twice ({seen[photo.photo_id]} and "
+                    f"{photo.path}): keep one, or give the tables paths that tell them apart."
+                )
+            seen |= {photo.photo_id: photo.path} if value in equal else {}

@@ -216,13 +216,15 @@ def main(
     """Locate photos from the command line."""
     check_model_name(model)
     check_lasting(out)
-    parts = photo_parts(photos, actors)
+    one_file = not is_uri(out) and out.lower().endswith(ENDINGS)
+    output = Output(absolute(out))
+    parts = photo_parts(photos, actors, None if one_file else output.done())
     index = index or join(parent(absolute(out)), "places")
     with ray_session():
         pool = Pool(actors, gpus, precision=precision.value, compile=compile)
         embed_places(model, index, gazetteer, actors=actors, gpus=gpus, precision=pool.precision)
         spec = LocatorSpec.of(model, index, gazetteer, top_k=top_k).reranked(method, point)
-        if not is_uri(out) and out.lower().endswith(ENDINGS):
+        if one_file:
             print(locate_to_file(Path(out), parts, spec, pool))
         else:
             print(locate_into(out, parts, spec, pool).summary())

@@ -19,6 +19,7 @@ from ray.data._internal.execution.interfaces import TaskContext
 from ray.data.block import Block
 
 from geoclip.errors import GeoclipError
+from pipelines.listed_paths import ListedPaths
 from pipelines.part_files import PartFile, Piece, cut, merge, photo_ids, read_parts, write_part
 from pipelines.photo_source import ListedPhotos, Part, photo_count
 from pipelines.remote_progress import remote_progress
@@ -117,11 +118,11 @@ class Output:
         """What of the parts is not done."""
         files = read_parts(self.name)
         done = Done(span for file in files for span in file.spans)
-        listed = any(isinstance(part, ListedPhotos) for part in parts)
+        listed = any(isinstance(part, ListedPhotos | ListedPaths) for part in parts)
         with_listed = [file for file in files if any(not span.shard.name for span in file.spans)]
         ids = set(photo_ids(self.name, with_listed)) if listed else set()
         rest = (
-            part.without(ids) if isinstance(part, ListedPhotos) else done.rest(part)
+            part.without(ids) if isinstance(part, ListedPhotos | ListedPaths) else done.rest(part)
             for part in parts
         )
         return [part for part in rest if part is not None]

@@ -92,8 +92,11 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
     if actors < most:
         most = most if _said_to_grow(actors, most) else actors
     threads = pool.threads or max(1, int(cpus) // actors)
+    source = PhotoSource(parts, TASKS_AN_ACTOR * most)
     photos: Dataset = ray.data.read_datasource(
-        PhotoSource(parts), override_num_blocks=TASKS_AN_ACTOR * most, num_cpus=IO_CPUS
+        source,
+        override_num_blocks=len(source.groups),  # if it were more, Ray Data would cut blocks
+        num_cpus=IO_CPUS,
     )
     # With GPUs `map_batches` insists on a number of rows and merges blocks up to it, which may be
     # gigabytes of photos. Actors batch by themselves, so they take blocks as they come.

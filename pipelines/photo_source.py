@@ -102,15 +102,20 @@ class ListedPhotos:
     rows: None = field(default=None, init=False)
     holds_bytes: bool = field(default=False, init=False)
 
+    @property
+    def ids(self) -> list[str]:
+        """Of all photos."""
+        return [photo.photo_id for photo in self.listed]
+
     def photos(self) -> Iterator[Photo]:
         """Give them as they are."""
         return iter(self.listed)
 
-    def without(self, done: Container[str]) -> "ListedPhotos":
-        """Those at locations of which no view is done (an id in `done`)."""
+    def without(self, done: Container[str]) -> "ListedPhotos | None":
+        """Those at locations of which no view is done (an id in `done`); None if there are none."""
         places = (list(views) for _, views in groupby(self.listed, _location_key))
-        left = (views for views in places if not any(view.photo_id in done for view in views))
-        return ListedPhotos([view for views in left for view in views])
+        left = [views for views in places if not any(view.photo_id in done for view in views)]
+        return ListedPhotos([view for views in left for view in views]) if left else None
 
 
 @dataclass(frozen=True)
@@ -160,31 +165,28 @@ def _count(part: Part) -> int | None:
 
 
 class PhotoSource(Datasource):
-    """Reads parts of photos."""
+    """Reads parts of photos, those of shards in about `tasks` tasks.
 
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self.parts = parts
+    Parts of names have a task each: Ray Data joins what a task reads to blocks of some megabytes,
+    which are too many names.
+    """
+
+    def __init__(self, parts: Sequence[Part], tasks: int = 1) -> None:
+        heavy = [part for part in parts if part.holds_bytes]
+        tasks = min(tasks, len(heavy))
+        cuts = [len(heavy) * i // tasks for i in range(tasks + 1)] if tasks else []
+        self.groups = [
+            *([part] for part in parts if not part.holds_bytes),
+            *(heavy[start:stop] for start, stop in pairwise(cuts)),
+        ]
 
     def estimate_inmemory_data_size(self) -> None:
         """It is not known before they are read."""
 
     def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[ReadTask]:
-        """About `parallelism` tasks; more where parts of names are many, each of which has its own.
-
-        Ray Data joins what a task reads to blocks of some megabytes, which are too many names.
-        """
+        """One task for each group of parts, whatever the parallelism."""
         unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
-        return [
-            ReadTask(partial(read_parts, parts), unknown, SCHEMA)
-            for parts in self._groups(parallelism)
-        ]
-
-    def _groups(self, tasks: int) -> Iterator[Sequence[Part]]:
-        yield from ([part] for part in self.parts if not part.holds_bytes)
-        heavy = [part for part in self.parts if part.holds_bytes]
-        tasks = min(max(tasks, 1), len(heavy))
-        cuts = [len(heavy) * i // tasks for i in range(tasks + 1)] if tasks else []
-        yield from (heavy[a:b] for a, b in pairwise(cuts))
+        return [ReadTask(partial(read_parts, parts), unknown, SCHEMA) for parts in self.groups]
 
 
 def read_parts(parts: Sequence[Part]) -> Iterator[pa.Table]:

@@ -6,10 +6,11 @@ Every file says so itself, in its footer, so that it cannot be there without bei
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
-from itertools import groupby
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.photo_source import Part, RestOfShard, Shard
 
@@ -70,11 +71,14 @@ def joined(spans: Iterable[Span]) -> list[Span]:
 
 
 def spans_of(table: pa.Table) -> list[Span]:
-    """The spans, in order, of rows with `origin`, `photo_id` and `status`."""
-    columns = [table[name].to_pylist() for name in ("origin", "photo_id", "status")]
+    """The spans, in order, of rows with origin, photo_id and status; a photo's are adjacent."""
+    ids = table["photo_id"].combine_chunks()
+    starts = [0, *(np.flatnonzero(pc.not_equal(ids[1:], ids[:-1])) + 1)][: len(ids)]
+    first = table.select(["origin", "status"]).take(pa.array(starts, pa.int64())).to_pylist()
+    counts = np.diff([*starts, len(ids)]).tolist()
     return joined(
-        _span(origin or {}, status, len(list(rows)))
-        for (origin, _, status), rows in groupby(zip(*columns, strict=True))
+        _span(photo["origin"] or {}, photo["status"], rows)
+        for photo, rows in zip(first, counts, strict=True)
     )
 
 

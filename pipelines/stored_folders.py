@@ -1,7 +1,9 @@
 """Many files of a folder of storage at a time: their names, deleting them, moving them."""
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from pyarrow import fs
 
@@ -12,8 +14,36 @@ FILES_AT_ONCE = 32
 
 def list_names(folder: str) -> list[str]:
     """The files below a folder by their names in it; [] if there is none."""
-    _, home = filesystem(folder)
-    return [file.path[len(home) :].lstrip("/") for file in list_files(folder)]
+    home = filesystem(folder)[1].strip("/")  # some list with a slash before the first folder
+    return [file.path.strip("/").removeprefix(f"{home}/") for file in list_files(folder)]
+
+
+def walk_files(name: str) -> Iterator[fs.FileInfo]:
+    """The files below a folder, or the file itself, of which no list is kept.
+
+    They come folder by folder, those of one in order of their names; some folders are asked for at
+    a time. Their `path` is one in the folder's file system.
+    """
+    system, path = filesystem(name)
+    own = system.get_file_info(path)
+    if own.type == fs.FileType.File:
+        yield own
+    level = [path] if own.type == fs.FileType.Directory else []
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        while level:
+            asked, level = level[:FILES_AT_ONCE], level[FILES_AT_ONCE:]
+            for folders, files in pool.map(partial(_entries, system), asked):
+                level += folders
+                yield from files
+
+
+def _entries(system: fs.FileSystem, folder: str) -> tuple[list[str], list[fs.FileInfo]]:
+    """The folders and files in a folder, each in order of their names."""
+    found: dict[fs.FileType, list[fs.FileInfo]] = defaultdict(list)
+    for info in attempted(lambda: system.get_file_info(fs.FileSelector(folder))):
+        found[info.type].append(info)
+    folders = sorted(info.path for info in found[fs.FileType.Directory])
+    return folders, sorted(found[fs.FileType.File], key=lambda info: info.path)
 
 
 def delete_files(folder: str, names: Iterable[str]) -> None:

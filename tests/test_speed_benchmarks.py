@@ -16,7 +16,7 @@ SMALL = ["--model", "ViT-S-32", "--rounds", "1"]
 def run(monkeypatch, capsys):
     """Runs a benchmark in this process and gives what it printed."""
     monkeypatch.syspath_prepend(str(ROOT))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "GEOCLIP_CACHE"):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, "1")  # and back to what it was
     threads = torch.get_num_threads()
 
@@ -45,7 +45,8 @@ def test_first_answer(run):
 
 def test_ranking(run):
     figures = run("ranking", "--photos", "3", "--width", "8", "--rounds", "1")
-    check_sides(figures["sides"], {"product", "city", "expected score"})
+    regions = "expected score of regions"
+    check_sides(figures["sides"], {"product", "city", "expected score", regions, "levels"})
     assert figures["cities"] > 30_000
     assert figures["city_over_product"]["wall"] > 0
 
@@ -71,6 +72,12 @@ def test_training_step(run):
     figures = run("training_step", "--batch", "3", *SMALL)
     check_sides(figures["sides"], {"open_clip", "geoclip"})
     assert 1 <= figures["distinct_captions"] <= figures["batch"] == 3
+
+
+def test_training_step_in_both_precisions(run):
+    figures = run("training_step", "--precisions", "--batch", "3", *SMALL)
+    check_sides(figures["sides"], {"fp32", "bf16"})
+    assert figures["bf16_over_fp32"]["wall"] > 0
 
 
 def test_same_backbone_says_that_the_other_side_is_skipped(run):

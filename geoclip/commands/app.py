@@ -12,6 +12,7 @@ from geoclip.commands.calibrate import calibrate
 from geoclip.commands.compare import compare
 from geoclip.commands.evaluate import evaluate
 from geoclip.commands.finetune import finetune
+from geoclip.commands.gallery import gallery_app
 from geoclip.commands.locate import locate
 from geoclip.commands.mix import mix
 from geoclip.commands.models import models_app
@@ -44,6 +45,7 @@ app.command()(finetune)
 app.command()(calibrate)
 app.command()(mix)
 app.add_typer(models_app, name="models")
+app.add_typer(gallery_app, name="gallery")
 app.add_typer(sidecar_app, name="sidecar")
 
 

@@ -47,8 +47,7 @@ def run_calibration(
     from geoclip.support.process import keep_freed_memory  # noqa: PLC0415
 
     keep_freed_memory()
-    with progress("embedding photos", len(photos.table)) as advance:
-        return calibrate_model(model, photos, trained, places, device, advance, keep_posterior)
+    return calibrate_model(model, photos, trained, places, device, progress, keep_posterior)
 
 
 def run_held_out(

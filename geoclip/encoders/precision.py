@@ -58,14 +58,15 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
     if precision in HALVES:
         with torch.autocast(device.type, HALVES[precision]):
             yield
-        return
-    before = torch.get_float32_matmul_precision()
-    if precision == "tf32":
+    elif precision == "tf32":
+        before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("high")
-    try:
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+    else:
         yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def bears_half(tower: nn.Module) -> bool:

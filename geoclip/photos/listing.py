@@ -78,16 +78,24 @@ def _key(photo: Path) -> str:
 
 def _expand(path: str, wanted: Callable[[str], bool]) -> Iterator[Path]:
     if os.path.isdir(path):  # noqa: PTH112
-        yield from sorted(_walk(path, wanted))
+        yield from sorted(map(Path, _walk(path, wanted)))
     elif not os.path.lexists(path) and glob.has_magic(path):
         for match in sorted(glob.glob(path, recursive=True)) or [path]:  # noqa: PTH207
             is_folder = os.path.isdir(match)  # noqa: PTH112
-            yield from sorted(_walk(match, wanted)) if is_folder else [Path(match)]
+            yield from sorted(map(Path, _walk(match, wanted))) if is_folder else [Path(match)]
     else:
         yield Path(path)
 
 
-def _walk(folder: str, wanted: Callable[[str], bool]) -> Iterator[Path]:
+def walk_photos(folder: AnyPath, suffixes: Container[str] = PHOTO_SUFFIXES) -> Iterator[str]:
+    """The paths that `list_photos` gives for a folder, of which no list is kept.
+
+    They come folder by folder, those of one in order.
+    """
+    return _walk(os.fspath(folder), lambda name: is_wanted(name, suffixes))
+
+
+def _walk(folder: str, wanted: Callable[[str], bool]) -> Iterator[str]:
     """Wanted files below a folder; one reached again, by whatever link, is not entered again."""
     entered: set[tuple[int, int]] = set()
     waiting = [folder]
@@ -98,16 +106,28 @@ def _walk(folder: str, wanted: Callable[[str], bool]) -> Iterator[Path]:
             if (info.st_dev, info.st_ino) in entered:
                 continue
             entered.add((info.st_dev, info.st_ino))
-            entries = list(os.scandir(current))
+            folders, files = _entries(current, wanted)
         except OSError:
-            yield Path(current)
+            yield current
             continue
-        folders = sorted((entry for entry in entries if _is_folder(entry)), key=lambda e: e.name)
         # Links are entered last, so that photos keep their real folder's path.
         waiting[:0] = [entry.path for entry in folders if entry.is_symlink()]
-        waiting += [entry.path for entry in folders if not entry.is_symlink()]
-        files = (entry for entry in entries if wanted(entry.name) and not _is_folder(entry))
-        yield from (Path(entry.path) for entry in files)
+        waiting += [entry.path for entry in reversed(folders) if not entry.is_symlink()]
+        yield from files
+
+
+def _entries(
+    folder: str, wanted: Callable[[str], bool]
+) -> tuple[list[os.DirEntry[str]], list[str]]:
+    """The folders in a folder, and the paths of the wanted files, both in order of their names."""
+    folders, files = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_folder(entry):
+                folders.append(entry)
+            elif wanted(entry.name):
+                files.append(entry.path)
+    return sorted(folders, key=lambda entry: entry.name), sorted(files)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

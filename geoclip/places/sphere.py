@@ -85,6 +85,16 @@ def chord_to_km(chord: ArrayLike) -> Floats:
     return 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(np.asarray(chord) / 2, 0.0, 1.0))
 
 
+def cosine_to_km(cosine: ArrayLike) -> Floats:
+    """Great-circle km between unit vectors by their scalar product, to about 0.1 m.
+
+    >>> cosine_to_km([1.0, 0.0]).round().tolist()
+    [0.0, 10008.0]
+    """
+    km: Floats = EARTH_RADIUS_KM * np.arccos(np.clip(cosine, -1.0, 1.0))
+    return km
+
+
 def degree_blocks(lat: ArrayLike, lon: ArrayLike) -> list[list[float]]:
     """The south-western corner of each point's 1° block, NaN where a point is.
 

@@ -9,6 +9,7 @@ import numpy as np
 from geoclip.errors import GeoclipError
 from geoclip.ranking.hierarchy import Hierarchy
 from geoclip.ranking.posterior import Posterior
+from geoclip.ranking.top_cities import top_cities
 
 
 class Level(IntEnum):
@@ -28,29 +29,34 @@ AskedLevel = Literal["auto", "city", "region", "country", "continent"]
 class LevelProbabilities:
     """Probabilities of all places of each level given each of N photos.
 
-    `continents` (N, C), `countries` (N, K), `groups` (N, G) and, as logs, `log_cities` (N, Q) by
-    position in the hierarchy. A map that calibrates a level is to be applied in `of`: all that is
-    said of a level, and the choice between levels, follows from here.
+    `continents` (N, C), `countries` (N, K) and `groups` (N, G) by position in the hierarchy,
+    `cities` (N, k) of the most probable ones alone, best first. A map that calibrates a level is
+    to be applied in `of`: all that is said of a level, and the choice between levels, follows from
+    here.
     """
 
     continents: np.ndarray
     countries: np.ndarray
     groups: np.ndarray
-    log_cities: np.ndarray
+    cities: np.ndarray
     hierarchy: Hierarchy
 
     @classmethod
-    def of(cls, posterior: Posterior) -> "LevelProbabilities":
+    def of(cls, posterior: Posterior, cities: np.ndarray | None = None) -> "LevelProbabilities":
         """Sum a posterior up by country and continent.
+
+        `cities` (N, k) are the posterior's probabilities of some cities, those of `top_cities`;
+        without them that of the best city is looked up.
 
         A greedy posterior is one within its best country; its cities and groups are multiplied by
         that country's probability.
         """
         h = posterior.hierarchy
-        countries, groups, cities = posterior.countries, posterior.groups, posterior.log_cities
+        countries, groups = posterior.countries, posterior.groups
+        cities = top_cities(posterior, 1)[1] if cities is None else cities
         if posterior.country_logits is not None:
             best = countries.max(axis=1, keepdims=True)
-            groups, cities = groups * best, cities + np.log(best)
+            groups, cities = groups * best, cities * best
         continents = countries @ np.eye(len(h.continents))[h.country_continent]
         return cls(continents, countries, groups, cities, h)
 
@@ -88,8 +94,8 @@ class LevelRule:
         if self.level != "auto":
             level = np.full(len(in_region), Level[self.level])
             return np.where((level == Level.region) & ~in_region, Level.country, level)
-        best = [p.continents, p.countries, p.groups, np.exp(p.log_cities.max(axis=1)[:, None])]
-        reached = np.stack([one.max(axis=1) >= self.confidence for one in best], axis=1)
+        all_levels = (p.continents, p.countries, p.groups, p.cities)
+        reached = np.stack([one.max(axis=1) >= self.confidence for one in all_levels], axis=1)
         reached[:, Level.region - 1] &= in_region
         depth = reached.shape[1] - reached[:, ::-1].argmax(axis=1)
         return np.where(reached.any(axis=1), depth, Level.none)

@@ -98,6 +98,11 @@ class Hierarchy:
         return np.asarray(np.log(np.where(mixed, share, 1.0)))
 
     @cached_property
+    def group_sizes(self) -> np.ndarray:
+        """Number (G,) of each group's cities."""
+        return np.diff(self.group_starts, append=len(self.cities))
+
+    @cached_property
     def city_country(self) -> np.ndarray:
         """Positions (Q,) in `countries` of the cities' countries."""
         return np.asarray(self.group_country[self.city_group])

@@ -3,7 +3,7 @@
 Everything works on arrays of a block of photos; nothing loops over photos.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,8 +11,9 @@ from geoclip.ranking.confidence import Level, LevelProbabilities, LevelRule
 from geoclip.ranking.hierarchy import Hierarchy
 from geoclip.ranking.point_estimate import expected_scores, stated_radii_km
 from geoclip.ranking.posterior import Posterior
-from geoclip.ranking.segments import best_in_segments, top_columns
+from geoclip.ranking.segments import best_in_segments, logsumexp_of_segments, top_columns
 from geoclip.ranking.settings import RankingSettings
+from geoclip.ranking.top_cities import top_cities
 
 _FAR_BELOW = -1e6
 """Log probability of an allowed city of which a posterior says nothing."""
@@ -51,9 +52,10 @@ def rank_at_level(
     largest expected GeoScore over the whole posterior; for settings whose point is the most
     probable city, the most probable one inside.
     """
-    p = LevelProbabilities.of(posterior)
+    cities, of_cities = top_cities(posterior, top_k)
+    p = LevelProbabilities.of(posterior, of_cities)
     level = rule.levels(p)
-    best = [top_columns(x, top_k) for x in (p.continents, p.countries, p.regions, p.log_cities)]
+    best = [top_columns(x, top_k) for x in (p.continents, p.countries, p.regions)] + [cities]
     width = max(found.shape[1] for found in best)
     padded = [_padded(found, width) for found in best]
     places = np.stack([padded[0], *padded])[level, np.arange(len(level))]
@@ -111,13 +113,14 @@ def regions_of(groups: np.ndarray, hierarchy: Hierarchy) -> np.ndarray:
 def probabilities_of(groups: np.ndarray, p: LevelProbabilities) -> np.ndarray:
     """Probabilities (N, k, 4) of continents, countries, groups and cities; NaN where there is none.
 
-    Sums are rounded, so that a place is given no less than what lies inside it.
+    The cities of a row are the first of `p.cities`, or there are none. Sums are rounded, so that a
+    place is given no less than what lies inside it.
     """
-    levels = (p.continents, p.countries, p.regions, p.log_cities)
-    found = np.stack(
-        [np.take_along_axis(x, groups[:, :, i], axis=1) for i, x in enumerate(levels)], axis=2
-    ).astype(np.float64)
-    found[:, :, 3] = np.exp(found[:, :, 3])
+    found = np.empty(groups.shape)
+    for i, x in enumerate((p.continents, p.countries, p.groups)):
+        found[:, :, i] = np.take_along_axis(x, groups[:, :, i], axis=1)
+    of_cities = p.cities[:, : groups.shape[1]]
+    found[:, : of_cities.shape[1], 3] = of_cities
     without_region = p.hierarchy.group_region[groups[:, :, 2]] < 0
     found[groups < 0] = np.nan
     found[:, :, 2][without_region] = np.nan
@@ -127,21 +130,40 @@ def probabilities_of(groups: np.ndarray, p: LevelProbabilities) -> np.ndarray:
 
 def _points(posterior: Posterior, settings: RankingSettings, named: np.ndarray) -> np.ndarray:
     """The reported city (N,) of each photo, inside the named place (N, 4), -1 for anywhere."""
-    h = posterior.hierarchy
-    cities = posterior.log_cities
-    if posterior.country_logits is not None:  # greedy: nothing is said of other countries' cities
-        large = _FAR_BELOW + np.log1p(h.population)
-        cities = np.maximum(cities, np.where(posterior.allowed, large, -np.inf))
+    inside = _groups_inside(posterior, named)
+    everywhere = _said_everywhere(posterior)
     if settings.point.rule == "city":
-        gain = np.maximum.reduceat(cities, h.group_starts, axis=1)
+        log_groups = np.where(inside, everywhere.log_groups, -np.inf)
+        best = top_cities(replace(everywhere, log_groups=log_groups), 1)[0][:, 0]
     else:
         gain = expected_scores(posterior, settings.point.temperature or 1.0)
-    inside = np.tile(np.logical_or.reduceat(posterior.allowed, h.group_starts), (len(cities), 1))
+        group = np.where(inside, gain, -np.inf).argmax(axis=1)[:, None]
+        starts = posterior.hierarchy.group_starts
+        best = best_in_segments(everywhere.city_logits, starts, group)[:, 0]
+    return np.where(named[:, 3] >= 0, named[:, 3], best)
+
+
+def _groups_inside(posterior: Posterior, named: np.ndarray) -> np.ndarray:
+    """Which groups (N, G) inside the named place (N, 4) are probable; all where none is."""
+    h = posterior.hierarchy
+    allowed = np.logical_or.reduceat(posterior.allowed, h.group_starts)
+    inside = np.tile(allowed, (len(named), 1))
     of_groups = (h.group_continent, h.group_country, np.arange(len(h.group_starts)))
     for place, of_group in zip(named.T, of_groups, strict=False):
         inside &= (place[:, None] < 0) | (of_group == place[:, None])
     probable = inside & (posterior.groups > 0)
-    inside = np.where(probable.any(axis=1, keepdims=True), probable, inside)
-    group = np.where(inside, gain, -np.inf).argmax(axis=1)
-    within = best_in_segments(cities, h.group_starts, group[:, None])[:, 0]
-    return np.where(named[:, 3] >= 0, named[:, 3], within)
+    return np.where(probable.any(axis=1, keepdims=True), probable, inside)
+
+
+def _said_everywhere(posterior: Posterior) -> Posterior:
+    """A greedy posterior that prefers populous cities in the countries of which it says nothing."""
+    if posterior.country_logits is None:
+        return posterior
+    h = posterior.hierarchy
+    large = np.where(posterior.allowed, _FAR_BELOW + np.log1p(h.population), -np.inf)[None]
+    of_groups = logsumexp_of_segments(large, h.group_starts)
+    return replace(
+        posterior,
+        log_groups=np.maximum(posterior.log_groups, of_groups),
+        city_logits=np.maximum(posterior.city_logits, large),
+    )

@@ -8,7 +8,7 @@ to its centre.
 import numpy as np
 
 from geoclip.places.geoscore import geoscore
-from geoclip.places.sphere import chord_to_km, unit_vectors
+from geoclip.places.sphere import chord_to_km, cosine_to_km, unit_vectors
 from geoclip.ranking.hierarchy import Hierarchy
 from geoclip.ranking.posterior import Posterior
 from geoclip.ranking.settings import RankingSettings
@@ -26,8 +26,8 @@ def expected_score_city(
     `candidates` and `probabilities` (N, m) come from `top_cities`. Returns city positions (N,).
     """
     xyz = unit_vectors(hierarchy.lat[candidates], hierarchy.lon[candidates])  # (N, m, 3)
-    squared = 2 - 2 * np.clip(xyz @ xyz.transpose(0, 2, 1), -1, 1)
-    gain = np.einsum("nij,nj->ni", geoscore(chord_to_km(np.sqrt(squared))), probabilities)
+    km = cosine_to_km(xyz @ xyz.transpose(0, 2, 1))
+    gain = np.einsum("nij,nj->ni", geoscore(km), probabilities)
     best = np.where(probabilities > 0, gain, -np.inf).argmax(axis=1)
     return np.asarray(candidates[np.arange(len(candidates)), best])
 

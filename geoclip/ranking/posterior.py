@@ -14,7 +14,11 @@ from scipy.special import log_softmax
 from geoclip.ranking.hierarchy import Hierarchy
 from geoclip.ranking.logits import Logits
 from geoclip.ranking.prior import NO_PRIOR, CityPrior
-from geoclip.ranking.segments import log_softmax_in_segments, logsumexp_of_segments
+from geoclip.ranking.segments import (
+    cells_of_segments,
+    log_softmax_in_segments,
+    logsumexp_of_segments,
+)
 from geoclip.ranking.settings import GREEDY_CITIES, RankingSettings, Temperatures
 
 _PLAIN = Temperatures()
@@ -71,6 +75,23 @@ class Posterior:
         starts = self.hierarchy.group_starts
         return log_softmax_in_segments(self.city_logits, starts, self.log_groups)
 
+    def cities_in(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The cities (N, w) of some groups, by a mask (N, G), and their log probabilities.
+
+        A row's cities are in order of their position; -inf fills up shorter rows.
+        """
+        in_row = groups @ self.hierarchy.group_sizes
+        listed = np.arange(in_row.max(initial=1)) < in_row[:, None]
+        cities = np.zeros(listed.shape, dtype=np.int64)
+        log_p = np.full(listed.shape, -np.inf, dtype=self.city_logits.dtype)
+        if groups.any():
+            starts = self.hierarchy.group_starts
+            cells, first = cells_of_segments(starts, self.city_logits.shape[1], groups)
+            logits, totals = self.city_logits[cells], self.log_groups[groups]
+            cities[listed] = cells[1]
+            log_p[listed] = log_softmax_in_segments(logits[None], first, totals[None])[0]
+        return cities, log_p
+
 
 def posterior_of(
     logits: Logits, hierarchy: Hierarchy, settings: RankingSettings, prior: CityPrior
@@ -98,11 +119,28 @@ def joint_posterior(
     cities = logits.city / temperatures.city if warm else logits.city
     groups = _group_log_posterior(logits, hierarchy, temperatures, prior)
     if prior.log_weights is not None:
-        before = logsumexp_of_segments(cities, hierarchy.group_starts)
-        cities = prior.add_to(cities)
-        groups += logsumexp_of_segments(cities, hierarchy.group_starts) - before
-        groups = log_softmax(groups, axis=1)
+        weights = prior.log_weights.astype(cities.dtype)
+        groups, cities = _weighed(groups, cities, hierarchy, weights)
     return Posterior(groups, cities, hierarchy, prior.allowed(hierarchy))
+
+
+def _weighed(
+    groups: np.ndarray, cities: np.ndarray, hierarchy: Hierarchy, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log p (N, G) of groups and logits (N, Q) of cities with the log weights (Q,) of cities.
+
+    Where all cities of a group weigh the same, so does the group, and their shares stay.
+    """
+    starts = hierarchy.group_starts
+    lightest = np.minimum.reduceat(weights, starts)
+    uneven = lightest != np.maximum.reduceat(weights, starts)
+    gains = np.tile(lightest, (len(groups), 1))
+    if uneven.any():
+        (_, inside), first = cells_of_segments(starts, len(weights), uneven[None])
+        before = logsumexp_of_segments(cities[:, inside], first)
+        cities = cities + weights
+        gains[:, uneven] = logsumexp_of_segments(cities[:, inside], first) - before
+    return log_softmax(groups + gains, axis=1), cities
 
 
 def _group_log_posterior(
@@ -186,9 +224,15 @@ def greedy_posterior(
     allowed = prior.allowed(hierarchy)
     allowed &= _population_rank(hierarchy, allowed) < greedy_cities
     best = country_logits.argmax(axis=1)
-    inside = (hierarchy.city_country == best[:, None]) & allowed
-    cities = np.where(inside, prior.add_to(logits.city), -np.inf)
-    groups = log_softmax(logsumexp_of_segments(cities, hierarchy.group_starts), axis=1)
+    inside = hierarchy.group_country == best[:, None]
+    cities = np.full_like(logits.city, -np.inf)
+    groups = np.full(inside.shape, -np.inf, cities.dtype)
+    if inside.any():
+        cells, first = cells_of_segments(hierarchy.group_starts, cities.shape[1], inside)
+        values = np.where(allowed[cells[1]], prior.add_to(logits.city)[cells], -np.inf)
+        cities[cells] = values
+        groups[inside] = logsumexp_of_segments(values[None], first)[0]
+    groups = log_softmax(groups, axis=1)
     return Posterior(groups, cities, hierarchy, allowed, country_logits)
 
 

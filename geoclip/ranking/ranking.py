@@ -28,13 +28,15 @@ from geoclip.ranking.point_estimate import (
 )
 from geoclip.ranking.posterior import Posterior, posterior_of
 from geoclip.ranking.prior import CityPrior
+from geoclip.ranking.segments import top_columns
 from geoclip.ranking.settings import RankingSettings
 from geoclip.ranking.top_cities import country_groups, group_cities, top_cities
 
 RANKED_COUNTRIES = 30
 BLOCK = 1024
 """Photos whose logits are computed at a time: bounds the (photos, places) array to some 140 MB."""
-CACHE_ROWS = 64
+CACHE_ROWS = 128
+"""Photos that are ranked at a time: their arrays over all regions fit the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def rank(
         raise GeoclipError(f"top_k is {top_k}; ask for at least 1 place.")
     prior = CityPrior.of(settings.prior, hierarchy) if prior is None else prior
     posterior = posterior_of(logits, hierarchy, settings, prior)
-    countries = np.argsort(-posterior.countries, axis=1, kind="stable")[:, :RANKED_COUNTRIES]
+    countries = top_columns(posterior.countries, RANKED_COUNTRIES)
     candidates = settings.point.cities or 1
     cities, probabilities = top_cities(posterior, max(top_k, candidates))
     points = cities[:, 0]
@@ -108,7 +110,7 @@ def rank(
         points = cities[:, 0]
     radius, radius_90 = stated_radii_km(posterior, points, settings)
     cities, probabilities = cities[:, :top_k], probabilities[:, :top_k]
-    levels = LevelProbabilities.of(posterior)
+    levels = LevelProbabilities.of(posterior, probabilities)
     return Ranking(
         cities=cities,
         probabilities=probabilities,
@@ -223,8 +225,8 @@ def _in_parts(
 ) -> Part:
     """What `rank_part` makes of the logits of some photos at a time, joined.
 
-    A matrix product is fastest for many photos at a time. What follows is fastest for as few
-    photos as fit the processor's cache; such parts run side by side in `threads` threads.
+    A matrix product is fastest for many photos at a time. What follows is fastest for so few
+    that their arrays fit the processor's cache; such parts run side by side in `threads` threads.
     """
 
     def of_rows(start: int) -> Part:

@@ -23,7 +23,7 @@ def log_softmax_in_segments(
     totals = logsumexp_of_segments(logits, starts)
     totals[np.isneginf(totals)] = 0  # of excluded columns alone, which stay at -inf
     # All columns of a segment take the same step: one pass over them instead of one for each term.
-    steps: np.ndarray = np.repeat(log_totals - totals, _sizes(starts, logits), axis=1)
+    steps: np.ndarray = np.repeat(log_totals - totals, _sizes(starts, logits.shape[1]), axis=1)
     steps += logits
     return steps
 
@@ -45,10 +45,28 @@ def logsumexp_of_segments(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     if vanished.any():
         top = np.maximum.reduceat(values, starts, axis=1)
         top[np.isneginf(top)] = 0
-        shift = np.repeat(top, _sizes(starts, values), axis=1)
+        shift = np.repeat(top, _sizes(starts, values.shape[1]), axis=1)
         sums = np.add.reduceat(_exp(values, shift), starts, axis=1)
     with np.errstate(divide="ignore"):
         return np.asarray(top + np.log(sums))
+
+
+def cells_of_segments(
+    starts: np.ndarray, width: int, chosen: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Rows and columns (C,) of the cells of the `chosen` (N, G) segments of a table `width` wide.
+
+    They come row by row, one segment behind the other; also returns where each starts.
+
+    >>> (rows, columns), first = cells_of_segments(np.array([0, 2]), 5, np.array([[0, 1], [1, 1]]))
+    >>> rows.tolist(), columns.tolist(), first.tolist()
+    ([0, 0, 0, 1, 1, 1, 1, 1], [2, 3, 4, 0, 1, 2, 3, 4], [0, 3, 5])
+    """
+    row, segment = np.divmod(np.flatnonzero(chosen), chosen.shape[1])  # faster than `nonzero`
+    sizes = _sizes(starts, width)[segment]
+    first = np.cumsum(sizes) - sizes
+    columns = np.arange(sizes.sum()) + np.repeat(starts[segment] - first, sizes)
+    return (np.repeat(row, sizes), columns), first
 
 
 def best_in_segments(values: np.ndarray, starts: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -58,7 +76,7 @@ def best_in_segments(values: np.ndarray, starts: np.ndarray, chosen: np.ndarray)
     >>> best_in_segments(values, np.array([0, 3]), np.array([[1, 0]])).tolist()
     [[3, 1]]
     """
-    first, size = starts[chosen], _sizes(starts, values)[chosen]
+    first, size = starts[chosen], _sizes(starts, values.shape[1])[chosen]
     step = np.arange(size.max(initial=1))
     column = np.minimum(first[:, :, None] + step, values.shape[1] - 1)  # (N, m, largest size)
     inside = values[np.arange(len(values))[:, None, None], column]
@@ -83,20 +101,26 @@ def top_columns(values: np.ndarray, k: int) -> np.ndarray:
     return np.asarray(column[order[first[:, None] + np.arange(k)]])
 
 
+def kth_largest(values: np.ndarray, k: int) -> np.ndarray:
+    """Each row's k-th largest value, (N, 1); the smallest where there are fewer."""
+    k = min(k, values.shape[1])
+    return np.asarray(np.partition(values, -k, axis=1)[:, [-k]])
+
+
 def _kth_largest_at_least(values: np.ndarray, k: int) -> np.ndarray:
     """A lower bound (N, 1) of each row's k-th largest value, close to it where k is small.
 
     It is the k-th largest of the maxima of k or more disjoint sets of columns. That takes one pass;
     a partition of all columns takes five times as long.
     """
-    sets = min(values.shape[1], max(8 * k, 1024))
-    size = values.shape[1] // sets
+    size = max(values.shape[1] // max(8 * k, 1024), 1)
+    sets = values.shape[1] // size
     maxima = values[:, : sets * size].reshape(len(values), size, sets).max(axis=1)
-    return np.asarray(np.partition(maxima, -k, axis=1)[:, [-k]])
+    return kth_largest(maxima, k)
 
 
-def _sizes(starts: np.ndarray, table: np.ndarray) -> np.ndarray:
-    return np.asarray(np.diff(np.r_[starts, table.shape[1]]))
+def _sizes(starts: np.ndarray, width: int) -> np.ndarray:
+    return np.asarray(np.diff(starts, append=width))
 
 
 def _exp(values: np.ndarray, shift: np.ndarray) -> np.ndarray:

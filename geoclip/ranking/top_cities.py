@@ -3,10 +3,13 @@
 import numpy as np
 
 from geoclip.ranking.posterior import Posterior
-from geoclip.ranking.segments import best_in_segments, top_columns
+from geoclip.ranking.segments import best_in_segments, kth_largest, top_columns
 
 Cities = tuple[np.ndarray, np.ndarray]
 """Positions in a hierarchy's cities and their probabilities, of one shape."""
+
+_ROUNDING = 0.01
+"""More than rounding in float32 adds to a log probability, or takes from it."""
 
 
 def top_cities(posterior: Posterior, k: int) -> Cities:
@@ -14,13 +17,34 @@ def top_cities(posterior: Posterior, k: int) -> Cities:
 
     Of equally probable cities the first goes first. A probability of 0 marks an excluded city.
     """
-    return _with_probabilities(posterior, top_columns(posterior.log_cities, k))
+    cities, log_p = posterior.cities_in(_groups_of_top_cities(posterior, k))
+    return _chosen(cities, log_p, top_columns(log_p, k))
+
+
+def _groups_of_top_cities(posterior: Posterior, k: int) -> np.ndarray:
+    """Which groups (N, G) hold the k most probable cities of each photo, and some more.
+
+    The best of a group's n cities has at least 1 / n of the group's probability. The k-th largest
+    of these shares is at most what the k-th best city has, and a city has at most what its group
+    has.
+    """
+    log_p = posterior.log_groups
+    log_sizes = np.log(posterior.hierarchy.group_sizes).astype(log_p.dtype)
+    least = kth_largest(log_p - log_sizes, k) - _ROUNDING
+    likely = log_p >= np.maximum(least, np.finfo(log_p.dtype).min)
+    likely[likely.sum(axis=1) < k, :k] = True  # the first cities fill up the list
+    return likely
 
 
 def group_cities(posterior: Posterior, groups: np.ndarray) -> Cities:
     """The best city of each of some groups (N, m)."""
-    starts = posterior.hierarchy.group_starts
-    return _with_probabilities(posterior, best_in_segments(posterior.log_cities, starts, groups))
+    chosen = np.zeros(posterior.log_groups.shape, dtype=bool)
+    np.put_along_axis(chosen, groups, True, axis=1)
+    cities, log_p = posterior.cities_in(chosen)
+    inside = posterior.hierarchy.city_group[cities][:, None] == groups[:, :, None]  # (N, m, w)
+    least = np.finfo(log_p.dtype).min  # above what lies outside
+    best = np.where(inside, np.maximum(log_p, least)[:, None], -np.inf).argmax(axis=2)
+    return _chosen(cities, log_p, best)
 
 
 def country_groups(posterior: Posterior, countries: np.ndarray) -> np.ndarray:
@@ -29,7 +53,7 @@ def country_groups(posterior: Posterior, countries: np.ndarray) -> np.ndarray:
     return best_in_segments(posterior.log_groups, starts, countries)
 
 
-def _with_probabilities(posterior: Posterior, cities: np.ndarray) -> Cities:
-    log_p = np.take_along_axis(posterior.log_cities, cities, axis=1)
+def _chosen(cities: np.ndarray, log_p: np.ndarray, columns: np.ndarray) -> Cities:
+    cities, log_p = (np.take_along_axis(x, columns, axis=1) for x in (cities, log_p))
     # In float32 a far-off but allowed city would come to 0 as well.
     return cities, np.exp(log_p.astype(np.float64))

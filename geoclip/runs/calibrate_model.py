@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from geoclip.locator import Locator
 from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
+from geoclip.ranking.place_index import Watch
 from geoclip.support.files import write_whole
 from geoclip.support.paths import decode_path
 from geoclip.support.seeds import seeded_uniforms
@@ -121,17 +123,19 @@ def calibrate_model(
     trained: TrainedPhotos,
     gazetteer: Gazetteer,
     device: str | None = None,
-    progress: Callable[[int], None] | None = None,
+    watch: Watch | None = None,
     keep_posterior: bool = False,
 ) -> ModelCalibration:
     """Calibrate the model called `name`; nothing is written.
 
-    With `keep_posterior` the radii alone are fitted, see `calibration.Given`. `progress`
-    is called with the number of photos embedded since the last call. Raises GeoclipError for a
-    model that cannot be loaded and where too few places are left.
+    With `keep_posterior` the radii alone are fitted, see `calibration.Given`. `watch` is told how
+    far the index of places and the embedding of photos are. Raises GeoclipError for a model that
+    cannot be loaded and where too few places are left.
     """
-    locator, stored = Locator.from_pretrained(name, gazetteer, device), ModelSettings.of_model(name)
-    photos, known = photos.embedded(locator, progress)
+    locator = Locator.from_pretrained(name, gazetteer, device, watch=watch)
+    stored = ModelSettings.of_model(name)
+    with watch("embedding photos", len(photos.table)) if watch else nullcontext() as progress:
+        photos, known = photos.embedded(locator, progress)
     seen = trained.countries or stored.ranking.prior.seen_countries
     fitted = calibrate(locator.ranker, known, Given(seen, keep_posterior=keep_posterior))
     return ModelCalibration(replace(stored, ranking=fitted.settings), fitted.figures, photos)

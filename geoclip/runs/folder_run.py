@@ -7,10 +7,11 @@ where it was and finds what one that was not would have found.
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 
+from geoclip.encoders import Encoder
 from geoclip.guesses.assembly import Block
 from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
-from geoclip.photos.reader import BATCH
+from geoclip.photos.reader import BATCH, PhotoReader
 from geoclip.photos.records import PhotoRecord, read_records
 from geoclip.photos.views import location_keys, side_by_side
 from geoclip.runs.journal import Journal
@@ -18,56 +19,31 @@ from geoclip.runs.keys import encoder_key, photo_key
 from geoclip.support.paths import AnyPath, encode_path
 
 
-class FolderRun:
-    """One run over photos.
-
-    `keys` are those of `keys.photo_key`; the views of a location (`locations`, keys of
-    `location_keys`) stand side by side.
-    """
+class PhotoRun:
+    """Reading of photos into a journal; `keys` are those of `keys.photo_key`."""
 
     def __init__(
         self,
-        locator: Locator,
+        encoder: Encoder,
+        reader: PhotoReader,
         paths: Sequence[AnyPath],
         keys: Sequence[bytes],
-        locations: Sequence[Hashable] | None,
         settings: LocateSettings,
     ) -> None:
-        self.locator = locator
+        self.encoder = encoder
+        self.reader = reader
         self.paths = paths
         self.keys = keys
-        self.locations = locations
         self.settings = settings
-        self.assembler = locator.assembler(settings)
 
     def __len__(self) -> int:
         return len(self.paths)
-
-    @classmethod
-    def of(
-        cls,
-        locator: Locator,
-        paths: Sequence[AnyPath],
-        location_ids: Sequence[object] | None = None,
-        settings: LocateSettings | None = None,
-    ) -> "FolderRun":
-        """Prepare a run: look at each file's size and time, and bring views together.
-
-        Photos stay in order, but that the views of a location follow its first one.
-        """
-        locations = None
-        if location_ids is not None:
-            named = location_keys(location_ids)
-            order = side_by_side(named)
-            paths, locations = [paths[i] for i in order], [named[i] for i in order]
-        keys = [photo_key(path) for path in paths]
-        return cls(locator, paths, keys, locations, settings or LocateSettings())
 
     @property
     def journal_key(self) -> str:
         """Hash of all that the records depend on besides the photos."""
         judged = self.settings.abstention.level != "off"
-        return encoder_key(self.locator.encoder, self.settings.frames, judged)
+        return encoder_key(self.encoder, self.settings.frames, judged)
 
     def todo(self, journal: Journal) -> list[list[int]]:
         """Positions of the photos not in the journal, in batches.
@@ -95,13 +71,51 @@ class FolderRun:
         """Read and encode the photos of `batches` (default: `todo`) into the journal."""
         batches = self.todo(journal) if batches is None else batches
         files = ([(self.paths[i], None) for i in batch] for batch in batches)
-        settings, locator = self.settings, self.locator
-        found = read_records(locator.encoder, locator.reader(settings), files, settings.jobs)
+        found = read_records(self.encoder, self.reader, files, self.settings.jobs)
         for batch, records in zip(batches, found, strict=True):
             keyed = zip(records, batch, strict=True)
             journal.add([replace(record, key=self.keys[i]) for record, i in keyed])
             if progress:
                 progress(len(batch))
+
+
+class FolderRun(PhotoRun):
+    """One run over photos that are located.
+
+    The views of a location (`locations`, keys of `location_keys`) stand side by side.
+    """
+
+    def __init__(
+        self,
+        locator: Locator,
+        paths: Sequence[AnyPath],
+        keys: Sequence[bytes],
+        locations: Sequence[Hashable] | None,
+        settings: LocateSettings,
+    ) -> None:
+        super().__init__(locator.encoder, locator.reader(settings), paths, keys, settings)
+        self.locations = locations
+        self.assembler = locator.assembler(settings)
+
+    @classmethod
+    def of(
+        cls,
+        locator: Locator,
+        paths: Sequence[AnyPath],
+        location_ids: Sequence[object] | None = None,
+        settings: LocateSettings | None = None,
+    ) -> "FolderRun":
+        """Prepare a run: look at each file's size and time, and bring views together.
+
+        Photos stay in order, but that the views of a location follow its first one.
+        """
+        locations = None
+        if location_ids is not None:
+            named = location_keys(location_ids)
+            order = side_by_side(named)
+            paths, locations = [paths[i] for i in order], [named[i] for i in order]
+        keys = [photo_key(path) for path in paths]
+        return cls(locator, paths, keys, locations, settings or LocateSettings())
 
     def blocks(self, journal: Journal) -> Iterator[Block]:
         """Guesses for all photos, in their order, from a journal that holds all of them."""

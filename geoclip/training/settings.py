@@ -99,7 +99,9 @@ class TrainingSettings:
     activation_checkpointing: bool = option(
         False, "Compute activations twice instead of keeping them: less memory, more time."
     )
-    precision: str = option("fp32", "fp32 or bf16.")
+    precision: str = option(
+        "fp32", "fp32, bf16, or auto: bf16 on GPUs; on a processor what a trial finds faster."
+    )
     augment: bool = option(True, "Crop and recolour photos at random.")
     crop_area: tuple[float, float] = option((0.5, 1.0), "Share of a photo that is cut out.")
     colour: float = option(0.25, "How far brightness, contrast and saturation vary, 0 to 1.")
@@ -120,7 +122,7 @@ class TrainingSettings:
         choices = {
             "loss": ("clip", "siglip"),
             "target": ("uniform", "marginal"),
-            "precision": ("fp32", "bf16"),
+            "precision": ("fp32", "bf16", "auto"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

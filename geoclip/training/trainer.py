@@ -14,6 +14,7 @@ from torch import nn
 
 from geoclip.encoders import Encoder
 from geoclip.encoders.loading import load_folder
+from geoclip.encoders.precision import AUTO
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 from geoclip.support.seeds import seeded_uniforms
@@ -33,6 +34,7 @@ from geoclip.training.optimizer import (
 from geoclip.training.settings import LORA
 from geoclip.training.step import Batch, contrastive_gradients
 from geoclip.training.towers import compile_towers, freeze_batch_norm
+from geoclip.training.trial import chosen_precision
 from geoclip.training.workers import clip_gradients, load_weights, part_of, shard_blocks, whole
 
 STATE_FOLDER = "state"
@@ -63,7 +65,8 @@ class Trainer:
     ) -> None:
         self.batches = batches
         self.encoder = encoder = batches.encoder
-        self.settings = settings = batches.settings
+        settings = replace(batches.settings, precision=chosen_precision(batches))
+        self.settings = settings
         self.workers = batches.workers
         self.auxiliary = list(auxiliary)
         self.step = 0
@@ -216,6 +219,7 @@ class Trainer:
             "step": self.step,
             "averaged": self.averaged,
             "chunk_size": self.settings.chunk_size,
+            "precision": self.settings.precision,
             "run": self._made_of,
         }
         (folder / PROGRESS_FILE).write_text(json.dumps(position, indent=2) + "\n")
@@ -248,6 +252,8 @@ class Trainer:
             part = value if field == "step" else part_of(value, parameter)
             self.optimizer.state[parameter][field] = part
         self.step, self.averaged = position["step"], position["averaged"]
+        if self.batches.settings.precision == AUTO:
+            self.settings = replace(self.settings, precision=position["precision"])
 
 
 @torch.no_grad()

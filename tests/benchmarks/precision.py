@@ -15,6 +15,7 @@ from collections.abc import Callable
 from copy import copy, deepcopy
 from importlib.util import find_spec
 from typing import Any
+from unittest.mock import patch
 
 from tests.benchmarks.timing import ROUNDS, interleaved, ratio, report, use_threads
 
@@ -34,8 +35,7 @@ def by_trial(encoder: Any) -> tuple[Any, float]:
     from geoclip.encoders.precision import WORTH_A_TRIAL
 
     other = copy(encoder).for_photos("auto")
-    with tempfile.TemporaryDirectory() as cache:
-        os.environ["GEOCLIP_CACHE"] = cache
+    with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, GEOCLIP_CACHE=cache):
         start = time.process_time()
         other.expect(WORTH_A_TRIAL)
         return other, time.process_time() - start

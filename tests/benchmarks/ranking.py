@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.ranking --photos 1000 --threads 1
 
-The embeddings are random unit vectors; the places are the packaged gazetteer's.
+The embeddings are random unit vectors; the places are the packaged gazetteer's. "levels" is what
+`geoclip locate` runs: places of the level that each photo is answered at, and the point.
 """
 
 import argparse
@@ -23,10 +24,12 @@ def main() -> None:
     import numpy as np
 
     from geoclip.places.gazetteer import Gazetteer
+    from geoclip.ranking.confidence import LevelRule
     from geoclip.ranking.hierarchy import Hierarchy
     from geoclip.ranking.logits import LevelEmbeddings
-    from geoclip.ranking.ranking import Ranking, rank_embeddings
-    from geoclip.ranking.settings import PointEstimate, RankingSettings
+    from geoclip.ranking.prior import CityPrior
+    from geoclip.ranking.ranking import rank_embeddings, rank_embeddings_at_level
+    from geoclip.ranking.settings import UNCALIBRATED, PointEstimate, RankingSettings
     from geoclip.support.process import keep_freed_memory
 
     keep_freed_memory()
@@ -41,17 +44,24 @@ def main() -> None:
     photos, places = unit_rows(arguments.photos), unit_rows(len(gazetteer))
     levels = LevelEmbeddings.of(places, hierarchy)
 
-    def ranked(point: str) -> Ranking:
+    given = photos, levels, hierarchy, 100.0
+    prior = CityPrior.of(UNCALIBRATED.prior, hierarchy)
+
+    def ranked(point: str) -> object:
         how = RankingSettings(point=PointEstimate.of(point))
-        return rank_embeddings(
-            photos, levels, hierarchy, 100.0, how, arguments.top_k, threads=arguments.threads
-        )
+        return rank_embeddings(*given, how, arguments.top_k, threads=arguments.threads)
+
+    def ranked_at_level() -> object:
+        how = UNCALIBRATED, LevelRule(), arguments.top_k, prior, arguments.threads
+        return rank_embeddings_at_level(*given, *how)
 
     sides = interleaved(
         {
             "product": lambda: photos @ levels.city.T,
             "city": lambda: ranked("city"),
             "expected score": lambda: ranked("expected_score"),
+            "expected score of regions": lambda: ranked("expected_score_regions"),
+            "levels": ranked_at_level,
         },
         arguments.rounds,
     )
@@ -64,6 +74,8 @@ def main() -> None:
         sides=sides,
         city_over_product=ratio(sides, "city", "product"),
         expected_score_over_product=ratio(sides, "expected score", "product"),
+        expected_score_regions_over_product=ratio(sides, "expected score of regions", "product"),
+        levels_over_product=ratio(sides, "levels", "product"),
     )
 
 

@@ -2,10 +2,12 @@
 
     python -m tests.benchmarks.training_step --batch 64 --threads 1
     python -m tests.benchmarks.training_step --memory 64 1024 --chunk 64
+    python -m tests.benchmarks.training_step --precisions --model street-tiny --batch 16
 
 Random weights, random pixels, the captions that training draws for cities; forward, backward and
 AdamW on both sides, in single precision. With --memory one step for each batch size in a process of
-its own; what is compared is the peak of its resident memory.
+its own; what is compared is the peak of its resident memory. With --precisions our step in float32
+is beside ours in bfloat16; the model is an architecture or one of `geoclip models`.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.timing import ROUNDS, interleaved, ratio, report, use_threads
@@ -78,6 +81,36 @@ def compare(model: str, size: int, rounds: int) -> dict[str, Any]:
     }
 
 
+def compare_precisions(model: str, size: int, rounds: int) -> dict[str, Any]:
+    """Seconds of our step in both precisions."""
+    import torch
+
+    from geoclip.encoders import load_encoder
+    from geoclip.encoders.registry import KNOWN_MODELS
+    from geoclip.training.settings import TrainingSettings
+    from geoclip.training.step import contrastive_gradients
+    from geoclip.training.towers import freeze_batch_norm
+
+    encoder = load_encoder(model if model in KNOWN_MODELS else f"{model}:random")
+    encoder.model.train()
+    freeze_batch_norm(encoder.model)
+    batch, _ = drawn_batch(encoder, size)
+    optimizer = torch.optim.AdamW(encoder.model.parameters(), lr=1e-6)
+
+    def stepper(precision: str) -> Callable[[], None]:
+        settings = TrainingSettings(batch_size=size, precision=precision)
+
+        def step() -> None:
+            contrastive_gradients(encoder, batch, settings)
+            optimizer.step()
+            optimizer.zero_grad()
+
+        return step
+
+    sides = interleaved({name: stepper(name) for name in ("fp32", "bf16")}, rounds)
+    return {"batch": size, "sides": sides, "bf16_over_fp32": ratio(sides, "bf16", "fp32")}
+
+
 def step_in_this_process(model: str, size: int, chunk: int) -> None:
     """One step with gradient caching; prints the peak of resident memory in MB."""
     import torch
@@ -111,6 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--memory", type=int, nargs=2, metavar=("SMALL", "LARGE"))
+    parser.add_argument("--precisions", action="store_true")
     parser.add_argument("--chunk", type=int, default=64)
     parser.add_argument("--model", default="ViT-B-32", help="an open_clip architecture")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -130,7 +164,8 @@ def main() -> None:
         from geoclip.support.process import keep_freed_memory
 
         keep_freed_memory()
-        figures = compare(model, arguments.batch, arguments.rounds)
+        side_by_side = compare_precisions if arguments.precisions else compare
+        figures = side_by_side(model, arguments.batch, arguments.rounds)
         report("training_step", threads, model=model, **figures)
 
 

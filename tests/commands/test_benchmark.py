@@ -21,7 +21,7 @@ from geoclip.ranking.place_index import PlaceIndex
 
 @pytest.fixture(autouse=True)
 def fake_models(monkeypatch: pytest.MonkeyPatch, small_gazetteer: Gazetteer) -> None:
-    def load(name: str, gazetteer: Any = None, device: Any = None) -> Locator:
+    def load(name: str, gazetteer: Any = None, device: Any = None, **_: Any) -> Locator:
         encoder = FakeEncoder(salt=name)
         encoder.preprocess = lambda image: pil_to_tensor(image.resize((8, 8)))
         return Locator(encoder, PlaceIndex.build(encoder, small_gazetteer), small_gazetteer)

@@ -32,9 +32,9 @@ class FakeLocator(Locator):
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
-        cls, name: str, gazetteer: Any = None, device: Any = None
+        cls, name: str, gazetteer: Any = None, device: Any = None, **others: Any
     ) -> "Locator":
-        FakeLocator.asked = {"name": name, "gazetteer": gazetteer, "device": device}
+        FakeLocator.asked = {"name": name, "gazetteer": gazetteer, "device": device, **others}
         encoder, places = FakeEncoder(), cls.gazetteer_of_ten
         encoder.warnings = ["weights are random", "weights are random"]
         encoder.preprocess = lambda image: pil_to_tensor(image.resize((8, 8)))
@@ -151,6 +151,9 @@ def test_options_reach_the_locator(photo: Path, tmp_path: Path) -> None:
     assert run(tmp_path / "list.csv", *arguments, "--top-k", 3).exit_code == 0
     asked = FakeLocator.asked
     assert (asked["name"], asked["device"], asked["gazetteer"]) == ("hf:some/model", "cpu", None)
+    assert (asked["precision"], asked["compile"]) == ("auto", False)
+    assert run(photo, *arguments[:2], "--precision", "bf16", "--compile").exit_code == 0
+    assert (FakeLocator.asked["precision"], FakeLocator.asked["compile"]) == ("bf16", True)
 
 
 def test_a_gazetteer_of_ones_own(photo: Path, tmp_path: Path) -> None:
@@ -168,6 +171,7 @@ def test_bad_arguments(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     assert_refused(run(tmp_path / "folder", *model), "No photos were found")
     assert run(photo, *model, "--top-k", 0).exit_code == 2
+    assert run(photo, *model, "--precision", "fp8").exit_code == 2
     assert run(*model).exit_code == 2
     assert run(photo, "--no-such-option").exit_code == 2
 

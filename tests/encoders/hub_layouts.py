@@ -550,17 +550,9 @@ NAFLEX = Layout(
     "google/siglip2-base-patch16-naflex", "transformers", _siglip(256, 16, "gemma", "siglip2")
 )
 
+LARGE = {"width": 768, "towers": (tower_size(768, 12, 12), tower_size(1024, 24, 16))}
 FULL_SIZE = Layout(
-    "geolocal/StreetCLIP",
-    "transformers",
-    _clip(
-        336,
-        14,
-        newer_preprocessor(336),
-        False,
-        width=768,
-        towers=(tower_size(768, 12, 12), tower_size(1024, 24, 16)),
-    ),
+    "geolocal/StreetCLIP", "transformers", _clip(336, 14, newer_preprocessor(336), False, **LARGE)
 )
 """StreetCLIP at its own size: 1.7 GB of random weights."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from hub_layouts import LAYOUTS, NAFLEX, write_hub_cache, write_layout
+from hub_layouts import LARGE, LAYOUTS, NAFLEX, clip_config, write_hub_cache, write_layout
 from PIL import Image
 
 from geoclip.encoders import load_encoder
@@ -193,3 +193,12 @@ def test_a_known_siglip_is_its_repository(name, home):
     check_weights(known)
     encoder, folder = load_encoder(name), load_encoder(f"hf:{known.hub_id}")
     np.testing.assert_array_equal(encoder.encode_texts(TEXTS), folder.encode_texts(TEXTS))
+
+
+def test_the_full_size_layout_has_as_many_weights_as_the_published_model():
+    from transformers import CLIPConfig, CLIPModel
+
+    config = clip_config(336, 14, **LARGE)
+    with torch.device("meta"):
+        model = CLIPModel(CLIPConfig.from_dict(config))
+    assert sum(p.numel() for p in model.parameters()) == 427_944_193

@@ -267,6 +267,33 @@ def test_decoding_apart(home: Path) -> None:
         assert "s3://bucket/a.jpg" in str(caught.value)
 
 
+def test_a_run_keeps_its_precision(home: Path, locator: Locator, tmp_path: Path) -> None:
+    lines = (home / "photos.csv").read_text().splitlines(keepends=True)
+    (home / "one.csv").write_text("".join(lines[:2]))
+    parts, out = photo_parts([home / "one.csv"], 1), tmp_path / "out"
+    model = str(home / "model")
+    embed_photos(str(out), parts, model, Pool(1, precision="bf16"))
+    (half,) = read_rows(out)["embedding"]
+    note = json.loads((tmp_path / "out-checkpoint" / "run.json").read_text())
+    assert note["precision"] == "bf16"
+    embed_photos(str(out), parts, model, Pool(1, precision="auto"))  # it goes on
+    with pytest.raises(GeoclipError, match="precision"):
+        embed_photos(str(out), parts, model, Pool(1))
+    (full,) = locator.embed([home / "photos" / "0000.jpg"]).values
+    assert 1e-5 < np.abs(half - full).max() < 0.1
+
+
+def test_places_in_another_precision(home: Path, tmp_path: Path) -> None:
+    model, world = str(home / "model"), home / "world.csv"
+    full = PlaceIndex.read(home / "places")
+    assert embed_places(model, home / "places", world, precision="bf16").key == full.key
+    half = embed_places(model, tmp_path / "half", world, precision="bf16", actors=1)
+    assert half.key == f"{full.key}-bf16"
+    assert 1e-4 < np.abs(half.embeddings.astype(float) - full.embeddings).max() < 0.1
+    again = embed_places(model, tmp_path / "half", world, actors=1)
+    assert again.key == full.key  # made anew
+
+
 def test_a_restarted_actor_decodes_apart(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines import photo_actors
 

@@ -1,6 +1,7 @@
 """The place index: what it holds, how it is kept, and when it is made anew."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -206,6 +207,38 @@ def test_the_key_follows_the_text_weights_of_a_real_encoder(small_gazetteer):
     assert index_key(encoder, small_gazetteer, SETTINGS) == key
     encoder.tower_parameters("text")[-1].data += 1e-3
     assert index_key(encoder, small_gazetteer, SETTINGS) != key
+
+
+def test_an_index_in_full_precision_serves_any_and_a_half_one_its_own(small_gazetteer, cache):
+    full, half, other = (random_tiny_clip().for_photos(p) for p in ("fp32", "bf16", "bf16"))
+    own = PlaceIndex.cached(half, small_gazetteer)
+    assert own.key == f"{index_key(full, small_gazetteer, SETTINGS)}-bf16"
+    assert PlaceIndex.cached(other, small_gazetteer).key == own.key  # kept
+    whole = PlaceIndex.cached(full, small_gazetteer)
+    assert whole.key != own.key and not np.array_equal(whole.embeddings, own.embeddings)
+    assert sorted(path.name for path in cache.iterdir()) == sorted([whole.key, own.key])
+    assert PlaceIndex.cached(other, small_gazetteer).key == whole.key  # the better one
+    other.folder = cache / "model"
+    whole.save(other.folder / SHIPPED_FOLDER)
+    assert PlaceIndex.shipped(other.folder, own.key, len(small_gazetteer)) is not None
+    own.save(other.folder / SHIPPED_FOLDER)
+    assert PlaceIndex.shipped(other.folder, whole.key, len(small_gazetteer)) is None
+
+
+def test_making_an_index_is_watched_and_reading_one_is_not(fake_encoder, small_gazetteer, cache):
+    told = []
+
+    @contextmanager
+    def watch(what, total):
+        done = []
+        yield done.append
+        told.append((what, total, sum(done)))
+
+    PlaceIndex.cached(fake_encoder, small_gazetteer, watch=watch)
+    distinct = len(set(fake_encoder.encoded))
+    assert told == [("indexing places", distinct, distinct)]
+    PlaceIndex.cached(fake_encoder, small_gazetteer, watch=watch)
+    assert len(told) == 1
 
 
 def test_an_index_that_comes_with_the_model_is_used_while_it_fits(

@@ -137,6 +137,19 @@ def test_a_model_is_loaded_by_its_name_once_the_photos_are_listed(
     assert b"some-model" in (folder / "0.png.xmp").read_bytes()
 
 
+def test_the_encoder_is_told_how_many_photos_come(
+    locator: Locator, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(locator.encoder, "expect", told.append)
+    photos = locate_folder(folder, locator).photos
+    assert told == [photos] and photos > 1
+    told.clear()
+    locator.locate([folder])
+    locator.embed(sorted(folder.iterdir())[:2])
+    assert told == [photos, 2]
+
+
 def test_what_was_kept_is_not_read_again(
     locator: Locator, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,196 @@
+"""An approximate index of a large gallery: faiss's inverted lists, tuned to the recall we promise.
+
+Every gallery photo is in the list of its nearest of some thousand centres, in float16, and only the
+lists nearest to a photo are searched (Sivic and Zisserman 2003). How many is measured on photos of
+the gallery itself. Where so many lists are needed that nothing is gained, as for random vectors,
+there is no index and every photo is compared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from geoclip.errors import GeoclipError
+from geoclip.ranking.gallery.neighbours import Neighbours, exact_neighbours
+from geoclip.ranking.gallery.photo_gallery import Gallery
+from geoclip.support.files import write_whole
+
+INDEX_FILE, ABOUT_FILE = "index.faiss", "index.json"
+LEAST_ROWS = 100_000
+"""Of fewer photos every one is compared: that is as fast, and exact."""
+RECALL, RECALL_AT = 0.99, 10
+TUNED_PHOTOS = 256
+MOST_SEARCHED = 1 / 8
+"""Share of the lists from which on comparing every photo, by matrix products, is as fast."""
+_LISTS_BY_ROOT, _TRAINED_A_LIST, _TRAINING_ROUNDS = 4, 40, 10
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Index of the first `rows` of a gallery; `probes` lists are searched, 0 where none pays.
+
+    `recall` is the share of the ten true neighbours found then, measured on gallery photos.
+    """
+
+    rows: int
+    lists: int
+    probes: int
+    recall: float
+
+
+class ApproximateIndex:
+    """A tuned faiss index of a gallery's first rows."""
+
+    def __init__(self, index: Any, tuning: Tuning) -> None:
+        self.index = index
+        self.tuning = tuning
+
+    @classmethod
+    def open(cls, folder: Path) -> ApproximateIndex | None:
+        """The index beside a gallery, mapped into memory; None where there is none to use.
+
+        Raises GeoclipError for one that is damaged.
+        """
+        tuning = read_tuning(folder)
+        if tuning is None or not tuning.probes or not can_index():
+            return None
+        faiss = _faiss()
+        try:
+            index = faiss.read_index(str(folder / INDEX_FILE), faiss.IO_FLAG_MMAP)
+        except RuntimeError as error:
+            raise GeoclipError(
+                f"{folder / INDEX_FILE} is damaged ({str(error).splitlines()[0]}); delete it and "
+                "give the command that built the gallery again."
+            ) from None
+        return cls(index, tuning)
+
+    def neighbours(self, photos: np.ndarray, k: int) -> Neighbours:
+        """The k indexed photos of largest cosine to each embedding (N, d), most of them."""
+        faiss = _faiss()
+        faiss.omp_set_num_threads(torch.get_num_threads())
+        wanted = faiss.SearchParametersIVF(nprobe=self.tuning.probes)
+        values = np.ascontiguousarray(photos, np.float32)
+        similarity, rows = self.index.search(values, k, params=wanted)
+        return Neighbours(rows, np.where(rows < 0, -np.inf, similarity))
+
+
+def can_index() -> bool:
+    """Whether faiss is installed; it is not on macOS, where it and torch do not go together."""
+    return find_spec("faiss") is not None
+
+
+def _faiss() -> Any:
+    """The library, whose types say less than it takes; imported where it is needed."""
+    return import_module("faiss")
+
+
+def read_tuning(folder: Path) -> Tuning | None:
+    """What is said of the index in a folder; None where there is none."""
+    file = folder / ABOUT_FILE
+    if not file.is_file():
+        return None
+    try:
+        return Tuning(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise GeoclipError(f"{file} is not readable ({error}); delete it.") from None
+
+
+def update_index(gallery: Gallery, least_rows: int = LEAST_ROWS) -> Tuning | None:
+    """Index a gallery of `least_rows` or more, written beside it; None where nothing is indexed.
+
+    An index that knows at least half of the photos gets the others; else one is made anew.
+    """
+    if len(gallery) < least_rows or not can_index():
+        return None
+    before = read_tuning(gallery.folder)
+    if before is not None and before.rows == len(gallery):
+        return before
+    index = None
+    if before is not None and before.probes and 2 * before.rows >= len(gallery):
+        index = _read_to_add(gallery.folder)
+    if index is None:
+        index = _trained(gallery)
+    for _, block in gallery.blocks(index.ntotal):
+        index.add(np.array(block, np.float32))
+    tuning = _tuned(index, gallery)
+    _write(gallery.folder, index, tuning)
+    return tuning
+
+
+def _read_to_add(folder: Path) -> Any:
+    faiss = _faiss()
+    try:
+        return faiss.read_index(str(folder / INDEX_FILE))
+    except RuntimeError:  # it is made anew
+        return None
+
+
+def _trained(gallery: Gallery) -> Any:
+    """An empty index whose centres are of gallery photos drawn by a fixed seed."""
+    faiss = _faiss()
+    lists = 1 << int(np.log2(_LISTS_BY_ROOT * np.sqrt(len(gallery))))
+    index = faiss.index_factory(
+        gallery.about.width, f"IVF{lists},SQfp16", faiss.METRIC_INNER_PRODUCT
+    )
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    index.cp.niter = _TRAINING_ROUNDS
+    drawn = np.random.default_rng(0).permutation(len(gallery))[: _TRAINED_A_LIST * lists]
+    index.train(gallery.take(np.sort(drawn)))
+    return index
+
+
+def _tuned(index: Any, gallery: Gallery) -> Tuning:
+    """The fewest lists, in powers of two, by which gallery photos find their own neighbours."""
+    drawn = np.sort(np.random.default_rng(1).permutation(len(gallery))[:TUNED_PHOTOS])
+    photos = gallery.take(drawn)
+    k = RECALL_AT + 1  # the photo itself is no neighbour
+    true = exact_neighbours(gallery, photos, k).rows
+    tuning = Tuning(len(gallery), index.nlist, 0, 1.0)
+    probes = 1
+    while probes <= MOST_SEARCHED * index.nlist:
+        tried = Tuning(len(gallery), index.nlist, probes, 0.0)
+        found = ApproximateIndex(index, tried).neighbours(photos, k).rows
+        recall = _recall(_others(true, drawn), _others(found, drawn))
+        if recall >= RECALL:
+            return Tuning(len(gallery), index.nlist, probes, recall)
+        probes *= 2
+    return tuning
+
+
+def _others(rows: np.ndarray, own: np.ndarray) -> list[set[int]]:
+    return [set(found.tolist()) - {one} for found, one in zip(rows, own.tolist(), strict=True)]
+
+
+def _recall(true: list[set[int]], found: list[set[int]]) -> float:
+    return float(np.mean([len(t & f) / len(t) for t, f in zip(true, found, strict=True)]))
+
+
+def _write(folder: Path, index: Any, tuning: Tuning) -> None:
+    """Write the index, if any list is to be searched, and last what is said of it."""
+    faiss = _faiss()
+    file, about = folder / INDEX_FILE, folder / ABOUT_FILE
+    draft = folder / f".{INDEX_FILE}"
+    try:
+        about.unlink(missing_ok=True)  # or it would be taken for that of another index
+        if tuning.probes:
+            faiss.write_index(index, os.fspath(draft))
+            draft.replace(file)
+        else:
+            file.unlink(missing_ok=True)
+        text = json.dumps(asdict(tuning)) + "\n"
+        write_whole(about, lambda out: out.write(text.encode()))
+    except (OSError, RuntimeError) as problem:
+        draft.unlink(missing_ok=True)
+        raise GeoclipError(
+            f"The index of {folder} cannot be written ({str(problem).splitlines()[0]}); make room "
+            "and give the same command again."
+        ) from None

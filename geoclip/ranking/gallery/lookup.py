@@ -1,0 +1,74 @@
+"""The neighbours of photos in a gallery, without the photos themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from geoclip.ranking.gallery.approximate import ApproximateIndex
+from geoclip.ranking.gallery.neighbours import Neighbours, exact_neighbours, joined
+from geoclip.ranking.gallery.photo_gallery import Gallery
+
+COPY_SIMILARITY = 0.9995
+"""From here on two embeddings are of copies of one picture: as a whole, or all but.
+
+Embeddings of one picture in float16 and float32, or of another batch, are nearer by far.
+"""
+SPARE = 8
+"""So many more are sought than wanted, as some are left out."""
+
+
+class GalleryLookup:
+    """Finds gallery photos that are like given ones.
+
+    A photo never finds itself or an exact copy: a gallery photo of its id, or one of a cosine of
+    `COPY_SIMILARITY` or more. Small galleries, and those without an index, are compared photo by
+    photo; so are the photos that joined after the index was made.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self.gallery = gallery
+
+    def neighbours(
+        self,
+        photos: np.ndarray,
+        k: int,
+        photo_ids: Sequence[str] | None = None,
+        allowed: np.ndarray | None = None,
+    ) -> Neighbours:
+        """The k gallery photos most like each embedding (N, d) of unit length.
+
+        `photo_ids` (N,) are the photos' own, "" for one without. `allowed` (M,) leaves out whole
+        blocks, countries or sources of the gallery; then every photo is compared.
+        """
+        own = np.full(len(photos), -1)
+        if photo_ids is not None:
+            own = self.gallery.rows_of(photo_ids)
+        found = Neighbours.none(len(photos), k)
+        wanted, left = k + SPARE, np.arange(len(photos))
+        while len(left):
+            wanted = min(wanted, len(self.gallery))
+            some = self._nearest(photos[left], wanted, allowed)
+            leak = (some.rows == own[left][:, None]) | (some.similarity >= COPY_SIMILARITY)
+            found.put(left, some.without(leak, k))
+            short = (np.isfinite(some.similarity) & ~leak).sum(axis=1) < k
+            short &= leak.any(axis=1)
+            left = left[short] if wanted < len(self.gallery) else left[:0]
+            wanted *= 4
+        return found
+
+    @cached_property
+    def _index(self) -> ApproximateIndex | None:
+        return ApproximateIndex.open(self.gallery.folder)
+
+    def _nearest(self, photos: np.ndarray, k: int, allowed: np.ndarray | None) -> Neighbours:
+        index = self._index if allowed is None else None
+        if index is None:
+            return exact_neighbours(self.gallery, photos, k, allowed)
+        indexed = index.neighbours(photos, k)
+        if index.tuning.rows == len(self.gallery):
+            return indexed
+        others = exact_neighbours(self.gallery, photos, k, start=index.tuning.rows)
+        return joined(indexed, others).best(k)

@@ -1,0 +1,57 @@
+"""The precision that is the fastest for training here, by trial on processors."""
+
+import torch
+
+from geoclip.encoders import Encoder
+from geoclip.encoders.precision import (
+    AUTO,
+    BF16,
+    FULL,
+    WORTH_A_TRIAL,
+    kept_finding,
+    of_gpu,
+    try_out,
+)
+from geoclip.training.batches import Batches
+from geoclip.training.towers import freeze_batch_norm, mixed_precision
+
+TRAINING = "training"
+
+
+def chosen_precision(batches: Batches) -> str:
+    """The precision of the settings, of "auto" the fastest, alike on all workers.
+
+    On a GPU it is bf16 where that has it. On a processor it is what a trial of the image tower
+    finds, now or before on this machine. A run of less than `WORTH_A_TRIAL` photos over all epochs
+    is worth none and takes fp32.
+    """
+    wanted, encoder, workers = batches.settings.precision, batches.encoder, batches.workers
+    if wanted != AUTO:
+        return wanted
+    if encoder.device.type != "cpu":
+        return BF16 if of_gpu(encoder.device) == BF16 else FULL  # fp16 needs its gradients scaled
+    found = kept_finding(TRAINING, encoder.image_tower)
+    if found is None and batches.steps * batches.settings.batch_size >= WORTH_A_TRIAL:
+        found = _try(encoder)
+    mine = torch.tensor([int(found == BF16)])
+    return BF16 if workers.gather(mine, workers.size)[0] else FULL
+
+
+def _try(encoder: Encoder) -> str:
+    """Try forward and backward passes of the image tower; weights and chance stay as they are."""
+    model, side = encoder.model, encoder.image_size
+    training = model.training
+    model.train()
+    freeze_batch_norm(model)
+
+    def work(precision: str, photos: int) -> None:
+        with mixed_precision(encoder.device, precision):
+            features = encoder.image_features(torch.randn(photos, 3, side, side))
+        if features.requires_grad:
+            torch.autograd.backward(features.float().sum())
+        model.zero_grad(set_to_none=True)
+
+    with torch.random.fork_rng(devices=[]):
+        found = try_out(TRAINING, encoder.image_tower, work)
+    model.train(training)
+    return found
