@@ -202,9 +202,11 @@ def _refuse_shared_ids(listed: Sequence[ListedPaths | ListedPhotos]) -> None:
     seen: dict[str, str] = {}
     for part, own in zip(listed, hashes, strict=True):
         for photo, value in zip(part.photos(), own.tolist(), strict=True):
-            if value in equal and photo.photo_id in seen:
+            if value not in equal:
+                continue
+            if photo.photo_id in seen:
                 raise GeoclipError(
                     f"The photo {photo.photo_id!r} is named twice ({seen[photo.photo_id]} and "
                     f"{photo.path}): keep one, or give the tables paths that tell them apart."
                 )
-            seen |= {photo.photo_id: photo.path} if value in equal else {}
+            seen[photo.photo_id] = photo.path

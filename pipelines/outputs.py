@@ -15,7 +15,6 @@ from typing import Any
 import pyarrow as pa
 import ray
 from ray.data import DataContext, Dataset, Datasink
-from ray.data._internal.execution.interfaces import TaskContext
 from ray.data.block import Block
 
 from geoclip.errors import GeoclipError
@@ -38,7 +37,7 @@ Not less: Ray starts a process for each task at a time, and starting one takes s
 
 @dataclass(frozen=True)
 class Output:
-    """The output folder `name` (a local path or a URI) of one run."""
+    """The output folder `name` (a local path or a URI), of one run and those that go on with it."""
 
     name: str
 
@@ -100,12 +99,12 @@ class Output:
         """Write the rows that `work` makes of what is not done, and merge all that is there.
 
         `work` is given the parts that are left and a `remote_progress.Counter` to tell of them. It
-        gives the columns of `schema`, with `photo_id` and `status` among them, and `origin`
-        (as `photo_source.ORIGIN`). What comes after `piece_rows` rows is lost when a run is killed.
+        gives the columns of `schema`, with `photo_id` and `status` among them, and `origin` (as
+        `photo_source.ORIGIN`). Rows wait until they are `piece_rows`; those that wait, and what the
+        actors work on, are done anew when a run is killed.
         """
         self._replace()
-        self._drop_outdated(parts)
-        left = self._left(parts)
+        left = self._left(parts, self._up_to_date(parts))
         if left:
             with data_context(), remote_progress("photos") as counter:
                 counter.set.remote(0, photo_count(left), "")
@@ -114,9 +113,8 @@ class Output:
         self._merge([file for file in read_parts(self.name) if not file.is_merged])
         delete_files(self.name, filter(is_draft, list_names(self.name)))
 
-    def _left(self, parts: Sequence[Part]) -> list[Part]:
-        """What of the parts is not done."""
-        files = read_parts(self.name)
+    def _left(self, parts: Sequence[Part], files: Sequence[PartFile]) -> list[Part]:
+        """What of the parts is not done in the files that are there."""
         done = Done(span for file in files for span in file.spans)
         listed = any(isinstance(part, ListedPhotos | ListedPaths) for part in parts)
         with_listed = [file for file in files if any(not span.shard.name for span in file.spans)]
@@ -127,14 +125,15 @@ class Output:
         )
         return [part for part in rest if part is not None]
 
-    def _drop_outdated(self, parts: Sequence[Part]) -> None:
-        """Take away the rows of shards that have changed: they are done anew, failures too."""
+    def _up_to_date(self, parts: Sequence[Part]) -> list[PartFile]:
+        """The files that are there, when rows of shards that have changed are taken away."""
         files = read_parts(self.name)
         done = Done(span for file in files for span in file.spans)
         shards = {part.shard for part in parts if part.shard is not None}
         gone = {shard.name for shard in shards if done.is_outdated(shard)}
         old = [file for file in files if any(span.shard.name in gone for span in file.spans)]
         self._merge(old, lambda piece: piece.span.shard.name not in gone)
+        return read_parts(self.name) if old else files
 
     def _merge(
         self, files: Sequence[PartFile], keep: Callable[[Piece], bool] = lambda piece: True
@@ -172,7 +171,7 @@ class Output:
         return f"{done.photos:,} photos in {self.name}; {done.failed:,} could not be read{where}."
 
 
-@ray.remote(num_cpus=IO_CPUS)
+@ray.remote(num_cpus=1)  # as memory is for a file in each
 def _merge(folder: str, pieces: Sequence[Piece], rows_to: str, failures_to: str) -> None:
     merge(folder, pieces, rows_to, failures_to)
 
@@ -190,7 +189,7 @@ class PieceSink(Datasink[None]):
         """How many it waits for."""
         return self.rows
 
-    def write(self, blocks: Iterable[Block], ctx: TaskContext) -> None:
+    def write(self, blocks: Iterable[Block], ctx: Any) -> None:
         """Write blocks, in order, as one file."""
         tables = [table for table in blocks if table.num_rows]
         if tables:

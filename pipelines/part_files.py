@@ -155,8 +155,12 @@ def _rows(folder: str, piece: Piece) -> pa.Table:
 
 
 def photo_ids(folder: str, files: Sequence[PartFile]) -> Iterator[str]:
-    """The ids of the photos in files, those of an id that has several rows once a batch."""
-    for file in files:
+    """The ids of the photos in files, each once a file."""
+
+    def ids(file: PartFile) -> pa.Array:
         system, path = filesystem(join(folder, file.name))
-        column = pq.read_table(path, columns=["photo_id"], filesystem=system)["photo_id"]
-        yield from pc.unique(column).to_pylist()
+        return pc.unique(pq.read_table(path, columns=["photo_id"], filesystem=system)["photo_id"])
+
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        for own in pool.map(ids, files):
+            yield from own.to_pylist()

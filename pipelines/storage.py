@@ -181,11 +181,12 @@ def read_parquet(
 def write_bytes(name: str, content: bytes | pa.Buffer) -> None:
     """Write a file, whole or not at all, its folder too; raises OSError where it cannot be done."""
     system, path = filesystem(name)
-    folder, _, base = path.rpartition("/")
-    draft = path if system.type_name in WHOLE else f"{folder}/{DRAFT}{base}-{uuid4().hex}"
+    folder, slash, base = path.rpartition("/")
+    other = f"{folder}{slash}{DRAFT}{base}-{uuid4().hex}"
+    draft = path if system.type_name in WHOLE else other
 
     def write() -> None:
-        system.create_dir(folder, recursive=True)
+        system.create_dir(folder or ".", recursive=True)
         with system.open_output_stream(draft) as stream:
             stream.write(content)
         if draft != path:

@@ -51,6 +51,14 @@ def test_ranking(run):
     assert figures["city_over_product"]["wall"] > 0
 
 
+def test_gallery(run):
+    pytest.importorskip("faiss")
+    figures = run("gallery", "--rows", "3000", "--width", "16", "--queries", "4", "--rounds", "1")
+    check_sides(figures["sides"], {"geoclip", "library", "brute force"})
+    assert figures["recall_at_10"] > 0.9 and figures["tuning"]["rows"] == 3000
+    assert figures["geoclip_over_library"]["wall"] > 0
+
+
 @pytest.mark.parametrize("library", ["open_clip", "transformers"])
 def test_text_index(run, library):
     figures = run("text_index", "--captions", "8", "--library", library, *SMALL)
@@ -101,3 +109,10 @@ def test_locate_slope(run, monkeypatch):
     assert set(figures["cpu_s_median"]) == {"slope", "start_up", "encoder", "decode", "ratio"}
     assert all(map(math.isfinite, figures["cpu_s_median"].values()))
     assert figures["cpu_s_median"]["encoder"] > 0 and len(figures["ratio_runs"]) == 1
+
+
+def test_shards(run):
+    figures = run("shards", "--megabytes", "1", "--rounds", "1")
+    assert figures["photos"] > 1 and figures["shards"] == 1
+    assert 0 < figures["gets"] <= figures["gets_at_most"]
+    assert set(figures["read_and_decoded"]["photos_a_second"]) == {"local", "s3"}

@@ -73,9 +73,9 @@ class Encoder(ABC):
         `precision` is one of `precision.PRECISIONS`, for texts too, but that "auto" leaves texts in
         float32: they are encoded once, and every answer depends on them. It leaves convolutional
         towers in float32, too (`bears_half`). On a processor "auto" is float32 until `expect` has
-        settled it. `compile` lets PyTorch compile the image tower, which
-        takes minutes once. Raises GeoclipError for a precision that the device does not have, and
-        where PyTorch cannot compile.
+        settled it. `compile` lets PyTorch compile the image tower, which takes minutes once. Raises
+        GeoclipError for a precision that the device does not have, and where PyTorch cannot
+        compile.
         """
         check_precision(precision, self.device)
         self.text_precision = FULL if precision == AUTO else precision

@@ -72,13 +72,13 @@ class Posterior:
     @cached_property
     def log_cities(self) -> np.ndarray:
         """Log probabilities of all cities, (N, Q)."""
-        starts = self.hierarchy.group_starts
-        return log_softmax_in_segments(self.city_logits, starts, self.log_groups)
+        return self.cities_in(np.ones(self.log_groups.shape, dtype=bool))[1]
 
     def cities_in(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The cities (N, w) of some groups, by a mask (N, G), and their log probabilities.
 
-        A row's cities are in order of their position; -inf fills up shorter rows.
+        A row's cities are in order of their position; -inf fills up shorter rows. What is said of
+        a city does not depend on which other groups are asked for.
         """
         in_row = groups @ self.hierarchy.group_sizes
         listed = np.arange(in_row.max(initial=1)) < in_row[:, None]
@@ -87,10 +87,21 @@ class Posterior:
         if groups.any():
             starts = self.hierarchy.group_starts
             cells, first = cells_of_segments(starts, self.city_logits.shape[1], groups)
-            logits, totals = self.city_logits[cells], self.log_groups[groups]
             cities[listed] = cells[1]
-            log_p[listed] = log_softmax_in_segments(logits[None], first, totals[None])[0]
+            log_p[listed] = _log_p(self.city_logits[cells], first, self.log_groups[groups])
         return cities, log_p
+
+
+def _log_p(logits: np.ndarray, first: np.ndarray, log_groups: np.ndarray) -> np.ndarray:
+    """Log probabilities (C,) of the cities of M groups, one behind the other from `first` (M,) on.
+
+    The logits of each group are shifted by their own largest one, so that rounding is the same
+    whatever groups come along.
+    """
+    top = np.maximum.reduceat(logits, first)
+    top[np.isneginf(top)] = 0
+    shifted = logits - np.repeat(top, np.diff(first, append=len(logits)))
+    return np.asarray(log_softmax_in_segments(shifted[None], first, log_groups[None])[0])
 
 
 def posterior_of(

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from geoclip.errors import GeoclipError
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.narrowing import prior
 from geoclip.ranking.confidence import LevelRule
@@ -26,6 +28,10 @@ from geoclip.ranking.ranking import (
     rank_embeddings_at_level,
 )
 from geoclip.ranking.settings import UNCALIBRATED, RankingSettings
+
+if TYPE_CHECKING:
+    from geoclip.ranking.gallery.lookup import GalleryLookup
+    from geoclip.ranking.gallery.mixture import GalleryEvidence
 
 
 class PlaceRanker:
@@ -134,6 +140,22 @@ class PlaceRanker:
         """The most populous city of each place that the prior leaves in."""
         return MainCities.of(self.hierarchy, self._prior.allowed(self.hierarchy))
 
+    def gallery_evidence(self, lookup: "GalleryLookup") -> "GalleryEvidence":
+        """What a gallery of the same encoder says of photos; GeoclipError for one that is empty."""
+        from geoclip.ranking.gallery.mixture import GalleryEvidence  # noqa: PLC0415  (few use it)
+
+        if not len(lookup.gallery):
+            raise GeoclipError(f"{lookup.gallery!r} holds no photo yet: add some.")
+        return GalleryEvidence(lookup, self.hierarchy, self._before.groups)
+
+    @property
+    def _before(self) -> Posterior:
+        """The posterior of one photo that tells nothing."""
+        h, settings = self.hierarchy, self.settings
+        levels = (h.countries, h.regions, h.cities)
+        nothing = Logits(*(np.zeros((1, len(rows)), np.float32) for rows in levels))
+        return joint_posterior(nothing, h, settings.temperatures, self._prior)
+
     def support_within(
         self, values: np.ndarray, lat: np.ndarray, lon: np.ndarray, km: float
     ) -> np.ndarray:
@@ -142,10 +164,7 @@ class PlaceRanker:
         It is a Bayes factor: their posterior, divided by that of a photo that tells nothing. `lat`
         and `lon` are in degrees. NaN where these are NaN and where no place is so near.
         """
-        h, settings = self.hierarchy, self.settings
-        levels = (h.countries, h.regions, h.cities)
-        nothing = Logits(*(np.zeros((1, len(rows)), np.float32) for rows in levels))
-        before = joint_posterior(nothing, h, settings.temperatures, self._prior)
+        before = self._before
         factors = [np.empty(0)]
         for start in range(0, len(values), BLOCK):
             part = slice(start, start + BLOCK)

@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -108,7 +108,7 @@ def _drop_gradient(parameter: Tensor) -> None:
 
 
 class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that operations return, while these live."""
+    """Counts the bytes of the tensors that operations make, while these live."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -118,19 +118,28 @@ class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        for storage in _storages((*args, *(kwargs or {}).values())):
+            self._note(storage, 0)  # made before: a weight or an input, or counted already
         returned = func(*args, **(kwargs or {}))
-        for value in returned if isinstance(returned, tuple | list) else (returned,):
-            if isinstance(value, Tensor):
-                self._note(value.untyped_storage())
+        for storage in _storages((returned,)):
+            self._note(storage, storage.nbytes())
         return returned
 
-    def _note(self, storage: torch.UntypedStorage) -> None:
+    def _note(self, storage: torch.UntypedStorage, size: int) -> None:
         key = id(storage)
         if key not in self.live:
-            self.live[key] = storage.nbytes()
-            self.now += self.live[key]
+            self.live[key] = size
+            self.now += size
             self.peak = max(self.peak, self.now)
             weakref.finalize(storage, self._forget, key)
 
     def _forget(self, key: int) -> None:
         self.now -= self.live.pop(key)
+
+
+def _storages(values: Iterable[Any]) -> Iterator[torch.UntypedStorage]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value.untyped_storage()
+        elif isinstance(value, tuple | list):
+            yield from _storages(value)

@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.precision --model ViT-L-14 --photos 2 --rounds 3
 
-Random weights, ready pixels. int8 is torchao's: activations quantised as they come, weights
-beforehand; it needs `pip install torchao` and pays only with --compile, which takes minutes.
-"auto" is what the trial chose; the trial takes so many times a photo in float32.
+Random weights, ready pixels; with --layers only so many of the tower's, which are all alike. int8
+is torchao's: activations quantised as they come, weights beforehand. It needs `pip install torchao`
+and pays only with --compile, which takes minutes. "auto" is what the trial chose; the trial takes
+so many times a photo in float32.
 """
 
 import argparse
@@ -41,15 +42,26 @@ def by_trial(encoder: Any) -> tuple[Any, float]:
         return other, time.process_time() - start
 
 
-def compare(model: str, photos: int, rounds: int, compiled: bool) -> dict[str, Any]:
-    """Seconds of all sides, and cosines with float32."""
-    import torch
+def random_encoder(model: str, layers: int | None) -> Any:
+    """An encoder of so many layers, and of a small text tower: texts are not measured."""
+    import open_clip
 
     from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 
-    encoder = OpenClipEncoder.from_reference(model, "random")
+    config = open_clip.get_model_config(model)
+    config["text_cfg"] |= {"layers": 1, "width": 64, "heads": 1}
+    config["vision_cfg"] |= {"layers": layers} if layers else {}
+    return OpenClipEncoder.from_config(model, config)
+
+
+def compare(
+    model: str, layers: int | None, photos: int, rounds: int, compiled: bool
+) -> dict[str, Any]:
+    """Seconds of all sides, and cosines with float32."""
+    import torch
+
+    encoder = random_encoder(model, layers)
     encoder.model.requires_grad_(False)
-    encoder.model.transformer = torch.nn.Identity()  # texts are not measured
     generator = torch.Generator().manual_seed(0)
     side = encoder.image_size
     pixels = torch.randn(photos, 3, side, side, generator=generator)
@@ -86,6 +98,7 @@ def compare(model: str, photos: int, rounds: int, compiled: bool) -> dict[str, A
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="ViT-L-14", help="an open_clip architecture")
+    parser.add_argument("--layers", type=int)
     parser.add_argument("--photos", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--compile", action="store_true")
@@ -96,9 +109,9 @@ def main() -> None:
     from geoclip.support.process import keep_freed_memory
 
     keep_freed_memory()
-    model, photos = arguments.model, arguments.photos
-    figures = compare(model, photos, arguments.rounds, arguments.compile)
-    about = {"model": model, "photos": photos, "compiled": arguments.compile}
+    model, layers, photos = arguments.model, arguments.layers, arguments.photos
+    figures = compare(model, layers, photos, arguments.rounds, arguments.compile)
+    about = {"model": model, "layers": layers, "photos": photos, "compiled": arguments.compile}
     report("precision", arguments.threads, **about, **figures)
 
 

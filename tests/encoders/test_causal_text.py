@@ -82,6 +82,22 @@ def test_features_and_gradients_are_those_of_each_text_alone(encoder):
         torch.testing.assert_close(own, other, atol=1e-9, rtol=0)
 
 
+def test_checkpointed_blocks_are_run_again_and_give_the_same_gradients():
+    encoder = clip_encoder({"layers": 2})
+    encoder.model.double().train()
+    weight, passes = encoder.model.token_embedding.weight, []
+    encoder.model.transformer.resblocks[1].mlp.register_forward_pre_hook(
+        lambda *_: passes.append(1)
+    )
+    found = []
+    for checkpointing in (False, True):
+        encoder.model.transformer.grad_checkpointing = checkpointing
+        features = encode_causal_text(encoder.model, encoder.tokenize(TEXTS))
+        found += torch.autograd.grad(features.square().sum(), weight)
+    assert len(passes) == 1 + 2
+    torch.testing.assert_close(found[0], found[1], atol=1e-12, rtol=1e-9)
+
+
 def test_a_beginning_is_computed_once():
     encoder = clip_encoder()
     tower, rows = encoder.model, []

@@ -133,8 +133,17 @@ def test_a_trial_finds_what_is_faster_by_a_margin(monkeypatch, cache, bf16, foun
     assert try_out("photos", model, clock.work) == found
     assert kept_finding("photos", model) == found
     assert clock.now <= 0.03 * precision_module.WORTH_A_TRIAL  # what the rule promises
-    if bf16 == 14.0:
+    if bf16 > 2:
         assert clock.calls.count(("bf16", 1)) == 1 and len(clock.calls) == 3
+
+
+def test_a_small_tower_that_half_precision_slows_ends_its_trial_at_the_second_look(
+    monkeypatch, cache
+):
+    clock = Clock(monkeypatch, fp32=0.1, bf16=1.0)
+    assert try_out("photos", random_tiny_clip().model, clock.work) == "fp32"
+    assert clock.calls.count(("bf16", 1)) == 2 and len(clock.calls) == 4
+    assert clock.now <= 0.03 * 0.1 * precision_module.WORTH_A_TRIAL
 
 
 def test_one_disturbed_pass_decides_nothing(monkeypatch, cache):
@@ -145,7 +154,7 @@ def test_one_disturbed_pass_decides_nothing(monkeypatch, cache):
 
 def test_what_is_made_once_does_not_end_a_trial(monkeypatch, cache):
     """A small tower's first pass in another precision is many times as slow as the next."""
-    clock = Clock(monkeypatch, fp32=0.01, bf16=iter([0.5, 0.003, 0.003]))
+    clock = Clock(monkeypatch, fp32=0.01, bf16=iter([0.5, 0.003, 0.003, 0.003]))
     assert try_out("photos", random_tiny_clip().model, clock.work) == "bf16"
 
 

@@ -12,6 +12,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import ray
 from inference import read_rows, write_model, write_photos, write_world
@@ -196,6 +197,44 @@ def test_embeddings(
     assert len(read_rows(tmp_path / "out-ledger")) == 1
     with pytest.raises(GeoclipError, match="begun with another ranking, top_k, places"):
         Output(str(tmp_path / "out")).begin({"ranking": 1, "top_k": 2, "places": 3})
+
+
+def test_a_shard_that_is_mended(home: Path, tmp_path: Path, locator: Locator) -> None:
+    photos = sorted((home / "photos").glob("*.jpg"))
+    (tmp_path / "in").mkdir()
+    with tarfile.open(tmp_path / "in" / "00.tar", "w") as tar:
+        for photo in photos[5:9]:
+            tar.add(photo, photo.name)
+    whole = (tmp_path / "in" / "00.tar").read_bytes()
+    (tmp_path / "in" / "00.tar").write_bytes(whole[:4000])
+    content = [photo.read_bytes() for photo in photos[:4]]
+    places = [1, 1, 2, 2]
+    pq.write_table(
+        pa.table({"id": list("abcd"), "bytes": content, "location_id": places}),
+        tmp_path / "in" / "x.parquet",
+        row_group_size=3,
+    )
+    output = Output(str(tmp_path / "out"))
+    first = photo_parts([tmp_path / "in"], 1, output.done())
+    embed_photos(output.name, first, str(home / "model"), Pool(1))
+    shard = f"{tmp_path}/in/00.tar"
+    assert read_rows(tmp_path / "out-ledger")["photo_id"].tolist() == [shard]
+    before = read_rows(tmp_path / "out")["photo_id"].tolist()
+    assert shard in before and f"{shard}/0005.jpg" in before
+    assert output.done().photos == len(before)
+
+    (tmp_path / "in" / "00.tar").write_bytes(whole)
+    (left,) = photo_parts([tmp_path / "in"], 1, output.done())
+    assert left.shard and left.shard.name == shard
+    embed_photos(output.name, [left], str(home / "model"), Pool(1))
+    table = read_rows(tmp_path / "out").set_index("photo_id")
+    assert not list((tmp_path / "out-ledger").iterdir())
+    assert sorted(table.index) == sorted([*"abcd", *(f"{shard}/{p.name}" for p in photos[5:9])])
+    embedded = locator.embed([*photos[:4], *photos[5:9]])
+    order = [*"abcd", *(f"{shard}/{photo.name}" for photo in photos[5:9])]
+    vectors = np.stack(table.loc[order, "embedding"].tolist())
+    np.testing.assert_allclose(vectors, embedded.values, atol=1e-5)
+    assert photo_parts([tmp_path / "in"], 1, output.done()) == []
 
 
 @pytest.mark.parametrize("program", ["locate_photos", "embed_photos"])

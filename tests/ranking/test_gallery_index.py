@@ -39,7 +39,7 @@ def test_recall_is_what_is_promised(gallery: Gallery) -> None:
     tuning = update_index(gallery, least_rows=1000)
     assert tuning is not None and 0 < tuning.probes < tuning.lists / 4
     assert tuning.recall >= 0.99
-    found = GalleryLookup(Gallery.open(gallery.folder)).neighbours(queries, 10)
+    found = GalleryLookup.open(gallery.folder).neighbours(queries, 10)
     assert recall(found.rows, clustered(ROWS, 1), queries) > 0.985
     exact = np.take_along_axis(queries @ clustered(ROWS, 1).T, found.rows, axis=1)
     np.testing.assert_allclose(found.similarity, exact, atol=2e-3)  # of float16
@@ -51,7 +51,9 @@ def test_the_index_is_used_and_keeps_the_leak_rule(
     update_index(gallery, least_rows=1000)
     monkeypatch.setattr(lookup, "exact_neighbours", lambda *_, **__: pytest.fail("compared all"))
     values = clustered(ROWS, 1)[:50]
-    found = GalleryLookup(gallery).neighbours(values, 10, [f"photo {i}" for i in range(50)])
+    found = GalleryLookup.open(gallery.folder).neighbours(
+        values, 10, [f"photo {i}" for i in range(50)]
+    )
     assert not (found.rows == np.arange(50)[:, None]).any()
     assert (found.similarity < lookup.COPY_SIMILARITY).all()
 
@@ -63,11 +65,11 @@ def test_photos_that_joined_later_are_found(gallery: Gallery) -> None:
     near = (new + 0.05 * clustered(50, 8)) / np.linalg.norm(
         new + 0.05 * clustered(50, 8), axis=1, keepdims=True
     )
-    late = GalleryLookup(gallery).neighbours(near, 1).rows[:, 0]
+    late = GalleryLookup.open(gallery.folder).neighbours(near, 1).rows[:, 0]
     assert (late == ROWS + np.arange(50)).all()
     tuning = update_index(gallery, least_rows=1000)  # they join the index
     assert tuning is not None and tuning.rows == ROWS + 50
-    assert (GalleryLookup(gallery).neighbours(near, 1).rows[:, 0] == late).all()
+    assert (GalleryLookup.open(gallery.folder).neighbours(near, 1).rows[:, 0] == late).all()
     assert update_index(gallery, least_rows=1000) == tuning == read_tuning(gallery.folder)
 
 
@@ -82,7 +84,10 @@ def test_where_nothing_is_gained_all_are_compared(tmp_path: Path) -> None:
     assert not (tmp_path / INDEX_FILE).exists()
     queries = rng.normal(size=(20, 256)).astype(np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-    assert recall(GalleryLookup(gallery).neighbours(queries, 10).rows, values, queries) == 1
+    assert (
+        recall(GalleryLookup.open(gallery.folder).neighbours(queries, 10).rows, values, queries)
+        == 1
+    )
 
 
 def test_small_galleries_and_machines_without_faiss_have_no_index(
@@ -92,14 +97,14 @@ def test_small_galleries_and_machines_without_faiss_have_no_index(
     monkeypatch.setattr(approximate, "can_index", lambda: False)
     assert update_index(gallery, least_rows=1000) is None
     assert not (gallery.folder / ABOUT_FILE).exists()
-    assert GalleryLookup(gallery).neighbours(clustered(2, 3), 3).rows.shape == (2, 3)
+    assert GalleryLookup.open(gallery.folder).neighbours(clustered(2, 3), 3).rows.shape == (2, 3)
 
 
 def test_a_damaged_index_is_one_sentence(gallery: Gallery) -> None:
     update_index(gallery, least_rows=1000)
     (gallery.folder / INDEX_FILE).write_bytes(b"no index")
     with pytest.raises(GeoclipError, match=r"index.faiss is damaged.*delete it"):
-        GalleryLookup(gallery).neighbours(clustered(2, 3), 3)
+        GalleryLookup.open(gallery.folder).neighbours(clustered(2, 3), 3)
     (gallery.folder / INDEX_FILE).unlink()
     with pytest.raises(GeoclipError, match="damaged"):
-        GalleryLookup(gallery).neighbours(clustered(2, 3), 3)
+        GalleryLookup.open(gallery.folder).neighbours(clustered(2, 3), 3)

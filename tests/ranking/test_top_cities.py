@@ -96,6 +96,21 @@ def test_the_best_city_of_each_group(case: Example) -> None:
         assert expected[np.arange(len(found)), found] == pytest.approx(best, abs=1e-12)
 
 
+@settings(max_examples=60, deadline=None)
+@given(cases(), st.integers(0, 10**6))
+def test_a_citys_probability_is_the_same_in_any_company(case: Example, seed: int) -> None:
+    h = case.hierarchy
+    posterior = joint_posterior(in_float32(case.logits), h, prior=case.prior)
+    asked = np.random.default_rng(seed).random(posterior.log_groups.shape) < 0.5
+    cities, log_p = posterior.cities_in(asked)
+    for photo, of_photo in enumerate(asked[:, h.city_group]):
+        expected = np.flatnonzero(of_photo)
+        assert cities[photo, : len(expected)].tolist() == expected.tolist()
+        every = posterior.log_cities[photo, expected]
+        np.testing.assert_array_equal(log_p[photo, : len(expected)], every)
+        assert np.isneginf(log_p[photo, len(expected) :]).all()
+
+
 def test_a_flat_posterior_lists_every_city(world) -> None:
     """No group is too improbable to hold one of the k best cities."""
     h = Hierarchy.of(world)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -28,8 +28,14 @@ class GalleryLookup:
     photo; so are the photos that joined after the index was made.
     """
 
-    def __init__(self, gallery: Gallery) -> None:
+    def __init__(self, gallery: Gallery, index: ApproximateIndex | None = None) -> None:
         self.gallery = gallery
+        self.index = index
+
+    @classmethod
+    def open(cls, folder: Path, encoder: str | None = None) -> GalleryLookup:
+        """Open a gallery with its index; raises GeoclipError as `Gallery.open` does."""
+        return cls(Gallery.open(folder, encoder), ApproximateIndex.open(folder))
 
     def neighbours(
         self,
@@ -59,12 +65,8 @@ class GalleryLookup:
             wanted *= 4
         return found
 
-    @cached_property
-    def _index(self) -> ApproximateIndex | None:
-        return ApproximateIndex.open(self.gallery.folder)
-
     def _nearest(self, photos: np.ndarray, k: int, allowed: np.ndarray | None) -> Neighbours:
-        index = self._index if allowed is None else None
+        index = self.index if allowed is None else None
         if index is None:
             return exact_neighbours(self.gallery, photos, k, allowed)
         indexed = index.neighbours(photos, k)

@@ -110,6 +110,11 @@ class Gallery:
             tables.append(table)
         return cls(folder, about, parts, pa.concat_tables([SCHEMA.empty_table(), *tables]))
 
+    @classmethod
+    def in_memory(cls, values: np.ndarray, photos: pa.Table) -> Gallery:
+        """A gallery of embeddings (M, d) and a table of `SCHEMA` that is on no disk."""
+        return cls(Path(), GalleryAbout("", "memory", values.shape[1]), [values], photos)
+
     def add(self, values: np.ndarray, photos: pd.DataFrame) -> int:
         """Add photos with embeddings (n, d), on disk when this returns; how many were new.
 

@@ -1,0 +1,181 @@
+"""The posterior of the places, mixed with what the nearest gallery photos say.
+
+A gallery photo j that is like the photo speaks with the weight
+
+    e_j = exp(offset + slope · likeness_j + agreement · ln B_j)
+
+where B_j is the Bayes factor by which the places about j are more probable for this photo than for
+one that tells nothing. It speaks for the cities about it: `near_share` of its weight by
+exp(−km / 10), the rest by exp(−km / 600) times the posterior, for the land about it. The posterior
+itself speaks with weight 1, so that the mixture is
+
+    p = (p_text + Σ e_j κ_j) / (1 + Σ e_j)
+
+and the gallery's part of it, Σ e / (1 + Σ e), is a logistic function that falls to nothing where no
+gallery photo is like the photo. The weights are fitted (`evaluation.fitting.gallery_fit`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from geoclip.errors import GeoclipError
+from geoclip.places.sphere import chord_to_km, unit_vectors
+from geoclip.ranking.gallery.likeness import Likeness
+from geoclip.ranking.gallery.lookup import GalleryLookup
+from geoclip.ranking.hierarchy import Hierarchy
+from geoclip.ranking.posterior import Posterior
+
+NEIGHBOURS = 30
+CANDIDATES = 100
+"""So many of the largest cosine are looked at for the `NEIGHBOURS` of largest likeness."""
+NEAR_KM, FAR_KM, ABOUT_KM = 10.0, 600.0, 300.0
+NEAR_CITIES = 32
+MOST_LOG_WEIGHT = 20.0
+
+
+@dataclass(frozen=True)
+class GalleryWeights:
+    """How gallery photos speak; the formula is that of the module.
+
+    The defaults are those fitted to street-tiny. Raises GeoclipError for a value that is none.
+
+    >>> GalleryWeights(near_share=1.5)
+    Traceback (most recent call last):
+    geoclip.errors.GeoclipError: near_share is 1.5; use a share from 0 to 1.
+    """
+
+    offset: float = -3.1
+    slope: float = 10.0
+    agreement: float = 0.5
+    near_share: float = 0.6
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not math.isfinite(getattr(self, field.name)):
+                raise GeoclipError(f"{field.name} is no finite number: fit the gallery again.")
+        if not 0 <= self.near_share <= 1:
+            raise GeoclipError(f"near_share is {self.near_share}; use a share from 0 to 1.")
+
+
+@dataclass(frozen=True)
+class GalleryTerms:
+    """What the k gallery photos most like each of N photos have to say, before it is weighed.
+
+    Attributes:
+        rows: (N, k) of the gallery, best first, -1 where there are fewer.
+        likeness: (N, k), -inf there.
+        log_factor: (N, k) the logarithm of the Bayes factor of the places about them.
+        far: (N, k, G) what each group's posterior is multiplied by; the products sum to 1.
+        cities, near: (N, k, C) the cities about each, by position, and shares that sum to 1.
+    """
+
+    rows: np.ndarray
+    likeness: np.ndarray
+    log_factor: np.ndarray
+    far: np.ndarray
+    cities: np.ndarray
+    near: np.ndarray
+
+    def evidence(self, weights: GalleryWeights) -> np.ndarray:
+        """The weights e (N, k) of the gallery photos; 0 where there is none."""
+        log_e = log_evidence(
+            self.likeness, self.log_factor, weights.offset, weights.slope, weights.agreement
+        )
+        return np.asarray(np.exp(log_e))
+
+    def mixed(self, text: Posterior, weights: GalleryWeights) -> Posterior:
+        """The posterior of the places mixed with the gallery."""
+        h, e, near = text.hierarchy, self.evidence(weights), weights.near_share
+        of_groups = 1 + (1 - near) * np.einsum("nk,nkg->ng", e, self.far)
+        cities = np.exp(text.log_cities.astype(np.float64)) * of_groups[:, h.city_group]
+        photo = np.broadcast_to(np.arange(len(e))[:, None, None], self.cities.shape)
+        np.add.at(cities, (photo, self.cities), near * e[:, :, None] * self.near)
+        cities /= cities.sum(axis=1, keepdims=True)
+        groups = np.add.reduceat(cities, h.group_starts, axis=1)
+        with np.errstate(divide="ignore"):
+            return Posterior(np.log(groups), np.log(cities), h, text.allowed)
+
+
+def log_evidence(
+    likeness: np.ndarray, log_factor: np.ndarray, offset: float, slope: float, agreement: float
+) -> np.ndarray:
+    """Logarithms of the weights e of gallery photos, bounded so that their sums are finite."""
+    linear = slope * np.where(np.isneginf(likeness), 0, likeness) + agreement * log_factor
+    return np.where(np.isneginf(likeness), -np.inf, np.minimum(offset + linear, MOST_LOG_WEIGHT))
+
+
+class GalleryEvidence:
+    """Finds what a gallery has to say of photos; `nothing` (1, G) are the groups' probabilities
+    for a photo that tells nothing.
+    """
+
+    def __init__(self, lookup: GalleryLookup, hierarchy: Hierarchy, nothing: np.ndarray) -> None:
+        self.lookup = lookup
+        self.hierarchy = hierarchy
+        self.nothing = nothing
+
+    @cached_property
+    def likeness(self) -> Likeness:
+        """How alike photos are."""
+        return Likeness.of(self.lookup.gallery)
+
+    @cached_property
+    def _centres(self) -> np.ndarray:
+        means = self.hierarchy.group_means
+        return np.asarray(means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12))
+
+    @cached_property
+    def _cities(self) -> cKDTree:
+        return cKDTree(unit_vectors(self.hierarchy.lat, self.hierarchy.lon))
+
+    def terms(
+        self,
+        photos: np.ndarray,
+        text: Posterior,
+        photo_ids: Sequence[str] | None = None,
+        allowed: np.ndarray | None = None,
+    ) -> GalleryTerms:
+        """What the gallery says of embeddings (N, d) with these posteriors.
+
+        `photo_ids` and `allowed` are those of `GalleryLookup.neighbours`. Of some ten photos at a
+        time: the result takes 0.5 MB a photo.
+        """
+        found = self.lookup.neighbours(photos, CANDIDATES, photo_ids, allowed)
+        likeness = self.likeness.between(photos, found.rows)
+        order = np.argsort(-likeness, axis=1, kind="stable")[:, :NEIGHBOURS]
+        rows = np.take_along_axis(found.rows, order, axis=1)
+        likeness = np.take_along_axis(likeness, order, axis=1)
+        gallery, which = np.unique(rows, return_inverse=True)
+        which = which.reshape(rows.shape)
+        lat, lon = (axis[np.maximum(gallery, 0)] for axis in self._positions)
+        points = unit_vectors(lat, lon)
+        squared = np.maximum(2 - 2 * points @ self._centres.T, 0)
+        km = chord_to_km(np.sqrt(squared))
+        about = np.exp(-km / ABOUT_KM)
+        groups = text.groups.astype(np.float64)
+        mass = np.einsum("ng,nkg->nk", groups, about[which])
+        factor = np.log(mass + 1e-12) - np.log((about @ self.nothing[0])[which] + 1e-12)
+        far = np.exp(-(km - km.min(axis=1, keepdims=True)) / FAR_KM)[which]
+        far /= np.maximum(np.einsum("ng,nkg->nk", groups, far), 1e-300)[:, :, None]
+        cities, near = self._near(points, text.allowed)
+        return GalleryTerms(rows, likeness, factor, far, cities[which], near[which])
+
+    @property
+    def _positions(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.lookup.gallery.lat, self.lookup.gallery.lon
+
+    def _near(self, points: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cities (U, C) about points (U, 3) and their shares; none of a point without a city."""
+        most = min(NEAR_CITIES, len(self.hierarchy.cities))
+        chord, cities = self._cities.query(points, most)
+        chord, cities = chord.reshape(len(points), most), cities.reshape(len(points), most)
+        km = chord_to_km(chord)
+        near = np.exp(-(km - km[:, :1]) / NEAR_KM) * allowed[cities]
+        return cities, near / np.maximum(near.sum(axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,103 @@
+"""The weights of a gallery: large where it tells places, nothing where it does not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from calibration_world import WIDTH, known_world
+
+from geoclip.evaluation.fitting.gallery_fit import KnownTerms, fit_gallery, gallery_of
+from geoclip.evaluation.fitting.known_photos import KnownPhotos, TruePlaces
+from geoclip.ranking.gallery.lookup import GalleryLookup
+from geoclip.ranking.gallery.mixture import GalleryWeights
+from geoclip.ranking.ranker import PlaceRanker
+from geoclip.ranking.settings import RankingSettings
+
+PHOTOS = 160
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[PlaceRanker, KnownPhotos]:
+    return known_world(3, PHOTOS, RankingSettings())
+
+
+def of_scenes(photos: KnownPhotos, likeness: float, seed: int = 0) -> KnownPhotos:
+    """The same places, of which embeddings tell what their neighbours share: as in one street."""
+    rng = np.random.default_rng(seed)
+    _, place = np.unique(np.round(photos.lat, 3), return_inverse=True)
+    scenes = rng.normal(size=(place.max() + 1, WIDTH))
+    values = likeness * scenes[place] + rng.normal(size=(len(photos), WIDTH))
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    return replace(photos, embeddings=values.astype(np.float32))
+
+
+def part_and_gain(
+    ranker: PlaceRanker, photos: KnownPhotos, gallery: KnownPhotos, weights: GalleryWeights
+) -> tuple[float, float]:
+    """Mean part of the gallery in the answers, and what the log probability of the truth gains."""
+    text = ranker.posterior(photos.embeddings)
+    evidence = ranker.gallery_evidence(GalleryLookup(gallery_of(gallery)))
+    terms = evidence.terms(photos.embeddings, text)
+    e = terms.evidence(weights).sum(axis=1)
+    true, rows = TruePlaces.of(photos, ranker).city, np.arange(len(photos))
+    mixed = terms.mixed(text, weights)
+    gain = mixed.log_cities[rows, true] - text.log_cities[rows, true]
+    return float((e / (1 + e)).mean()), float(gain.mean())
+
+
+def halved(photos: KnownPhotos) -> tuple[KnownPhotos, KnownPhotos]:
+    first = np.arange(len(photos)) % 2 == 0
+    return photos.take(first), photos.take(~first)
+
+
+def test_a_gallery_that_tells_places_speaks(world: tuple[PlaceRanker, KnownPhotos]) -> None:
+    ranker, photos = world
+    gallery, others = halved(of_scenes(photos, likeness=2.5))
+    part, gain = part_and_gain(ranker, others, gallery, fit_gallery(ranker, gallery))
+    assert part > 0.3 and gain > 0.5
+
+
+def test_a_gallery_that_tells_nothing_is_silent(world: tuple[PlaceRanker, KnownPhotos]) -> None:
+    """Its embeddings are of chance, while the posterior is right: no weight is best."""
+    ranker, photos = world
+    gallery, others = halved(photos)
+    weights = fit_gallery(ranker, gallery)
+    part, gain = part_and_gain(ranker, others, gallery, weights)
+    assert part < 0.15 and gain > -0.1
+
+
+def test_it_falls_silent_where_it_does_not_cover(world: tuple[PlaceRanker, KnownPhotos]) -> None:
+    """Photos of countries that the gallery does not hold, by weights fitted to what it holds."""
+    ranker, photos = world
+    photos = of_scenes(photos, likeness=2.5)
+    country = TruePlaces.of(photos, ranker).country
+    gallery, others = photos.take(country % 2 == 0), photos.take(country % 2 == 1)
+    weights = fit_gallery(ranker, gallery)
+    inside = part_and_gain(ranker, gallery, gallery, weights)[0]
+    part, gain = part_and_gain(ranker, others, gallery, weights)
+    assert part < inside / 3 and part < 0.1
+    assert gain > -0.2
+
+
+def test_the_likelihood_is_that_of_the_mixture(world: tuple[PlaceRanker, KnownPhotos]) -> None:
+    ranker, photos = world
+    gallery, others = halved(of_scenes(photos, 1.0))
+    others = others.take(np.arange(20))
+    text = ranker.posterior(others.embeddings)
+    true = TruePlaces.of(others, ranker).city
+    terms = ranker.gallery_evidence(GalleryLookup(gallery_of(gallery))).terms(
+        others.embeddings, text
+    )
+    share = np.exp(text.log_cities[np.arange(20), true]).astype(float)
+    known = KnownTerms.of(terms, share, true, ranker.hierarchy.city_group[true])
+    x = np.array([-1.0, 4.0, 0.7, 0.4])
+    weights = GalleryWeights(x[0], x[1], x[2], 1 / (1 + np.exp(-x[3])))
+    mixed = terms.mixed(text, weights).log_cities[np.arange(20), true]
+    np.testing.assert_allclose(known.log_likelihood(x), mixed, atol=1e-4)
+
+
+def test_photos_without_a_position_are_left_out(world: tuple[PlaceRanker, KnownPhotos]) -> None:
+    ranker, photos = world
+    some = photos.take(np.arange(60))
+    lost = replace(some, lat=np.where(np.arange(60) < 20, np.nan, some.lat))
+    assert fit_gallery(ranker, lost) == fit_gallery(ranker, some.take(np.arange(20, 60)))
