@@ -69,10 +69,9 @@ def worker_environment(on_cluster: bool) -> dict[str, Any]:
     """
     variables = {
         "TOKENIZERS_PARALLELISM": "false",
+        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
         START_TIMEOUT: os.environ.get(START_TIMEOUT, START_SECONDS),
     }
-    if not os.isatty(2):
-        variables["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
     if not on_cluster:
         return {"env_vars": variables | {"PYTHONPATH": str(ROOT)}}
     code = {} if _job_brought_code() else {"working_dir": str(ROOT)}
@@ -115,6 +114,13 @@ def cluster_nodes() -> list[dict[str, Any]]:
     return nodes
 
 
+def room_for_actors(gpus: float) -> int:
+    """How many actors find a CPU, and their `gpus`, on the machines that are there now."""
+    live = [node["Resources"] for node in cluster_nodes() if node["Alive"]]
+    room = sum(int(own.get("GPU", 0) / gpus if gpus else own.get("CPU", 0)) for own in live)
+    return max(1, min(room, int(sum(own.get("CPU", 0) for own in live))))
+
+
 def check_gpus(gpus: float) -> None:
     """Raise GeoclipError where no machine can give an actor its `gpus`, now or later."""
     live = [node["Resources"] for node in cluster_nodes() if node["Alive"]]
@@ -153,9 +159,9 @@ def absolute_model(name: str) -> str:
 
 
 def _quiet_data() -> None:
-    """Ray Data's own log lines go to its log files; our programs print what is where."""
+    """Ray Data's own lines and bars are not shown; our programs print how far they are."""
     for name in ("ray", "ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = os.isatty(2)
+    context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -8,6 +8,7 @@ such photos. The same command goes on where a run was stopped.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,10 @@ def embed_photos(out: str, parts: Sequence[Part], model: str, pool: Pool) -> Out
     model, output = absolute_model(model), Output(absolute(out))
     pool = begun(output, model, parts, pool, {})
     output.complete(
-        parts, lambda left: on_actors(left, PhotoRows, (model,), pool), SCHEMA, pool.piece_rows
+        parts,
+        lambda left, counter: on_actors(left, PhotoRows, (model,), replace(pool, counter=counter)),
+        SCHEMA,
+        pool.piece_rows,
     )
     return output
 

@@ -160,7 +160,9 @@ def locate_into(out: str, parts: Sequence[Part], spec: LocatorSpec, pool: Pool) 
     pool = begun(output, spec.model, parts, pool, about)
     output.complete(
         parts,
-        lambda left: on_actors(left, PhotoLocator, (spec,), pool),
+        lambda left, counter: on_actors(
+            left, PhotoLocator, (spec,), replace(pool, counter=counter)
+        ),
         arrow_schema(EXTRA),
         pool.piece_rows,
     )

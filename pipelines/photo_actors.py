@@ -5,6 +5,7 @@ same photos again; it then decodes each of them in a process of its own, so that
 known and everything else is done. In undisturbed runs no photo takes this way.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from geoclip.ranking.model_settings import ModelSettings
 from geoclip.runs.keys import encoder_key
 from geoclip.support.paths import AnyPath
 from geoclip.support.process import keep_freed_memory
-from pipelines.cluster import check_gpus, computes_on_gpu
+from pipelines.cluster import check_gpus, computes_on_gpu, may_grow, room_for_actors
 from pipelines.outputs import IO_CPUS, Output
 from pipelines.part_files import ROWS
 from pipelines.photo_source import ListedPhotos, Part, PhotoSource
@@ -56,7 +57,8 @@ FETCHERS = 16
 class Pool:
     """`actors` with `gpus` each and as many threads, by default their share of all CPUs.
 
-    `precision` and `compile` are those of `Encoder.for_photos`.
+    `precision` and `compile` are those of `Encoder.for_photos`; a `counter`
+    (`remote_progress.Counter`) is told of every photo.
     """
 
     actors: int = 2
@@ -64,6 +66,7 @@ class Pool:
     threads: int | None = None
     precision: str = FULL
     compile: bool = False
+    counter: Any = None
 
     @property
     def piece_rows(self) -> int:
@@ -75,17 +78,21 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
     """The photos of `parts` through a pool of actors of a kind; see `outputs.data_context`.
 
     An actor is made with `arguments` and the pool with its number of threads, and is called with
-    whole blocks (tables of `photo_source.SCHEMA`). Raises GeoclipError where there are no such
-    GPUs; a GPU that PyTorch cannot use leaves the work to the processor.
+    whole blocks (tables of `photo_source.SCHEMA`). Where there is no room for all actors, fewer
+    work; on a cluster the others join them once it has grown. Raises GeoclipError where there are
+    no such GPUs; a GPU that PyTorch cannot use leaves the work to the processor.
     """
     if pool.gpus:
         check_gpus(pool.gpus)
         computes_on_gpu(pool.gpus)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus = resources.get("CPU", 1.0)
-    actors = max(1, min(pool.actors, len(parts)))
+    most = max(1, min(pool.actors, len(parts)))
+    actors = min(most, room_for_actors(pool.gpus))
+    if actors < most:
+        most = most if _said_to_grow(actors, most) else actors
     threads = pool.threads or max(1, int(cpus) // actors)
-    source = PhotoSource(parts, TASKS_AN_ACTOR * actors)
+    source = PhotoSource(parts, TASKS_AN_ACTOR * most)
     photos: Dataset = ray.data.read_datasource(
         source,
         override_num_blocks=len(source.groups),  # if it were more, Ray Data would cut blocks
@@ -97,13 +104,26 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
     rows: Dataset = apply(
         kind,
         fn_constructor_args=(*arguments, replace(pool, threads=threads)),
-        compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=IN_FLIGHT),
+        compute=ray.data.ActorPoolStrategy(
+            min_size=actors, max_size=most, max_tasks_in_flight_per_actor=IN_FLIGHT
+        ),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=cpus_an_actor(cpus, actors),
         num_gpus=pool.gpus,
     )
     return rows
+
+
+def _said_to_grow(actors: int, most: int) -> bool:
+    """Say how many of `most` actors there is room for; returns whether the others may come."""
+    if may_grow():
+        later = "the others start as soon as machines join"
+        words = f"The cluster has room for {actors} of {most} actors now; {later}."
+    else:
+        words = f"This machine has room for {actors} actors, so {actors} work instead of {most}."
+    print(f"geoclip: {words}", file=sys.stderr)
+    return may_grow()
 
 
 def cpus_an_actor(cpus: float, actors: int) -> float:
@@ -169,6 +189,7 @@ class PhotoEmbedder:
 
     def __init__(self, model: str, pool: Pool) -> None:
         keep_freed_memory()
+        self.counter = pool.counter
         self.threads = pool.threads or 1
         torch.set_num_threads(self.threads)
         encoder = load_model(model, default_device())
@@ -186,7 +207,10 @@ class PhotoEmbedder:
         threads = FETCHERS if fetched else max(2, self.threads)
         batches = read_batches(in_batches(views, self.batch), reader, threads)
         names = [view["photo_id"] for view in views]
-        return embed_batches(self.encoder, names, batches, self.width)
+        found = embed_batches(self.encoder, names, batches, self.width)
+        if self.counter is not None:
+            self.counter.add.remote(len(names), int((~found.ok).sum()))
+        return found
 
 
 class ViewReader:

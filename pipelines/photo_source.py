@@ -147,6 +147,23 @@ class RestOfShard:
                 yield photo
 
 
+def photo_count(parts: Sequence[Part]) -> int | None:
+    """How many photos there are in parts; None where that is known only when they are read."""
+    counts = [_count(part) for part in parts]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _count(part: Part) -> int | None:
+    if isinstance(part, ListedPhotos):
+        return len(part.listed)
+    if part.rows is None:
+        return None
+    own, done = part.rows, part.done if isinstance(part, RestOfShard) else []
+    common = (range(max(own.start, rows.start), min(own.stop, rows.stop)) for rows in done)
+    return len(own) - sum(map(len, common))
+
+
 class PhotoSource(Datasource):
     """Reads parts of photos, those of shards in about `tasks` tasks.
 

@@ -12,21 +12,32 @@ from geoclip.commands.progress import progress
 
 POLL_SECONDS = 1.0
 
+State = tuple[int, int | None, str]
+
 
 @ray.remote(num_cpus=0)
 class Counter:
-    """Holds how far a worker is: steps done of steps in all, and a few words."""
+    """Holds how far workers are: what is done, of how much in all, and a few words."""
 
     def __init__(self) -> None:
-        self.state = (0, 0, "")
+        self.state: State | None = None
+        self.failed = 0
         self.said: list[str] = []
 
-    def set(self, done: int, total: int, words: str) -> None:
-        """Store the state."""
+    def set(self, done: int, total: int | None, words: str) -> None:
+        """Store the state; a total of None is one that nobody knows."""
         self.state = (done, total, words)
 
-    def get(self) -> tuple[int, int, str]:
-        """Return the state."""
+    def add(self, photos: int, failed: int) -> None:
+        """Count photos that are done, of which some could not be read."""
+        done, total, _ = self.state or (0, None, "")
+        self.failed += failed
+        words = f"{self.failed:,} could not be read" if self.failed else ""
+        # Photos that a lost worker had done are done again, and counted again.
+        self.state = (min(done + photos, total or done + photos), total, words)
+
+    def get(self) -> "State | None":
+        """Return the state, None before there is one."""
         return self.state
 
     def say(self, sentence: str) -> None:
@@ -55,8 +66,9 @@ def remote_progress(title: str) -> Iterator[Any]:
 
 def _watch(title: str, counter: Any, stop: threading.Event) -> None:
     states = _states(counter, stop)
-    shown, total, words = next(states, (0, 0, ""))
-    if total:
+    first = next(states, None)
+    if first is not None:
+        shown, total, words = first
         with progress(title, total, shown) as advance:
             advance(0, words)
             for done, _, words in states:
@@ -64,7 +76,7 @@ def _watch(title: str, counter: Any, stop: threading.Event) -> None:
                 shown = done
 
 
-def _states(counter: Any, stop: threading.Event) -> Iterator[tuple[int, int, str]]:
+def _states(counter: Any, stop: threading.Event) -> Iterator[State]:
     """What the counter holds, time and again since it holds something, and once when it stops.
 
     Sentences are shown as they come.
@@ -75,5 +87,5 @@ def _states(counter: Any, stop: threading.Event) -> Iterator[tuple[int, int, str
         for sentence in ray.get(counter.hear.remote()):
             typer.echo(sentence, err=True)
         state = ray.get(counter.get.remote())
-        if state[1]:
+        if state is not None:
             yield state

@@ -30,10 +30,11 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
+def progress(what: str, total: int | None, done: int = 0) -> Iterator[Advance]:
     """Show how far the work within the block is.
 
-    `done` of the `total` were done by an earlier run and count for neither rate nor time left.
+    `done` of the `total` (None: nobody knows how many) were done by an earlier run and count for
+    neither rate nor time left.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -70,7 +71,7 @@ class _RateColumn(ProgressColumn):
 class _Lines:
     """A line with rate and time left, not oftener than every `SECONDS_A_LINE`."""
 
-    def __init__(self, what: str, total: int, done: int) -> None:
+    def __init__(self, what: str, total: int | None, done: int) -> None:
         self.what, self.total, self.done = what, total, done
         self.fresh, self.words = 0, ""
         self.start = self.last = time.monotonic()
@@ -91,8 +92,10 @@ class _Lines:
     def _write(self, now: float) -> None:
         rate = self.fresh / max(now - self.start, 1e-9)
         ready = self.done + self.fresh
-        left = duration((self.total - ready) / rate) if rate else "?"
-        parts = [f"{ready:,} of {self.total:,}", _a_second(rate), f"{left} left", self.words]
+        parts = [f"{ready:,}", _a_second(rate), self.words]
+        if self.total is not None:
+            left = duration(max(0, self.total - ready) / rate) if rate else "?"
+            parts = [f"{ready:,} of {self.total:,}", _a_second(rate), f"{left} left", self.words]
         typer.echo(f"{self.what}: {', '.join(filter(None, parts))}", err=True)
 
 

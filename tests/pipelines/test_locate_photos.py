@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import shutil
 import tarfile
 from dataclasses import replace
@@ -33,7 +34,7 @@ from geoclip.ranking.settings import RankingSettings
 from pipelines.command_line import command_of
 from pipelines.embed_photos import embed_photos, embed_table
 from pipelines.embed_places import embed_places
-from pipelines.inputs import photo_parts
+from pipelines.inputs import csv_photos, photo_parts
 from pipelines.locate_photos import (
     EXTRA,
     LocatorSpec,
@@ -45,7 +46,7 @@ from pipelines.locate_photos import (
 )
 from pipelines.outputs import Output
 from pipelines.photo_actors import LARGEST_BATCH, Pool, batch_for, cpus_an_actor, decode_apart
-from pipelines.photo_source import ListedPhotos, Photo, read_blocks
+from pipelines.photo_source import ListedPhotos, Photo, read_blocks, sliced
 
 COUNT = 20
 VIEWS = (1, 7, 12)
@@ -178,9 +179,15 @@ def test_a_table_in_memory(home: Path, locator: Locator, wanted: pd.DataFrame) -
     assert_as_wanted(table.sort_values(["photo_id", "rank"], ignore_index=True), wanted)
 
 
-def test_embeddings(home: Path, locator: Locator, tmp_path: Path) -> None:
-    parts = photo_parts([home / "photos.csv"], 1)
-    embed_photos(str(tmp_path / "out"), parts, str(home / "model"), Pool(1))
+def test_embeddings(
+    home: Path, locator: Locator, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    parts = list(sliced(csv_photos(str(home / "photos.csv")), 2))
+    assert len(parts) > 2  # more actors are asked for than there is room for
+    embed_photos(str(tmp_path / "out"), parts, str(home / "model"), Pool(40))
+    said = capfd.readouterr().err
+    assert f"room for 2 actors, so 2 work instead of {len(parts)}." in said
+    assert re.search(rf"^photos: {COUNT} of {COUNT}, .* left, 1 could not be read$", said, re.M)
     table = read_rows(tmp_path / "out")
     assert len(table) == COUNT
     assert table["embedding"].isna().tolist() == [i == 4 for i in range(COUNT)]
