@@ -15,6 +15,8 @@ from geoclip.ranking.settings import RankingSettings
 
 HALF_SHARE, WIDE_SHARE = 0.5, 0.9
 """Shares of the posterior inside the two stated radii."""
+_ROUNDING = 1e-9
+"""Of a sum of probabilities: halves may add up to 0.4999999999999998."""
 _SAME_PLACE_KM = 0.1  # above what rounding leaves of no distance
 
 
@@ -81,7 +83,8 @@ def credible_radius_km(posterior: Posterior, cities: np.ndarray, *shares: float)
     km = _group_km(posterior, h.lat[cities], h.lon[cities])
     nearest = np.argsort(km, axis=1)
     mass = np.cumsum(np.take_along_axis(posterior.groups, nearest, axis=1), axis=1)
-    enough = np.stack([np.argmax(mass >= share * mass[:, -1:], axis=1) for share in shares], axis=1)
+    wanted = [(share - _ROUNDING) * mass[:, -1:] for share in shares]
+    enough = np.stack([np.argmax(mass >= least, axis=1) for least in wanted], axis=1)
     last = np.take_along_axis(nearest, enough, axis=1)
     radius = np.take_along_axis(km, last, axis=1).T
     return np.where(radius < _SAME_PLACE_KM, np.nan, radius)
