@@ -66,7 +66,8 @@ def test_top_cities_equal_nested_loops(case: Example, k: int, single: bool) -> N
 @settings(max_examples=60, deadline=None)
 @given(cases(), st.integers(1, 4), st.integers(1, 25))
 def test_a_greedy_list_starts_with_the_procedures_answer(case: Example, most: int, k: int) -> None:
-    h = case.hierarchy
+    h, countries = case.hierarchy, case.gazetteer.level_rows("country")
+    case.by_row[:, countries] += 1e-3 * np.arange(len(countries))  # of two as good either may go
     posterior = greedy_posterior(case.logits, h, most, case.prior)
     found, probabilities = top_cities(posterior, k)
     assert all(len(set(row)) == min(k, len(h.cities)) for row in found)
