@@ -6,10 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from loopback_s3 import make_bucket, s3_server
 
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.gazetteer_tables import default_folder
 from geoclip.training.settings import TrainingSettings
+from pipelines import storage
 from pipelines.cluster import ray_session
 from pipelines.planet.planet import Planet, PlanetSettings
 
@@ -17,6 +19,17 @@ CITIES_A_COUNTRY = 4
 SMALL = PlanetSettings(
     train_places=60, train_views=2, seen_places=16, unseen_places=16, held_out_countries=12
 )
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket `photos` on an S3-compatible server, as a URI."""
+    with s3_server() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        storage._remote.cache_clear()
+        yield make_bucket("photos")
+    storage._remote.cache_clear()
 
 
 @pytest.fixture(scope="session")

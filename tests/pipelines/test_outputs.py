@@ -232,6 +232,19 @@ def test_a_shard_that_was_mended_leaves_the_ledger(output: Output) -> None:
     assert_whole(output, grown)
 
 
+def test_a_run_on_s3(s3: str) -> None:
+    output = Output(f"{s3}/run/out")
+    with pytest.raises(KillError):
+        complete(output, parts(), 11)
+    there = read(output.name)
+    assert 0 < there["photo_id"].nunique() < len(wanted(parts()))
+    complete(output, parts())
+    assert_whole(output, parts())
+    mended = [*parts()[:2], Tar("b.tar", 1), Tar("c.tar", 41)]
+    complete(output, mended)
+    assert_whole(output, mended)
+
+
 def test_what_comes_later_is_added(output: Output) -> None:
     complete(output, parts()[:2])
     before = {file.path for file in list_files(output.name)}

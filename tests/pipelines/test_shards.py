@@ -2,16 +2,15 @@
 
 import io
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from loopback_s3 import counted_requests, make_bucket, s3_server
+from loopback_s3 import counted_requests
 
-from pipelines import read_ahead, storage
+from pipelines import read_ahead
 from pipelines.inputs import photo_parts
 from pipelines.photo_source import Shard
 from pipelines.read_ahead import PIECE, ReadAhead
@@ -19,17 +18,6 @@ from pipelines.storage import write_bytes
 from pipelines.tar_photos import TarShard
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket as a URI."""
-    with s3_server() as environment:
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        storage._remote.cache_clear()
-        yield make_bucket("shards")
-    storage._remote.cache_clear()
 
 
 @pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 20, 57])

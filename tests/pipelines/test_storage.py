@@ -10,7 +10,6 @@ from typing import Any
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from loopback_s3 import make_bucket, s3_server
 from pyarrow import fs
 
 from geoclip.errors import GeoclipError
@@ -35,17 +34,6 @@ from pipelines.storage import (
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "FIRST_WAIT", 0)
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket as a URI."""
-    with s3_server() as environment:
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        storage._remote.cache_clear()
-        yield make_bucket("photos")
-    storage._remote.cache_clear()
 
 
 def test_names() -> None:
