@@ -5,6 +5,7 @@ tuned and W is not. B starts at 0, so that nothing changes before the first step
 weight again wherever an encoder is measured, saved or exported.
 """
 
+import logging
 import re
 from collections.abc import Iterable
 from copy import deepcopy
@@ -24,6 +25,8 @@ def add_adapters(encoder: Encoder, rank: int, towers: Iterable[str], seed: int) 
     open_clip's own transformers the adapters lie in the MLPs. Raises GeoclipError where a tower
     has no blocks or its blocks no such layer.
     """
+    # Where torchao is installed, importing peft has PyTorch warn of torchao's ways.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 (seconds)
 
     names = {module: name for name, module in encoder.model.named_modules()}
@@ -60,6 +63,7 @@ def without_adapters(encoder: Encoder) -> Encoder:
             layer.merge()
             parent, _, own = name.rpartition(".")
             setattr(plain.model.get_submodule(parent), own, layer.get_base_layer())
+    vars(plain.model).pop("peft_config", None)
     return plain
 
 
