@@ -73,6 +73,15 @@ def test_photos_and_texts_are_those_of_the_librarys_own_mixed_precision(pixels):
     np.testing.assert_allclose(np.linalg.norm(found[0], axis=1), 1, atol=1e-6)
 
 
+def test_no_weight_is_copied_for_each_token(pixels):
+    """That took 14 times the time of float32, in products of 3 dimensions."""
+    encoder = random_tiny_clip().for_photos("bf16")
+    with torch.profiler.profile(record_shapes=True) as profile:
+        encoder.encode_pixels(pixels)
+    calls = {event.key for event in profile.key_averages()}
+    assert "aten::addmm" in calls and "aten::bmm" not in calls
+
+
 def test_nothing_else_is_rounded(pixels):
     """Training goes through `image_features`, whatever photos are encoded in."""
     encoder = random_tiny_clip()
