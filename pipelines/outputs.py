@@ -22,7 +22,7 @@ from pipelines.listed_paths import ListedPaths
 from pipelines.part_files import PartFile, Piece, cut, merge, photo_ids, read_parts, write_part
 from pipelines.photo_source import ListedPhotos, Part, photo_count
 from pipelines.remote_progress import remote_progress
-from pipelines.spans import Done, spans_of
+from pipelines.spans import Done, Span, spans_of
 from pipelines.storage import TRANSIENT, exists, is_draft, parent, read_bytes, write_bytes
 from pipelines.stored_folders import delete_files, delete_folder, list_names, move_files
 
@@ -126,13 +126,21 @@ class Output:
         return [part for part in rest if part is not None]
 
     def _up_to_date(self, parts: Sequence[Part]) -> list[PartFile]:
-        """The files that are there, when rows of shards that have changed are taken away."""
+        """The files that are there, when what shards have that is out of date is taken away.
+
+        Of those that have changed that is all, of those that were out of reach the word of it.
+        """
         files = read_parts(self.name)
         done = Done(span for file in files for span in file.spans)
         shards = {part.shard for part in parts if part.shard is not None}
         gone = {shard.name for shard in shards if done.is_outdated(shard)}
-        old = [file for file in files if any(span.shard.name in gone for span in file.spans)]
-        self._merge(old, lambda piece: piece.span.shard.name not in gone)
+        tried = {shard.name for shard in shards}
+
+        def is_old(span: Span) -> bool:
+            return span.shard.name in gone or (span.is_open and span.shard.name in tried)
+
+        old = [file for file in files if any(map(is_old, file.spans))]
+        self._merge(old, lambda piece: not is_old(piece.span))
         return read_parts(self.name) if old else files
 
     def _merge(

@@ -8,14 +8,14 @@ Another row group or file may use the same `location_id`: it means another locat
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
-from pipelines.photo_source import Part, Photo, Shard
+from pipelines.photo_source import Part, Photo, Shard, lost_rows
 from pipelines.read_ahead import PIECE
 from pipelines.storage import attempted, filesystem, join, parent, resumed
 
@@ -67,7 +67,7 @@ class ParquetRows:
         except DAMAGE as problem:
             own = f"{self.shard.name}#{self.group}-{self.rows.start - self.first}"
             first = max(row + 1, self.rows.start)
-            lost = range(first, max(first + 1, self.rows.stop))
+            lost = lost_rows(first, max(first + 1, self.rows.stop), problem)
             yield replace(_damaged(self.shard, own, problem), rows=lost, total=self.total)
 
     def _rows(self) -> Iterator[Photo]:
@@ -99,12 +99,12 @@ class DamagedFile:
 
     shard: Shard
     problem: Photo
-    rows: range = range(1)
-    holds_bytes: bool = True
+    rows: None = field(default=None, init=False)
+    holds_bytes: bool = field(default=True, init=False)
 
     def photos(self) -> Iterator[Photo]:
         """Give the one that says so."""
-        yield replace(self.problem, rows=self.rows, total=self.rows.stop)
+        yield self.problem
 
 
 def parquet_parts(shard: Shard) -> list[Part]:
@@ -117,7 +117,8 @@ def parquet_parts(shard: Shard) -> list[Part]:
     try:
         metadata, schema = attempted(lambda: _footer(name))
     except DAMAGE as problem:
-        return [DamagedFile(shard, _damaged(shard, name, problem))]
+        photo = _damaged(shard, name, problem)
+        return [DamagedFile(shard, replace(photo, rows=lost_rows(0, 1, problem), total=1))]
     columns = _columns(schema)
     if not columns.keys() & {"content", "path"}:
         raise GeoclipError(

@@ -58,7 +58,8 @@ class Photo:
     """A photo: an id that is its own, and a path or URI, or its `content`.
 
     `problem` says why it has neither. A photo without a `location_id` is a location of its own.
-    In a shard it stands for `rows`, of `total` rows in all where that is known.
+    In a shard it stands for `rows`, of `total` rows in all where that is known; for none (but a
+    place, their start) where the shard was out of reach.
     """
 
     photo_id: str
@@ -142,9 +143,17 @@ class RestOfShard:
 
     def photos(self) -> Iterator[Photo]:
         """The part's photos but those that are done."""
-        for photo in self.part.photos():
-            if not any(photo.rows.start in rows for rows in self.done):
-                yield photo
+        return (photo for photo in self.part.photos() if not covers(self.done, photo.rows))
+
+
+def covers(ranges: Sequence[range], rows: range) -> bool:
+    """Whether one of some ranges holds rows, if they are any."""
+    return bool(rows) and any(r.start <= rows.start and rows.stop <= r.stop for r in ranges)
+
+
+def lost_rows(start: int, stop: int, problem: Exception) -> range:
+    """The rows that a shard's problem stands for: none where it may have passed by the next run."""
+    return range(start, start if isinstance(problem, OSError) else stop)
 
 
 def photo_count(parts: Sequence[Part]) -> int | None:

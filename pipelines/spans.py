@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.photo_source import Part, RestOfShard, Shard
+from pipelines.photo_source import Part, RestOfShard, Shard, covers
 
 READ = "ok"
 """The status of a photo that could be read."""
@@ -33,10 +33,15 @@ class Span:
     photos: int
     failed: int
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it only says that the rest of a shard was out of reach."""
+        return bool(self.shard.name) and self.start == self.stop
+
     def with_next(self, other: "Span") -> "Span | None":
         """Both as one, if `other` goes on where this one ends or at its last location."""
         goes_on = not self.shard.name or other.start in (self.start, self.stop)
-        if self.shard != other.shard or not goes_on:
+        if self.shard != other.shard or not goes_on or self.is_open or other.is_open:
             return None
         return Span(
             self.shard,
@@ -128,7 +133,8 @@ class Done:
     def rows(self, shard: Shard) -> list[range]:
         """The rows of a shard that are done, in order and apart from one another."""
         found: list[range] = []
-        for span in sorted(self._spans.get(shard.name, ()), key=lambda span: span.start):
+        spans = (span for span in self._spans.get(shard.name, ()) if not span.is_open)
+        for span in sorted(spans, key=lambda span: span.start):
             if found and span.start <= found[-1].stop:
                 found[-1] = range(found[-1].start, max(found[-1].stop, span.stop))
             else:
@@ -138,17 +144,13 @@ class Done:
     def is_finished(self, shard: Shard) -> bool:
         """Whether all of a shard, as it is, is done."""
         total = max((span.total for span in self._spans.get(shard.name, ())), default=-1)
-        return total >= 0 and not self.is_outdated(shard) and _holds(self.rows(shard), range(total))
+        return not self.is_outdated(shard) and covers(self.rows(shard), range(max(total, 0)))
 
     def rest(self, part: Part) -> Part | None:
         """What of a part of a shard is left to do; None if nothing is."""
         if part.shard is None or part.shard.name not in self._spans:
             return part
         done = self.rows(part.shard)
-        if self.is_finished(part.shard) or (part.rows and _holds(done, part.rows)):
+        if self.is_finished(part.shard) or covers(done, part.rows or range(0)):
             return None
         return RestOfShard(part, done)
-
-
-def _holds(ranges: Sequence[range], rows: range) -> bool:
-    return any(r.start <= rows.start and rows.stop <= r.stop for r in ranges)

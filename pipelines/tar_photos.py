@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted
 from geoclip.support.paths import encode_path
-from pipelines.photo_source import Photo, Shard
+from pipelines.photo_source import Photo, Shard, lost_rows
 from pipelines.read_ahead import ReadAhead
 from pipelines.storage import filesystem, resumed
 
@@ -23,22 +23,21 @@ class TarShard:
     holds_bytes: bool = field(default=True, init=False)
 
     def photos(self) -> Iterator[Photo]:
-        """Read them; where the shard is damaged the last one is a problem in its name."""
+        """Read them; where it cannot be read on, the last one is a problem in the shard's name."""
+        name, number = self.shard.name, 0
         waiting: Photo | None = None
-        for number, photo in enumerate(self._numberless()):
+        try:
+            for number, photo in enumerate(resumed(self._members), 1):
+                if waiting:
+                    yield waiting
+                waiting = replace(photo, rows=range(number - 1, number))
+        except (OSError, EOFError, tarfile.TarError) as problem:
             if waiting:
                 yield waiting
-            waiting = replace(photo, rows=range(number, number + 1))
-        if waiting:
-            yield replace(waiting, total=waiting.rows.stop)
-
-    def _numberless(self) -> Iterator[Photo]:
-        name = self.shard.name
-        try:
-            yield from resumed(self._members)
-        except (OSError, EOFError, tarfile.TarError) as problem:
             reason = f"{name!r}: the shard is cut off or damaged ({problem}); copy it again."
-            yield Photo(name, name, problem=reason)
+            waiting = Photo(name, name, problem=reason, rows=lost_rows(number, number + 1, problem))
+        if waiting:
+            yield replace(waiting, total=waiting.rows.stop if waiting.rows else None)
 
     def _members(self) -> Iterator[Photo]:
         system, path = filesystem(self.shard.name)

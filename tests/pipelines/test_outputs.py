@@ -20,6 +20,7 @@ from pipelines.photo_source import (
     Photo,
     Shard,
     locations,
+    lost_rows,
     read_blocks,
     with_origins,
 )
@@ -243,6 +244,29 @@ def test_a_run_on_s3(s3: str) -> None:
     mended = [*parts()[:2], Tar("b.tar", 1), Tar("c.tar", 41)]
     complete(output, mended)
     assert_whole(output, mended)
+
+
+def test_a_shard_that_was_out_of_reach_is_tried_again(output: Output) -> None:
+    """What was read before stays, and the word of it goes when it is there again."""
+
+    class Gone(Tar):
+        def photos(self) -> Iterator[Photo]:
+            for photo in super().photos():
+                if photo.rows.start == 5:
+                    rows = lost_rows(5, 6, OSError("reset"))
+                    yield Photo(self.shard.name, self.shard.name, problem="reset", rows=rows)
+                    return
+                yield photo
+
+    whole = [Tar("a.tar", 8, bad=[3]), Tar("b.tar", 1)]
+    for gone in (Gone("a.tar", 8, bad=[3]), Gone("a.tar", 8, bad=[3])):
+        complete(output, [gone, whole[1]])
+        assert read(output.failures)["photo_id"].tolist() == ["a.tar", "a.tar/3"]
+        assert not output.done().is_finished(gone.shard)
+        assert len(read(output.name)) == 2 * 4 + 1 + 1 + 2
+    (left,) = complete(output, whole)
+    assert [photo.photo_id for photo in left.photos()] == [f"a.tar/{i}" for i in range(5, 8)]
+    assert_whole(output, whole)
 
 
 def test_what_comes_later_is_added(output: Output) -> None:
