@@ -27,7 +27,7 @@ from geoclip.photos.embedding import Embeddings, embed_batches
 from geoclip.photos.opening import Content, read_pictures
 from geoclip.photos.reader import BATCH, DecodedPhoto, PhotoReader, in_batches, read_batches
 from geoclip.ranking.model_settings import ModelSettings
-from geoclip.runs.keys import encoder_key
+from geoclip.runs.keys import tower_key
 from geoclip.support.paths import AnyPath
 from geoclip.support.process import keep_freed_memory
 from pipelines.cluster import check_gpus, computes_on_gpu, may_grow, room_for_actors
@@ -136,15 +136,15 @@ def cpus_an_actor(cpus: float, actors: int) -> float:
 
 @ray.remote(num_cpus=IO_CPUS)
 def _settled(model: str, pool: Pool, photos: int) -> tuple[str, str]:
-    """The precision for so many photos, and the hash of what the encoder makes of them in it."""
+    """The precision for so many photos, and the key of the image tower."""
     torch.set_num_threads(pool.threads or 1)
     encoder = load_model(model, default_device()).for_photos(pool.precision)
     encoder.expect(photos)
-    return encoder.precision, encoder_key(encoder)
+    return encoder.precision, tower_key(encoder)
 
 
 def settled(model: str, parts: Sequence[Part], pool: Pool) -> tuple[Pool, str]:
-    """The pool with a precision that is not "auto", and the hash of what a model makes of images.
+    """The pool with a precision that is not "auto", and the key of the model's image tower.
 
     A processor tries precisions out for a job of `WORTH_A_TRIAL` photos or more; shards, whose
     photos nobody has counted, are taken for such a job.

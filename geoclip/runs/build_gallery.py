@@ -29,7 +29,7 @@ from geoclip.ranking.gallery.approximate import Tuning, update_index
 from geoclip.ranking.gallery.photo_gallery import Gallery, GalleryAbout
 from geoclip.runs.folder_run import PhotoRun
 from geoclip.runs.journal import Journal, remove_journals
-from geoclip.runs.keys import encoder_key, photo_key
+from geoclip.runs.keys import photo_key, tower_key
 from geoclip.support.paths import decode_path, encode_path
 
 JOURNAL, LEDGER = "journal", "ledger.csv"
@@ -105,7 +105,7 @@ def build_gallery(
     and as `Journal` and `Gallery` do.
     """
     width = encoder.encode_images([]).shape[1]
-    about = GalleryAbout(encoder_key(encoder), model, width)
+    about = GalleryAbout(tower_key(encoder), model, width)
     gallery, report = Gallery.create(out, about), GalleryReport()
     known = gallery.rows_of(photos["gallery_id"]) >= 0
     report.known, photos = int(known.sum()), photos[~known].reset_index(drop=True)

@@ -24,14 +24,23 @@ def photo_key(path: str | os.PathLike[str]) -> bytes:
 
 def encoder_key(encoder: Encoder, *options: object) -> str:
     """Hash that changes with the image tower, its precision, what it is fed and the `options`."""
+    key = tower_key(encoder, *options)
+    if encoder.precision == FULL:
+        return key
+    return hashlib.sha256(f"{key}{encoder.precision}".encode()).hexdigest()[:20]
+
+
+def tower_key(encoder: Encoder, *options: object) -> str:
+    """Hash that changes with the image tower, what it is fed and the `options`.
+
+    Embeddings of all precisions lie in one space: they may be compared.
+    """
     digest = hashlib.sha256(type(encoder).__name__.encode())
     tensors = [*encoder.tower_parameters("image"), *encoder.model.buffers()]
     for tensor in tensors:
         digest.update(weight_sample(tensor))
     digest.update(repr((encoder.image_size, encoder.normalization, options)).encode())
     digest.update(_fed_to(encoder))
-    if encoder.precision != FULL:
-        digest.update(encoder.precision.encode())
     return digest.hexdigest()[:20]
 
 

@@ -22,7 +22,7 @@ from geoclip.encoders.precision import (
     try_out,
 )
 from geoclip.errors import GeoclipError
-from geoclip.runs.keys import encoder_key
+from geoclip.runs.keys import encoder_key, tower_key
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 TEXTS = ["A Street View photo in Peru.", "A Street View photo from Saint-Denis, Réunion."]
@@ -241,6 +241,7 @@ def test_keys_tell_precisions_apart(monkeypatch):
     key = encoder_key(encoder)
     assert encoder_key(encoder.for_photos("fp32")) == encoder_key(encoder.for_photos("auto")) == key
     assert encoder_key(encoder.for_photos("bf16")) != key
+    assert tower_key(encoder.for_photos("bf16")) == key
 
 
 def test_photos_pass_a_compiled_tower(monkeypatch, pixels):
