@@ -1,8 +1,8 @@
 """The precision in which towers compute, and which one is the fastest here.
 
-What a processor says of itself does not tell: of two that name bfloat16 among their features, one
-took a third of the time of float32 and one 14 times as long. So "auto" tries, and keeps what it
-finds for this machine.
+What a processor says of itself does not tell: bfloat16 may take a third of the time of float32, or
+several times as long where it is emulated or a layer falls back to slow code. So "auto" tries, and
+keeps what it finds for this machine.
 """
 
 import hashlib

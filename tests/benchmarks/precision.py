@@ -3,9 +3,9 @@
     python -m tests.benchmarks.precision --model ViT-L-14 --photos 2 --rounds 3
 
 Random weights, ready pixels; with --layers only so many of the tower's, which are all alike. int8
-is torchao's: activations quantised as they come, weights beforehand. It needs `pip install torchao`
-and pays only with --compile, which takes minutes. "auto" is what the trial chose; the trial takes
-so many times a photo in float32.
+is torchao's: activations quantised as they come, weights beforehand, outside attentions. It needs
+`pip install torchao`. With --compile all sides are compiled. "auto" is what the trial chose; the
+trial takes so many times a photo in float32.
 """
 
 import argparse
