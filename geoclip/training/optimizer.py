@@ -15,11 +15,21 @@ from geoclip.training.tuned_parts import tuned_parameters
 ADAMW_TENSORS = 3
 """Tensors beside each tuned weight: its gradient and the two means of AdamW."""
 
-RATE_OF_ONE_STEP = {ALL: 3e-4, LAST: 3e-4, PROJECTION: 1e-3, LORA: 3e-3}
+RATE_OF_ONE_STEP = {ALL: 1e-4, LAST: 1e-4, PROJECTION: 3e-4, LORA: 3e-3}
+"""Peak learning rates of `chosen_rate` for a run of one step, tried on real photos.
+
+A `street-tiny` of 64 pixels was tuned in 6 steps on 302 photos of new countries and blocks; its
+held-out GeoScore was 814 before. All weights at rates of 0.41e-4, 1.2e-4 and 3e-4: 898, 730 and
+572 (the last one seed, the others the mean of three); the last two stages at 0.41e-4 and 1.2e-4:
+923 and 846; adapters at 1.2e-3: 885. The projection's rate is a guess.
+"""
 
 
 def chosen_rate(steps: int, tune: Tune) -> float:
-    """The peak learning rate for a run of so many steps, by what is tuned."""
+    """The peak learning rate for a run of so many steps, by what is tuned.
+
+    It falls with the root of the steps: for all weights it is the published 1e-6 at 10,000 of them.
+    """
     return RATE_OF_ONE_STEP[tune.kind] / math.sqrt(steps)
 
 

@@ -105,9 +105,10 @@ def test_a_tower_without_blocks_is_refused() -> None:
         freeze(encoder, Tune("last", 1), BOTH)
 
 
-def test_the_chosen_rate_is_the_papers_where_its_run_was_as_long() -> None:
-    """1e-6 over the 3 epochs of 1.1 million photos, 32 at a time."""
-    assert chosen_rate(3 * 1_100_000 // 32, Tune()) == pytest.approx(1e-6, rel=0.1)
+def test_the_chosen_rate_falls_to_the_published_one_and_is_larger_for_adapters() -> None:
+    assert chosen_rate(10_000, Tune()) == pytest.approx(1e-6)
+    assert chosen_rate(100, Tune()) == pytest.approx(1e-5)
+    assert chosen_rate(100, Tune("lora", 8)) == pytest.approx(3e-4)
 
 
 # --- adapters
