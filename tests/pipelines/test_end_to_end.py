@@ -145,7 +145,7 @@ def test_defaults_suit_the_start() -> None:
     assert default_settings(str(START)) == ours
     assert ours.text_learning_rate == 0
     assert others == TrainingSettings()
-    assert PeakRates.of(others, 100).image < ours.learning_rate / 50
+    assert PeakRates.of(others, 100).image < ours.learning_rate / 100
 
 
 def test_a_split_of_which_only_countries_are_known_is_left_out(few_places: Path) -> None:
