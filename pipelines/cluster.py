@@ -122,7 +122,12 @@ def room_for_actors(gpus: float) -> int:
 
 
 def check_gpus(gpus: float) -> None:
-    """Raise GeoclipError where no machine can give an actor its `gpus`, now or later."""
+    """Raise GeoclipError where no machine can give an actor its `gpus`, now or later.
+
+    Where PyTorch cannot use them this is said, once.
+    """
+    if not gpus:
+        return
     live = [node["Resources"] for node in cluster_nodes() if node["Alive"]]
     most = max((resources.get("GPU", 0) for resources in live), default=0)
     if gpus > most and not may_grow():
@@ -130,6 +135,7 @@ def check_gpus(gpus: float) -> None:
             f"Ray finds {most:g} GPUs on this machine and each actor is to have {gpus:g}; ask "
             "for fewer, or name a cluster in RAY_ADDRESS."
         )
+    computes_on_gpu(gpus)
 
 
 @cache

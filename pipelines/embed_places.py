@@ -25,8 +25,8 @@ from pipelines.cluster import (
     absolute_model,
     check_gpus,
     check_lasting,
-    computes_on_gpu,
     ray_session,
+    room_for_actors,
 )
 from pipelines.command_line import Actors, Gpus, Model, OutFolder, Places, run
 from pipelines.photo_actors import load_model, local_folder, model_settings
@@ -75,9 +75,7 @@ def embed_places(
     each; `precision` is that of `Encoder.for_photos`. An index that comes with the model is copied
     instead of made, and one in full precision is as good as any other.
     """
-    if gpus:
-        check_gpus(gpus)
-        computes_on_gpu(gpus)
+    check_gpus(gpus)
     folder = absolute(out)
     model, home = absolute_model(model), local_folder(model)
     captions = captions or model_settings(model).captions
@@ -105,12 +103,13 @@ def embed_places(
 def _embedded(arguments: tuple[Any, ...], places: int, actors: int, gpus: float) -> np.ndarray:
     """Embeddings (P, d) float32 of the gazetteer's P `places`, by a pool of `PlaceEmbedder`."""
     blocks = max(1, places // BATCH)
+    actors = min(actors, blocks, room_for_actors(gpus))
     embedded = (
         ray.data.range(places, override_num_blocks=blocks)
         .map_batches(
             PlaceEmbedder,
             fn_constructor_args=arguments,
-            compute=ray.data.ActorPoolStrategy(size=min(actors, blocks)),
+            compute=ray.data.ActorPoolStrategy(size=actors),
             batch_size=BATCH,
             num_cpus=0.5,
             num_gpus=gpus,

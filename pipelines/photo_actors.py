@@ -30,7 +30,7 @@ from geoclip.ranking.model_settings import ModelSettings
 from geoclip.runs.keys import tower_key
 from geoclip.support.paths import AnyPath
 from geoclip.support.process import keep_freed_memory
-from pipelines.cluster import check_gpus, computes_on_gpu, may_grow, room_for_actors
+from pipelines.cluster import check_gpus, may_grow, room_for_actors
 from pipelines.outputs import IO_CPUS, Output
 from pipelines.part_files import ROWS
 from pipelines.photo_source import ListedPhotos, Part, PhotoSource
@@ -82,9 +82,7 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
     work; on a cluster the others join them once it has grown. Raises GeoclipError where there are
     no such GPUs; a GPU that PyTorch cannot use leaves the work to the processor.
     """
-    if pool.gpus:
-        check_gpus(pool.gpus)
-        computes_on_gpu(pool.gpus)
+    check_gpus(pool.gpus)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus = resources.get("CPU", 1.0)
     most = max(1, min(pool.actors, len(parts)))
@@ -147,8 +145,10 @@ def settled(model: str, parts: Sequence[Part], pool: Pool) -> tuple[Pool, str]:
     """The pool with a precision that is not "auto", and the key of the model's image tower.
 
     A processor tries precisions out for a job of `WORTH_A_TRIAL` photos or more; shards, whose
-    photos nobody has counted, are taken for such a job.
+    photos nobody has counted, are taken for such a job. Raises GeoclipError where there are no
+    such GPUs.
     """
+    check_gpus(pool.gpus)
     photos = sum(len(p.listed) if isinstance(p, ListedPhotos) else WORTH_A_TRIAL for p in parts)
     task = _settled.options(num_gpus=pool.gpus)
     precision, key = ray.get(task.remote(model, pool, photos))
