@@ -8,7 +8,6 @@ such photos. The same command goes on where a run was stopped.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,10 @@ from geoclip.photos.embedding import Embeddings
 from geoclip.photos.reader import in_batches
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, OutFolder, run
+from pipelines.inference_runs import begun, complete
 from pipelines.inputs import frame_photos, photo_parts, table_parts
 from pipelines.outputs import Output, data_context
-from pipelines.photo_actors import PhotoEmbedder, Pool, begun, on_actors
+from pipelines.photo_actors import PhotoEmbedder, Pool, on_actors
 from pipelines.photo_source import Part, with_origins
 from pipelines.storage import absolute
 
@@ -79,12 +79,7 @@ def embed_photos(out: str, parts: Sequence[Part], model: str, pool: Pool) -> Out
     """Embed photos into a folder, going on where a run was stopped."""
     model, output = absolute_model(model), Output(absolute(out))
     pool = begun(output, model, parts, pool, {})
-    output.complete(
-        parts,
-        lambda left, counter: on_actors(left, PhotoRows, (model,), replace(pool, counter=counter)),
-        SCHEMA,
-        pool.piece_rows,
-    )
+    complete(output, parts, PhotoRows, (model,), SCHEMA, pool)
     return output
 
 

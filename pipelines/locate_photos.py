@@ -44,16 +44,10 @@ from geoclip.ranking.settings import RankingSettings
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, Places, run
 from pipelines.embed_places import embed_places
+from pipelines.inference_runs import begun, complete, settled
 from pipelines.inputs import photo_parts
 from pipelines.outputs import Output, data_context
-from pipelines.photo_actors import (
-    PhotoEmbedder,
-    Pool,
-    begun,
-    model_settings,
-    on_actors,
-    settled,
-)
+from pipelines.photo_actors import PhotoEmbedder, Pool, model_settings, on_actors
 from pipelines.photo_source import Part, with_origins
 from pipelines.storage import absolute, is_uri, join, local_copy, parent
 
@@ -158,14 +152,7 @@ def locate_into(out: str, parts: Sequence[Part], spec: LocatorSpec, pool: Pool) 
     output = Output(absolute(out))
     about = {"places": spec.index_key, "ranking": asdict(spec.settings), "top_k": spec.top_k}
     pool = begun(output, spec.model, parts, pool, about)
-    output.complete(
-        parts,
-        lambda left, counter: on_actors(
-            left, PhotoLocator, (spec,), replace(pool, counter=counter)
-        ),
-        arrow_schema(EXTRA),
-        pool.piece_rows,
-    )
+    complete(output, parts, PhotoLocator, (spec,), arrow_schema(EXTRA), pool)
     return output
 
 

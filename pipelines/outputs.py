@@ -20,8 +20,7 @@ from ray.data.block import Block
 from geoclip.errors import GeoclipError
 from pipelines.listed_paths import ListedPaths
 from pipelines.part_files import PartFile, Piece, cut, merge, photo_ids, read_parts, write_part
-from pipelines.photo_source import ListedPhotos, Part, photo_count
-from pipelines.remote_progress import remote_progress
+from pipelines.photo_source import ListedPhotos, Part
 from pipelines.spans import Done, Span, spans_of
 from pipelines.storage import TRANSIENT, exists, is_draft, parent, read_bytes, write_bytes
 from pipelines.stored_folders import delete_files, delete_folder, list_names, move_files
@@ -92,23 +91,21 @@ class Output:
     def complete(
         self,
         parts: Sequence[Part],
-        work: Callable[[Sequence[Part], Any], Dataset],
+        work: Callable[[Sequence[Part]], Dataset],
         schema: pa.Schema,
         piece_rows: int,
     ) -> None:
         """Write the rows that `work` makes of what is not done, and merge all that is there.
 
-        `work` is given the parts that are left and a `remote_progress.Counter` to tell of them. It
-        gives the columns of `schema`, with `photo_id` and `status` among them, and `origin` (as
-        `photo_source.ORIGIN`). Rows wait until they are `piece_rows`; those that wait, and what the
-        actors work on, are done anew when a run is killed.
+        `work` gives the columns of `schema`, with `photo_id` and `status` among them, and `origin`
+        (as `photo_source.ORIGIN`). Rows wait until they are `piece_rows`; those that wait, and what
+        the actors work on, are done anew when a run is killed.
         """
         self._replace()
         left = self._left(parts, self._up_to_date(parts))
         if left:
-            with data_context(), remote_progress("photos") as counter:
-                counter.set.remote(0, photo_count(left), "")
-                rows, sink = work(left, counter), PieceSink(self.name, schema, piece_rows)
+            with data_context():
+                rows, sink = work(left), PieceSink(self.name, schema, piece_rows)
                 rows.write_datasink(sink, ray_remote_args={"num_cpus": IO_CPUS})
         self._merge([file for file in read_parts(self.name) if not file.is_merged])
         delete_files(self.name, filter(is_draft, list_names(self.name)))

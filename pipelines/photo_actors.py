@@ -18,7 +18,7 @@ from ray.data import Dataset
 from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
 from geoclip.encoders import Encoder, load_encoder
-from geoclip.encoders.precision import AUTO, FULL, WORTH_A_TRIAL
+from geoclip.encoders.precision import FULL
 from geoclip.encoders.registry import model_folder
 from geoclip.errors import PhotoError
 from geoclip.locator import default_device
@@ -27,13 +27,12 @@ from geoclip.photos.embedding import Embeddings, embed_batches
 from geoclip.photos.opening import Content, read_pictures
 from geoclip.photos.reader import BATCH, DecodedPhoto, PhotoReader, in_batches, read_batches
 from geoclip.ranking.model_settings import ModelSettings
-from geoclip.runs.keys import tower_key
 from geoclip.support.paths import AnyPath
 from geoclip.support.process import keep_freed_memory
 from pipelines.cluster import check_gpus, may_grow, room_for_actors
-from pipelines.outputs import IO_CPUS, Output
+from pipelines.outputs import IO_CPUS
 from pipelines.part_files import ROWS
-from pipelines.photo_source import ListedPhotos, Part, PhotoSource
+from pipelines.photo_source import Part, PhotoSource
 from pipelines.storage import is_uri, local_copy, read_bytes
 
 IN_FLIGHT = 2
@@ -130,43 +129,6 @@ def cpus_an_actor(cpus: float, actors: int) -> float:
     Of two CPUs, one and a half stay free: Ray Data's filter of what is done takes a whole one.
     """
     return max((cpus - max(1.5, cpus / 2)) / actors, 0.05)
-
-
-@ray.remote(num_cpus=IO_CPUS)
-def _settled(model: str, pool: Pool, photos: int) -> tuple[str, str]:
-    """The precision for so many photos, and the key of the image tower."""
-    torch.set_num_threads(pool.threads or 1)
-    encoder = load_model(model, default_device()).for_photos(pool.precision)
-    encoder.expect(photos)
-    return encoder.precision, tower_key(encoder)
-
-
-def settled(model: str, parts: Sequence[Part], pool: Pool) -> tuple[Pool, str]:
-    """The pool with a precision that is not "auto", and the key of the model's image tower.
-
-    A processor tries precisions out for a job of `WORTH_A_TRIAL` photos or more; shards, whose
-    photos nobody has counted, are taken for such a job. Raises GeoclipError where there are no
-    such GPUs.
-    """
-    check_gpus(pool.gpus)
-    photos = sum(len(p.listed) if isinstance(p, ListedPhotos) else WORTH_A_TRIAL for p in parts)
-    task = _settled.options(num_gpus=pool.gpus)
-    precision, key = ray.get(task.remote(model, pool, photos))
-    return replace(pool, precision=precision), key
-
-
-def begun(
-    output: Output, model: str, parts: Sequence[Part], pool: Pool, about: dict[str, Any]
-) -> Pool:
-    """Begin a run, or go on with one, whose rows are made by a model and of what `about` says.
-
-    Returns the pool with the precision of the run: "auto" is what it was when the run began.
-    """
-    if pool.precision == AUTO:
-        pool = replace(pool, precision=output.noted().get("precision", AUTO))
-    pool, key = settled(model, parts, pool)
-    output.begin({"model": key, "precision": pool.precision, **about})
-    return pool
 
 
 def load_model(name: str, device: str = "cpu") -> Encoder:

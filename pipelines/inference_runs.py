@@ -1,0 +1,74 @@
+"""A run of inference: its precision, what is noted of it, and its output with how far it is."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import ray
+import torch
+from ray.data import Dataset
+
+from geoclip.encoders.precision import AUTO, WORTH_A_TRIAL
+from geoclip.locator import default_device
+from geoclip.runs.keys import tower_key
+from pipelines.cluster import check_gpus
+from pipelines.outputs import IO_CPUS, Output
+from pipelines.photo_actors import Pool, load_model, on_actors
+from pipelines.photo_source import ListedPhotos, Part, photo_count
+from pipelines.remote_progress import remote_progress
+
+
+@ray.remote(num_cpus=IO_CPUS)
+def _settled(model: str, pool: Pool, photos: int) -> tuple[str, str]:
+    """The precision for so many photos, and the key of the image tower."""
+    torch.set_num_threads(pool.threads or 1)
+    encoder = load_model(model, default_device()).for_photos(pool.precision)
+    encoder.expect(photos)
+    return encoder.precision, tower_key(encoder)
+
+
+def settled(model: str, parts: Sequence[Part], pool: Pool) -> tuple[Pool, str]:
+    """The pool with a precision that is not "auto", and the key of the model's image tower.
+
+    A processor tries precisions out for a job of `WORTH_A_TRIAL` photos or more; shards, whose
+    photos nobody has counted, are taken for such a job. Raises GeoclipError where there are no
+    such GPUs.
+    """
+    check_gpus(pool.gpus)
+    photos = sum(len(p.listed) if isinstance(p, ListedPhotos) else WORTH_A_TRIAL for p in parts)
+    task = _settled.options(num_gpus=pool.gpus)
+    precision, key = ray.get(task.remote(model, pool, photos))
+    return replace(pool, precision=precision), key
+
+
+def begun(
+    output: Output, model: str, parts: Sequence[Part], pool: Pool, about: dict[str, Any]
+) -> Pool:
+    """Begin a run, or go on with one, whose rows are made by a model and of what `about` says.
+
+    Returns the pool with the precision of the run: "auto" is what it was when the run began.
+    """
+    if pool.precision == AUTO:
+        pool = replace(pool, precision=output.noted().get("precision", AUTO))
+    pool, key = settled(model, parts, pool)
+    output.begin({"model": key, "precision": pool.precision, **about})
+    return pool
+
+
+def complete(
+    output: Output,
+    parts: Sequence[Part],
+    kind: type,
+    arguments: tuple[Any, ...],
+    schema: pa.Schema,
+    pool: Pool,
+) -> None:
+    """Write what is not done of an output, on actors as `on_actors` has them, and tell how far."""
+    with remote_progress("photos") as counter:
+
+        def work(left: Sequence[Part]) -> Dataset:
+            counter.set.remote(0, photo_count(left), "")
+            return on_actors(left, kind, arguments, replace(pool, counter=counter))
+
+        output.complete(parts, work, schema, pool.piece_rows)
