@@ -15,7 +15,7 @@ from geoclip.runs.keys import tower_key
 from pipelines.cluster import check_gpus
 from pipelines.outputs import IO_CPUS, Output
 from pipelines.photo_actors import Pool, load_model, on_actors
-from pipelines.photo_source import ListedPhotos, Part, photo_count
+from pipelines.photo_source import Part, photo_count
 from pipelines.remote_progress import remote_progress
 
 
@@ -31,12 +31,12 @@ def _settled(model: str, pool: Pool, photos: int) -> tuple[str, str]:
 def settled(model: str, parts: Sequence[Part], pool: Pool) -> tuple[Pool, str]:
     """The pool with a precision that is not "auto", and the key of the model's image tower.
 
-    A processor tries precisions out for a job of `WORTH_A_TRIAL` photos or more; shards, whose
-    photos nobody has counted, are taken for such a job. Raises GeoclipError where there are no
-    such GPUs.
+    A processor tries precisions out for a job of `WORTH_A_TRIAL` photos or more, for which one is
+    taken whose photos nobody has counted. Raises GeoclipError where there are no such GPUs.
     """
     check_gpus(pool.gpus)
-    photos = sum(len(p.listed) if isinstance(p, ListedPhotos) else WORTH_A_TRIAL for p in parts)
+    counted = photo_count(parts)
+    photos = WORTH_A_TRIAL if counted is None else counted
     task = _settled.options(num_gpus=pool.gpus)
     precision, key = ray.get(task.remote(model, pool, photos))
     return replace(pool, precision=precision), key

@@ -20,6 +20,7 @@ class ListedPaths:
 
     packed: bytes
     size: int
+    count: int
     shard: None = field(default=None, init=False)
     rows: None = field(default=None, init=False)
     holds_bytes: bool = field(default=False, init=False)
@@ -28,7 +29,7 @@ class ListedPaths:
     def of(cls, paths: Sequence[str]) -> "ListedPaths":
         """Those of some paths, at least one."""
         text = "\0".join(paths).encode()
-        return cls(pa.compress(text, CODEC, asbytes=True), len(text))
+        return cls(pa.compress(text, CODEC, asbytes=True), len(text), len(paths))
 
     @property
     def ids(self) -> list[str]:

@@ -52,6 +52,11 @@ class ParquetRows:
         """Whether the file has a column of them."""
         return "content" in self.columns
 
+    @property
+    def count(self) -> int:
+        """How many photos it has."""
+        return len(self.rows)
+
     def photos(self) -> Iterator[Photo]:
         """Read them; where the file is damaged the last one is a problem in its name."""
         previous, inside, row = "", False, self.first - 1
@@ -101,6 +106,7 @@ class DamagedFile:
     problem: Photo
     rows: None = field(default=None, init=False)
     holds_bytes: bool = field(default=True, init=False)
+    count: int = field(default=1, init=False)
 
     def photos(self) -> Iterator[Photo]:
         """Give the one that says so."""

@@ -89,6 +89,11 @@ class Part(Protocol):
         """Whether its photos are in it, and are no names only."""
         ...
 
+    @property
+    def count(self) -> int | None:
+        """How many photos it has; None if that is known only when it is read."""
+        ...
+
     def photos(self) -> Iterator[Photo]:
         """Read them; those of one location stand side by side."""
         ...
@@ -102,6 +107,11 @@ class ListedPhotos:
     shard: None = field(default=None, init=False)
     rows: None = field(default=None, init=False)
     holds_bytes: bool = field(default=False, init=False)
+
+    @property
+    def count(self) -> int:
+        """How many photos they are."""
+        return len(self.listed)
 
     @property
     def ids(self) -> list[str]:
@@ -141,6 +151,15 @@ class RestOfShard:
         """As the part says."""
         return self.part.holds_bytes
 
+    @property
+    def count(self) -> int | None:
+        """The part's photos but those that are done; `done` are apart from one another."""
+        if self.part.rows is None:
+            return None
+        own = self.part.rows
+        common = (range(max(own.start, r.start), min(own.stop, r.stop)) for r in self.done)
+        return len(own) - sum(map(len, common))
+
     def photos(self) -> Iterator[Photo]:
         """The part's photos but those that are done."""
         return (photo for photo in self.part.photos() if not covers(self.done, photo.rows))
@@ -158,19 +177,9 @@ def lost_rows(start: int, stop: int, problem: Exception) -> range:
 
 def photo_count(parts: Sequence[Part]) -> int | None:
     """How many photos there are in parts; None where that is known only when they are read."""
-    counts = [_count(part) for part in parts]
+    counts = [part.count for part in parts]
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
-
-
-def _count(part: Part) -> int | None:
-    if isinstance(part, ListedPhotos):
-        return len(part.listed)
-    if part.rows is None:
-        return None
-    own, done = part.rows, part.done if isinstance(part, RestOfShard) else []
-    common = (range(max(own.start, rows.start), min(own.stop, rows.stop)) for rows in done)
-    return len(own) - sum(map(len, common))
 
 
 class PhotoSource(Datasource):

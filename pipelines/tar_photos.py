@@ -21,6 +21,7 @@ class TarShard:
     shard: Shard
     rows: None = field(default=None, init=False)
     holds_bytes: bool = field(default=True, init=False)
+    count: None = field(default=None, init=False)
 
     def photos(self) -> Iterator[Photo]:
         """Read them; where it cannot be read on, the last one is a problem in the shard's name."""

@@ -13,7 +13,15 @@ from inference import write_photos
 from geoclip.errors import GeoclipError
 from pipelines import parquet_photos, photo_source, storage
 from pipelines.inputs import photo_parts
-from pipelines.photo_source import SCHEMA, Photo, PhotoSource, read_blocks, sliced
+from pipelines.photo_source import (
+    SCHEMA,
+    Photo,
+    PhotoSource,
+    RestOfShard,
+    photo_count,
+    read_blocks,
+    sliced,
+)
 from pipelines.storage import write_bytes
 
 
@@ -202,6 +210,18 @@ def test_a_mixture_of_everything(tmp_path: Path) -> None:
     (tmp_path / "00.tar").write_bytes(tar_of({"a.jpg": b"one"}))
     pq.write_table(pa.table({"bytes": [b"two"]}), tmp_path / "x.parquet")
     assert len(views_of(tmp_path)) == 5
+
+
+def test_photos_are_counted_where_they_are_known(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", 40)
+    (tmp_path / "photos.csv").write_text("path\na.jpg\nb.jpg\n")
+    pq.write_table(pa.table({"bytes": [b"one", b"two", b"three"]}), tmp_path / "x.parquet")
+    parts = photo_parts([tmp_path / name for name in ("photos", "photos.csv", "x.parquet")], 2)
+    assert photo_count(parts) == 40 + 2 + 3 == sum(len(list(part.photos())) for part in parts)
+    rest = RestOfShard(parts[-1], [range(1)])
+    assert photo_count([*parts[:-1], rest]) == 40 + 2 + 2
+    (tmp_path / "00.tar").write_bytes(tar_of({"a.jpg": b"one"}))
+    assert photo_count(photo_parts([tmp_path / "photos", tmp_path / "00.tar"], 2)) is None
 
 
 def test_blocks_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
