@@ -18,7 +18,6 @@ import ray
 from geoclip.commands.options import CompileOption, Precision, PrecisionOption
 from geoclip.encoders.registry import check_model_name
 from geoclip.photos.embedding import Embeddings
-from geoclip.photos.reader import in_batches
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, OutFolder, run
 from pipelines.inference_runs import begun, complete
@@ -39,8 +38,6 @@ SCHEMA = pa.schema(
     }
 )
 """Embeddings are of unit length, all of one width."""
-LOCATIONS = 64
-"""Locations in a table that an actor gives: small ones are not cut by Ray Data."""
 
 
 class PhotoRows:
@@ -51,13 +48,8 @@ class PhotoRows:
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows of `photo_source.SCHEMA` → rows of `SCHEMA` and their origins, some at a time."""
-        rows = batch.to_pylist()
-        found = self.embedder.embed([view for row in rows for view in row["views"]])
-        start = 0
-        for some in in_batches(rows, LOCATIONS):
-            part = slice(start, start + sum(len(row["views"]) for row in some))
-            start = part.stop
-            yield with_origins(_table(found.part(part), some), some)
+        for rows, found in self.embedder.by_locations(batch):
+            yield with_origins(_table(found, rows), rows)
 
 
 def _table(found: Embeddings, rows: Sequence[dict[str, Any]]) -> pa.Table:

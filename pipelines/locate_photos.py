@@ -37,7 +37,6 @@ from geoclip.guesses.rows import CLASS_COLUMNS
 from geoclip.guesses.writer import GuessWriter, arrow_guesses, arrow_schema
 from geoclip.locator import Locator
 from geoclip.photos.embedding import Embeddings
-from geoclip.photos.reader import in_batches
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.settings import RankingSettings
@@ -53,8 +52,6 @@ from pipelines.storage import absolute, is_uri, join, local_copy, parent
 
 EXTRA = dict.fromkeys([*CLASS_COLUMNS, "photo_id", "location_id", "message"], "str")
 """Columns behind those of the guesses, with their dtypes."""
-LOCATIONS = 64
-"""Locations that are ranked at a time."""
 
 
 @dataclass(frozen=True)
@@ -107,25 +104,18 @@ class PhotoLocator:
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows of `photo_source.SCHEMA` → guesses and their origins, some locations at a time."""
-        rows = batch.to_pylist()
-        found = self.embedder.embed([view for row in rows for view in row["views"]])
-        start = 0
-        for some in in_batches(rows, LOCATIONS):
+        for rows, found in self.embedder.by_locations(batch):
             views = pd.DataFrame(
                 [
                     (v["photo_id"], v["path"], row["location_id"], row["photo_id"])
-                    for row in some
+                    for row in rows
                     for v in row["views"]
                 ],
                 columns=["photo_id", "path", "location_id", "row"],
             )
-            part = slice(start, start + len(views))
-            start = part.stop
             # A row is a location; the same location_id in another row is another file's.
             ids = views["row"].tolist()
-            yield with_origins(
-                answers(self.locator, found.part(part), views, ids, self.top_k), some
-            )
+            yield with_origins(answers(self.locator, found, views, ids, self.top_k), rows)
 
 
 def answers(

@@ -6,11 +6,12 @@ known and everything else is done. In undisturbed runs no photo takes this way.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import ray
 import torch
 from PIL import Image
@@ -48,6 +49,8 @@ CPU_ROWS, GPU_ROWS = 100, 2000
 """Of an actor, at a time, in what a kill may lose; more would be fewer files."""
 TASKS_AN_ACTOR = 64
 """Tasks that read shards; each has several of them where they are many."""
+LOCATIONS = 64
+"""In a table that an actor gives, and so ranked at a time: Ray Data cuts no table so small."""
 FETCHERS = 16
 """Threads where photos come over the network: most of them wait."""
 
@@ -173,6 +176,18 @@ class PhotoEmbedder:
         if self.counter is not None:
             self.counter.add.remote(len(names), int((~found.ok).sum()))
         return found
+
+    def by_locations(
+        self, batch: pa.Table
+    ) -> Iterator[tuple[Sequence[dict[str, Any]], Embeddings]]:
+        """Rows of `photo_source.SCHEMA`, some at a time, with the embeddings of their views."""
+        rows = batch.to_pylist()
+        found = self.embed([view for row in rows for view in row["views"]])
+        start = 0
+        for some in in_batches(rows, LOCATIONS):
+            part = slice(start, start + sum(len(row["views"]) for row in some))
+            start = part.stop
+            yield some, found.part(part)
 
 
 class ViewReader:
