@@ -90,7 +90,8 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
     most = max(1, min(pool.actors, len(parts)))
     actors = min(most, room_for_actors(pool.gpus))
     if actors < most:
-        most = most if _said_to_grow(actors, most) else actors
+        _tell_room(actors, most)
+        most = most if may_grow() else actors
     threads = pool.threads or max(1, int(cpus) // actors)
     source = PhotoSource(parts, TASKS_AN_ACTOR * most)
     photos: Dataset = ray.data.read_datasource(
@@ -115,21 +116,20 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
     return rows
 
 
-def _said_to_grow(actors: int, most: int) -> bool:
-    """Say how many of `most` actors there is room for; returns whether the others may come."""
+def _tell_room(actors: int, most: int) -> None:
+    """Say how many of `most` actors there is room for, and what becomes of the others."""
     if may_grow():
         later = "the others start as soon as machines join"
         words = f"The cluster has room for {actors} of {most} actors now; {later}."
     else:
         words = f"This machine has room for {actors} actors, so {actors} work instead of {most}."
     print(f"geoclip: {words}", file=sys.stderr)
-    return may_grow()
 
 
 def cpus_an_actor(cpus: float, actors: int) -> float:
-    """CPUs for each of `actors`, so that reading, writing and resuming find room beside them.
+    """CPUs for each of `actors`, so that reading and writing find room beside them.
 
-    Of two CPUs, one and a half stay free: Ray Data's filter of what is done takes a whole one.
+    Of two CPUs, one and a half stay free.
     """
     return max((cpus - max(1.5, cpus / 2)) / actors, 0.05)
 
