@@ -13,7 +13,7 @@ from geoclip.support.process import free_memory
 from geoclip.training.batches import Batches
 from geoclip.training.optimizer import ADAMW_TENSORS
 from geoclip.training.settings import TrainingSettings
-from geoclip.training.towers import freeze_batch_norm, mixed_precision
+from geoclip.training.towers import mixed_precision, on_trial
 
 PROBE = 4
 """Rows of the probe."""
@@ -28,20 +28,20 @@ BATCHES_HELD = 3
 """Batches of pixels that exist at a time: in use, ready, and in the making."""
 
 
-def chosen_chunk_size(batches: Batches) -> int:
+def chosen_chunk_size(batches: Batches, settings: TrainingSettings) -> int:
     """The photos that pass the towers at a time so that a step fits into the free memory.
 
-    Alike on all workers, which must call this together: the smallest that any of them finds.
-    Between 1 and this worker's share of a batch, and even: 50 photos pass as 25 and 25 rather than
-    48 and 2.
+    `settings` are those of the batches, with a precision that is not "auto". Alike on all workers,
+    which must call this together: the smallest that any of them finds. Between 1 and this worker's
+    share of a batch, and even: 50 photos pass as 25 and 25 rather than 48 and 2.
     """
     encoder, workers = batches.encoder, batches.workers
-    rows = workers.largest_share(min(batches.settings.batch_size, len(batches.photos)))
+    rows = workers.largest_share(min(settings.batch_size, len(batches.photos)))
     pixels = batches.blank(PROBE).to(encoder.device)
     captions = [batches.book.text(int(row)) for row in batches.photos.rows[:PROBE]]
     tokens = encoder.tokenize(captions).to(encoder.device)
     passes = [lambda: encoder.image_features(pixels), lambda: encoder.text_features(tokens)]
-    row = peak_bytes(encoder.model, passes, batches.settings) // PROBE
+    row = peak_bytes(encoder.model, passes, settings) // PROBE
     trained = sum(p.nbytes for p in encoder.model.parameters() if p.requires_grad)
     held = BATCHES_HELD * rows * pixels[0].nbytes
     room = int(memory_for_training(encoder.device)) - ADAMW_TENSORS * trained - held
@@ -66,23 +66,9 @@ def peak_bytes(
 
     The sum over the passes of their peaks. Weights and random state are left as they were.
     """
-    # A gradient is dropped as soon as it is there: all of them together are no matter of the rows.
-    drops = [
-        p.register_post_accumulate_grad_hook(_drop_gradient)  # type: ignore[no-untyped-call]
-        for p in model.parameters()
-        if p.requires_grad
-    ]
-    training = model.training
-    model.train()
-    freeze_batch_norm(model)
     device = next(model.parameters()).device
-    try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            return sum(_peak(run, device, settings) for run in passes)
-    finally:
-        model.train(training)
-        for drop in drops:
-            drop.remove()
+    with on_trial(model):
+        return sum(_peak(run, device, settings) for run in passes)
 
 
 def _peak(run: Callable[[], Tensor], device: torch.device, settings: TrainingSettings) -> int:
@@ -101,10 +87,6 @@ def _peak(run: Callable[[], Tensor], device: torch.device, settings: TrainingSet
     with _Allocations() as allocations:
         both_ways()
     return int(allocations.peak)
-
-
-def _drop_gradient(parameter: Tensor) -> None:
-    parameter.grad = None
 
 
 class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from geoclip.encoders import Encoder
 from geoclip.encoders.compiling import check_compiler
+from geoclip.encoders.precision import BF16, computing_in
 from geoclip.training.settings import TrainingSettings
 from geoclip.training.workers import pad_rows
 
@@ -100,16 +101,40 @@ def freeze_batch_norm(model: nn.Module) -> None:
 
 
 @contextmanager
+def on_trial(model: nn.Module) -> Iterator[None]:
+    """Within it passes run as in a training step; weights, mode and chance stay as they are."""
+    # A gradient is dropped as soon as it is there: nobody takes a step by it.
+    drops = [
+        p.register_post_accumulate_grad_hook(_drop_gradient)  # type: ignore[no-untyped-call]
+        for p in model.parameters()
+        if p.requires_grad
+    ]
+    training = model.training
+    model.train()
+    freeze_batch_norm(model)
+    device = next(model.parameters()).device
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        model.train(training)
+        for drop in drops:
+            drop.remove()
+
+
+def _drop_gradient(parameter: Tensor) -> None:
+    parameter.grad = None
+
+
+@contextmanager
 def mixed_precision(device: torch.device, precision: str, again: bool = False) -> Iterator[None]:
     """Compute in bfloat16 where `precision` is "bf16" and it costs neither accuracy nor time.
 
     What is computed `again` on the way back comes out the same, which may cost time.
     """
-    if precision != "bf16":
-        yield
-        return
-    with torch.autocast(device.type, torch.bfloat16):
-        if device.type != "cpu" or again:  # on the way back there is autocast and no other mode
+    with computing_in(precision, device):
+        # On the way back there is autocast and no other mode.
+        if precision != BF16 or device.type != "cpu" or again:
             yield
             return
         with _DepthwiseInFloat32():

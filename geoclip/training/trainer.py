@@ -105,7 +105,7 @@ class Trainer:
         if settings.activation_checkpointing:
             encoder.checkpoint_activations()
         if settings.chunk_size is None:
-            self.settings = replace(settings, chunk_size=chosen_chunk_size(self.batches))
+            self.settings = replace(settings, chunk_size=chosen_chunk_size(self.batches, settings))
 
     @property
     def plan(self) -> str:

@@ -13,7 +13,7 @@ from geoclip.encoders.precision import (
     try_out,
 )
 from geoclip.training.batches import Batches
-from geoclip.training.towers import freeze_batch_norm, mixed_precision
+from geoclip.training.towers import mixed_precision, on_trial
 
 TRAINING = "training"
 
@@ -38,20 +38,14 @@ def chosen_precision(batches: Batches) -> str:
 
 
 def _try(encoder: Encoder) -> str:
-    """Try forward and backward passes of the image tower; weights and chance stay as they are."""
-    model, side = encoder.model, encoder.image_size
-    training = model.training
-    model.train()
-    freeze_batch_norm(model)
+    """Try forward and backward passes of the image tower."""
+    side = encoder.image_size
 
     def work(precision: str, photos: int) -> None:
         with mixed_precision(encoder.device, precision):
             features = encoder.image_features(torch.randn(photos, 3, side, side))
         if features.requires_grad:
             torch.autograd.backward(features.float().sum())
-        model.zero_grad(set_to_none=True)
 
-    with torch.random.fork_rng(devices=[]):
-        found = try_out(TRAINING, encoder.image_tower, work)
-    model.train(training)
-    return found
+    with on_trial(encoder.model):
+        return try_out(TRAINING, encoder.image_tower, work)

@@ -63,7 +63,7 @@ def test_what_fits_passes_at_once_and_else_in_even_parts(batches, monkeypatch):
     fixed = 3 * sum(p.nbytes for p in batches.encoder.model.parameters()) + 3 * 12 * 3 * 32 * 32 * 4
     for room, chunk in ((12_000, 12), (11_999, 6), (5_500, 4), (999, 1), (-1, 1)):
         monkeypatch.setattr(memory, "memory_for_training", lambda device, r=room: fixed + r)
-        assert chosen_chunk_size(batches) == chunk
+        assert chosen_chunk_size(batches, batches.settings) == chunk
 
 
 def test_frozen_weights_need_no_optimizer(batches, monkeypatch):
@@ -71,7 +71,7 @@ def test_frozen_weights_need_no_optimizer(batches, monkeypatch):
     batches.encoder.model.requires_grad_(False)
     held = 3 * 12 * 3 * 32 * 32 * 4
     monkeypatch.setattr(memory, "memory_for_training", lambda device: held + 12_000)
-    assert chosen_chunk_size(batches) == 12
+    assert chosen_chunk_size(batches, batches.settings) == 12
 
 
 def test_workers_of_one_machine_share_its_memory(monkeypatch):

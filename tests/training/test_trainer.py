@@ -163,7 +163,7 @@ def test_without_a_chunk_size_the_one_that_was_chosen_is_kept(book, photos, tmp_
     """Dropout falls on each chunk anew: another one would take other steps."""
     settings = replace(SETTINGS, chunk_size=None)
     found = iter([2, 3, 3])
-    monkeypatch.setattr("geoclip.training.trainer.chosen_chunk_size", lambda batches: next(found))
+    monkeypatch.setattr("geoclip.training.trainer.chosen_chunk_size", lambda *_: next(found))
     first = trainer_of(clip_encoder(), photos, book, settings)
     assert first.settings.chunk_size == 2 and "2 photos at a time (chosen" in first.plan
     take(first, 1)
