@@ -44,3 +44,9 @@ def test_the_checks_run_every_folder_of_tests() -> None:
     for folder in folders:
         assert f"tests/{folder}" in named
     assert "tests/test_*.py" in named
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports them by that name alone, and would end a run of all while it collects them."""
+    names = [path.name for path in python_files("tests") if path.name != "conftest.py"]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
