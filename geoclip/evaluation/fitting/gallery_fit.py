@@ -7,15 +7,14 @@ place and where it does not, and the gallery's part falls to nothing where it do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from geoclip.evaluation.fitting.known_photos import KnownPhotos, TruePlaces
+from geoclip.evaluation.fitting.known_photos import Columns, KnownPhotos, TruePlaces
 from geoclip.places.sphere import degree_blocks
 from geoclip.ranking.gallery.lookup import GalleryLookup
 from geoclip.ranking.gallery.mixture import (
@@ -40,7 +39,7 @@ BLOCK = 16
 
 
 @dataclass(frozen=True)
-class KnownTerms:
+class KnownTerms(Columns):
     """What is known of N photos beside their gallery photos: shares of the true city.
 
     `text` (N,), `near` and `far` (N, k) are the shares that the posterior, and each gallery photo
@@ -61,16 +60,6 @@ class KnownTerms:
         near = (terms.near * (terms.cities == city[:, None, None])).sum(axis=2)
         far = text[:, None] * terms.far[np.arange(len(city)), :, group]
         return cls(terms.likeness, terms.log_factor, text, near, far)
-
-    @classmethod
-    def joined(cls, parts: Sequence[KnownTerms]) -> KnownTerms:
-        """Those of several groups of photos."""
-        names = [field.name for field in fields(cls)]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-    def take(self, which: np.ndarray) -> KnownTerms:
-        """Those of some photos."""
-        return KnownTerms(*(getattr(self, field.name)[which] for field in fields(self)))
 
     def log_likelihood(self, x: np.ndarray) -> np.ndarray:
         """Log probability (N,) of the true city; `x` as in `_weights_of`."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
-from geoclip.evaluation.fitting.known_photos import KnownPhotos, TruePlaces
+from geoclip.evaluation.fitting.known_photos import Columns, KnownPhotos, TruePlaces
 from geoclip.places.sphere import great_circle_km
 from geoclip.ranking.confidence import Level, LevelProbabilities, LevelRule
 from geoclip.ranking.hierarchy import Hierarchy
@@ -26,7 +25,7 @@ RULE = LevelRule()
 
 
 @dataclass(frozen=True)
-class Answers:
+class Answers(Columns):
     """Answers for N photos at the level that each can be vouched for.
 
     Attributes:
@@ -46,16 +45,6 @@ class Answers:
     right: np.ndarray
     level: np.ndarray
     named: np.ndarray
-
-    @classmethod
-    def joined(cls, parts: Sequence[Answers]) -> Answers:
-        """Those of several groups of photos, one behind the other."""
-        names = [field.name for field in fields(cls)]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-    def take(self, which: np.ndarray) -> Answers:
-        """Those of some photos, by position or mask."""
-        return Answers(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 def answers_of(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,22 @@ MOST_SOURCES = 8
 
 
 @dataclass(frozen=True)
-class KnownPhotos:
+class Columns:
+    """A table: what it is made of are arrays of one length, a row for each photo."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The rows of several tables, one behind the other."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    def take(self, which: slice | np.ndarray) -> Self:
+        """Some of the rows, by position or mask."""
+        return type(self)(*(getattr(self, field.name)[which] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class KnownPhotos(Columns):
     """N photos of known place.
 
     Attributes:
@@ -42,10 +58,6 @@ class KnownPhotos:
 
     def __len__(self) -> int:
         return len(self.embeddings)
-
-    def take(self, which: slice | np.ndarray) -> KnownPhotos:
-        """Some of the photos, by position or mask."""
-        return KnownPhotos(*(getattr(self, field.name)[which] for field in fields(self)))
 
     def by_location(self) -> KnownPhotos:
         """One row for each location: the mean of its views, the rest as of the first view."""
@@ -88,7 +100,7 @@ class KnownPhotos:
 
 
 @dataclass(frozen=True)
-class TruePlaces:
+class TruePlaces(Columns):
     """Where N photos were taken, as positions in a hierarchy.
 
     `country` (N,), -1 for one without a city; `city` (N,), -1 where only the country is known.
@@ -96,10 +108,6 @@ class TruePlaces:
 
     country: np.ndarray
     city: np.ndarray
-
-    def take(self, which: slice | np.ndarray) -> TruePlaces:
-        """Those of some photos."""
-        return TruePlaces(self.country[which], self.city[which])
 
     @classmethod
     def of(cls, photos: KnownPhotos, ranker: PlaceRanker) -> TruePlaces:
