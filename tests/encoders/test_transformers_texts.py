@@ -3,6 +3,7 @@
 import pytest
 import torch
 from hub_layouts import LAYOUTS, write_layout
+from same_features import assert_same_features_and_gradients
 from tiny_encoders import write_transformers_clip
 
 from geoclip.encoders.loading import load_folder
@@ -50,15 +51,8 @@ def test_features_and_gradients_are_those_of_each_text_alone(encoder, checkpoint
         encoder.model.train()
     together = encoder.raw_text_features(encoder.tokenize(TEXTS))
     assert alone.std() > 1e-3
-    torch.testing.assert_close(together, alone, atol=1e-10, rtol=0)
     weights = encoder.tower_parameters("text")
-    direction = torch.randn(alone.shape, generator=torch.Generator().manual_seed(0)).double()
-    expected, found = (
-        torch.autograd.grad((x * direction).sum(), weights, allow_unused=True)
-        for x in (alone, together)
-    )
-    for own, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(own, other, atol=1e-9, rtol=0)
+    assert_same_features_and_gradients(together, alone, weights)
 
 
 @pytest.mark.parametrize("layout", [one for one in CLIP if not one.pickled], ids=lambda x: x.label)
