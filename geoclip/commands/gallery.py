@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geoclip.commands.terminal import SOME_UNREAD
 from geoclip.encoders.registry import DEFAULT_MODEL, check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.support.process import made_to_last
 
 if TYPE_CHECKING:
     from geoclip.runs.build_gallery import GalleryReport
-
-SOME_UNREAD = 3
 
 gallery_app = typer.Typer(
     help="Galleries of geotagged photos, to compare others with.", no_args_is_help=True

@@ -16,6 +16,7 @@ from geoclip.commands.options import (
     PrecisionOption,
 )
 from geoclip.commands.progress import progress
+from geoclip.commands.terminal import SOME_UNREAD
 from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.support.process import made_to_last
@@ -23,7 +24,6 @@ from geoclip.support.process import made_to_last
 if TYPE_CHECKING:
     from geoclip.locator import Locator
 
-SOME_UNREAD = 3
 TABLE_ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg")
 
 

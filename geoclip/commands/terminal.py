@@ -13,7 +13,8 @@ from rich.text import Text
 
 from geoclip.errors import GeoclipError
 
-BAD_INPUT = 2
+BAD_INPUT, SOME_UNREAD = 2, 3
+"""Exit codes: nothing was done; all was done but for some photos that could not be read."""
 PIPE_WIDTH = 200
 UNBOUNDED = 10_000
 TEXT_WIDTH = 12  # of a column of texts at least, if they are as long

@@ -5,7 +5,6 @@ folder until all of it has joined.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -49,10 +48,6 @@ class GalleryReport:
     without_position: int = 0
     failures: list[Failure] = field(default_factory=list)
     tuning: Tuning | None = None
-
-    def reasons(self) -> Counter[str]:
-        """Counts of photos that could not be read, by reason."""
-        return Counter(failure.status for failure in self.failures)
 
 
 def tabled_photos(tables: Sequence[Path]) -> pd.DataFrame:

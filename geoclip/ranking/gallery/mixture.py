@@ -26,7 +26,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from geoclip.errors import GeoclipError
-from geoclip.places.sphere import chord_to_km, unit_vectors
+from geoclip.places.sphere import chord_to_km, cosine_to_km, unit_vectors
 from geoclip.ranking.gallery.likeness import Likeness
 from geoclip.ranking.gallery.lookup import GalleryLookup
 from geoclip.ranking.hierarchy import Hierarchy
@@ -156,8 +156,7 @@ class GalleryEvidence:
         which = which.reshape(rows.shape)
         lat, lon = (axis[np.maximum(gallery, 0)] for axis in self._positions)
         points = unit_vectors(lat, lon)
-        squared = np.maximum(2 - 2 * points @ self._centres.T, 0)
-        km = chord_to_km(np.sqrt(squared))
+        km = cosine_to_km(points @ self._centres.T)
         about = np.exp(-km / ABOUT_KM)
         groups = text.groups.astype(np.float64)
         mass = np.einsum("ng,nkg->nk", groups, about[which])
