@@ -50,7 +50,7 @@ def test_errors_are_one_sentence(photos: Path, tmp_path: Path) -> None:
         ((tmp_path / "none.csv", "--out", tmp_path / "g"), "does not exist"),
         ((tmp_path, "--out", tmp_path / "g", "--embeddings", tmp_path), "needs the .csv tables"),
         ((photos, "--out", tmp_path / "g", "--embeddings", tmp_path), "which encoder"),
-        ((photos, "--out", tmp_path / "a.png"), "cannot be written"),
+        ((photos, "--out", tmp_path / "a.png"), "cannot be written: it is a file"),
     ):
         result = build(*arguments)
         assert result.exit_code == 2, result.output

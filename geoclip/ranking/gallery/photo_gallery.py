@@ -81,6 +81,10 @@ class Gallery:
             raise GeoclipError(f"dtype is {about.dtype!r}; use {' or '.join(DTYPES)}.")
         if (folder / ABOUT_FILE).exists():
             return cls.open(folder, about.encoder)
+        if folder.exists() and not folder.is_dir():
+            raise GeoclipError(
+                f"The gallery {folder} cannot be written: it is a file; name a folder."
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps(asdict(about)) + "\n"
