@@ -1,9 +1,13 @@
 """Ten million photos, none of which is there: what the driver takes for them, as JSON.
 
-python tests/pipelines/large_runs.py listing
-python tests/pipelines/large_runs.py resuming FOLDER
+    python -m tests.benchmarks.large_runs listing
+    python -m tests.benchmarks.large_runs resuming --work DIR
+
+`listing` finds them in folders of a bucket; its time holds what the bucket itself takes to name
+them. `resuming` finds that all of them are done.
 """
 
+import argparse
 import json
 import sys
 import time
@@ -21,12 +25,16 @@ from pipelines.part_files import encoded
 from pipelines.photo_source import Shard
 from pipelines.spans import Span
 
-FOLDERS, PHOTOS = 10_000, 1000
+PHOTOS = 10_000_000
+FOLDER_PHOTOS = 1000
 SHARDS, SHARD_PHOTOS, FILE_SHARDS = 1000, 10_000, 10
 
 
 class Bucket(fs.FileSystemHandler):
-    """`FOLDERS` folders of `PHOTOS` photos each, which can only be listed."""
+    """Folders of `FOLDER_PHOTOS` photos each, which can only be listed."""
+
+    def __init__(self, photos: int) -> None:
+        self.folders = photos // FOLDER_PHOTOS
 
     def get_type_name(self) -> str:
         return "synthetic"
@@ -40,18 +48,19 @@ class Bucket(fs.FileSystemHandler):
     def get_file_info_selector(self, selector: fs.FileSelector) -> list[fs.FileInfo]:
         home = selector.base_dir
         if "/" not in home:
-            names = (f"{home}/2026-{i:05}" for i in range(FOLDERS))
+            names = (f"{home}/2026-{i:05}" for i in range(self.folders))
             return [fs.FileInfo(name, fs.FileType.Directory) for name in names]
-        names = (f"{home}/photo-{i:06}.jpg" for i in range(PHOTOS))
+        names = (f"{home}/photo-{i:06}.jpg" for i in range(FOLDER_PHOTOS))
         return [fs.FileInfo(name, fs.FileType.File, size=100_000) for name in names]
 
 
 Bucket.__abstractmethods__ = frozenset()  # it is never read from nor written to
 
 
-def listing() -> dict[str, Any]:
+def listing(photos: int) -> dict[str, Any]:
     """Parts for 100 workers."""
-    storage._remote = lambda scheme, bucket: fs.PyFileSystem(Bucket())  # type: ignore[assignment]
+    bucket = fs.PyFileSystem(Bucket(photos))
+    storage._remote = lambda scheme, name: bucket  # type: ignore[assignment]
     parts = photo_parts(["synthetic://bucket"], 100)
     return {"parts": len(parts), "photos": sum(len(part.ids) for part in parts[::100])}
 
@@ -86,10 +95,19 @@ def resuming(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    began, used = time.monotonic(), time.process_time()
-    found = listing() if sys.argv[1] == "listing" else resuming(Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=["listing", "resuming"])
+    parser.add_argument("--photos", type=int, default=PHOTOS, help="to list, in thousands")
+    parser.add_argument("--work", type=Path, help="an empty folder for the run that is resumed")
+    options = parser.parse_args()
+    if options.what == "resuming" and not (options.work and options.work.is_dir()):
+        parser.error("resuming needs --work DIR, an empty folder.")
+    if options.what == "resuming":
+        prepare(options.work)
+    held, began, used = peak(), time.monotonic(), time.process_time()
+    found = listing(options.photos) if options.what == "listing" else resuming(options.work)
     seconds = {"wall_s": time.monotonic() - began, "cpu_s": time.process_time() - used}
-    print(json.dumps({**found, **seconds, "peak_bytes": peak()}))
+    print(json.dumps({**found, **seconds, "peak_bytes": peak(), "before_bytes": held}))
 
 
 def peak() -> int:
