@@ -102,17 +102,18 @@ class Gallery:
         one another.
         """
         about = _read_about(folder)
-        if encoder not in (None, about.encoder):
-            raise GeoclipError(
-                f"The gallery {folder} was made with another encoder, {about.model}: use that "
-                "model, or build a gallery with this one in a new folder."
-            )
+        if encoder is not None:
+            _check_encoder(folder, about, encoder)
         parts, tables = [], []
         for number in range(len(list(folder.glob("*.parquet")))):
             values, table = _read_part(folder, number, about)
             parts.append(values)
             tables.append(table)
         return cls(folder, about, parts, pa.concat_tables([SCHEMA.empty_table(), *tables]))
+
+    def check_encoder(self, encoder: str) -> None:
+        """Raise GeoclipError unless the gallery was made with the encoder of this key."""
+        _check_encoder(self.folder, self.about, encoder)
 
     @classmethod
     def in_memory(cls, values: np.ndarray, photos: pa.Table) -> Gallery:
@@ -207,6 +208,14 @@ def _values_file(folder: Path, number: int) -> Path:
 
 def _table_file(folder: Path, number: int) -> Path:
     return folder / f"{number:08d}.parquet"
+
+
+def _check_encoder(folder: Path, about: GalleryAbout, encoder: str) -> None:
+    if encoder != about.encoder:
+        raise GeoclipError(
+            f"The gallery {folder} was made with another encoder, {about.model}: use that model, "
+            "or build a gallery with this one in a new folder."
+        )
 
 
 def _read_about(folder: Path) -> GalleryAbout:
