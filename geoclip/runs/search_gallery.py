@@ -128,7 +128,7 @@ def open_to_search(
     if not isinstance(model, Encoder):
         model = load_encoder(own if model is None else model, device or default_device())
     encoder = model.for_photos()
-    lookup.gallery.check_encoder(tower_key(encoder))
+    lookup.gallery.about.check_encoder(tower_key(encoder), folder)
     return lookup, encoder
 
 

@@ -50,6 +50,14 @@ class GalleryAbout:
     dtype: str = "float16"
     version: int = VERSION
 
+    def check_encoder(self, encoder: str, folder: Path | str) -> None:
+        """Raise GeoclipError unless the gallery in a folder is of the encoder of this key."""
+        if encoder != self.encoder:
+            raise GeoclipError(
+                f"The gallery {folder} was made with another encoder, {self.model}: use that "
+                "model, or build a gallery with this one in a new folder."
+            )
+
 
 class Gallery:
     """Embeddings (M, d) of geotagged photos, of unit length, and their positions.
@@ -103,7 +111,7 @@ class Gallery:
         """
         about = _read_about(folder)
         if encoder is not None:
-            _check_encoder(folder, about, encoder)
+            about.check_encoder(encoder, folder)
         parts, tables = [], []
         for number in range(len(list(folder.glob("*.parquet")))):
             values, table = _read_part(folder, number, about)
@@ -112,10 +120,6 @@ class Gallery:
         # In one piece: photos are taken from a table of many a hundred times slower.
         photos = pa.concat_tables([SCHEMA.empty_table(), *tables]).combine_chunks()
         return cls(folder, about, parts, photos)
-
-    def check_encoder(self, encoder: str) -> None:
-        """Raise GeoclipError unless the gallery was made with the encoder of this key."""
-        _check_encoder(self.folder, self.about, encoder)
 
     @classmethod
     def in_memory(cls, values: np.ndarray, photos: pa.Table) -> Gallery:
@@ -210,14 +214,6 @@ def _values_file(folder: Path, number: int) -> Path:
 
 def _table_file(folder: Path, number: int) -> Path:
     return folder / f"{number:08d}.parquet"
-
-
-def _check_encoder(folder: Path, about: GalleryAbout, encoder: str) -> None:
-    if encoder != about.encoder:
-        raise GeoclipError(
-            f"The gallery {folder} was made with another encoder, {about.model}: use that model, "
-            "or build a gallery with this one in a new folder."
-        )
 
 
 def _read_about(folder: Path) -> GalleryAbout:
