@@ -26,6 +26,7 @@ from geoclip.ranking.settings import Prior as Prior
 from geoclip.ranking.settings import RankingSettings as RankingSettings
 from geoclip.ranking.settings import Temperatures as Temperatures
 from geoclip.runs.locate_folder import locate_folder as locate_folder
+from geoclip.runs.search_gallery import search_gallery as search_gallery
 from geoclip.support.version import __version__ as __version__
 from geoclip.training.settings import TrainingSettings as TrainingSettings
 from geoclip.training.trainer import Trainer as Trainer

@@ -16,6 +16,7 @@ from geoclip.commands.gallery import gallery_app
 from geoclip.commands.locate import locate
 from geoclip.commands.mix import mix
 from geoclip.commands.models import models_app
+from geoclip.commands.search import search
 from geoclip.commands.sidecar import sidecar_app
 from geoclip.commands.terminal import errors_in_one_sentence
 
@@ -44,6 +45,7 @@ app.command()(benchmark)
 app.command()(finetune)
 app.command()(calibrate)
 app.command()(mix)
+app.command()(search)
 app.add_typer(models_app, name="models")
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(sidecar_app, name="sidecar")

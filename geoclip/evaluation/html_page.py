@@ -44,6 +44,10 @@ svg { display: block; width: 100%; height: auto; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; list-style: none;
   font-size: .85rem; }
 .legend svg { display: inline-block; width: .8rem; height: .8rem; }
+.sheet { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); }
+.sheet img { display: block; max-width: 100%; max-height: 12rem; margin-bottom: .3rem; }
+.sheet figcaption { overflow-wrap: anywhere; }
 @media (max-width: 600px) {
   table { font-size: .8rem; }
   th, td { padding: .2rem .35rem; }
@@ -53,10 +57,13 @@ footer { margin-top: 2rem; border-top: 1px solid #d5dce4; font-size: .75rem; col
 """
 
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """A whole page; its policy lets nothing but its own style in."""
+def page(
+    title: str, parts: Iterable[str], footer: str = ATTRIBUTION, *, pictures: bool = False
+) -> str:
+    """A whole page; its policy lets nothing but its own style in, and the `pictures` within it."""
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    policy += "; img-src data:" if pictures else ""
     head = (
         '<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -64,7 +71,7 @@ def page(title: str, parts: Iterable[str]) -> str:
         '<meta name="referrer" content="no-referrer">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>"
     )
-    body = "\n".join([f"<h1>{escape(title)}</h1>", *parts, f"<footer>{ATTRIBUTION}</footer>"])
+    body = "\n".join([f"<h1>{escape(title)}</h1>", *parts, f"<footer>{escape(footer)}</footer>"])
     whole = f"<head>\n{head}\n</head>\n<body>\n{body}\n</body>"
     return f'<!DOCTYPE html>\n<html lang="en">\n{whole}\n</html>\n'
 
@@ -77,11 +84,11 @@ def check_page(path: Path) -> None:
 
 def write_with_json(path: Path, text: str, report: Report) -> None:
     """Write a page and, beside it, its figures as a .json file."""
-    _write(path, text)
-    _write(path.with_suffix(".json"), json.dumps(report, indent=2, allow_nan=False) + "\n")
+    write_text(path, text)
+    write_text(path.with_suffix(".json"), json.dumps(report, indent=2, allow_nan=False) + "\n")
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Put a file in place whole; GeoclipError where it cannot be written."""
     content = text.encode("utf-8", "xmlcharrefreplace")
     try:

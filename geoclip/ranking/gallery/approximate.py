@@ -53,6 +53,8 @@ class ApproximateIndex:
     def __init__(self, index: Any, tuning: Tuning) -> None:
         self.index = index
         self.tuning = tuning
+        self._faiss = _faiss()
+        self._wanted = self._faiss.SearchParametersIVF(nprobe=tuning.probes)
 
     @classmethod
     def open(cls, folder: Path) -> ApproximateIndex | None:
@@ -76,12 +78,11 @@ class ApproximateIndex:
 
     def neighbours(self, photos: np.ndarray, k: int) -> Neighbours:
         """The k indexed photos of largest cosine to each embedding (N, d), most of them."""
-        faiss = _faiss()
-        faiss.omp_set_num_threads(torch.get_num_threads())
-        wanted = faiss.SearchParametersIVF(nprobe=self.tuning.probes)
+        self._faiss.omp_set_num_threads(torch.get_num_threads())
         values = np.ascontiguousarray(photos, np.float32)
-        similarity, rows = self.index.search(values, k, params=wanted)
-        return Neighbours(rows, np.where(rows < 0, -np.inf, similarity))
+        similarity, rows = self.index.search(values, k, params=self._wanted)
+        similarity[rows < 0] = -np.inf
+        return Neighbours(rows, similarity)
 
 
 def can_index() -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from geoclip.ranking.gallery.approximate import ApproximateIndex
 from geoclip.ranking.gallery.neighbours import Neighbours, exact_neighbours, joined
@@ -49,21 +50,38 @@ class GalleryLookup:
         `photo_ids` (N,) are the photos' own, "" for one without. `allowed` (M,) leaves out whole
         blocks, countries or sources of the gallery; then every photo is compared.
         """
-        own = np.full(len(photos), -1)
-        if photo_ids is not None:
-            own = self.gallery.rows_of(photo_ids)
+        ids = None if photo_ids is None else np.array(photo_ids, dtype=object)
+        return self._not_own(photos, k, ids, allowed, k + SPARE)
+
+    def _not_own(
+        self,
+        photos: np.ndarray,
+        k: int,
+        ids: np.ndarray | None,
+        allowed: np.ndarray | None,
+        wanted: int,
+    ) -> Neighbours:
+        """Those of `neighbours` among the `wanted` nearest, and among more where these are few."""
+        some = self._nearest(photos, min(wanted, len(self.gallery)), allowed)
+        leak = some.similarity >= COPY_SIMILARITY
+        if ids is not None:
+            leak |= self._ids_of(some.rows) == ids[:, None]
+        if not leak.any() and some.rows.shape[1] >= k:
+            return Neighbours(some.rows[:, :k], some.similarity[:, :k])
         found = Neighbours.none(len(photos), k)
-        wanted, left = k + SPARE, np.arange(len(photos))
-        while len(left):
-            wanted = min(wanted, len(self.gallery))
-            some = self._nearest(photos[left], wanted, allowed)
-            leak = (some.rows == own[left][:, None]) | (some.similarity >= COPY_SIMILARITY)
-            found.put(left, some.without(leak, k))
-            short = (np.isfinite(some.similarity) & ~leak).sum(axis=1) < k
-            short &= leak.any(axis=1)
-            left = left[short] if wanted < len(self.gallery) else left[:0]
-            wanted *= 4
+        found.put(np.arange(len(photos)), some.without(leak, k))
+        kept = (np.isfinite(some.similarity) & ~leak).sum(axis=1)
+        short = np.flatnonzero(leak.any(axis=1) & (kept < k))
+        if len(short) and wanted < len(self.gallery):
+            own = None if ids is None else ids[short]
+            found.put(short, self._not_own(photos[short], k, own, allowed, 4 * wanted))
         return found
+
+    def _ids_of(self, rows: np.ndarray) -> np.ndarray:
+        """The photo ids (N, k) of gallery rows; None at row -1."""
+        wanted = pa.array(rows.ravel(), mask=rows.ravel() < 0)
+        ids = self.gallery.photos["photo_id"].take(wanted).to_numpy()
+        return np.asarray(ids.reshape(rows.shape))
 
     def _nearest(self, photos: np.ndarray, k: int, allowed: np.ndarray | None) -> Neighbours:
         index = self.index if allowed is None else None
