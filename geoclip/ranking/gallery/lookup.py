@@ -41,29 +41,38 @@ class GalleryLookup:
         self,
         photos: np.ndarray,
         k: int,
-        photo_ids: Sequence[str] | None = None,
+        photo_ids: Sequence[str] | np.ndarray | None = None,
         allowed: np.ndarray | None = None,
     ) -> Neighbours:
         """The k gallery photos most like each embedding (N, d) of unit length.
 
-        `photo_ids` (N,) are the photos' own, "" for one without. `allowed` (M,) leaves out whole
-        blocks, countries or sources of the gallery; then every photo is compared.
+        `photo_ids` (N,) are the photos' own, "" for one without, or (N, V) those of their views.
+        `allowed` (M,) leaves out whole blocks, countries or sources of the gallery; then every
+        photo is compared.
         """
-        own = np.full(len(photos), -1)
-        if photo_ids is not None:
-            own = self.gallery.rows_of(photo_ids)
+        own = np.array([""] * len(photos) if photo_ids is None else photo_ids, dtype=object)
+        own = own.reshape(len(photos), -1)
         found = Neighbours.none(len(photos), k)
         wanted, left = k + SPARE, np.arange(len(photos))
         while len(left):
             wanted = min(wanted, len(self.gallery))
             some = self._nearest(photos[left], wanted, allowed)
-            leak = (some.rows == own[left][:, None]) | (some.similarity >= COPY_SIMILARITY)
+            leak = self._are_of(own[left], some.rows) | (some.similarity >= COPY_SIMILARITY)
             found.put(left, some.without(leak, k))
             short = (np.isfinite(some.similarity) & ~leak).sum(axis=1) < k
             short &= leak.any(axis=1)
             left = left[short] if wanted < len(self.gallery) else left[:0]
             wanted *= 4
         return found
+
+    def _are_of(self, photo_ids: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Which gallery photos (N, k) have one of their photo's own ids (N, V)."""
+        same = np.zeros(rows.shape, dtype=bool)
+        named = (photo_ids != "").any(axis=1)
+        if named.any():
+            ids = self.gallery.photo_ids(np.maximum(rows[named], 0))
+            same[named] = (ids[:, :, None] == photo_ids[named][:, None]).any(axis=2)
+        return same & (rows >= 0)
 
     def _nearest(self, photos: np.ndarray, k: int, allowed: np.ndarray | None) -> Neighbours:
         index = self.index if allowed is None else None
