@@ -1,7 +1,6 @@
 """Encoder and place index together: photos in, ranked places out."""
 
-import os
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,28 +10,30 @@ import pandas as pd
 import torch
 
 from geoclip.encoders import Encoder, load_encoder
-from geoclip.errors import GeoclipError
 from geoclip.guesses.assembly import Assembler
 from geoclip.guesses.schema import Guess, to_geodataframe, to_guesses
 from geoclip.guesses.settings import LocateSettings
 from geoclip.photos.abstention import AbstentionCheck, AbstentionSettings
 from geoclip.photos.embedding import Embeddings, embed_batches
-from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, list_photos, no_photos
+from geoclip.photos.given_photos import checked_ids, given_photos
+from geoclip.photos.keys import photo_key, tower_key
 from geoclip.photos.metadata import NOTHING
-from geoclip.photos.opening import NamedPhoto, Photo, named, photo_list
+from geoclip.photos.opening import Photo, named, photo_list
 from geoclip.photos.reader import BATCH, UNJUDGED, PhotoReader, in_batches, read_batches
 from geoclip.photos.records import PhotoRecord, read_records
-from geoclip.photos.views import location_keys, side_by_side
+from geoclip.photos.views import location_keys
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex, Watch
 from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.ranking import Ranking
 from geoclip.ranking.settings import RankingSettings
-from geoclip.support.paths import decode_path, encode_path
+from geoclip.support.paths import encode_path
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+    from geoclip.ranking.gallery.lookup import GalleryLookup
 
 Progress = Callable[[int], None]
 """Called with the number of photos done since the last call."""
@@ -144,14 +145,25 @@ class Locator:
         return PhotoReader(
             self.encoder,
             metadata=True,
-            trust_gps=settings.gps == "keep",
+            trust_gps=settings.gps == "keep" and not settings.own_gallery,
             check=self.abstention_check(settings.abstention) if judged else None,
             frames=settings.frames,
         )
 
     def assembler(self, settings: LocateSettings) -> Assembler:
-        """What makes guesses of the photos that were read."""
-        return Assembler(self.ranker, self.abstention_check(settings.abstention), settings)
+        """What makes guesses of the photos that were read.
+
+        Raises GeoclipError for a gallery that is none of this encoder, is damaged or empty.
+        """
+        check, folder = self.abstention_check(settings.abstention), settings.gallery
+        opened = None if folder is None or settings.own_gallery else self.gallery(folder)
+        return Assembler(self.ranker, check, settings, gallery=opened)
+
+    def gallery(self, folder: str | Path) -> "GalleryLookup":
+        """Open a gallery; raises GeoclipError for one that is damaged or of another encoder."""
+        from geoclip.ranking.gallery.lookup import GalleryLookup  # noqa: PLC0415  (few use it)
+
+        return GalleryLookup.open(Path(folder), tower_key(self.encoder))
 
     def embed(
         self, photos: Photo | Iterable[Photo], progress: Progress | None = None
@@ -206,15 +218,18 @@ class Locator:
         """
         settings = settings or LocateSettings()
         settings = settings if top_k is None else replace(settings, top_k=top_k)
-        given, keys = _listed(photo_list(photos), location_ids)
+        given, keys = given_photos(photo_list(photos), location_ids)
         self.encoder.expect(len(given))
-        records: list[PhotoRecord] = []
+        assembler, records = self.assembler(settings), list[PhotoRecord]()
         batches = in_batches(given, BATCH)
         for some in read_records(self.encoder, self.reader(settings), batches, settings.jobs):
             records += some
             if progress:
                 progress(len(some))
-        assembler = self.assembler(settings)
+        if settings.gallery is not None:
+            keys_of_files = [b"" if content is not None else photo_key(n) for n, content in given]
+            paired = zip(records, keys_of_files, strict=True)
+            records = [replace(record, key=key) for record, key in paired]
         names = [encode_path(name) for name, _ in given]
         tables = [block.table for block in assembler.blocks(names, records, keys)]
         table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
@@ -244,7 +259,7 @@ class Locator:
         settings = LocateSettings.model_alone(top_k)
         check = AbstentionCheck(settings.abstention)
         assembler = Assembler(self.ranker, check, settings, candidates=top_k, classes=classes)
-        ids = _checked_ids(location_ids, len(embeddings.paths))
+        ids = checked_ids(location_ids, len(embeddings.paths))
         keys = None if ids is None else location_keys(ids)
         rows = zip(embeddings.status, embeddings.values, strict=True)
         records = [
@@ -257,42 +272,3 @@ class Locator:
 def default_device() -> str:
     """Return "cuda" where PyTorch sees a GPU, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _listed(
-    photos: Sequence[Photo], location_ids: Iterable[object] | None
-) -> tuple[list[NamedPhoto], list[Hashable] | None]:
-    """Names and contents of photos, those in folders and globs too, and the keys of locations.
-
-    Views of a location stand side by side; the photos of a folder share its id.
-    """
-    ids = _checked_ids(location_ids, len(photos))
-    found = [_expanded(photo) for photo in photos]
-    if photos and not any(found):
-        raise no_photos([photo for photo in photos if isinstance(photo, str | os.PathLike)])
-    given = [named(photo, i) for i, photo in enumerate(photo for some in found for photo in some)]
-    if ids is None:
-        return given, None
-    keys = location_keys(own for own, some in zip(ids, found, strict=True) for _ in some)
-    order = side_by_side(keys)
-    return [given[i] for i in order], [keys[i] for i in order]
-
-
-def _expanded(photo: Photo) -> list[Photo]:
-    """The photos and videos of a folder or glob; anything else as it is given."""
-    if not isinstance(photo, str | os.PathLike):
-        return [photo]
-    path = decode_path(photo) if isinstance(photo, str) else Path(photo)
-    found = list_photos([path], PHOTO_SUFFIXES | VIDEO_SUFFIXES)
-    return [photo] if found == [path] else [*found]
-
-
-def _checked_ids(location_ids: Iterable[object] | None, photos: int) -> list[object] | None:
-    if location_ids is None:
-        return None
-    ids = list(location_ids)
-    if len(ids) != photos:
-        raise GeoclipError(
-            f"location_ids has {len(ids)} ids for {photos} photos; give each photo one."
-        )
-    return ids

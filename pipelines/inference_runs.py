@@ -11,7 +11,7 @@ from ray.data import Dataset
 
 from geoclip.encoders.precision import AUTO, WORTH_A_TRIAL
 from geoclip.locator import default_device
-from geoclip.runs.keys import tower_key
+from geoclip.photos.keys import tower_key
 from pipelines.cluster import check_gpus
 from pipelines.outputs import IO_CPUS, Output
 from pipelines.photo_actors import Pool, load_model, on_actors

@@ -43,6 +43,14 @@ def calibrate(
     gazetteer: Annotated[
         Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
     ] = None,
+    gallery: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|self",
+            help="Fit too how much a gallery counts: a folder of `geoclip gallery build`, or self "
+            "for these photos, each asked about with the others.",
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     keep_posterior: Annotated[
         bool,
@@ -72,7 +80,7 @@ def calibrate(
 
     trained, places = TrainedPhotos.read(model_folder(model)), Gazetteer.read(gazetteer)
     fresh = _fresh(photos, source_column, split or [], trained, places)
-    found = run_calibration(model, fresh, trained, places, device, keep_posterior)
+    found = run_calibration(model, fresh, trained, places, device, keep_posterior, gallery)
     folder = _write(found, model, out)
     tell(found)
     typer.echo(f"The settings are in {folder}, with all figures.")

@@ -41,13 +41,16 @@ def run_calibration(
     places: "Gazetteer",
     device: str | None,
     keep_posterior: bool = False,
+    gallery: str | None = None,
 ) -> "ModelCalibration":
     """Calibrate a model and show the progress of it."""
     from geoclip.runs.calibrate_model import calibrate_model  # noqa: PLC0415
     from geoclip.support.process import keep_freed_memory  # noqa: PLC0415
 
     keep_freed_memory()
-    return calibrate_model(model, photos, trained, places, device, progress, keep_posterior)
+    return calibrate_model(
+        model, photos, trained, places, device, progress, keep_posterior, gallery
+    )
 
 
 def run_held_out(
@@ -83,6 +86,8 @@ def tell(found: "ModelCalibration") -> None:
     if left_out:
         typer.echo(left_out)
     typer.echo(f"Fitted on {figures['photos']:,} photos of {figures['places']:,} places.")
+    if "gallery" in figures:
+        typer.echo("How much a gallery counts was fitted too: give one to geoclip locate.")
     kind = next((kind for kind in LEFT_OUT if kind in figures), None)
     if kind is None:
         typer.echo("They lie in one 1° block: nothing tells how the settings hold elsewhere.")

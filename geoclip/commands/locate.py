@@ -72,6 +72,14 @@ def locate(
     gazetteer: Annotated[
         Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
     ] = None,
+    gallery: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|self",
+            help="Geotagged photos to compare with: a folder of `geoclip gallery build`, or self "
+            "for those among PATHS that state a position.",
+        ),
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Guesses for each photo.")] = 5,
     method: MethodOption = None,
     point: PointOption = None,
@@ -177,6 +185,7 @@ def locate(
         jobs=jobs or os.cpu_count() or 1,
         confidence=confidence,
         level=level.value,
+        gallery=gallery,
     )
     report = locate_folder(
         paths,

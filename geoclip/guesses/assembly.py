@@ -1,9 +1,10 @@
 """Records of photos → the table of guesses: the one place where it is put together."""
 
+import logging
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from geoclip.guesses.rows import (
     ranked_rows,
     rows_without_place,
 )
-from geoclip.guesses.schema import ALBUM, guess_table
+from geoclip.guesses.schema import ALBUM, GALLERY_COLUMNS, guess_table
 from geoclip.guesses.settings import LocateSettings
 from geoclip.photos.abstention import AbstentionCheck
 from geoclip.photos.embedding import mean_of_views
@@ -29,6 +30,11 @@ from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.ranking import BLOCK
 from geoclip.ranking.trip_smoothing import SmoothedTrip, hours_of, smooth_trip
 
+if TYPE_CHECKING:
+    from geoclip.guesses.gallery_guesses import GalleryGuesses
+    from geoclip.ranking.gallery.lookup import GalleryLookup
+
+log = logging.getLogger(__name__)
 NO_EVIDENCE = "no evidence"
 CANDIDATES = 50
 """Places of each photo that are weighed against its neighbours' or its stated position."""
@@ -58,9 +64,10 @@ class Block:
 class Assembler:
     """Assembles rows of guesses from records, by a ranker and settings.
 
-    `check` says which photos to abstain from. `candidates` places are ranked at least. With
-    `classes`, which go with the point "estimate", the columns `CLASS_COLUMNS` stand behind those of
-    the schema.
+    `check` says which photos to abstain from. A `gallery` has a say; that of the photos themselves
+    (`LocateSettings.own_gallery`) is made by `blocks`. `candidates` places are ranked at least.
+    With `classes`, which go with the point "estimate", the columns `CLASS_COLUMNS` stand behind
+    those of the schema.
     """
 
     def __init__(
@@ -70,18 +77,26 @@ class Assembler:
         settings: LocateSettings,
         candidates: int | None = None,
         classes: bool = False,
+        gallery: "GalleryLookup | None" = None,
     ) -> None:
         self.ranker = ranker
         self.check = check
         self.settings = settings
         self.ranked = max(settings.top_k, CANDIDATES if candidates is None else candidates)
         self.classes = classes
+        self.gallery = None if gallery is None else self._guesses_by(gallery)
+
+    def _guesses_by(self, gallery: "GalleryLookup") -> "GalleryGuesses":
+        from geoclip.guesses.gallery_guesses import GalleryGuesses  # noqa: PLC0415  (few use it)
+
+        return GalleryGuesses(self.ranker, gallery, self.settings)
 
     @property
     def extra_columns(self) -> dict[str, str]:
         """Columns of the tables behind the schema's, with their dtypes."""
         compare = EXTRA_COLUMNS if self.settings.gps == "compare" else {}
-        return {**compare, **dict.fromkeys(CLASS_COLUMNS if self.classes else (), "str")}
+        gallery = GALLERY_COLUMNS if self.settings.gallery is not None else {}
+        return {**compare, **gallery, **dict.fromkeys(CLASS_COLUMNS if self.classes else (), "str")}
 
     def blocks(
         self, names: Sequence[str], records: Records, keys: Sequence[Hashable] | None = None
@@ -91,10 +106,25 @@ class Assembler:
         `keys` (N,) are those of `location_keys`; the views of a location stand side by side.
         """
         parts = list(slices(range(len(names)) if keys is None else keys, BLOCK))
-        trip = None if self.settings.trip is None else self._smoothed_trip(parts, records, keys)
+        if self.settings.own_gallery:
+            self._ask_own_photos((names[part], records[part]) for part in parts)
+        trip = (
+            None if self.settings.trip is None else self._smoothed_trip(parts, names, records, keys)
+        )
         for part in parts:
             own = None if keys is None else keys[part]
             yield self.block(names[part], records[part], own, trip and trip.part(part))
+
+    def _ask_own_photos(
+        self, photos: Iterable[tuple[Sequence[str], Sequence[PhotoRecord]]]
+    ) -> None:
+        from geoclip.guesses.gallery_guesses import own_gallery  # noqa: PLC0415
+        from geoclip.ranking.gallery.lookup import GalleryLookup  # noqa: PLC0415
+
+        found = own_gallery(photos)
+        if found is None:
+            log.warning("None of the photos states a position: there is no gallery of them.")
+        self.gallery = None if found is None else self._guesses_by(GalleryLookup(found))
 
     def block(
         self,
@@ -108,20 +138,23 @@ class Assembler:
         status = [records[i].status for i in fates.unread] + [NO_EVIDENCE] * len(fates.abstained)
         silent = np.r_[fates.unread, fates.abstained]
         values = self._values(records, fates.guessed, keys)
+        own_ids = self._own_ids(names, records, fates.guessed, keys)
         parts = [
             rows_without_place(silent, photos[silent], status),
             gps_rows(
                 self.ranker.gazetteer, fates.kept, photos[fates.kept],
                 *stated_of(records, fates.kept),
             ),
-            self._guessed_rows(photos, fates.guessed, values, trip),
+            self._guessed_rows(photos, fates.guessed, values, own_ids, trip),
         ]  # fmt: skip
         frame = pd.concat([part for part in parts if len(part)] or parts[:1])
         frame = frame.sort_values(["order", "rank"], kind="stable", ignore_index=True)
         table = guess_table(frame)
-        if self.classes:
-            texts = frame.reindex(columns=CLASS_COLUMNS).astype(object).fillna("").astype(str)
-            table = pd.concat([table, texts], axis=1)
+        texts = [*(GALLERY_COLUMNS if self.settings.gallery is not None else ())]
+        texts += CLASS_COLUMNS if self.classes else []
+        if texts:
+            told = frame.reindex(columns=texts).astype(object).fillna("").astype(str)
+            table = pd.concat([table, told], axis=1)
         if self.settings.gps == "compare":
             fixes = [record.metadata.gps for record in records]
             support = np.full(len(records), np.nan)
@@ -147,17 +180,39 @@ class Assembler:
             return values
         return mean_of_views(values, [keys[i] for i in guessed])
 
+    def _own_ids(
+        self,
+        names: Sequence[str],
+        records: Sequence[PhotoRecord],
+        guessed: np.ndarray,
+        keys: Sequence[Hashable] | None,
+    ) -> np.ndarray:
+        """What a gallery knows the guessed photos and their views by, (n, V)."""
+        if self.gallery is None:
+            return np.empty((len(guessed), 0), dtype=object)
+        from geoclip.guesses.gallery_guesses import ids_of_views  # noqa: PLC0415
+
+        own = self.settings.own_gallery
+        ids = [names[i] if own else records[i].key.hex() for i in guessed]
+        return ids_of_views(ids, None if keys is None else [keys[i] for i in guessed])
+
     def _guessed_rows(
         self,
         photos: np.ndarray,
         guessed: np.ndarray,
         values: np.ndarray,
+        own_ids: np.ndarray,
         trip: SmoothedTrip | None,
     ) -> pd.DataFrame:
         if not len(guessed):
             return pd.DataFrame()
         changed = np.zeros(len(guessed), bool) if trip is None else trip.changed[guessed]
-        frames = [self._own_rows(photos, guessed[~changed], values[~changed])]
+        if trip is not None and self.gallery is not None and changed.any():
+            cities = trip.cities[guessed][changed, 0]
+            stands = self.gallery.stand(values[changed], own_ids[changed], cities)
+            changed[changed] = ~stands
+        own = photos, guessed[~changed], values[~changed], own_ids[~changed]
+        frames = [self._own_rows(*own)]
         if trip is not None and changed.any():
             some, top_k = guessed[changed], self.settings.top_k
             listed = trip.cities[some], trip.probabilities[some]
@@ -165,10 +220,14 @@ class Assembler:
             frames.append(ranked_rows(self.ranker, some, photos[some], ranking, top_k, ALBUM))
         return pd.concat([frame for frame in frames if len(frame)])
 
-    def _own_rows(self, photos: np.ndarray, which: np.ndarray, values: np.ndarray) -> pd.DataFrame:
+    def _own_rows(
+        self, photos: np.ndarray, which: np.ndarray, values: np.ndarray, own_ids: np.ndarray
+    ) -> pd.DataFrame:
         """Rows of some photos by what each shows itself."""
         if not len(which):
             return pd.DataFrame()
+        if self.gallery is not None:
+            return self.gallery.rows(which, photos[which], values, own_ids)
         settings, ranker = self.settings, self.ranker
         if settings.point == "place":
             at_level = ranker.rank_at_level(values, settings.rule, settings.top_k)
@@ -181,8 +240,21 @@ class Assembler:
             rows = rows.join(classes.set_index(which), on="order")
         return rows
 
+    def _likeliest(
+        self, values: np.ndarray, own_ids: np.ndarray, width: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Likely cities (n, width) of some photos and their probabilities."""
+        if self.gallery is not None:
+            return self.gallery.top_cities(values, own_ids, width)
+        ranking = self.ranker.rank(values, self.ranked)
+        return ranking.cities[:, :width], ranking.probabilities[:, :width]
+
     def _smoothed_trip(
-        self, parts: Sequence[slice], records: Records, keys: Sequence[Hashable] | None
+        self,
+        parts: Sequence[slice],
+        names: Sequence[str],
+        records: Records,
+        keys: Sequence[Hashable] | None,
     ) -> SmoothedTrip:
         """The posteriors of all photos, combined along time.
 
@@ -200,10 +272,10 @@ class Assembler:
             fates = self._fates(some)
             if len(fates.guessed):
                 own = None if keys is None else keys[part]
-                ranking = self.ranker.rank(self._values(some, fates.guessed, own), self.ranked)
+                values = self._values(some, fates.guessed, own)
+                ids = self._own_ids(names[part], some, fates.guessed, own)
                 rows = part.start + fates.guessed
-                cities[rows] = ranking.cities[:, :width]
-                probabilities[rows] = ranking.probabilities[:, :width]
+                cities[rows], probabilities[rows] = self._likeliest(values, ids, width)
             if len(fates.kept):
                 rows = part.start + fates.kept
                 lat, lon = stated_of(some, fates.kept)

@@ -38,6 +38,7 @@ def ranked_rows(
     n, k = len(ranking.level), min(top_k, ranking.places.shape[1])
     listed = ranking.listed[:, :k].reshape(-1)
     places = ranking.places[:, :k].reshape(-1, 4)[listed]
+    probabilities = ranking.probabilities[:, :k]
     rank = np.tile(np.arange(1, k + 1), n)[listed]
     photo = np.repeat(np.arange(n), k)[listed]
     main = h.cities[ranker.main_cities.of_places(places)]
@@ -54,7 +55,7 @@ def ranked_rows(
         "source": source,
         "level": np.array([name.name for name in Level], dtype=object)[level],
         **named,
-        **_probabilities(ranking.probabilities[:, :k].reshape(-1, 4)[listed], level),
+        **_probabilities(probabilities.reshape(n * k, -1)[listed], level),
         "lat": g.lat[np.where(best, point, main)],
         "lon": g.lon[np.where(best, point, main)],
         "place_lat": g.lat[main],
@@ -93,9 +94,10 @@ def _named(
 
 
 def _probabilities(p: np.ndarray, level: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of probabilities (n, 4) of rows of levels (n,); that of no place is NaN."""
+    """Columns of probabilities (n, 4 or 5) of rows of levels (n,); that of no place is NaN."""
     own = p[np.arange(len(p)), np.maximum(level, Level.continent) - 1]
-    columns = {f"{name.name}_probability": p[:, name - 1] for name in Level if name}
+    named = (Level.continent, Level.country, Level.region, Level.city)
+    columns = {f"{name.name}_probability": p[:, name - 1] for name in named}
     return {"probability": np.where(level == Level.none, np.nan, own), **columns}
 
 

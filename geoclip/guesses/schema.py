@@ -1,8 +1,9 @@
 """The one schema of guesses: a table, a GeoDataFrame, or `Guess` objects.
 
 One row per photo and rank. All rows of a photo are of one `level`: "city", "region", "country",
-"continent" or "none", where the rows are continents and none is named by `place_id`. Names below
-the level are "", probabilities below it NaN; `probability` is that of the place. `lat`, `lon` is
+"continent" or "none", where the rows are continents and none is named by `place_id`. With a gallery
+there is "spot", the place of a gallery photo, named by the nearest city. Names below the level are
+"", probabilities below it NaN; `probability` is that of the place. `lat`, `lon` is
 the reported point (NaN, without a geometry, where there is no answer), `place_lat`, `place_lon` the
 place's own, of a region, country or continent that of its largest city. Probabilities run from 0 to
 1; texts that do not apply are "". `path` is always valid UTF-8: other file names stand as `file:`
@@ -62,7 +63,9 @@ class Guess:
 COLUMNS = tuple(field.name for field in fields(Guess))
 NUMBERS = tuple(field.name for field in fields(Guess) if field.type is float)
 TEXTS = tuple(field.name for field in fields(Guess) if field.type is str)
-MODEL, GPS, ALBUM = "model", "gps", "album"
+MODEL, GPS, ALBUM, GALLERY = "model", "gps", "album", "gallery"
+GALLERY_COLUMNS = {"evidence_photos": "str", "gallery_note": "str"}
+"""Behind the others where a gallery was asked: the gallery photos that decided, and a remark."""
 
 
 def guess_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFrame:

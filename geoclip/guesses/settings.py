@@ -1,6 +1,7 @@
 """How photos are located, alike for the library and the command."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 from geoclip.errors import GeoclipError
@@ -11,6 +12,8 @@ from geoclip.ranking.travel import TripSettings
 
 GpsUse = Literal["keep", "ignore", "compare"]
 PointUse = Literal["place", "estimate"]
+SELF = "self"
+"""The gallery of the photos themselves; a folder of this name is ./self."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,10 @@ class LocateSettings:
     A photo's places are all of one `level`; with "auto" it is the deepest whose most probable place
     has at least the probability `confidence`. `point`: with "place" the point lies in the first
     place. With "estimate", at level city alone, point and cities are those of the model's point
-    estimate, which need not be the most probable: so it is measured. Raises GeoclipError for a
-    setting out of range.
+    estimate, which need not be the most probable: so it is measured.
+
+    `gallery` is the folder of one, or "self" for the photos among these that state a position: they
+    have a say in where the others were taken. Raises GeoclipError for a setting out of range.
     """
 
     top_k: int = 5
@@ -38,6 +43,7 @@ class LocateSettings:
     confidence: float = 0.5
     level: AskedLevel = "auto"
     point: PointUse = "place"
+    gallery: str | Path | None = None
 
     def __post_init__(self) -> None:
         _ = self.rule  # refuses what is no level or confidence
@@ -45,11 +51,18 @@ class LocateSettings:
             raise GeoclipError(f"point is {self.point!r}; use place or estimate.")
         if self.point == "estimate" and self.level != "city":
             raise GeoclipError("the point 'estimate' goes with the level 'city'; give both.")
+        if self.point == "estimate" and self.gallery is not None:
+            raise GeoclipError("a gallery goes with the point 'place'; give no point 'estimate'.")
         if self.gps not in get_args(GpsUse):
             raise GeoclipError(f"gps is {self.gps!r}; use one of {', '.join(get_args(GpsUse))}.")
         for name in ("top_k", "frames", "jobs"):
             if getattr(self, name) < 1:
                 raise GeoclipError(f"{name} is {getattr(self, name)}; use 1 or more.")
+
+    @property
+    def own_gallery(self) -> bool:
+        """Whether the photos themselves are the gallery."""
+        return self.gallery == SELF
 
     @property
     def rule(self) -> LevelRule:

@@ -13,13 +13,14 @@ from geoclip.ranking.top_cities import top_cities
 
 
 class Level(IntEnum):
-    """How precise a row of guesses is."""
+    """How precise a row of guesses is; a spot is the place of a gallery photo."""
 
     none = 0
     continent = 1
     country = 2
     region = 3
     city = 4
+    spot = 5
 
 
 AskedLevel = Literal["auto", "city", "region", "country", "continent"]

@@ -64,3 +64,8 @@ class Calibration:
     def __post_init__(self) -> None:
         if self.photos < 1:
             raise GeoclipError(f"a calibration is fitted on photos, not on {self.photos}.")
+
+    def radii_of(self, half: np.ndarray, most: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The two radii (N,) in km for the credible radii (N,) of half and 90 % of a posterior."""
+        radius = self.radius.of(half)
+        return radius, np.maximum(self.radius_90.of(most), radius)

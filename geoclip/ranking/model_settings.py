@@ -22,6 +22,7 @@ from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionSettings
 from geoclip.places.place import LEVELS
 from geoclip.ranking.conformal import Calibration, ConformalRadii
+from geoclip.ranking.gallery_weights import GallerySettings, GalleryWeights
 from geoclip.ranking.settings import (
     UNCALIBRATED,
     PointEstimate,
@@ -123,6 +124,8 @@ def ranking_of(stored: Values, writer: str = "") -> RankingSettings:
             parts[name] = make(**as_tuples(_known(parts[name], make, name, writer)))
     if "calibration" in parts:
         parts["calibration"] = _calibration(parts["calibration"], writer)
+    if "gallery" in parts:
+        parts["gallery"] = _gallery(parts["gallery"], writer)
     if "point" in parts:
         parts["point"] = PointEstimate.of(**_known(parts["point"], PointEstimate, "point", writer))
     return RankingSettings(**parts)
@@ -136,6 +139,17 @@ def _calibration(stored: Values, writer: str) -> Calibration:
                 **as_tuples(_known(parts[name], ConformalRadii, name, writer))
             )
     return Calibration(**parts)
+
+
+def _gallery(stored: Values, writer: str) -> GallerySettings:
+    parts = _known(stored, GallerySettings, "gallery", writer)
+    if "weights" in parts:
+        parts["weights"] = GalleryWeights(
+            **_known(parts["weights"], GalleryWeights, "weights", writer)
+        )
+    if "calibration" in parts:
+        parts["calibration"] = _calibration(parts["calibration"], writer)
+    return GallerySettings(**parts)
 
 
 def as_tuples(values: Values) -> Values:

@@ -65,8 +65,7 @@ def stated_radii_km(
     calibration = settings.calibration
     if calibration is not None:
         half, most = credible_radius_km(posterior, cities, HALF_SHARE, WIDE_SHARE)
-        radius = calibration.radius.of(half)
-        return radius, np.maximum(calibration.radius_90.of(most), radius)
+        return calibration.radii_of(half, most)
     if settings.radius_share:
         radius, wide = credible_radius_km(posterior, cities, settings.radius_share, WIDE_SHARE)
         return radius, wide
@@ -80,14 +79,19 @@ def credible_radius_km(posterior: Posterior, cities: np.ndarray, *shares: float)
     group of a single city holds it: how far from that city its photos lie is not known.
     """
     h = posterior.hierarchy
-    km = _group_km(posterior, h.lat[cities], h.lon[cities])
+    km = group_km(posterior, h.lat[cities], h.lon[cities])
+    radius = quantile_km(km, posterior.groups, *shares)
+    return np.where(radius < _SAME_PLACE_KM, np.nan, radius)
+
+
+def quantile_km(km: np.ndarray, masses: np.ndarray, *shares: float) -> np.ndarray:
+    """The distances (S, N) within which S shares of the masses (N, M) lie, `km` (N, M) away."""
     nearest = np.argsort(km, axis=1)
-    mass = np.cumsum(np.take_along_axis(posterior.groups, nearest, axis=1), axis=1)
+    mass = np.cumsum(np.take_along_axis(masses, nearest, axis=1), axis=1)
     wanted = [(share - _ROUNDING) * mass[:, -1:] for share in shares]
     enough = np.stack([np.argmax(mass >= least, axis=1) for least in wanted], axis=1)
     last = np.take_along_axis(nearest, enough, axis=1)
-    radius = np.take_along_axis(km, last, axis=1).T
-    return np.where(radius < _SAME_PLACE_KM, np.nan, radius)
+    return np.asarray(np.take_along_axis(km, last, axis=1).T)
 
 
 def mass_within(posterior: Posterior, lat: np.ndarray, lon: np.ndarray, km: float) -> np.ndarray:
@@ -95,12 +99,12 @@ def mass_within(posterior: Posterior, lat: np.ndarray, lon: np.ndarray, km: floa
 
     One posterior may stand for all points.
     """
-    distances = _group_km(posterior, lat, lon)
+    distances = group_km(posterior, lat, lon)
     mass: np.ndarray = (posterior.groups * (distances <= km)).sum(axis=1)
     return np.where(np.isnan(lat) | np.isnan(lon), np.nan, mass)
 
 
-def _group_km(posterior: Posterior, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+def group_km(posterior: Posterior, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
     """Root mean square distance (N, G) of points (N,) from each group's cities; NaN without any.
 
     The mean of |p - x|² over unit vectors x is 2 - 2 p · mean(x).

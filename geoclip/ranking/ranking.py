@@ -210,7 +210,7 @@ def rank_cities_at_level(
         part = slice(start, start + CACHE_ROWS)
         posterior = Posterior.of_cities(cities[part], probabilities[part], hierarchy)
         parts.append(rank_at_level(posterior, settings.without_radius(), rule, top_k))
-    return _joined(parts)
+    return joined(parts)
 
 
 Part = TypeVar("Part", Ranking, LevelRanking)
@@ -238,10 +238,11 @@ def _in_parts(
         for block in range(0, max(len(photos), 1), BLOCK):  # also without a photo: one, empty
             logits = levels.logits(photos[block : block + BLOCK], logit_scale)
             parts += pool.map(of_rows, range(0, max(len(logits.city), 1), CACHE_ROWS))
-    return _joined(parts)
+    return joined(parts)
 
 
-def _joined(parts: list[Part]) -> Part:
+def joined(parts: list[Part]) -> Part:
+    """Rankings of several parts of the photos as one."""
     names = [field.name for field in fields(parts[0])]
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     return type(parts[0])(**columns)

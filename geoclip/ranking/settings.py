@@ -11,6 +11,7 @@ from typing import Any
 
 from geoclip.errors import GeoclipError
 from geoclip.ranking.conformal import Calibration
+from geoclip.ranking.gallery_weights import GallerySettings
 
 METHODS = ("joint", "greedy")
 GREEDY_CITIES = 30
@@ -163,6 +164,7 @@ class RankingSettings:
         radius_share: share of the posterior within the stated credible radius about the point. 0
             states none: so it is for models of which nobody knows how often the place is inside.
         calibration: of a joint ranking; its radii are stated instead of that of a `radius_share`.
+        gallery: of a joint ranking; how much galleries count, None where nobody fitted it.
 
     Raises GeoclipError for a value that is none and for a setting that the method ignores.
     """
@@ -174,6 +176,7 @@ class RankingSettings:
     greedy_cities: int | None = None
     radius_share: float = 0.0
     calibration: Calibration | None = None
+    gallery: GallerySettings | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -182,7 +185,8 @@ class RankingSettings:
             )
         for name, kind in _PARTS.items():
             given = getattr(self, name)
-            if not isinstance(given, kind) and (name, given) != ("calibration", None):
+            left_out = given is None and name in _MAY_BE_NONE
+            if not isinstance(given, kind) and not left_out:
                 raise GeoclipError(
                     f"{name} is {given!r}; give a {kind.__name__} of {kind.__module__}."
                 )
@@ -204,8 +208,11 @@ class RankingSettings:
         return self.calibration is not None or self.radius_share > 0
 
     def without_radius(self) -> RankingSettings:
-        """The same for another model or posterior, of whose radii nobody knows what they hold."""
-        return replace(self, radius_share=0.0, calibration=None)
+        """The same for another model or posterior, of whose radii nobody knows what they hold.
+
+        Nor how much galleries count beside it.
+        """
+        return replace(self, radius_share=0.0, calibration=None, gallery=None)
 
     def overridden(self, method: str | None = None, point: str | None = None) -> RankingSettings:
         """The same with another method, or another rule of the point estimate, where given.
@@ -245,6 +252,7 @@ class RankingSettings:
             return [name for name, is_given in given.items() if is_given]
         given = {
             "calibration": self.calibration is not None,
+            "gallery": self.gallery is not None,
             "temperatures": self.temperatures != Temperatures(),
             "country_size_exponent": self.prior.country_size_exponent != 0,
             "population_exponent": self.prior.population_exponent != 0,
@@ -257,7 +265,9 @@ _PARTS = {
     "point": PointEstimate,
     "prior": Prior,
     "calibration": Calibration,
+    "gallery": GallerySettings,
 }
+_MAY_BE_NONE = ("calibration", "gallery")
 
 UNCALIBRATED = RankingSettings(prior=Prior(population_exponent=1.0))
 """The ranking of a model that nobody calibrated.

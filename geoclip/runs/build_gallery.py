@@ -20,6 +20,7 @@ from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure, write_failures
 from geoclip.guesses.settings import LocateSettings
 from geoclip.photos.abstention import AbstentionSettings
+from geoclip.photos.keys import photo_key, tower_key
 from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, photos_and_locations
 from geoclip.photos.photo_table import read_photo_table
 from geoclip.photos.reader import PhotoReader
@@ -28,7 +29,6 @@ from geoclip.ranking.gallery.approximate import Tuning, update_index
 from geoclip.ranking.gallery.photo_gallery import Gallery, GalleryAbout
 from geoclip.runs.folder_run import PhotoRun
 from geoclip.runs.journal import Journal, remove_journals
-from geoclip.runs.keys import photo_key, tower_key
 from geoclip.support.paths import decode_path, encode_path
 
 JOURNAL, LEDGER = "journal", "ledger.csv"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.fitting.calibration import FEWEST_PLACES, Given, calibrate
+from geoclip.evaluation.fitting.gallery_fit import calibrate_gallery
 from geoclip.evaluation.fitting.known_photos import KnownPhotos
+from geoclip.guesses.settings import SELF
 from geoclip.locator import Locator
 from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer
@@ -125,17 +127,27 @@ def calibrate_model(
     device: str | None = None,
     watch: Watch | None = None,
     keep_posterior: bool = False,
+    gallery: str | Path | None = None,
 ) -> ModelCalibration:
     """Calibrate the model called `name`; nothing is written.
 
-    With `keep_posterior` the radii alone are fitted, see `calibration.Given`. `watch` is told how
-    far the index of places and the embedding of photos are. Raises GeoclipError for a model that
-    cannot be loaded and where too few places are left.
+    With `keep_posterior` the radii alone are fitted, see `calibration.Given`. With `gallery`, a
+    folder or "self" for these photos, it is fitted too how much a gallery counts. `watch` is told
+    how far the index of places and the embedding of photos are. Raises GeoclipError for a model
+    that cannot be loaded, for a gallery that is none of it, and where too few places are left.
     """
     locator = Locator.from_pretrained(name, gazetteer, device, watch=watch)
     stored = ModelSettings.of_model(name)
+    opened = None if gallery in (None, SELF) else locator.gallery(gallery).gallery
     with watch("embedding photos", len(photos.table)) if watch else nullcontext() as progress:
         photos, known = photos.embedded(locator, progress)
     seen = trained.countries or stored.ranking.prior.seen_countries
     fitted = calibrate(locator.ranker, known, Given(seen, keep_posterior=keep_posterior))
-    return ModelCalibration(replace(stored, ranking=fitted.settings), fitted.figures, photos)
+    ranking, figures = fitted.settings, fitted.figures
+    if gallery is not None:
+        asked = locator.ranker.with_settings(ranking)
+        weighed = calibrate_gallery(asked, known.by_location(), opened)
+        ranking, figures = replace(ranking, gallery=weighed), figures | {"gallery": asdict(weighed)}
+    elif keep_posterior:
+        ranking = replace(ranking, gallery=stored.ranking.gallery)
+    return ModelCalibration(replace(stored, ranking=ranking), figures, photos)

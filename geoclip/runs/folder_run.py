@@ -11,11 +11,11 @@ from geoclip.encoders import Encoder
 from geoclip.guesses.assembly import Block
 from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
+from geoclip.photos.keys import encoder_key, photo_key
 from geoclip.photos.reader import BATCH, PhotoReader
 from geoclip.photos.records import PhotoRecord, read_records
 from geoclip.photos.views import location_keys, side_by_side
 from geoclip.runs.journal import Journal
-from geoclip.runs.keys import encoder_key, photo_key
 from geoclip.support.paths import AnyPath, encode_path
 
 
@@ -56,7 +56,7 @@ class PhotoRun:
         return [batch for batch in left if batch]
 
     def _is_done(self, journal: Journal, key: bytes) -> bool:
-        if self.settings.gps != "keep":
+        if self.settings.gps != "keep" or self.settings.own_gallery:
             return journal.has(key, embedded=True)
         if not journal.has(key):
             return False

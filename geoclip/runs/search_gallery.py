@@ -22,12 +22,12 @@ from geoclip.encoders.registry import KNOWN_MODELS
 from geoclip.errors import GeoclipError
 from geoclip.locator import default_device
 from geoclip.photos.embedding import encode_decoded
+from geoclip.photos.keys import tower_key
 from geoclip.photos.reader import PhotoReader, in_batches, read_batches
 from geoclip.ranking.gallery.lookup import GalleryLookup
 from geoclip.ranking.gallery.neighbours import Neighbours
 from geoclip.ranking.gallery.photo_gallery import Gallery
 from geoclip.runs.build_gallery import gallery_id
-from geoclip.runs.keys import tower_key
 from geoclip.support.files import write_whole
 from geoclip.support.paths import AnyPath, encode_path, path_list, resolve_path
 from geoclip.support.tables import read_text_table, refuse_rows, require_columns

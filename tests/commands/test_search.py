@@ -13,9 +13,9 @@ from small_world import WIDTH, FakeEncoder, hashed_vector
 from typer.testing import CliRunner, Result
 
 from geoclip.commands.app import app
+from geoclip.photos.keys import tower_key
 from geoclip.ranking.gallery.photo_gallery import Gallery, GalleryAbout
 from geoclip.runs.build_gallery import gallery_id
-from geoclip.runs.keys import tower_key
 
 
 @pytest.fixture

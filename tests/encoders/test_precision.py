@@ -22,7 +22,7 @@ from geoclip.encoders.precision import (
     try_out,
 )
 from geoclip.errors import GeoclipError
-from geoclip.runs.keys import encoder_key, tower_key
+from geoclip.photos.keys import encoder_key, tower_key
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 TEXTS = ["A Street View photo in Peru.", "A Street View photo from Saint-Denis, Réunion."]

@@ -14,8 +14,9 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.sphere import great_circle_km, to_lat_lon
 from geoclip.ranking.gallery.likeness import Likeness
 from geoclip.ranking.gallery.lookup import GalleryLookup
-from geoclip.ranking.gallery.mixture import GalleryEvidence, GalleryTerms, GalleryWeights
+from geoclip.ranking.gallery.mixture import GalleryEvidence, GalleryTerms
 from geoclip.ranking.gallery.photo_gallery import SCHEMA, Gallery
+from geoclip.ranking.gallery_weights import GalleryWeights
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.posterior import Posterior
 from geoclip.ranking.ranker import PlaceRanker

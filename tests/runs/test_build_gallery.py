@@ -16,6 +16,7 @@ from small_world import WIDTH, FakeEncoder
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure
+from geoclip.photos.keys import encoder_key
 from geoclip.photos.metadata import GpsFix, PhotoMetadata
 from geoclip.ranking.gallery.photo_gallery import Gallery
 from geoclip.runs.build_gallery import (
@@ -28,7 +29,6 @@ from geoclip.runs.build_gallery import (
     listed_photos,
     tabled_photos,
 )
-from geoclip.runs.keys import encoder_key
 
 LYON = GpsFix(45.75, 4.85, True, "")
 

@@ -16,6 +16,7 @@ from geoclip.guesses.gps_comparison import DOUBT
 from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
 from geoclip.photos.abstention import AbstentionSettings
+from geoclip.photos.keys import encoder_key
 from geoclip.photos.metadata import GpsFix, PhotoMetadata
 from geoclip.photos.reader import BATCH
 from geoclip.photos.views import slices
@@ -27,7 +28,6 @@ from geoclip.ranking.travel import TripSettings
 from geoclip.runs.folder_run import FolderRun
 from geoclip.runs.gps_summary import GpsSummary
 from geoclip.runs.journal import Journal
-from geoclip.runs.keys import encoder_key
 
 PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
 START = datetime(2020, 5, 1, 12)

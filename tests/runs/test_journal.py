@@ -12,10 +12,10 @@ import pytest
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.abstention import Abstention
+from geoclip.photos.keys import photo_key
 from geoclip.photos.metadata import NOTHING, GpsFix, PhotoMetadata
 from geoclip.photos.records import PhotoRecord
 from geoclip.runs.journal import DRAFT, Journal, remove_journals
-from geoclip.runs.keys import photo_key
 
 SEEN = Abstention(0.25, "screen")
 

@@ -1,13 +1,14 @@
 """Weights of a gallery, fitted to photos of known place by maximum likelihood.
 
-Every photo is asked about with the others as its gallery: all but itself, then without its 1°
-block, its country, its source. So the weights learn what likeness means where the gallery covers a
-place and where it does not, and the gallery's part falls to nothing where it does not.
+Every photo is asked about with a gallery, which may be the others: all but itself, then without
+its 1° block, its country, its source. So the weights learn what likeness means where the gallery
+covers a place and where it does not, and the gallery's part falls to nothing where it does not.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,15 +16,17 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from geoclip.evaluation.fitting.known_photos import Columns, KnownPhotos, TruePlaces
-from geoclip.places.sphere import degree_blocks
+from geoclip.evaluation.fitting.radius_fit import fit_radii
+from geoclip.places.sphere import degree_blocks, great_circle_km
+from geoclip.ranking.confidence import LevelRule
+from geoclip.ranking.conformal import Calibration
 from geoclip.ranking.gallery.lookup import GalleryLookup
-from geoclip.ranking.gallery.mixture import (
-    GalleryEvidence,
-    GalleryTerms,
-    GalleryWeights,
-    log_evidence,
-)
+from geoclip.ranking.gallery.mixture import GalleryTerms, log_evidence
 from geoclip.ranking.gallery.photo_gallery import SCHEMA, Gallery
+from geoclip.ranking.gallery_ranking import GalleryRanker
+from geoclip.ranking.gallery_weights import GallerySettings, GalleryWeights
+from geoclip.ranking.point_estimate import HALF_SHARE, WIDE_SHARE
+from geoclip.ranking.posterior import Posterior
 from geoclip.ranking.ranker import PlaceRanker
 
 SHARES = {"photo": 0.7, "block": 0.15, "country": 0.075, "source": 0.075}
@@ -36,6 +39,8 @@ covers nothing it loses less.
 RIDGE = 1e-3
 ROUNDED = 3
 BLOCK = 16
+SAME_PLACE = 3
+"""Decimals of the degrees of photos of one place: some 100 m."""
 
 
 @dataclass(frozen=True)
@@ -82,28 +87,127 @@ def gallery_of(photos: KnownPhotos) -> Gallery:
     return Gallery.in_memory(photos.embeddings, rows)
 
 
-def fit_gallery(ranker: PlaceRanker, photos: KnownPhotos) -> GalleryWeights:
+def fit_gallery(
+    ranker: PlaceRanker, photos: KnownPhotos, gallery: Gallery | None = None
+) -> GalleryWeights:
     """Weights of largest likelihood of the true cities of photos of known position.
 
     `photos` have one row for each location (`by_location`); those without coordinates are left out.
-    A place weighs by its share of all places and of its country's.
+    They are asked about with a gallery, or with one another. A place weighs by its share of all
+    places and of its country's.
     """
-    places = photos.take(np.isfinite(photos.lat))
-    true = TruePlaces.of(places, ranker)
-    known = true.city >= 0
-    places, true = places.take(known), true.take(known)
-    evidence = ranker.gallery_evidence(GalleryLookup(gallery_of(places)))
-    by_kind = {k: _terms(ranker, evidence, places, true, k) for k in SHARES}
+    return _Asked.of(ranker, photos, gallery).weights()
 
-    weights = _weights(true.country)
 
-    def loss(x: np.ndarray) -> float:
-        fits = sum(s * (weights @ by_kind[k].log_likelihood(x)) for k, s in SHARES.items())
-        return float(RIDGE * (x[1:] ** 2 * _UNITS[1:] ** 2).sum() - fits)
+def calibrate_gallery(
+    ranker: PlaceRanker, photos: KnownPhotos, gallery: Gallery | None = None
+) -> GallerySettings:
+    """The weights of `fit_gallery`, and the radii that hold what they say with these.
 
-    start = np.array([-2.0, 10.0, 0.3, 0.0])
-    bounds = [(-12, 6), (0, 160), (0, 3), (-6, 6)]
-    return _weights_of(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x)
+    The radii are of the same questions, each counting as in the fit of the weights.
+    """
+    asked = _Asked.of(ranker, photos, gallery)
+    return asked.calibrated(asked.weights())
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Photos of known position and the gallery that they are asked about with.
+
+    `pairs` holds for each kind of `SHARES` what photos (N,) and gallery photos (M,) are known by: a
+    gallery photo is left out that has one of these in common. `ids` are the photos' own there.
+    """
+
+    ranker: PlaceRanker
+    places: KnownPhotos
+    true: TruePlaces
+    lookup: GalleryLookup
+    pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]]
+    ids: list[str] | None
+
+    @classmethod
+    def of(cls, ranker: PlaceRanker, photos: KnownPhotos, gallery: Gallery | None) -> _Asked:
+        places = photos.take(np.isfinite(photos.lat))
+        true = TruePlaces.of(places, ranker)
+        known = true.city >= 0
+        places, true = places.take(known), true.take(known)
+        own = _keys(ranker, places)
+        if gallery is None:
+            pairs = {kind: [(own[kind],) * 2] if kind != "photo" else [] for kind in SHARES}
+            ids = [str(row) for row in range(len(places))]
+            return cls(ranker, places, true, GalleryLookup(gallery_of(places)), pairs, ids)
+        others = _keys(ranker, known_photos_of(gallery))
+        same = own["photo"], others["photo"]
+        pairs = {kind: [same, (own[kind], others[kind])] for kind in SHARES}
+        return cls(ranker, places, true, GalleryLookup(gallery), pairs, None)
+
+    def terms(self, kind: str) -> Iterator[tuple[np.ndarray, Posterior, GalleryTerms]]:
+        """Rows of some photos, their posterior, and what a gallery without their kin says."""
+        evidence = self.ranker.gallery_evidence(self.lookup)
+        pairs = self.pairs[kind]
+        keys = [np.unique(own, return_inverse=True)[1] for own, _ in pairs]
+        table = np.column_stack([np.zeros(len(self.places), dtype=np.int64), *keys])
+        _, group = np.unique(table, axis=0, return_inverse=True)
+        for key in range(int(group.max(initial=-1)) + 1):
+            alike = np.flatnonzero(group.ravel() == key)
+            allowed = None
+            if pairs:
+                allowed = np.all([others != own[alike[0]] for own, others in pairs], axis=0)
+            for start in range(0, len(alike), BLOCK):
+                rows = alike[start : start + BLOCK]
+                values = self.places.embeddings[rows]
+                text = self.ranker.posterior(values)
+                ids = None if self.ids is None else [self.ids[row] for row in rows]
+                yield rows, text, evidence.terms(values, text, ids, allowed)
+
+    def weights(self) -> GalleryWeights:
+        """Those of largest likelihood."""
+        by_kind = {kind: self._known_terms(kind) for kind in SHARES}
+        weights = _weights(self.true.country)
+
+        def loss(x: np.ndarray) -> float:
+            fits = sum(s * (weights @ by_kind[k].log_likelihood(x)) for k, s in SHARES.items())
+            return float(RIDGE * (x[1:] ** 2 * _UNITS[1:] ** 2).sum() - fits)
+
+        start = np.array([-2.0, 10.0, 0.3, 0.0])
+        bounds = [(-12, 6), (0, 160), (0, 3), (-6, 6)]
+        return _weights_of(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x)
+
+    def _known_terms(self, kind: str) -> KnownTerms:
+        """In the order of the photos."""
+        group = self.ranker.hierarchy.city_group[self.true.city]
+        parts, order = [], []
+        for rows, text, terms in self.terms(kind):
+            city = self.true.city[rows]
+            share = np.exp(text.log_cities[np.arange(len(rows)), city]).astype(float)
+            parts.append(KnownTerms.of(terms, share, city, group[rows]))
+            order.append(rows)
+        return KnownTerms.joined(parts).take(np.argsort(np.concatenate(order)))
+
+    def calibrated(self, weights: GalleryWeights) -> GallerySettings:
+        """With the radii of the answers by these weights."""
+        number = len(self.places)
+        credible = GallerySettings(weights, Calibration(number))
+        settings = replace(self.ranker.settings, gallery=credible)
+        by_gallery = GalleryRanker(self.ranker.with_settings(settings), self.lookup)
+        radius, radius_90, km, shares = [], [], [], []
+        weigh = (_weights(self.true.country) + _weights(self.places.sources.astype(str))) / 2
+        for kind, share in SHARES.items():
+            for rows, text, terms in self.terms(kind):
+                mixture = terms.mixture(text, weights)
+                found = by_gallery.answers_of(terms, mixture, LevelRule(), 1)
+                true = self.places.lat[rows], self.places.lon[rows]
+                km.append(great_circle_km(found.lat, found.lon, *true))
+                radius.append(found.ranking.radius)
+                radius_90.append(found.ranking.radius_90)
+                shares.append(share * weigh[rows])
+        off, counts = np.concatenate(km), np.concatenate(shares)
+        fitted = Calibration(
+            number,
+            fit_radii(np.concatenate(radius), off, counts, HALF_SHARE),
+            fit_radii(np.concatenate(radius_90), off, counts, WIDE_SHARE),
+        )
+        return GallerySettings(weights, fitted)
 
 
 _UNITS = np.array([1, 0.05, 1, 1])
@@ -122,35 +226,20 @@ def _weights_of(x: np.ndarray) -> GalleryWeights:
     return GalleryWeights(*(round(float(value), ROUNDED) for value in values))
 
 
-def _terms(
-    ranker: PlaceRanker,
-    evidence: GalleryEvidence,
-    places: KnownPhotos,
-    true: TruePlaces,
-    kind: str,
-) -> KnownTerms:
-    """What a gallery without each photo's own block, country or source says of it."""
-    keys = _keys(places, true, kind)
-    group = ranker.hierarchy.city_group[true.city]
-    parts, order = [], []
-    for key in np.unique(keys):
-        own = np.flatnonzero(keys == key)
-        allowed = None if kind == "photo" else keys != key
-        for start in range(0, len(own), BLOCK):
-            rows = own[start : start + BLOCK]
-            text = ranker.posterior(places.embeddings[rows])
-            ids = [str(row) for row in rows]
-            terms = evidence.terms(places.embeddings[rows], text, ids, allowed)
-            share = np.exp(text.log_cities[np.arange(len(rows)), true.city[rows]]).astype(float)
-            parts.append(KnownTerms.of(terms, share, true.city[rows], group[rows]))
-            order.append(rows)
-    return KnownTerms.joined(parts).take(np.argsort(np.concatenate(order)))
+def known_photos_of(gallery: Gallery) -> KnownPhotos:
+    """A gallery's photos without their embeddings."""
+    columns = ("country_code", "source", "photo_id")
+    told = (np.array(gallery.photos[name].to_pylist(), dtype=object) for name in columns)
+    return KnownPhotos(np.empty((len(gallery), 0)), gallery.lat, gallery.lon, *told)
 
 
-def _keys(places: KnownPhotos, true: TruePlaces, kind: str) -> np.ndarray:
-    """What a photo shares with those that are left out with it."""
-    if kind == "block":
-        return np.array([str(block) for block in degree_blocks(places.lat, places.lon)])
-    if kind == "country":
-        return true.country
-    return places.sources.astype(str) if kind == "source" else np.zeros(len(places), dtype=int)
+def _keys(ranker: PlaceRanker, photos: KnownPhotos) -> dict[str, np.ndarray]:
+    """What photos (N,) share with those that are left out with them; "" for an unknown source."""
+    blocks = [str(block) for block in degree_blocks(photos.lat, photos.lon)]
+    at = zip(photos.lat.round(SAME_PLACE), photos.lon.round(SAME_PLACE), strict=True)
+    return {
+        "photo": np.array([f"{lat} {lon}" for lat, lon in at]),
+        "block": np.array(blocks),
+        "country": TruePlaces.of(photos, ranker).country,
+        "source": photos.sources.astype(str),
+    }

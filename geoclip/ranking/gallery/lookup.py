@@ -42,16 +42,19 @@ class GalleryLookup:
         self,
         photos: np.ndarray,
         k: int,
-        photo_ids: Sequence[str] | None = None,
+        photo_ids: Sequence[str] | np.ndarray | None = None,
         allowed: np.ndarray | None = None,
     ) -> Neighbours:
         """The k gallery photos most like each embedding (N, d) of unit length.
 
-        `photo_ids` (N,) are the photos' own, "" for one without. `allowed` (M,) leaves out whole
-        blocks, countries or sources of the gallery; then every photo is compared.
+        `photo_ids` (N,) are the photos' own, "" for one without, or (N, V) those of their views.
+        `allowed` (M,) leaves out whole blocks, countries or sources of the gallery; then every
+        photo is compared.
         """
-        ids = None if photo_ids is None else np.array(photo_ids, dtype=object)
-        return self._not_own(photos, k, ids, allowed, k + SPARE)
+        own = None
+        if photo_ids is not None:
+            own = np.array(photo_ids, dtype=object).reshape(len(photos), -1)
+        return self._not_own(photos, k, own, allowed, k + SPARE)
 
     def _not_own(
         self,
@@ -65,7 +68,7 @@ class GalleryLookup:
         some = self._nearest(photos, min(wanted, len(self.gallery)), allowed)
         leak = some.similarity >= COPY_SIMILARITY
         if ids is not None:
-            leak |= self._ids_of(some.rows) == ids[:, None]
+            leak |= (self._ids_of(some.rows)[:, :, None] == ids[:, None]).any(axis=2)
         if not leak.any() and some.rows.shape[1] >= k:
             return Neighbours(some.rows[:, :k], some.similarity[:, :k])
         found = Neighbours.none(len(photos), k)

@@ -17,18 +17,18 @@ gallery photo is like the photo. The weights are fitted (`evaluation.fitting.gal
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from geoclip.errors import GeoclipError
 from geoclip.places.sphere import chord_to_km, cosine_to_km, unit_vectors
 from geoclip.ranking.gallery.likeness import Likeness
 from geoclip.ranking.gallery.lookup import GalleryLookup
+from geoclip.ranking.gallery.neighbours import Neighbours
+from geoclip.ranking.gallery_weights import GalleryWeights
 from geoclip.ranking.hierarchy import Hierarchy
 from geoclip.ranking.posterior import Posterior
 
@@ -41,36 +41,13 @@ MOST_LOG_WEIGHT = 20.0
 
 
 @dataclass(frozen=True)
-class GalleryWeights:
-    """How gallery photos speak; the formula is that of the module.
-
-    The defaults are those fitted to street-tiny. Raises GeoclipError for a value that is none.
-
-    >>> GalleryWeights(near_share=1.5)
-    Traceback (most recent call last):
-    geoclip.errors.GeoclipError: near_share is 1.5; use a share from 0 to 1.
-    """
-
-    offset: float = -3.1
-    slope: float = 10.0
-    agreement: float = 0.5
-    near_share: float = 0.6
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if not math.isfinite(getattr(self, field.name)):
-                raise GeoclipError(f"{field.name} is no finite number: fit the gallery again.")
-        if not 0 <= self.near_share <= 1:
-            raise GeoclipError(f"near_share is {self.near_share}; use a share from 0 to 1.")
-
-
-@dataclass(frozen=True)
 class GalleryTerms:
     """What the k gallery photos most like each of N photos have to say, before it is weighed.
 
     Attributes:
         rows: (N, k) of the gallery, best first, -1 where there are fewer.
         likeness: (N, k), -inf there.
+        lat, lon: (N, k) where they are, in degrees; of no meaning there.
         log_factor: (N, k) the logarithm of the Bayes factor of the places about them.
         far: (N, k, G) what each group's posterior is multiplied by; the products sum to 1.
         cities, near: (N, k, C) the cities about each, by position, and shares that sum to 1.
@@ -78,6 +55,8 @@ class GalleryTerms:
 
     rows: np.ndarray
     likeness: np.ndarray
+    lat: np.ndarray
+    lon: np.ndarray
     log_factor: np.ndarray
     far: np.ndarray
     cities: np.ndarray
@@ -92,15 +71,37 @@ class GalleryTerms:
 
     def mixed(self, text: Posterior, weights: GalleryWeights) -> Posterior:
         """The posterior of the places mixed with the gallery."""
+        return self.mixture(text, weights).posterior
+
+    def mixture(self, text: Posterior, weights: GalleryWeights) -> Mixture:
+        """The same, and the gallery's part in it."""
         h, e, near = text.hierarchy, self.evidence(weights), weights.near_share
         of_groups = 1 + (1 - near) * np.einsum("nk,nkg->ng", e, self.far)
+        about = near * e[:, :, None] * self.near  # (N, k, C)
         cities = np.exp(text.log_cities.astype(np.float64)) * of_groups[:, h.city_group]
         photo = np.broadcast_to(np.arange(len(e))[:, None, None], self.cities.shape)
-        np.add.at(cities, (photo, self.cities), near * e[:, :, None] * self.near)
-        cities /= cities.sum(axis=1, keepdims=True)
+        np.add.at(cities, (photo, self.cities), about)
+        total = cities.sum(axis=1, keepdims=True)
+        cities /= total
         groups = np.add.reduceat(cities, h.group_starts, axis=1)
         with np.errstate(divide="ignore"):
-            return Posterior(np.log(groups), np.log(cities), h, text.allowed)
+            posterior = Posterior(np.log(groups), np.log(cities), h, text.allowed)
+        return Mixture(posterior, about.sum(axis=2) / total, text.groups * of_groups / total)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The places' posterior mixed with the gallery, and what parts it is made of.
+
+    Attributes:
+        posterior: of the cities.
+        near: (N, k) the probability that a photo was taken about each of its gallery photos.
+        rest: (N, G) that it was taken elsewhere, by group of cities; all of a row sum to 1.
+    """
+
+    posterior: Posterior
+    near: np.ndarray
+    rest: np.ndarray
 
 
 def log_evidence(
@@ -139,7 +140,7 @@ class GalleryEvidence:
         self,
         photos: np.ndarray,
         text: Posterior,
-        photo_ids: Sequence[str] | None = None,
+        photo_ids: Sequence[str] | np.ndarray | None = None,
         allowed: np.ndarray | None = None,
     ) -> GalleryTerms:
         """What the gallery says of embeddings (N, d) with these posteriors.
@@ -147,7 +148,19 @@ class GalleryEvidence:
         `photo_ids` and `allowed` are those of `GalleryLookup.neighbours`. Of some ten photos at a
         time: the result takes 0.5 MB a photo.
         """
-        found = self.lookup.neighbours(photos, CANDIDATES, photo_ids, allowed)
+        return self.terms_of(photos, text, self.neighbours(photos, photo_ids, allowed))
+
+    def neighbours(
+        self,
+        photos: np.ndarray,
+        photo_ids: Sequence[str] | np.ndarray | None = None,
+        allowed: np.ndarray | None = None,
+    ) -> Neighbours:
+        """The gallery photos that may speak of embeddings (N, d); as `GalleryLookup.neighbours`."""
+        return self.lookup.neighbours(photos, CANDIDATES, photo_ids, allowed)
+
+    def terms_of(self, photos: np.ndarray, text: Posterior, found: Neighbours) -> GalleryTerms:
+        """What these neighbours say of embeddings (N, d) with these posteriors."""
         likeness = self.likeness.between(photos, found.rows)
         order = np.argsort(-likeness, axis=1, kind="stable")[:, :NEIGHBOURS]
         rows = np.take_along_axis(found.rows, order, axis=1)
@@ -164,7 +177,9 @@ class GalleryEvidence:
         far = np.exp(-(km - km.min(axis=1, keepdims=True)) / FAR_KM)[which]
         far /= np.maximum(np.einsum("ng,nkg->nk", groups, far), 1e-300)[:, :, None]
         cities, near = self._near(points, text.allowed)
-        return GalleryTerms(rows, likeness, factor, far, cities[which], near[which])
+        return GalleryTerms(
+            rows, likeness, lat[which], lon[which], factor, far, cities[which], near[which]
+        )
 
     @property
     def _positions(self) -> tuple[np.ndarray, np.ndarray]:

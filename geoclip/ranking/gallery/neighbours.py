@@ -36,6 +36,10 @@ class Neighbours:
             np.take_along_axis(self.similarity, order, axis=1),
         )
 
+    def take(self, photos: slice) -> Neighbours:
+        """Those of some photos."""
+        return Neighbours(self.rows[photos], self.similarity[photos])
+
     def without(self, left_out: np.ndarray, k: int) -> Neighbours:
         """The best k of those that are not `left_out` (N, m)."""
         rows = np.where(left_out, -1, self.rows)

@@ -9,7 +9,7 @@ from calibration_world import WIDTH, known_world
 from geoclip.evaluation.fitting.gallery_fit import KnownTerms, fit_gallery, gallery_of
 from geoclip.evaluation.fitting.known_photos import KnownPhotos, TruePlaces
 from geoclip.ranking.gallery.lookup import GalleryLookup
-from geoclip.ranking.gallery.mixture import GalleryWeights
+from geoclip.ranking.gallery_weights import GalleryWeights
 from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.settings import RankingSettings
 
