@@ -39,8 +39,12 @@ def check_sides(sides: dict, names: set[str]) -> None:
 
 def test_first_answer(run):
     said = run("first_answer", "--threads", "1", "--rounds", "1")
-    check_sides(said["sides"], {"locate", "import_and_load"})
-    assert said["more_s"] < said["sides"]["locate"]["wall_s"]
+    others = {"import_and_load", "import_torch"}
+    check_sides(said["sides"], {"locate", *others})
+    assert set(said["more"]) == others
+    for more in said["more"].values():
+        assert more["wall_s"] < said["sides"]["locate"]["wall_s"]
+    assert all(side["cpu_s"] > 0.1 for side in said["sides"].values())  # of the other processes
 
 
 def test_ranking(run):

@@ -59,6 +59,11 @@ class Encoder(ABC):
         return f"{type(self).__name__}({self.name!r}, {millions:.1f} M parameters, {self.device})"
 
     @property
+    def kind(self) -> str:
+        """What stands for the way it computes in `fingerprint` and in keys of embeddings."""
+        return type(self).__name__
+
+    @property
     @abstractmethod
     def normalization(self) -> tuple[Sequence[float], Sequence[float]]:
         """Mean and standard deviation of each colour channel that `preprocess` removes."""
@@ -126,6 +131,10 @@ class Encoder(ABC):
     @abstractmethod
     def tower_parameters(self, tower: str) -> list[nn.Parameter]:
         """Parameters of the "image" or the "text" tower, projections included."""
+
+    def image_tensors(self) -> list[Tensor]:
+        """Weights and statistics of the image tower as they were saved, for keys of embeddings."""
+        return [*self.tower_parameters("image"), *self.model.buffers()]
 
     def checkpoint_activations(self) -> None:
         """Keep the inputs of the towers' blocks alone in training, and compute the rest again.
@@ -219,7 +228,7 @@ class Encoder(ABC):
 
         It covers a `weight_sample` of every text parameter.
         """
-        digest = hashlib.sha256(type(self).__name__.encode())
+        digest = hashlib.sha256(self.kind.encode())
         for parameter in self.tower_parameters("text"):
             digest.update(weight_sample(parameter))
         digest.update(self.tokenize(["Lyon, France, Ōsaka"]).numpy().tobytes())

@@ -2,25 +2,30 @@
 
 from copy import deepcopy
 
-from timm.models.efficientnet import EfficientNet
 from torch import nn
 
 
 def folded(tower: nn.Module) -> nn.Module | None:
     """A copy of an image tower whose trunk is an EfficientNet, its batch normalisations folded.
 
-    In evaluation a batch normalisation is linear: its scale and offset move into the weights of
-    the convolution before it (Jacob et al. 2018, arXiv 1712.05877, section 3.2). Features are the
-    same up to rounding. The copy cannot be trained. Returns None for other towers.
+    Features are the same up to rounding. The copy cannot be trained. Returns None for other towers.
     """
+    from timm.models.efficientnet import EfficientNet  # noqa: PLC0415 - slow to import
+
     if not isinstance(getattr(tower, "trunk", None), EfficientNet):
         return None
     copy = deepcopy(tower).eval().requires_grad_(False)
-    _fold(copy.get_submodule("trunk"))
+    fold(copy.get_submodule("trunk"))
     return copy
 
 
-def _fold(module: nn.Module) -> None:
+def fold(module: nn.Module) -> None:
+    """Fold the batch normalisations of an EfficientNet, in place.
+
+    In evaluation a batch normalisation is linear: its scale and offset move into the weights of
+    the convolution before it (Jacob et al. 2018, arXiv 1712.05877, section 3.2). Parameters are
+    replaced, not changed.
+    """
     before: nn.Module | None = None
     for name, child in list(module.named_children()):
         # In EfficientNets modules stand in the order in which they are called.
@@ -29,5 +34,5 @@ def _fold(module: nn.Module) -> None:
             before.weight, before.bias = fused.weight, fused.bias
             setattr(module, name, getattr(child, "act", nn.Identity()))
         else:
-            _fold(child)
+            fold(child)
         before = child

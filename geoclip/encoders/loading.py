@@ -12,7 +12,9 @@ from geoclip.encoders.model_folder import (
     ModelFolder,
     pickle_refusal,
 )
-from geoclip.encoders.registry import HUB_PREFIXES, KNOWN_MODELS, unknown_model
+from geoclip.encoders.precision import FULL
+from geoclip.encoders.registry import HUB_PREFIXES, KNOWN_MODELS, model_folder, unknown_model
+from geoclip.encoders.small_clip import SmallClipEncoder, can_read
 from geoclip.errors import GeoclipError
 
 
@@ -25,9 +27,26 @@ def load_encoder(name: str | Path, device: str = "cpu") -> Encoder:
     download. Raises GeoclipError for an unknown name, a pickle, a folder without a model, or a
     device that is not there.
     """
+    return _placed(_load(str(name)), device)
+
+
+def load_for_photos(
+    name: str | Path, device: str = "cpu", precision: str = FULL, compile: bool = False
+) -> Encoder:
+    """Load the encoder called `name` for photos and texts only, as soon and as fast as possible.
+
+    It gives what `load_encoder(name, device).for_photos(precision, compile)` gives and is neither
+    trained nor saved. Models like the embedded default are read without open_clip, whose import
+    takes longer than the rest. Raises GeoclipError as both do.
+    """
+    folder = model_folder(name)
+    encoder = _load(str(name)) if folder is None else load_folder(folder, for_photos=True)
+    return _placed(encoder, device).for_photos(precision, compile)
+
+
+def _placed(encoder: Encoder, device: str) -> Encoder:
     if device.partition(":")[0] == "meta":
         raise GeoclipError("The device meta holds no values; name cpu or one that is there.")
-    encoder = _load(str(name))
     try:
         encoder.model.to(device)
     except (RuntimeError, AssertionError) as error:  # torch raises either for an absent device
@@ -59,18 +78,21 @@ def _load(name: str) -> Encoder:
     raise unknown_model(name)
 
 
-def load_folder(path: Path) -> Encoder:
+def load_folder(path: Path, for_photos: bool = False) -> Encoder:
     """Load an encoder from a local folder; only safetensors weights are read.
 
-    Raises GeoclipError where the folder is incomplete (`ModelFolder.read`) or does not load, where
-    its tokenizer makes two captions alike, and where its pictures do not fit its image tower.
+    One that is `for_photos` alone may be neither trained nor saved. Raises GeoclipError where the
+    folder is incomplete (`ModelFolder.read`) or does not load, where its tokenizer makes two
+    captions alike, and where its pictures do not fit its image tower.
     """
     library = ModelFolder.read(path).library
     with _one_sentence(f"{path} does not load as a model", "copy or convert it again"):
-        if library == "open_clip":
+        if library == "open_clip" and for_photos and can_read(path):
+            encoder: Encoder = SmallClipEncoder.from_folder(path)
+        elif library == "open_clip":
             from geoclip.encoders.open_clip_encoder import OpenClipEncoder  # noqa: PLC0415
 
-            encoder: Encoder = OpenClipEncoder.from_folder(path)
+            encoder = OpenClipEncoder.from_folder(path)
         else:
             from geoclip.encoders.transformers_encoder import TransformersEncoder  # noqa: PLC0415
 

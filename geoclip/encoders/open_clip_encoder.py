@@ -15,6 +15,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor, nn
 
 from geoclip.encoders.checks import check_texts
+from geoclip.encoders.clip_tokens import without_padding
 from geoclip.encoders.encoder import Encoder
 from geoclip.encoders.folding import folded
 from geoclip.encoders.model_folder import OPEN_CLIP_CONFIG, WEIGHTS_FILES, ModelFolder
@@ -135,11 +136,7 @@ class OpenClipEncoder(Encoder):
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Turn texts into tokens (C, L), cut to the longest where that is exact."""
         tokens: Tensor = self.tokenizer(list(texts))
-        if not self.can_cut:
-            return tokens
-        # Padding is 0, but 0 within a text is a token like any other ("!" in CLIP's vocabulary).
-        used = torch.nonzero((tokens != 0).any(dim=0))
-        return tokens[:, : int(used.max()) + 1]
+        return without_padding(tokens) if self.can_cut else tokens
 
     def add_logit_bias(self) -> None:
         """Add a trainable bias to the model and to the config that plain open_clip builds it by."""

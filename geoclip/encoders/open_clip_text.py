@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,8 +16,21 @@ def encode_causal_text(tower: Any, tokens: Tensor) -> Tensor:
     """
     ends = _ends(tower, tokens)
     plain = all(_is_plain(block) for block in tower.transformer.resblocks)
-    run = _on_tree if plain else _on_all_tokens
-    x: Tensor = tower.ln_final(run(tower, tokens, ends))
+    if plain:
+        return encode_on_tree(tower, tokens, ends)
+    return _projected(tower, _on_all_tokens(tower, tokens, ends))
+
+
+def encode_on_tree(tower: Any, tokens: Tensor, ends: Tensor) -> Tensor:
+    """`encode_causal_text` for plain blocks, of which each distinct prefix is computed once.
+
+    `ends` (C,) are the positions of the end tokens.
+    """
+    return _projected(tower, _on_tree(tower, tokens, ends))
+
+
+def _projected(tower: Any, hidden: Tensor) -> Tensor:
+    x: Tensor = tower.ln_final(hidden)
     projection: nn.Linear | Tensor | None = tower.text_projection
     if projection is not None:
         x = projection(x) if isinstance(projection, nn.Linear) else x @ projection
@@ -34,6 +46,8 @@ def _ends(tower: Any, tokens: Tensor) -> Tensor:
 
 
 def _is_plain(block: Any) -> bool:
+    from open_clip.transformer import ResidualAttentionBlock  # noqa: PLC0415 - seconds
+
     untouched = is_untouched(block, ResidualAttentionBlock)
     return untouched and type(block.attn) is nn.MultiheadAttention
 

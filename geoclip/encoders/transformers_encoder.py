@@ -12,6 +12,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from geoclip.encoders.checks import check_pixels, check_texts
+from geoclip.encoders.clip_tokens import tokenizer_module
 from geoclip.encoders.encoder import Encoder
 from geoclip.encoders.model_folder import IMAGE_CONFIGS, PROCESSOR_FILES, TOKENIZER, ModelFolder
 from geoclip.encoders.transformers_text import can_share_prefixes, encode_causal_text
@@ -53,9 +54,7 @@ class TransformersEncoder(Encoder):
             tokenizer, clean = _tokenizer(folder, kind), None
             if kind == "siglip":
                 # SigLIP is trained and evaluated on canonical texts; open_clip cleans them alike.
-                from open_clip.tokenizer import get_clean_fn  # noqa: PLC0415
-
-                clean = get_clean_fn("canonicalize")
+                clean = tokenizer_module().get_clean_fn("canonicalize")
             encoder = cls(folder, model, _image_processor(folder, kind), tokenizer, clean)
         check_texts(encoder, folder, model.config.text_config.vocab_size)
         check_pixels(encoder, _image_config(folder), (encoder.image_size, encoder.image_size))

@@ -141,12 +141,12 @@ class Assembler:
         own_ids = self._own_ids(names, records, fates.guessed, keys)
         parts = [
             rows_without_place(silent, photos[silent], status),
-            gps_rows(
-                self.ranker.gazetteer, fates.kept, photos[fates.kept],
-                *stated_of(records, fates.kept),
-            ),
             self._guessed_rows(photos, fates.guessed, values, own_ids, trip),
-        ]  # fmt: skip
+        ]
+        if len(fates.kept):  # else the search for the nearest places would be imported for nothing
+            stated = stated_of(records, fates.kept)
+            known = gps_rows(self.ranker.gazetteer, fates.kept, photos[fates.kept], *stated)
+            parts.insert(1, known)
         frame = pd.concat([part for part in parts if len(part)] or parts[:1])
         frame = frame.sort_values(["order", "rank"], kind="stable", ignore_index=True)
         table = guess_table(frame)

@@ -140,14 +140,21 @@ def to_geodataframe(
     """
     import geopandas as gpd  # noqa: PLC0415 - slow to import
 
-    guesses = guess_table(table)
+    guesses = with_extra(table, extra)
     points = np.full(len(guesses), None, dtype=object)
     answered = guesses["lat"].notna() & guesses["lon"].notna()
     located = guesses[answered]
     points[answered.to_numpy()] = gpd.points_from_xy(located["lon"], located["lat"])
-    frame = gpd.GeoDataFrame(guesses, geometry=points, crs="EPSG:4326")
+    return gpd.GeoDataFrame(guesses, geometry=points, crs="EPSG:4326")
+
+
+def with_extra(table: pd.DataFrame, extra: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """The table in the schema's dtypes, then the `extra` columns (name → dtype).
+
+    These may be absent from a table without rows. Other columns are dropped.
+    """
+    guesses = guess_table(table)
     for name, dtype in (extra or {}).items():
         values = table[name] if name in table else pd.Series(dtype=dtype)
-        column = values.astype(dtype).set_axis(frame.index)
-        frame.insert(frame.columns.get_loc("geometry"), name, column)
-    return frame
+        guesses[name] = values.astype(dtype).set_axis(guesses.index)
+    return guesses

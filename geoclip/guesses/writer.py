@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses.guess_files import known_ending
-from geoclip.guesses.schema import COLUMNS, TEXTS, to_geodataframe
+from geoclip.guesses.schema import COLUMNS, TEXTS, to_geodataframe, with_extra
 from geoclip.support.paths import gdal_takes
 
 if TYPE_CHECKING:
@@ -116,18 +116,14 @@ class GuessWriter:
     def _append(self, table: pd.DataFrame) -> None:
         if self.draft.suffix == ".parquet":
             self._append_parquet(table)
-        else:
-            self._append_other(to_geodataframe(table, self.extra))
-
-    def _append_other(self, frame: "gpd.GeoDataFrame") -> None:
-        first = not self.draft.exists()
-        if self.draft.suffix == ".csv":
-            _append_csv(pd.DataFrame(frame.drop(columns="geometry")), self.draft, first)
+        elif self.draft.suffix == ".csv":
+            _append_csv(with_extra(table, self.extra), self.draft, not self.draft.exists())
         elif self.draft.suffix == ".geojson":
-            self._append_geojson(frame)
+            self._append_geojson(to_geodataframe(table, self.extra))
         else:
             options: dict[str, Any] = {"layer": LAYER, "geometry_type": "Point"}
-            mode = "w" if first else "a"
+            mode = "a" if self.draft.exists() else "w"
+            frame = to_geodataframe(table, self.extra)
             frame.to_file(self.draft, driver="GPKG", mode=mode, index=False, **options)
 
     def _append_parquet(self, table: pd.DataFrame) -> None:

@@ -35,9 +35,8 @@ def tower_key(encoder: Encoder, *options: object) -> str:
 
     Embeddings of all precisions lie in one space: they may be compared.
     """
-    digest = hashlib.sha256(type(encoder).__name__.encode())
-    tensors = [*encoder.tower_parameters("image"), *encoder.model.buffers()]
-    for tensor in tensors:
+    digest = hashlib.sha256(encoder.kind.encode())
+    for tensor in encoder.image_tensors():
         digest.update(weight_sample(tensor))
     digest.update(repr((encoder.image_size, encoder.normalization, options)).encode())
     digest.update(_fed_to(encoder))

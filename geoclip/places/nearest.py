@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from geoclip.errors import GeoclipError
 from geoclip.places.sphere import chord_to_km, unit_vectors
@@ -25,6 +24,8 @@ class PointTree:
     """
 
     def __init__(self, lat: ArrayLike, lon: ArrayLike) -> None:
+        from scipy.spatial import cKDTree  # noqa: PLC0415 - slow to import
+
         self._tree = cKDTree(unit_vectors(lat, lon))
 
     def nearest(

@@ -11,6 +11,9 @@ from geoclip.places.geoscore import geoscore
 from geoclip.places.place import COUNTRY, REGION
 from geoclip.places.sphere import chord_to_km, unit_vectors
 
+_CACHED = 32
+"""Rows of groups whose distances to all groups fit the processor's cache."""
+
 
 @dataclass(frozen=True)
 class Hierarchy:
@@ -157,5 +160,10 @@ class Hierarchy:
         """
         xyz = self.group_means
         xyz = xyz / np.maximum(np.linalg.norm(xyz, axis=1, keepdims=True), 1e-12)
-        squared = np.maximum(2 - 2 * (xyz @ xyz.T), 0).astype(np.float32)
-        return geoscore(chord_to_km(np.sqrt(squared))).astype(np.float32)
+        scores = np.empty((len(xyz), len(xyz)), dtype=np.float32)
+        cosines = xyz @ xyz.T
+        for start in range(0, len(xyz), _CACHED):
+            part = slice(start, start + _CACHED)
+            squared = np.maximum(2 - 2 * cosines[part], 0).astype(np.float32)
+            scores[part] = geoscore(chord_to_km(np.sqrt(squared)))
+        return scores

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import log_softmax
 
 from geoclip.ranking.hierarchy import Hierarchy
 from geoclip.ranking.logits import Logits
 from geoclip.ranking.prior import NO_PRIOR, CityPrior
 from geoclip.ranking.segments import (
     cells_of_segments,
+    log_softmax,
     log_softmax_in_segments,
     logsumexp_of_segments,
 )
@@ -66,7 +66,7 @@ class Posterior:
     def countries(self) -> np.ndarray:
         """Probabilities of the countries, (N, K)."""
         if self.country_logits is not None:
-            return np.asarray(np.exp(log_softmax(self.country_logits, axis=1)))
+            return np.asarray(np.exp(log_softmax(self.country_logits)))
         return np.asarray(np.add.reduceat(self.groups, self.hierarchy.country_starts, axis=1))
 
     @cached_property
@@ -151,7 +151,7 @@ def _weighed(
         before = logsumexp_of_segments(cities[:, inside], first)
         cities = cities + weights
         gains[:, uneven] = logsumexp_of_segments(cities[:, inside], first) - before
-    return log_softmax(groups + gains, axis=1), cities
+    return log_softmax(groups + gains), cities
 
 
 def _group_log_posterior(
@@ -176,12 +176,12 @@ def log_countries(
     logits: np.ndarray, hierarchy: Hierarchy, temperatures: Temperatures, prior: CityPrior
 ) -> np.ndarray:
     """Log p (N, K) of the countries by their logits, before the prior's weights of cities."""
-    countries = log_softmax(logits / temperatures.country, axis=1)
+    countries = log_softmax(logits / temperatures.country)
     if prior.country_size_exponent:
         countries = _weighed_by_size(countries, hierarchy, prior.country_size_exponent)
     if prior.population_exponent:
         people = hierarchy.country_log_population.astype(countries.dtype)
-        countries = log_softmax(countries + prior.population_exponent * people, axis=1)
+        countries = log_softmax(countries + prior.population_exponent * people)
     if temperatures.continent != 1:
         countries = _with_softer_continents(countries, hierarchy, temperatures.continent)
     return np.asarray(countries)
@@ -201,7 +201,7 @@ def _with_softer_continents(
     log_p: np.ndarray, hierarchy: Hierarchy, temperature: float
 ) -> np.ndarray:
     """Log p (N, K) of the countries, where log p of the continents is divided by `temperature`."""
-    continents = log_softmax(_log_continents(log_p, hierarchy) / temperature, axis=1)
+    continents = log_softmax(_log_continents(log_p, hierarchy) / temperature)
     return _with_continents(log_p, hierarchy, continents)
 
 
@@ -243,7 +243,7 @@ def greedy_posterior(
         values = np.where(allowed[cells[1]], prior.add_to(logits.city)[cells], -np.inf)
         cities[cells] = values
         groups[inside] = logsumexp_of_segments(values[None], first)[0]
-    groups = log_softmax(groups, axis=1)
+    groups = log_softmax(groups)
     return Posterior(groups, cities, hierarchy, allowed, country_logits)
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import special
 from small_world import place_table
 
 from geoclip.errors import GeoclipError
@@ -19,7 +21,7 @@ from geoclip.ranking.point_estimate import expected_score_city, expected_score_g
 from geoclip.ranking.posterior import greedy_posterior, joint_posterior
 from geoclip.ranking.prior import NO_PRIOR, CityPrior
 from geoclip.ranking.ranking import rank, rank_embeddings
-from geoclip.ranking.segments import log_softmax_in_segments, top_columns
+from geoclip.ranking.segments import log_softmax, log_softmax_in_segments, top_columns
 from geoclip.ranking.settings import (
     UNCALIBRATED,
     PointEstimate,
@@ -438,6 +440,15 @@ def test_groups_far_below_the_best_keep_their_order_in_float32(world, scale):
     log_p, exact = (joint_posterior(s, h).log_cities for s in (narrow, wide))
     assert log_p.dtype == np.float32
     assert log_p == pytest.approx(exact, rel=1e-5, abs=2e-3)
+
+
+LOGITS = st.floats(-300, 300, width=32) | st.just(-np.inf)
+
+
+@given(arrays(st.sampled_from([np.float32, np.float64]), (3, 200), elements=LOGITS))
+@settings(max_examples=50, deadline=None)
+def test_the_log_softmax_of_rows_is_scipys_to_the_last_bit(logits):
+    np.testing.assert_array_equal(log_softmax(logits), special.log_softmax(logits, axis=1))
 
 
 def test_shares_of_groups_far_below_and_of_excluded_ones_in_float32():
