@@ -88,13 +88,14 @@ def test_the_radius_is_the_smallest_that_holds_the_share(ranker, seed, share) ->
         assert radius == pytest.approx(min(enough), rel=1e-6, abs=0.01)
 
 
-def test_a_photo_of_the_same_scene_is_the_first_spot(ranker: PlaceRanker) -> None:
-    """Ten others lie together elsewhere; but it alone shows the same."""
-    photo = unit_rows(1, 3)
-    values = np.vstack([unit_rows(40, 9), photo + 0.05 * unit_rows(1, 8)]).astype(np.float32)
+def test_a_photo_of_the_same_scene_is_the_first_spot(small_gazetteer: Gazetteer) -> None:
+    """Forty others lie together elsewhere; but it alone shows the same."""
+    width = 64
+    index = PlaceIndex(unit_rows(len(small_gazetteer), 0, width), "key")
+    ranker, photo = PlaceRanker(index, small_gazetteer, 3.0), unit_rows(1, 3, width)
+    values = np.vstack([unit_rows(40, 9, width), photo + 0.1 * unit_rows(1, 8, width)])
     values[-1] /= np.linalg.norm(values[-1])
-    lat, lon = near_cities(ranker, 41, 1)
-    lat[:-1], lon[:-1] = 22.3, 114.2
+    lat, lon = np.full(41, 22.3), np.full(41, 114.2)
     lat[-1], lon[-1] = 45.8, 4.95
     text = ranker.posterior(photo)
     terms = evidence_of(ranker, gallery_at(values, lat, lon)).terms(photo, text)
