@@ -175,6 +175,23 @@ def test_own_photos_are_a_gallery(
     assert same["evidence_photos"].tolist() == table["evidence_photos"].tolist()
 
 
+def test_photos_that_were_not_looked_at_before_are(
+    locator: Locator, tmp_path: Path, stated: dict[str, PhotoMetadata]
+) -> None:
+    """Without a gallery, photos of known position are not decoded."""
+    photos = [paint(tmp_path / f"{i}.png", i) for i in range(3)]
+    stated["0.png"] = PhotoMetadata(GpsFix(45.8, 4.95, True, ""), None, "")
+    kept = tmp_path / "kept"
+    locate_folder(photos, locator, PLAIN, keep_embeddings=kept)
+    asked = replace(PLAIN, gallery="self", confidence=0.0)
+    report = locate_folder(photos, locator, asked, keep_embeddings=kept)
+    found = report.guesses()
+    assert found.loc[found["rank"] == 1, "evidence_photos"].tolist() == [
+        *("", str(photos[0]), str(photos[0]))
+    ]
+    assert report.kept == 1
+
+
 def test_a_folder_without_positions_has_no_gallery(
     locator: Locator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
