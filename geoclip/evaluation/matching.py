@@ -15,7 +15,7 @@ from geoclip.evaluation.published_predictions import (
 from geoclip.evaluation.true_classes import packaged_gazetteer
 from geoclip.evaluation.truth_tables import parse_truth, read_truth
 from geoclip.guesses.guess_files import parse_guesses, read_guesses
-from geoclip.guesses.schema import MODEL
+from geoclip.guesses.schema import GALLERY, MODEL
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.sphere import great_circle_km
 from geoclip.support.paths import decode_path, same_file_key
@@ -130,8 +130,11 @@ def _parse_answers(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
 
 
 def refuse_other_sources(answers: pd.DataFrame, path: Source) -> None:
-    """Raise GeoclipError for an answer that was not the model's, such as the photo's own GPS."""
-    other = answers["lat"].notna() & (answers["source"] != MODEL)
+    """Raise GeoclipError for an answer that was not the model's, such as the photo's own GPS.
+
+    A gallery's is: it never answers with the photo itself.
+    """
+    other = answers["lat"].notna() & ~answers["source"].isin([MODEL, GALLERY])
     cure = "drop such rows, or count them with --allow-gps (in Python: allow_gps=True)"
     refuse_rows(path, other, "the answer's source is {}, not 'model'", cure, answers["source"])
 

@@ -24,8 +24,11 @@ def guess_phrase(row: Mapping[str, Any]) -> str:
     'Austria 62 %, half the time within 480 km'
     >>> guess_phrase({"level": "continent", "continent": "Europe", "probability": 0.91})
     'Europe 91 %'
+    >>> guess_phrase({"level": "spot", "city": "Lyon", "probability": 0.9, "radius_km": 8.0})
+    'a spot near Lyon 90 %, half the time within 8.0 km'
     """
     place, told = place_phrase(row), _percent(shown_probability(row))
+    place = f"a spot near {place}" if row.get("level") == "spot" else place
     said = f"{place} {told}" if place and told and row.get("source") != "gps" else place
     if row.get("level") == "none" and row.get("source") != "gps" and row.get("rank", 1) == 1:
         said = f"cannot tell ({said})" if said else "cannot tell"

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from geoclip.errors import GeoclipError
-from geoclip.guesses.schema import ALBUM, MODEL
+from geoclip.guesses.schema import ALBUM, GALLERY, MODEL
 from geoclip.guesses.xmp import sidecar_xmp
 from geoclip.support.paths import decode_path, encode_path
 
@@ -93,7 +93,7 @@ def write_sidecars(
 
 def _obstacle(guess: dict[Any, Any], photo: Path, target: Path, known: dict[Path, set[str]]) -> str:
     """Why a photo gets no sidecar; "" if it does."""
-    if guess["source"] not in (MODEL, ALBUM) or has_position(photo):
+    if guess["source"] not in (MODEL, ALBUM, GALLERY) or has_position(photo):
         return "the photo has a position of its own"
     if not np.isfinite([guess["lat"], guess["lon"]]).all():
         return "no position was guessed"

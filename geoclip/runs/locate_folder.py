@@ -13,7 +13,6 @@ import pandas as pd
 from geoclip.encoders.registry import DEFAULT_MODEL
 from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure, write_failures
-from geoclip.guesses.gps_comparison import EXTRA_COLUMNS
 from geoclip.guesses.guess_files import ENDINGS, read_guesses
 from geoclip.guesses.schema import GPS, guess_table, to_geodataframe
 from geoclip.guesses.settings import LocateSettings
@@ -68,7 +67,7 @@ class RunReport:
     `kept` photos report their own position. `kinds` counts what the photos that were abstained
     from look like. `calibrated` says whether the probabilities were judged on photos of known place
     (see `RankingSettings`). `gps` is there where guesses are compared; `table` is empty where it
-    was written to `out`.
+    was written to `out`, and has the `extra_columns` behind those of the schema.
     """
 
     photos: int = 0
@@ -78,6 +77,7 @@ class RunReport:
     failures: list[Failure] = field(default_factory=list)
     gps: "GpsSummary | None" = None
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    extra_columns: dict[str, str] = field(default_factory=dict)
     out: Path | None = None
     sidecars: "SidecarReport | None" = None
 
@@ -93,11 +93,11 @@ class RunReport:
     def guesses(self) -> "gpd.GeoDataFrame":
         """The table of guesses with points as geometry; read from the file where one was written.
 
-        The columns of a comparison are left out where it is read from the file.
+        The extra columns are left out where it is read from the file.
         """
         if self.out is not None:
             return to_geodataframe(read_guesses(self.out))
-        return to_geodataframe(self.table, EXTRA_COLUMNS if self.gps is not None else None)
+        return to_geodataframe(self.table, self.extra_columns)
 
 
 def locate_folder(
@@ -157,6 +157,7 @@ def locate_folder(
         calibrated=locator.settings.calibrated,
         gps=GpsSummary() if settings.gps == "compare" else None,
         out=files.out,
+        extra_columns=run.assembler.extra_columns,
     )
     with _journal(run, files, keep_journal, watch) as journal:
         _read(run, journal, watch)

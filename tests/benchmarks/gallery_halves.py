@@ -2,14 +2,16 @@
 
     python -m tests.benchmarks.gallery_halves --photos photos.csv --split dev_seen dev_unseen
 
-Ten halves. The weights are fitted to the half that is the gallery. Figures are of places (the mean
-of the views of a location), without and with the gallery, plain and as means over countries; those
-of places without a gallery photo in their own 1° block stand apart. Intervals are of the
-difference, by bootstrap of 1° blocks.
+Ten halves. The weights and radii are fitted to the half that is the gallery. Figures are of places
+(the mean of the views of a location), without and with the gallery, plain and as means over
+countries; those of places without a gallery photo in their own 1° block stand apart. Intervals are
+of the difference, by bootstrap of 1° blocks. Shares in percent say how many points are due to the
+gallery, and how many radii of 50 and 90 % hold the true point.
 """
 
 import argparse
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,36 +19,45 @@ import numpy as np
 
 if TYPE_CHECKING:
     from geoclip.evaluation.fitting.known_photos import KnownPhotos
+    from geoclip.ranking.gallery.photo_gallery import Gallery
     from geoclip.ranking.ranker import PlaceRanker
 
 KM = (25, 200, 750)
-HALVES, DRAWS, BLOCK = 10, 1000, 32
+HALVES, DRAWS = 10, 1000
 
 
 def located(ranker: "PlaceRanker", places: "KnownPhotos", half: np.ndarray) -> dict[str, Any]:
     """Distances of the other half's points (n,), without and with the gallery of `half` (N,)."""
-    from geoclip.evaluation.fitting.gallery_fit import fit_gallery, gallery_of
+    from geoclip.evaluation.fitting.gallery_fit import calibrate_gallery, gallery_of
+
+    gallery = calibrate_gallery(ranker, places.take(half))
+    asked = ranker.with_settings(replace(ranker.settings, gallery=gallery))
+    found = compared(asked, places.take(~half), gallery_of(places.take(half)))
+    return found | {"others": np.flatnonzero(~half), "weights": gallery.weights}
+
+
+def compared(
+    ranker: "PlaceRanker", photos: "KnownPhotos", gallery: "Gallery"
+) -> dict[str, np.ndarray]:
+    """Distances of points (n,) without and with a gallery; whether it decided and radii hold."""
     from geoclip.places.sphere import great_circle_km
     from geoclip.ranking.confidence import LevelRule
     from geoclip.ranking.gallery.lookup import GalleryLookup
-    from geoclip.ranking.level_ranking import rank_at_level
+    from geoclip.ranking.gallery_ranking import GalleryRanker
 
-    weights = fit_gallery(ranker, places.take(half))
-    evidence = ranker.gallery_evidence(GalleryLookup(gallery_of(places.take(half))))
-    others, h = np.flatnonzero(~half), ranker.hierarchy
-    km: dict[str, list[np.ndarray]] = {"without": [], "with": []}
-    parts: list[np.ndarray] = []
-    for start in range(0, len(others), BLOCK):
-        some = places.take(others[start : start + BLOCK])
-        text = ranker.posterior(some.embeddings)
-        terms = evidence.terms(some.embeddings, text)
-        e = terms.evidence(weights).sum(axis=1)
-        parts.append(e / (1 + e))
-        for name, posterior in (("without", text), ("with", terms.mixed(text, weights))):
-            city = rank_at_level(posterior, ranker.settings, LevelRule(), 1).points
-            km[name].append(great_circle_km(h.lat[city], h.lon[city], some.lat, some.lon))
-    found = {name: np.concatenate(values) for name, values in km.items()}
-    return found | {"part": np.concatenate(parts), "others": others, "weights": weights}
+    h, true = ranker.hierarchy, (photos.lat, photos.lon)
+    cities = ranker.rank_at_level(photos.embeddings, LevelRule(), 1).points
+    no_ids = np.full((len(photos), 1), "", dtype=object)
+    by_gallery = GalleryRanker(ranker, GalleryLookup(gallery))
+    answers = by_gallery.rank_at_level(photos.embeddings, no_ids, LevelRule(), 1)
+    km = great_circle_km(answers.lat, answers.lon, *true)
+    return {
+        "without": great_circle_km(h.lat[cities], h.lon[cities], *true),
+        "with": km,
+        "by_gallery": answers.by_gallery,
+        "holds_50": km <= answers.ranking.radius,
+        "holds_90": km <= answers.ranking.radius_90,
+    }
 
 
 def figures(
@@ -82,8 +93,6 @@ def figures(
 
 def halves(ranker: "PlaceRanker", places: "KnownPhotos", splits: np.ndarray) -> dict[str, Any]:
     """The figures of all halves together, by split and where the gallery covers the block."""
-    from dataclasses import asdict
-
     from geoclip.evaluation.fitting.known_photos import TruePlaces
     from geoclip.places.sphere import degree_blocks
 
@@ -104,10 +113,13 @@ def halves(ranker: "PlaceRanker", places: "KnownPhotos", splits: np.ndarray) -> 
         )
         for name, mask in groups.items()
     }
-    part = {name: round(float(all_of["part"][mask].mean()), 3) for name, mask in groups.items()}
+    shares = {
+        what: {name: round(100 * float(all_of[what][m].mean()), 1) for name, m in groups.items()}
+        for what in ("by_gallery", "holds_50", "holds_90")
+    }
     return {
         "figures": made,
-        "part_of_gallery": part,
+        **shares,
         "weights": [asdict(r["weights"]) for r in runs],
     }
 

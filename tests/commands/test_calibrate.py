@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,31 @@ def test_the_radii_alone_are_fitted_if_asked_for(scene: Path, model: Path) -> No
     found = ModelSettings.read(model).ranking
     assert found.calibration is not None and found.calibration.photos == PHOTOS
     assert found.without_radius() == own
+
+
+def test_how_much_a_gallery_counts_is_fitted_if_asked_for(
+    scene: Path, model: Path, tmp_path: Path, no_fit: None
+) -> None:
+    result = run(scene, model, "--gallery", "self")
+    assert result.exit_code == 0, result.output
+    assert "How much a gallery counts" in result.stdout
+    of_itself = ModelSettings.read(model).ranking
+    assert of_itself.gallery is not None and of_itself.gallery.calibration is not None
+    assert figures(model)["gallery"]["weights"] == asdict(of_itself.gallery.weights)
+    assert run(scene, model, "--keep-posterior").exit_code == 0
+    assert ModelSettings.read(model).ranking.gallery == of_itself.gallery
+    assert run(scene, model).exit_code == 0
+    assert ModelSettings.read(model).ranking.gallery is None  # it was that of another posterior
+    folder = tmp_path / "gallery"
+    table = str(scene / "photos.csv")
+    built = ["gallery", "build", table, "--out", str(folder), "--model", str(model)]
+    assert CliRunner().invoke(app, built).exit_code == 0
+    assert run(scene, model, "--gallery", folder).exit_code == 0
+    assert ModelSettings.read(model).ranking.gallery is not None
+    about = json.loads((folder / "gallery.json").read_text())
+    (folder / "gallery.json").write_text(json.dumps(about | {"encoder": "x"}))
+    refused = run(scene, model, "--gallery", folder)
+    assert refused.exit_code == 2 and "another encoder" in refused.stderr
 
 
 def test_figures_are_of_sources_by_column_or_folder(scene: Path, model: Path) -> None:

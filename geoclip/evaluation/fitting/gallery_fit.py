@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,13 @@ from geoclip.places.sphere import degree_blocks, great_circle_km
 from geoclip.ranking.confidence import LevelRule
 from geoclip.ranking.conformal import Calibration
 from geoclip.ranking.gallery.lookup import GalleryLookup
-from geoclip.ranking.gallery.mixture import GalleryTerms, log_evidence
+from geoclip.ranking.gallery.mixture import (
+    CANDIDATES,
+    GalleryEvidence,
+    GalleryTerms,
+    log_evidence,
+)
+from geoclip.ranking.gallery.neighbours import Neighbours
 from geoclip.ranking.gallery.photo_gallery import SCHEMA, Gallery
 from geoclip.ranking.gallery_ranking import GalleryRanker
 from geoclip.ranking.gallery_weights import GallerySettings, GalleryWeights
@@ -141,24 +148,34 @@ class _Asked:
         pairs = {kind: [same, (own[kind], others[kind])] for kind in SHARES}
         return cls(ranker, places, true, GalleryLookup(gallery), pairs, None)
 
-    def terms(self, kind: str) -> Iterator[tuple[np.ndarray, Posterior, GalleryTerms]]:
+    @cached_property
+    def evidence(self) -> GalleryEvidence:
+        """What the gallery says of photos."""
+        return self.ranker.gallery_evidence(self.lookup)
+
+    def terms(self, kind: str) -> Iterator[tuple[slice, Posterior, GalleryTerms]]:
         """Rows of some photos, their posterior, and what a gallery without their kin says."""
-        evidence = self.ranker.gallery_evidence(self.lookup)
-        pairs = self.pairs[kind]
+        found = self._neighbours(kind)
+        for start in range(0, len(self.places), BLOCK):
+            rows = slice(start, start + BLOCK)
+            values = self.places.embeddings[rows]
+            text = self.ranker.posterior(values)
+            yield rows, text, self.evidence.terms_of(values, text, found.take(rows))
+
+    def _neighbours(self, kind: str) -> Neighbours:
+        """Those of all photos, sought for photos with the same kin at a time."""
+        pairs, values = self.pairs[kind], self.places.embeddings
+        if not pairs:
+            return self.evidence.neighbours(values, self.ids)
         keys = [np.unique(own, return_inverse=True)[1] for own, _ in pairs]
-        table = np.column_stack([np.zeros(len(self.places), dtype=np.int64), *keys])
-        _, group = np.unique(table, axis=0, return_inverse=True)
-        for key in range(int(group.max(initial=-1)) + 1):
+        _, group = np.unique(np.column_stack(keys), axis=0, return_inverse=True)
+        found = Neighbours.none(len(values), CANDIDATES)
+        for key in range(group.max() + 1):
             alike = np.flatnonzero(group.ravel() == key)
-            allowed = None
-            if pairs:
-                allowed = np.all([others != own[alike[0]] for own, others in pairs], axis=0)
-            for start in range(0, len(alike), BLOCK):
-                rows = alike[start : start + BLOCK]
-                values = self.places.embeddings[rows]
-                text = self.ranker.posterior(values)
-                ids = None if self.ids is None else [self.ids[row] for row in rows]
-                yield rows, text, evidence.terms(values, text, ids, allowed)
+            allowed = np.all([others != own[alike[0]] for own, others in pairs], axis=0)
+            ids = None if self.ids is None else [self.ids[row] for row in alike]
+            found.put(alike, self.evidence.neighbours(values[alike], ids, allowed))
+        return found
 
     def weights(self) -> GalleryWeights:
         """Those of largest likelihood."""
@@ -174,15 +191,13 @@ class _Asked:
         return _weights_of(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x)
 
     def _known_terms(self, kind: str) -> KnownTerms:
-        """In the order of the photos."""
         group = self.ranker.hierarchy.city_group[self.true.city]
-        parts, order = [], []
+        parts = []
         for rows, text, terms in self.terms(kind):
             city = self.true.city[rows]
-            share = np.exp(text.log_cities[np.arange(len(rows)), city]).astype(float)
+            share = np.exp(text.log_cities[np.arange(len(city)), city]).astype(float)
             parts.append(KnownTerms.of(terms, share, city, group[rows]))
-            order.append(rows)
-        return KnownTerms.joined(parts).take(np.argsort(np.concatenate(order)))
+        return KnownTerms.joined(parts)
 
     def calibrated(self, weights: GalleryWeights) -> GallerySettings:
         """With the radii of the answers by these weights."""

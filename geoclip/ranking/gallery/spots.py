@@ -16,8 +16,11 @@ from geoclip.ranking.gallery.mixture import NEAR_KM, GalleryTerms, Mixture
 from geoclip.ranking.point_estimate import group_km, quantile_km
 
 SPOT_KM = NEAR_KM
-SAME_SCENE = 0.6
-"""Likeness from which on two photos are taken to show the same scene."""
+SAME_SCENE = 0.55
+"""Likeness from which on two photos are taken to show the same scene.
+
+Of 505 photos of 15 collections no two are so alike that were taken more than 25 km apart.
+"""
 DECIDING = 3
 DECIDING_SHARE = 0.1
 """So many photos are named at most as those that decided, each with this share of the spot."""

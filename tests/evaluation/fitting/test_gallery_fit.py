@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from calibration_world import WIDTH, known_world
 
-from geoclip.evaluation.fitting.gallery_fit import KnownTerms, fit_gallery, gallery_of
+from geoclip.evaluation.fitting.gallery_fit import (
+    KnownTerms,
+    calibrate_gallery,
+    fit_gallery,
+    gallery_of,
+)
 from geoclip.evaluation.fitting.known_photos import KnownPhotos, TruePlaces
+from geoclip.places.sphere import great_circle_km
+from geoclip.ranking.confidence import LevelRule
 from geoclip.ranking.gallery.lookup import GalleryLookup
+from geoclip.ranking.gallery_ranking import GalleryRanker
 from geoclip.ranking.gallery_weights import GalleryWeights
 from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.settings import RankingSettings
@@ -101,3 +109,38 @@ def test_photos_without_a_position_are_left_out(world: tuple[PlaceRanker, KnownP
     some = photos.take(np.arange(60))
     lost = replace(some, lat=np.where(np.arange(60) < 20, np.nan, some.lat))
     assert fit_gallery(ranker, lost) == fit_gallery(ranker, some.take(np.arange(20, 60)))
+
+
+def test_radii_hold_what_they_say_with_a_gallery(world: tuple[PlaceRanker, KnownPhotos]) -> None:
+    """On the questions that they were fitted to, weighed as these."""
+    ranker, photos = world
+    photos = of_scenes(photos, likeness=2.5)
+    found = calibrate_gallery(ranker, photos)
+    assert found.weights == fit_gallery(ranker, photos)
+    assert found.calibration is not None and found.calibration.photos == len(photos)
+    by_gallery = GalleryRanker(
+        ranker.with_settings(replace(ranker.settings, gallery=found)),
+        GalleryLookup(gallery_of(photos)),
+    )
+    ids = np.arange(len(photos)).astype(str).astype(object)[:, None]
+    answers = by_gallery.rank_at_level(photos.embeddings, ids, LevelRule(), 1)
+    km = great_circle_km(answers.lat, answers.lon, photos.lat, photos.lon)
+    assert (km <= answers.ranking.radius).mean() > 0.45
+    assert (km <= answers.ranking.radius_90).mean() > 0.85
+
+
+def test_a_given_gallery_leaves_out_the_place_itself(
+    world: tuple[PlaceRanker, KnownPhotos],
+) -> None:
+    """Photos that lie in the gallery too must not teach it that likeness tells all."""
+    ranker, photos = world  # their embeddings are of chance
+    asked = photos.take(np.arange(0, PHOTOS, 2))
+    weights = fit_gallery(ranker, asked, gallery_of(photos))
+    halves = halved(photos)
+    part, _ = part_and_gain(ranker, halves[1], halves[0], weights)
+    assert part < 0.15
+    scenes = of_scenes(photos, likeness=2.5)
+    moved = replace(scenes, lat=scenes.lat + 0.01)  # other places of the same scenes
+    loud = fit_gallery(ranker, scenes.take(np.arange(0, PHOTOS, 2)), gallery_of(moved))
+    part, _ = part_and_gain(ranker, *halved(scenes)[::-1], loud)
+    assert part > 0.3
