@@ -170,6 +170,11 @@ class Gallery:
         found = pc.index_in(ids, self.photos["photo_id"]).fill_null(-1)
         return np.asarray(found.to_numpy(), dtype=np.int64)
 
+    def photo_ids(self, rows: np.ndarray) -> np.ndarray:
+        """The photo ids of rows, in their shape."""
+        ids = self.photos["photo_id"].take(pa.array(rows.ravel()))
+        return np.array(ids.to_pylist(), dtype=object).reshape(rows.shape)
+
     def blocks(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
         """Embeddings as they are stored, some at a time, from row `start`, each with its row."""
         first = 0
