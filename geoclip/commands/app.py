@@ -13,6 +13,7 @@ from geoclip.commands.compare import compare
 from geoclip.commands.evaluate import evaluate
 from geoclip.commands.finetune import finetune
 from geoclip.commands.gallery import gallery_app
+from geoclip.commands.gazetteer_cells import gazetteer_app
 from geoclip.commands.locate import locate
 from geoclip.commands.mix import mix
 from geoclip.commands.models import models_app
@@ -48,6 +49,7 @@ app.command()(mix)
 app.command()(search)
 app.add_typer(models_app, name="models")
 app.add_typer(gallery_app, name="gallery")
+app.add_typer(gazetteer_app, name="gazetteer")
 app.add_typer(sidecar_app, name="sidecar")
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from geoclip.ranking.gallery.approximate import ApproximateIndex
 from geoclip.ranking.gallery.neighbours import Neighbours, exact_neighbours, joined
@@ -51,24 +50,16 @@ class GalleryLookup:
         `allowed` (M,) leaves out whole blocks, countries or sources of the gallery; then every
         photo is compared.
         """
-        own = None
-        if photo_ids is not None:
-            own = np.array(photo_ids, dtype=object).reshape(len(photos), -1)
+        own = np.array([""] * len(photos) if photo_ids is None else photo_ids, dtype=object)
+        own = own.reshape(len(photos), -1)
         return self._not_own(photos, k, own, allowed, k + SPARE)
 
     def _not_own(
-        self,
-        photos: np.ndarray,
-        k: int,
-        ids: np.ndarray | None,
-        allowed: np.ndarray | None,
-        wanted: int,
+        self, photos: np.ndarray, k: int, own: np.ndarray, allowed: np.ndarray | None, wanted: int
     ) -> Neighbours:
         """Those of `neighbours` among the `wanted` nearest, and among more where these are few."""
         some = self._nearest(photos, min(wanted, len(self.gallery)), allowed)
-        leak = some.similarity >= COPY_SIMILARITY
-        if ids is not None:
-            leak |= (self._ids_of(some.rows)[:, :, None] == ids[:, None]).any(axis=2)
+        leak = self._are_of(own, some.rows) | (some.similarity >= COPY_SIMILARITY)
         if not leak.any() and some.rows.shape[1] >= k:
             return Neighbours(some.rows[:, :k], some.similarity[:, :k])
         found = Neighbours.none(len(photos), k)
@@ -76,15 +67,18 @@ class GalleryLookup:
         kept = (np.isfinite(some.similarity) & ~leak).sum(axis=1)
         short = np.flatnonzero(leak.any(axis=1) & (kept < k))
         if len(short) and wanted < len(self.gallery):
-            own = None if ids is None else ids[short]
-            found.put(short, self._not_own(photos[short], k, own, allowed, 4 * wanted))
+            more = self._not_own(photos[short], k, own[short], allowed, 4 * wanted)
+            found.put(short, more)
         return found
 
-    def _ids_of(self, rows: np.ndarray) -> np.ndarray:
-        """The photo ids (N, k) of gallery rows; None at row -1."""
-        wanted = pa.array(rows.ravel(), mask=rows.ravel() < 0)
-        ids = self.gallery.photos["photo_id"].take(wanted).to_numpy()
-        return np.asarray(ids.reshape(rows.shape))
+    def _are_of(self, photo_ids: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Which gallery photos (N, k) have one of their photo's own ids (N, V)."""
+        same = np.zeros(rows.shape, dtype=bool)
+        named = (photo_ids != "").any(axis=1)
+        if named.any():
+            ids = self.gallery.photo_ids(np.maximum(rows[named], 0))
+            same[named] = (ids[:, :, None] == photo_ids[named][:, None]).any(axis=2)
+        return same & (rows >= 0)
 
     def _nearest(self, photos: np.ndarray, k: int, allowed: np.ndarray | None) -> Neighbours:
         index = self.index if allowed is None else None

@@ -42,7 +42,7 @@ BLOCK_ROWS = 16_384
 
 @dataclass(frozen=True)
 class GalleryAbout:
-    """What a gallery is made with: `encoder` is the key of an image tower (`photos.keys`)."""
+    """What a gallery is made with: `encoder` is the key of an image tower (`runs.keys`)."""
 
     encoder: str
     model: str
@@ -169,6 +169,11 @@ class Gallery:
         ids = pa.array(list(photo_ids), pa.string())
         found = pc.index_in(ids, self.photos["photo_id"]).fill_null(-1)
         return np.asarray(found.to_numpy(), dtype=np.int64)
+
+    def photo_ids(self, rows: np.ndarray) -> np.ndarray:
+        """The photo ids of rows, in their shape."""
+        ids = self.photos["photo_id"].take(pa.array(rows.ravel()))
+        return np.array(ids.to_pylist(), dtype=object).reshape(rows.shape)
 
     def blocks(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
         """Embeddings as they are stored, some at a time, from row `start`, each with its row."""
