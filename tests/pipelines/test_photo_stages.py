@@ -15,6 +15,8 @@ from PIL import Image
 from tiny_encoders import random_tiny_clip, write_transformers_clip
 
 from geoclip.encoders import Encoder, load_encoder
+from geoclip.errors import GeoclipError
+from geoclip.photos.reader import DecodedPhoto, PhotoReader
 from geoclip.places.captions import CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
@@ -109,8 +111,6 @@ def test_a_video_is_the_mean_of_its_frames(home: Path, monkeypatch: pytest.Monke
 
 
 def _read(batches: list[list[dict]], encoder: Encoder, frames: Callable) -> object:
-    from geoclip.photos.reader import DecodedPhoto
-
     for batch in batches:
         stacks = [torch.stack([encoder.preprocess(p) for p in frames()]) for _ in batch]
         yield [DecodedPhoto(stack, None) for stack in stacks]
@@ -157,6 +157,29 @@ def test_actors_beside_those_with_a_gpu_find_room(actors: int, each: float) -> N
     assert asked <= max(cpus - 1.5, 0.1 * actors) + 1e-6
     assert helpers.most >= helpers.fewest == actors
     assert (helpers.most + helpers.fewest) * helpers.cpus <= max(cpus, 2 * asked)
+
+
+def test_expired_credentials_are_no_photos_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Photos that nobody was let at would be known as done, and never be read."""
+    view = {"photo_id": "a", "path": "s3://b/a.jpg", "content": None, "problem": None}
+    reader = view_reader.ViewReader(PhotoReader(random_tiny_clip()))
+    for said in (
+        "(HTTP status 400) during HeadObject operation: No body.",
+        "ExpiredToken",
+    ):
+
+        def refuse(path: str, said: str = said) -> bytes:
+            raise OSError(f"AWS Error UNKNOWN {said}")
+
+        monkeypatch.setattr(view_reader, "read_bytes", refuse)
+        with pytest.raises(GeoclipError, match="renew them, and the same command goes on"):
+            reader(view)
+
+    def deny(path: str) -> bytes:
+        raise OSError("AWS Error ACCESS_DENIED during HeadObject operation: No response body.")
+
+    monkeypatch.setattr(view_reader, "read_bytes", deny)  # it may be this photo's alone
+    assert reader(view).status == "unreadable"
 
 
 def test_two_batches_share_the_memory_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
