@@ -112,7 +112,7 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
         min_size=actors, max_size=most, max_tasks_in_flight_per_actor=IN_FLIGHT
     )
     if pool.preparation is None:
-        each = cpus_an_actor(cpus, actors)
+        each = cpus_an_actor(cpus, actors, growing=most > actors)
         return _blocks(photos, kind, (*arguments, pool), at_most, each, pool.gpus)
     helpers, growth = Helpers.beside(actors, cpus), most / actors
     own = replace(pool, threads=helpers.threads)
@@ -164,12 +164,14 @@ def _tell_room(actors: int, most: int) -> None:
     print(f"geoclip: {words}", file=sys.stderr)
 
 
-def cpus_an_actor(cpus: float, actors: int) -> float:
+def cpus_an_actor(cpus: float, actors: int, growing: bool = False) -> float:
     """CPUs for each of `actors`, so that reading and writing find room beside them.
 
-    Of two CPUs, one and a half stay free.
+    Of two CPUs, one and a half stay free. Where the cluster is to grow it is half of one, and of
+    many a fifth: Ray Data asks for machines only when three quarters of the CPUs are taken.
     """
-    return max((cpus - max(1.5, cpus / 2)) / actors, 0.05)
+    free = max(0.5, cpus / 5) if growing else max(1.5, cpus / 2)
+    return max((cpus - free) / actors, 0.05)
 
 
 def _preparation(pool: Pool) -> Preparation:

@@ -360,6 +360,8 @@ def test_room_beside_the_actors(ray_on_two_cpus: None) -> None:
     assert ray.cluster_resources()["CPU"] == 2
     for cpus, actors in ((2, 1), (2, 2), (3, 2), (4, 2), (16, 1), (1600, 200)):
         assert cpus - actors * cpus_an_actor(cpus, actors) >= 1.5 - 1e-9
+        taken = actors * cpus_an_actor(cpus, actors, growing=True)
+        assert 0.75 * cpus <= taken <= cpus - 0.5
     assert cpus_an_actor(1600, 100) == 8
 
 
