@@ -3,9 +3,11 @@
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +40,9 @@ def job_server() -> Iterator[str]:
         name: free_port() for name in ("port", "dashboard-port", "dashboard-agent-listen-port")
     }
     options = [f"--{name}={port}" for name, port in ports.items()]
+    # A job joins the Ray that was last started from this folder, whoever started it.
+    folder = tempfile.mkdtemp(prefix="ray")  # short, for the names of sockets
+    options.append(f"--temp-dir={folder}")
     head = subprocess.Popen(
         [RAY, "start", "--head", "--block", "--num-cpus=2", *GPUS, *options],
         env=ENVIRONMENT,
@@ -48,6 +53,7 @@ def job_server() -> Iterator[str]:
     yield f"http://127.0.0.1:{ports['dashboard-port']}"
     head.terminate()  # with --block it ends what it started, and nobody else's cluster
     head.wait(60)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def free_port() -> int:
