@@ -19,8 +19,9 @@ from pipelines.storage import is_uri
 ROOT = Path(__file__).resolve().parents[1]
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """The variable in which `ray job submit` tells a job's entry point what it was submitted with."""
-LOCAL_OBJECT_STORE = 256 * 1024 * 1024
-"""Bytes for a Ray started here: photos pass as paths, so little is ever stored."""
+LOCAL_OBJECT_STORE, DECODED_OBJECT_STORE = 256 * 1024 * 1024, 2 * 1024 * 1024 * 1024
+"""Bytes for a Ray started here: photos pass as paths, so that little is ever stored; with GPUs
+decoded ones pass."""
 START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 START_SECONDS = "600"
 """Of training workers. Ray's own 60 pass while a busy machine imports PyTorch, and then it gives up
@@ -28,26 +29,28 @@ workers that were about to begin."""
 
 
 @contextmanager
-def ray_session(cpus: int | None = None, gpus: int | None = None) -> Iterator[None]:
+def ray_session(
+    cpus: int | None = None, gpus: int | None = None, *, decoding: bool = False
+) -> Iterator[None]:
     """Use the cluster this process belongs to, or start Ray on this machine and stop it after.
 
-    A cluster is used where `RAY_ADDRESS` names one (as for `ray job submit`). A Ray started here
-    has the CPUs and GPUs of this machine unless told otherwise.
+    A cluster is used where `RAY_ADDRESS` names one (as in a job). A Ray started here has the CPUs
+    and GPUs of this machine unless told otherwise, and room for decoded photos where some actors
+    decode for others.
     """
     check_checkout(ROOT)
     if ray.is_initialized():
         yield
         return
-    on_cluster = bool(os.environ.get("RAY_ADDRESS"))
-    environment = worker_environment(on_cluster)
-    if on_cluster:
+    environment = worker_environment(joins_cluster())
+    if joins_cluster():
         ray.init(runtime_env=environment, log_to_driver=False)
     else:
         ray.init(
             address="local",  # not a cluster that happens to run on this machine
             num_cpus=cpus or os.cpu_count(),
             num_gpus=gpus,
-            object_store_memory=LOCAL_OBJECT_STORE,
+            object_store_memory=DECODED_OBJECT_STORE if decoding else LOCAL_OBJECT_STORE,
             include_dashboard=False,
             runtime_env=environment,
             log_to_driver=False,
@@ -59,6 +62,15 @@ def ray_session(cpus: int | None = None, gpus: int | None = None) -> Iterator[No
         yield
     finally:
         ray.shutdown()
+
+
+def joins_cluster() -> bool:
+    """Whether `RAY_ADDRESS` names a cluster to work on.
+
+    A job server's address (http) is for `ray job submit` alone, which sets the variable anew for
+    the job; no program can join a cluster by it.
+    """
+    return bool(os.environ.get("RAY_ADDRESS")) and not os.environ["RAY_ADDRESS"].startswith("http")
 
 
 def worker_environment(on_cluster: bool) -> dict[str, Any]:
@@ -156,7 +168,7 @@ def _sees_cuda() -> bool:
 
 def may_grow() -> bool:
     """Whether more machines may still join: not where Ray was started here for this program."""
-    return bool(os.environ.get("RAY_ADDRESS")) or len(cluster_nodes()) > 1
+    return joins_cluster() or len(cluster_nodes()) > 1
 
 
 def absolute_model(name: str) -> str:

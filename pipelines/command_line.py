@@ -1,5 +1,6 @@
 """What the command lines of all programs share."""
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,14 +8,34 @@ from typing import Annotated, Any
 
 import typer
 
-from geoclip.commands.terminal import errors_in_one_sentence
+from geoclip.commands.terminal import errors_in_one_sentence, inner_errors, user_error
+from geoclip.errors import GeoclipError
 from pipelines.storage import is_uri
 
 
 def run(main: Callable[..., None], arguments: Sequence[str] | None = None) -> None:
     """Run a program; an error a user can mend is one sentence and exit code 2."""
     with errors_in_one_sentence():
-        command_of(main)(arguments)
+        try:
+            command_of(main)(arguments)
+        except Exception as problem:
+            if user_error(problem) is None and (reason := storage_problem(problem)):
+                raise GeoclipError(
+                    f"The storage refuses or does not answer ({reason}); check the address, the "
+                    "credentials and the network. What is done is kept: the same command goes on."
+                ) from None
+            raise
+
+
+OF_STORAGE = (OSError, FileNotFoundError, PermissionError)
+STORAGE = re.compile("AWS Error|[Bb]ucket|HTTP status|curlCode|[Cc]onnection|[Tt]imed? ?out")
+"""What errors of storage that is not on this machine say."""
+
+
+def storage_problem(problem: BaseException) -> str | None:
+    """What storage says in an error, however deeply a worker of Ray has wrapped it."""
+    said = (" ".join(str(e).split()) for e, _ in inner_errors(problem) if type(e) in OF_STORAGE)
+    return next((words for words in said if STORAGE.search(words)), None)
 
 
 def command_of(main: Callable[..., None]) -> Any:

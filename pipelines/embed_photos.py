@@ -20,11 +20,12 @@ from geoclip.encoders.registry import check_model_name
 from geoclip.photos.embedding import Embeddings
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, OutFolder, run
-from pipelines.inference_runs import begun, complete
+from pipelines.inference_runs import begun, complete, settled
 from pipelines.inputs import frame_photos, photo_parts, table_parts
 from pipelines.outputs import Output, data_context
-from pipelines.photo_actors import PhotoEmbedder, Pool, on_actors
+from pipelines.photo_actors import Pool, embedded_photos
 from pipelines.photo_source import Part, with_origins
+from pipelines.photo_stages import on_actors
 from pipelines.storage import absolute
 
 SCHEMA = pa.schema(
@@ -44,16 +45,16 @@ class PhotoRows:
     """Embeds blocks of photos."""
 
     def __init__(self, model: str, pool: Pool) -> None:
-        self.embedder = PhotoEmbedder(model, pool)
+        self.embedded = embedded_photos(model, pool)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Rows of `photo_source.SCHEMA` → rows of `SCHEMA` and their origins, some at a time."""
-        for rows, found in self.embedder.by_locations(batch):
+        """Rows as of `on_actors` → rows of `SCHEMA` and their origins, some at a time."""
+        for rows, found in self.embedded(batch):
             yield with_origins(_table(found, rows), rows)
 
 
 def _table(found: Embeddings, rows: Sequence[dict[str, Any]]) -> pa.Table:
-    """Rows of `SCHEMA` for rows of `photo_source.SCHEMA` and the embeddings of their views."""
+    """Rows of `SCHEMA` for locations and the embeddings of their views."""
     pairs = [(row["location_id"], view) for row in rows for view in row["views"]]
     embeddings = zip(found.values, found.ok, strict=True)
     columns = {
@@ -80,9 +81,11 @@ def embed_table(photos: pd.DataFrame, model: str, pool: Pool) -> Embeddings:
 
     Their names are the photo ids.
     """
-    parts = list(table_parts(frame_photos(photos), pool.actors))
+    model, parts = absolute_model(model), list(table_parts(frame_photos(photos), pool.actors))
+    if pool.gpus:
+        pool, _ = settled(model, parts, pool)
     with data_context():
-        blocks = on_actors(parts, PhotoRows, (absolute_model(model),), pool).to_arrow_refs()
+        blocks = on_actors(parts, PhotoRows, (model,), pool).to_arrow_refs()
     tables = (table.select(SCHEMA.names) for table in ray.get(blocks) if table.num_rows)
     found = pa.concat_tables([SCHEMA.empty_table(), *tables]).to_pandas()
     found = found.set_index("photo_id").loc[photos["photo_id"]]
@@ -109,7 +112,7 @@ def main(
     check_model_name(model)
     check_lasting(out)
     parts = photo_parts(photos, actors, Output(absolute(out)).done())
-    with ray_session():
+    with ray_session(decoding=gpus > 0):
         pool = Pool(actors, gpus, precision=precision.value, compile=compile)
         print(embed_photos(out, parts, model, pool).summary())
 

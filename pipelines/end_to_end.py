@@ -105,7 +105,7 @@ def end_to_end(
             world = Planet(places, planet or PlanetSettings(seed=settings.seed))
             photos = [world.write(out / "planet", jobs=workers)]
     listed = read_photo_table(photos)
-    with ray_session():
+    with ray_session(decoding=use_gpu):
         with stage("Write captions", seconds):
             file = out / "captions.parquet"
             table = write_captions(listed, file, gazetteer, captions, settings.seed, hold_back)

@@ -13,23 +13,26 @@ from geoclip.encoders.precision import AUTO, WORTH_A_TRIAL
 from geoclip.photos.keys import tower_key
 from pipelines.cluster import check_gpus
 from pipelines.outputs import IO_CPUS, Output
-from pipelines.photo_actors import Pool, load_photo_model, on_actors
+from pipelines.photo_actors import Pool, load_photo_model
 from pipelines.photo_source import Part, photo_count
+from pipelines.photo_stages import on_actors
+from pipelines.preparation import Preparation
 from pipelines.remote_progress import remote_progress
 
 
 @ray.remote(num_cpus=IO_CPUS)
-def _settled(model: str, pool: Pool, photos: int) -> tuple[str, str]:
-    """The precision for so many photos, and the key of the image tower."""
+def _settled(model: str, pool: Pool, photos: int) -> tuple[str, str, Preparation]:
+    """The precision for so many photos, the key of the image tower, how photos are prepared."""
     torch.set_num_threads(pool.threads or 1)
     encoder = load_photo_model(model, pool.precision)
     encoder.expect(photos)
-    return encoder.precision, tower_key(encoder)
+    return encoder.precision, tower_key(encoder), Preparation.of(model, encoder)
 
 
 def settled(model: str, parts: Sequence[Part], pool: Pool) -> tuple[Pool, str]:
     """The pool with a precision that is not "auto", and the key of the model's image tower.
 
+    With GPUs it has a preparation, so that other actors decode photos and make answers.
     A processor tries precisions out for a job of `WORTH_A_TRIAL` photos or more, for which one is
     taken whose photos nobody has counted. Raises GeoclipError where there are no such GPUs.
     """
@@ -37,7 +40,9 @@ def settled(model: str, parts: Sequence[Part], pool: Pool) -> tuple[Pool, str]:
     counted = photo_count(parts)
     photos = WORTH_A_TRIAL if counted is None else counted
     task = _settled.options(num_gpus=pool.gpus)
-    precision, key = ray.get(task.remote(model, pool, photos))
+    precision, key, preparation = ray.get(task.remote(model, pool, photos))
+    if pool.gpus:
+        pool = replace(pool, preparation=preparation)
     return replace(pool, precision=precision), key
 
 

@@ -15,7 +15,7 @@ photo that cannot be read has one row with its status.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -29,6 +29,7 @@ from geoclip.commands.options import (
     Precision,
     PrecisionOption,
 )
+from geoclip.encoders import Encoder
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure, failures_path, write_failures
@@ -46,8 +47,9 @@ from pipelines.embed_places import embed_places
 from pipelines.inference_runs import begun, complete, settled
 from pipelines.inputs import photo_parts
 from pipelines.outputs import Output, data_context
-from pipelines.photo_actors import PhotoEmbedder, Pool, model_settings, on_actors
+from pipelines.photo_actors import Pool, embedded_photos, model_settings
 from pipelines.photo_source import Part, with_origins
+from pipelines.photo_stages import on_actors
 from pipelines.storage import absolute, is_uri, join, local_copy, parent
 
 EXTRA = dict.fromkeys([*CLASS_COLUMNS, "photo_id", "location_id", "message"], "str")
@@ -92,19 +94,20 @@ class PhotoLocator:
     """Locates blocks of locations, each with its views; raises GeoclipError for another index."""
 
     def __init__(self, spec: LocatorSpec, pool: Pool) -> None:
-        self.embedder = PhotoEmbedder(spec.model, pool)
+        self.embedded = embedded_photos(spec.model, pool)
         places, index = Gazetteer.read(spec.gazetteer), PlaceIndex.read(local_copy(spec.index))
         if index.key != spec.index_key:
             raise GeoclipError(
                 f"{spec.index} holds another place index than when this job began; jobs of "
                 "different models or gazetteers need an --index of their own."
             )
-        self.locator = Locator(self.embedder.encoder, index, places, spec.settings)
+        encoder = cast(Encoder, self.embedded.encoder)  # of which ranking takes the logit scale
+        self.locator = Locator(encoder, index, places, spec.settings)
         self.top_k = spec.top_k
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Rows of `photo_source.SCHEMA` → guesses and their origins, some locations at a time."""
-        for rows, found in self.embedder.by_locations(batch):
+        """Rows as of `on_actors` → guesses and their origins, some locations at a time."""
+        for rows, found in self.embedded(batch):
             views = pd.DataFrame(
                 [
                     (v["photo_id"], v["path"], row["location_id"], row["photo_id"])
@@ -197,7 +200,7 @@ def main(
     output = Output(absolute(out))
     parts = photo_parts(photos, actors, None if one_file else output.done())
     index = index or join(parent(absolute(out)), "places")
-    with ray_session():
+    with ray_session(decoding=gpus > 0):
         pool = Pool(actors, gpus, precision=precision.value, compile=compile)
         embed_places(model, index, gazetteer, actors=actors, gpus=gpus, precision=pool.precision)
         spec = LocatorSpec.of(model, index, gazetteer, top_k=top_k).reranked(method, point)

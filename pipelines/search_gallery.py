@@ -34,7 +34,7 @@ from geoclip.ranking.gallery.photo_gallery import ABOUT_FILE, GalleryAbout
 from pipelines.cluster import check_lasting, ray_session, room_for_actors
 from pipelines.command_line import Actors, OutFolder, run
 from pipelines.outputs import IO_CPUS, Output
-from pipelines.photo_actors import cpus_an_actor
+from pipelines.photo_stages import cpus_an_actor
 from pipelines.storage import (
     absolute,
     attempted,

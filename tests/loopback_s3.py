@@ -2,13 +2,15 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 from pyarrow import fs
+
+EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The token has expired.</Message></Error>"
 
 
 @contextmanager
@@ -45,15 +47,46 @@ def make_bucket(name: str) -> str:
 @contextmanager
 def counted_requests() -> Iterator[Counter[str]]:
     """How often each kind of request (GET, HEAD, …) reaches servers of this process within it."""
+    counts: Counter[str] = Counter()
+
+    def count(method: str, query: str) -> None:
+        counts[method] += 1
+
+    with _told(count):
+        yield counts
+
+
+@contextmanager
+def refusing(wanted: Callable[[str, str], bool]) -> Iterator[None]:
+    """Servers of this process answer wanted requests (method, query) as if a token had expired.
+
+    An answer to HEAD has no body to say so in.
+    """
+
+    def refuse(method: str, query: str) -> bytes | None:
+        if not wanted(method, query):
+            return None
+        return b"" if method == "HEAD" else EXPIRED
+
+    with _told(refuse):
+        yield
+
+
+@contextmanager
+def _told(tell: Callable[[str, str], bytes | None]) -> Iterator[None]:
+    """Tell of each request, and answer HTTP 400 with what comes back, if something does."""
     from moto.server import DomainDispatcherApplication
 
-    counts: Counter[str] = Counter()
     answer = DomainDispatcherApplication.__call__
 
-    def counting(self: Any, environ: dict[str, Any], start: Any) -> Any:
-        counts[environ["REQUEST_METHOD"]] += 1
-        return answer(self, environ, start)
+    def call(self: Any, environ: dict[str, Any], start: Any) -> Any:
+        body = tell(environ["REQUEST_METHOD"], environ.get("QUERY_STRING", ""))
+        if body is None:
+            return answer(self, environ, start)
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        start("400 Bad Request", [("Content-Length", str(len(body)))])
+        return [body]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DomainDispatcherApplication, "__call__", counting)
-        yield counts
+        patch.setattr(DomainDispatcherApplication, "__call__", call)
+        yield

@@ -120,3 +120,11 @@ def test_shards(run):
     assert figures["photos"] > 1 and figures["shards"] == 1
     assert 0 < figures["gets"] <= figures["gets_at_most"]
     assert set(figures["read_and_decoded"]["photos_a_second"]) == {"local", "s3"}
+
+
+def test_stages(run):
+    figures = run("stages", "--photos", "2", *SMALL)
+    assert set(figures["core_ms_a_photo"]) == {"decoding", "beside encoding", "ranking", "encoding"}
+    sizes = figures["bytes_a_photo"]
+    assert sizes["decoded"] - 3 * 224**2 < 1000  # a byte a channel
+    assert 0 < sizes["encoded"] < sizes["decoded"]

@@ -37,16 +37,20 @@ def errors_in_one_sentence() -> Iterator[None]:
 
 def user_error(problem: BaseException | None) -> GeoclipError | None:
     """The GeoclipError in an error, however deeply a worker of Ray has wrapped it."""
+    # Ray's own error is of the class of what it wraps, too, but reads as a traceback.
+    errors = (e for e, is_bare in inner_errors(problem) if is_bare)
+    return next((error for error in errors if isinstance(error, GeoclipError)), None)
+
+
+def inner_errors(problem: BaseException | None) -> Iterator[tuple[BaseException, bool]]:
+    """An error and those that it wraps, the outer ones first, and whether each wraps none."""
     seen: set[int] = set()
     while problem is not None and id(problem) not in seen:
         seen.add(id(problem))
         inner = getattr(problem, "worker_failures", None)
         wrapped = next(iter(inner.values())) if inner else getattr(problem, "cause", None)
-        # Ray's own error is of the class of what it wraps, too, but reads as a traceback.
-        if wrapped is None and isinstance(problem, GeoclipError):
-            return problem
+        yield problem, wrapped is None
         problem = wrapped or problem.__cause__ or problem.__context__
-    return None
 
 
 def printable(text: str) -> str:

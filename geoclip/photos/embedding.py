@@ -2,13 +2,21 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from geoclip.encoders import Encoder
 from geoclip.photos.reader import DecodedPhoto
 from geoclip.photos.views import location_keys
+
+
+class PixelEncoder(Protocol):
+    """What encodes the pixels of decoded photos."""
+
+    def encode_pixels(self, pixels: torch.Tensor) -> np.ndarray:
+        """Pixels (N, …) → embeddings (N, d), float32, unit length."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,9 @@ class Embeddings:
         return Embeddings(self.paths[rows], self.values[rows], self.status[rows], self.messages)
 
 
-def encode_decoded(encoder: Encoder, decoded: Sequence[DecodedPhoto]) -> list[np.ndarray | None]:
+def encode_decoded(
+    encoder: PixelEncoder, decoded: Sequence[DecodedPhoto]
+) -> list[np.ndarray | None]:
     """Embeddings (d,) of decoded photos, a video's the mean of its frames; None without pixels."""
     pixels = [photo.pixels for photo in decoded if photo.pixels is not None]
     if not pixels:
@@ -42,7 +52,7 @@ def encode_decoded(encoder: Encoder, decoded: Sequence[DecodedPhoto]) -> list[np
 
 
 def embed_batches(
-    encoder: Encoder,
+    encoder: PixelEncoder,
     names: list[str],
     batches: Iterable[Sequence[DecodedPhoto]],
     width: int,

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from PIL import Image
 
-from geoclip.encoders import Encoder
 from geoclip.errors import PhotoError
 from geoclip.photos.abstention import Abstention, AbstentionCheck
 from geoclip.photos.metadata import NOTHING, PhotoMetadata
@@ -43,6 +42,20 @@ class DecodedPhoto:
         return self.problem.status if self.problem else "ok"
 
 
+class Preprocessor(Protocol):
+    """What pictures are prepared by, an encoder for one."""
+
+    @property
+    def preprocess(self) -> Callable[[Image.Image], torch.Tensor]:
+        """Turns an upright RGB image into pixels (3, S, S)."""
+        ...
+
+    @property
+    def image_size(self) -> int:
+        """S."""
+        ...
+
+
 class PhotoReader:
     """Reads one photo or video: pixels and, if wanted, metadata and whether it shows a place.
 
@@ -54,7 +67,7 @@ class PhotoReader:
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: Preprocessor,
         *,
         metadata: bool = False,
         trust_gps: bool = False,

@@ -1,25 +1,33 @@
-"""A job submitted from a checkout runs its code on a cluster's workers, for real."""
+"""Jobs submitted from a checkout, as README has them, run its code on a cluster, for real."""
 
 import os
+import re
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pandas as pd
 import pytest
-from inference import write_model, write_photos, write_world
+from inference import write_model, write_photos
 
 ROOT = Path(__file__).resolve().parents[2]
+GPUS = ("--num-gpus=2", "--disable-usage-stats")
+"""Two that are none, which README's commands ask for."""
 
 RAY = str(Path(sys.executable).with_name("ray"))
 STARTING = ("No available agent", "Failed to connect to Ray")
 
 ENVIRONMENT = os.environ | {
     "PATH": f"{Path(RAY).parent}:{os.environ['PATH']}",
-    "RAY_AUTH_MODE": "disabled",  # on loopback, and no token is left in the home folder
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": uuid4().hex,  # given here, none is left in the home folder
 }
 
 pytestmark = pytest.mark.slow
@@ -32,8 +40,11 @@ def job_server() -> Iterator[str]:
         name: free_port() for name in ("port", "dashboard-port", "dashboard-agent-listen-port")
     }
     options = [f"--{name}={port}" for name, port in ports.items()]
+    # A job joins the Ray that was last started from this folder, whoever started it.
+    folder = tempfile.mkdtemp(prefix="ray")  # short, for the names of sockets
+    options.append(f"--temp-dir={folder}")
     head = subprocess.Popen(
-        [RAY, "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats", *options],
+        [RAY, "start", "--head", "--block", "--num-cpus=2", *GPUS, *options],
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -42,6 +53,7 @@ def job_server() -> Iterator[str]:
     yield f"http://127.0.0.1:{ports['dashboard-port']}"
     head.terminate()  # with --block it ends what it started, and nobody else's cluster
     head.wait(60)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def free_port() -> int:
@@ -50,45 +62,91 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def submit(server: str, *entry: str) -> subprocess.CompletedProcess[str]:
+def readme_commands(texts: dict[str, str]) -> list[list[str]]:
+    """The commands of README's section on clusters, in order, with other texts in some places."""
+    section = (ROOT / "README.md").read_text().split("## On a cluster")[1]
+    block = section.split("```sh\n")[1].split("```")[0].replace("\\\n", " ")
+    for text, other in texts.items():
+        assert text in block
+        block = block.replace(text, other)
+    return [shlex.split(line) for line in block.splitlines()]
+
+
+def run(server: str, *command: str) -> subprocess.CompletedProcess[str]:
     """What a user types, from the checkout, and again while the cluster is still starting."""
     for _ in range(20):
-        done = submit_once(server, *entry)
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=ENVIRONMENT | {"RAY_ADDRESS": server},
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
         if not any(sign in done.stderr for sign in STARTING):
             break
         time.sleep(3)
     return done
 
 
-def submit_once(server: str, *entry: str) -> subprocess.CompletedProcess[str]:
-    command = [RAY, "job", "submit", "--address", server, "--working-dir", "."]
-    return subprocess.run(
-        [*command, "--", "python", "-m", *entry],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
+def test_commands_of_the_readme(job_server: str, tmp_path: Path) -> None:
+    """Word for word, but for where things are and which model."""
+    photos = write_photos(tmp_path / "bucket" / "shards", 6)
+    rows = [f"{photo},{48 + i},{2 + i}" for i, photo in enumerate(photos)]
+    (tmp_path / "photos.csv").write_text("\n".join(["path,lat,lon", *rows]) + "\n")
+    bucket = tmp_path / "bucket"
+    texts = {
+        "s3://bucket": str(bucket),
+        "clip-b-32": "street-tiny",
+        "photos.csv": str(tmp_path / "photos.csv"),
+    }
+    install, *commands = readme_commands(texts)
+    assert install[:2] == ["pip", "install"]
+    said = []
+    for command in commands:
+        done = run(job_server, *command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said.append(done.stdout + done.stderr)
+    assert [command[0] for command in commands] == ["ray", "python", "ray"]
+    guesses = pd.read_parquet(bucket / "guesses")
+    assert guesses["photo_id"].nunique() == 6
+    assert (guesses["status"] == "ok").all()
+    assert re.search(r"room for 2 of \d+ actors now|^photos: 6 of 6", said[0], re.M), said[0]
+    assert "PyTorch cannot use Ray's GPUs" in said[0]
+    assert (bucket / "run" / "encoder" / "open_clip_config.json").is_file()
+    assert not re.search(r"\bERROR\b", "".join(said))
+
+
+def test_a_job_without_the_token_is_refused(job_server: str) -> None:
+    """The sentence is Ray's; the cluster runs nothing."""
+    command = [
+        "ray",
+        "job",
+        "submit",
+        "--address",
+        job_server,
+        "--",
+        "python",
+        "-c",
+        "print('ran')",
+    ]
+    environment = ENVIRONMENT | {"RAY_AUTH_MODE": "disabled"}
+    environment.pop("RAY_AUTH_TOKEN")
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
-
-
-def test_photos_are_located_by_a_job(job_server: str, tmp_path: Path) -> None:
-    write_photos(tmp_path / "photos", 6)
-    model, world = write_model(tmp_path / "model"), write_world(tmp_path / "world.csv")
-    out = tmp_path / "out"
-    options = ["--photos", str(tmp_path / "photos"), "--model", str(model), "--out", str(out)]
-    places = ["--gazetteer", str(world), "--index", str(tmp_path / "places")]
-    done = submit(job_server, "pipelines.locate_photos", *options, *places, "--actors", "1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert pd.read_parquet(out)["photo_id"].nunique() == 6
+    assert done.returncode != 0
+    assert "ran" not in done.stdout.split()
+    assert re.search("401|[Uu]nauthorized|[Aa]uthentication", done.stdout + done.stderr)
 
 
 def test_results_that_would_end_with_the_job_are_refused(job_server: str, tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", 1)
     model = write_model(tmp_path / "model")
     options = ["--photos", str(tmp_path / "photos"), "--model", str(model), "--out", "here"]
-    refused = submit(job_server, "pipelines.locate_photos", *options)
+    submit = ["ray", "job", "submit", "--working-dir", ".", "--"]
+    refused = run(job_server, *submit, "python", "-m", "pipelines.locate_photos", *options)
     assert refused.returncode != 0
     assert "which Ray deletes after the job" in refused.stdout + refused.stderr
     assert "Traceback" not in refused.stdout

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from geoclip.errors import GeoclipError
-from pipelines.cluster import JOB_CONFIG, ROOT, START_TIMEOUT, check_lasting, worker_environment
+from pipelines.cluster import (
+    JOB_CONFIG,
+    ROOT,
+    START_TIMEOUT,
+    check_lasting,
+    joins_cluster,
+    worker_environment,
+)
 
 
 @pytest.fixture
@@ -44,6 +51,15 @@ def test_training_workers_may_start_slowly(monkeypatch: pytest.MonkeyPatch) -> N
         assert float(worker_environment(on_cluster)["env_vars"][START_TIMEOUT]) >= 300
     monkeypatch.setenv(START_TIMEOUT, "7")
     assert worker_environment(on_cluster=False)["env_vars"][START_TIMEOUT] == "7"
+
+
+def test_the_address_of_a_job_server_is_no_cluster_to_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`RAY_ADDRESS` is set for `ray job submit` where another program of README is started."""
+    for address, joins in (("http://127.0.0.1:8265", False), ("10.0.0.1:6379", True), ("", False)):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        assert joins_cluster() is joins
+    monkeypatch.delenv("RAY_ADDRESS")
+    assert not joins_cluster()
 
 
 def test_results_of_a_job_must_outlive_it(job: None, tmp_path: Path) -> None:

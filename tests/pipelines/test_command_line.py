@@ -83,6 +83,41 @@ def test_a_workers_error_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "When testing for existence of bucket 'b': AWS Error UNKNOWN (HTTP status 400) during ...",
+        "Bucket 'b' not found. To create buckets, enable the allow_bucket_creation option.",
+    ],
+)
+def test_what_storage_refuses_is_one_sentence(
+    said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        """Do what a worker of Ray does."""
+        try:
+            raise OSError(said)
+        except OSError as problem:
+            raise RuntimeError("in a worker") from problem
+
+    fail.__module__ = locate_photos.__name__
+    with pytest.raises(SystemExit) as ended:
+        run(fail, [])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line and "the same command goes on" in line
+
+
+def test_other_errors_stay_as_they_are() -> None:
+    def fail() -> None:
+        """Fail as only a mistake of ours does."""
+        raise OSError("no space left on device")
+
+    fail.__module__ = locate_photos.__name__
+    with pytest.raises(OSError, match="no space left"):
+        run(fail, [])
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         ("", "empty"),

@@ -1,4 +1,4 @@
-"""GPUs that Ray counts and PyTorch does not see: everything runs, and the rows are the same.
+"""GPUs that Ray counts and PyTorch does not see: everything runs, and rows are the same to the bit.
 
 The fixture `run` is the main job on such GPUs; `test_end_to_end` holds it against processors.
 """
@@ -20,7 +20,8 @@ from pipelines.embed_places import embed_places
 from pipelines.inputs import photo_parts
 from pipelines.locate_photos import LocatorSpec, locate_into
 from pipelines.outputs import data_context
-from pipelines.photo_actors import Pool, on_actors
+from pipelines.photo_actors import Pool
+from pipelines.photo_stages import on_actors
 
 COUNT = 70
 
@@ -37,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, ray_on_two_cpus: None) -> Pat
         (home / f"{name}.csv").write_text("\n".join(["path,location_id", *lines]) + "\n")
     write_model(home / "model")
     write_world(home / "world.csv")
-    embed_places(str(home / "model"), home / "places", home / "world.csv", actors=1)
+    embed_places(str(home / "model"), home / "places", home / "world.csv", actors=1, gpus=0.5)
     return home
 
 
@@ -50,7 +51,7 @@ def nothing_said_yet() -> Iterator[None]:
 
 def assert_same(one: Path, other: Path) -> pd.DataFrame:
     rows = read_rows(one)
-    pd.testing.assert_frame_equal(rows, read_rows(other), check_exact=False, rtol=1e-4, atol=1e-6)
+    pd.testing.assert_frame_equal(rows, read_rows(other), check_exact=True)
     return rows
 
 
@@ -58,7 +59,7 @@ def test_photos_are_located(home: Path, tmp_path: Path, capfd: pytest.CaptureFix
     parts = photo_parts([home / "a.csv", home / "b.csv"], 1)
     spec = LocatorSpec.of(str(home / "model"), home / "places", home / "world.csv", top_k=2)
     for name, gpus in (("cpu", 0), ("gpu", 1)):
-        locate_into(str(tmp_path / name), parts, spec, Pool(1, gpus))
+        locate_into(str(tmp_path / name), parts, spec, Pool(1, gpus, threads=1))
     rows = assert_same(tmp_path / "gpu", tmp_path / "cpu")
     assert rows["photo_id"].nunique() == COUNT
     first = rows[rows["rank"] == 1].assign(table=lambda t: t["path"].str[-5:-4].astype(int) % 2)
@@ -89,7 +90,7 @@ def test_blocks_stay_whole(home: Path) -> None:
 def test_photos_are_embedded_by_as_many_actors_as_find_a_gpu(home: Path, tmp_path: Path) -> None:
     parts = photo_parts([home / "a.csv", home / "b.csv"], 1)
     assert len(parts) > 3  # and so three actors are asked for, of which two find one
-    for name, pool in (("cpu", Pool(1)), ("gpu", Pool(3, gpus=1))):
+    for name, pool in (("cpu", Pool(1, threads=1)), ("gpu", Pool(3, 1, threads=1))):
         embed_photos(str(tmp_path / name), parts, str(home / "model"), pool)
     embedded = assert_same(tmp_path / "gpu", tmp_path / "cpu")
     assert len(embedded) == COUNT

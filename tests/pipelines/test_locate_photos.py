@@ -31,6 +31,7 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import SHIPPED_FOLDER, PlaceIndex, index_key
 from geoclip.ranking.settings import RankingSettings
+from pipelines import view_reader
 from pipelines.command_line import command_of
 from pipelines.embed_photos import embed_photos, embed_table
 from pipelines.embed_places import embed_places
@@ -45,8 +46,10 @@ from pipelines.locate_photos import (
     main,
 )
 from pipelines.outputs import Output
-from pipelines.photo_actors import LARGEST_BATCH, Pool, batch_for, cpus_an_actor, decode_apart
+from pipelines.photo_actors import LARGEST_BATCH, PhotoEmbedder, Pool, batch_for
 from pipelines.photo_source import ListedPhotos, Photo, read_blocks, sliced
+from pipelines.photo_stages import cpus_an_actor
+from pipelines.view_reader import CALLS_APART, decode_apart
 
 COUNT = 20
 VIEWS = (1, 7, 12)
@@ -242,7 +245,7 @@ def test_bad_arguments_are_found_before_ray_starts(
     program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = importlib.import_module(f"pipelines.{program}")
-    monkeypatch.setattr(module, "ray_session", lambda: pytest.fail("Ray was started"))
+    monkeypatch.setattr(module, "ray_session", lambda **_: pytest.fail("Ray was started"))
     for model, error in (("clip-b-23", "no model or folder"), ("clip-b-32", "holds no photo")):
         given = ["--photos", str(tmp_path), "--model", model, "--out", str(tmp_path / "out")]
         with pytest.raises(GeoclipError, match=error):
@@ -334,31 +337,31 @@ def test_places_in_another_precision(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_restarted_actor_decodes_apart(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines import photo_actors
-
     apart = []
 
     def noting(*arguments: object) -> list[Image.Image]:
         apart.append(arguments)
         return read_pictures(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(photo_actors, "decode_apart", noting)
+    monkeypatch.setattr(view_reader, "decode_apart", noting)
     path = str(home / "photos" / "0000.jpg")
-    view = {"photo_id": "a", "path": path, "content": None, "problem": None}
-    fresh = photo_actors.PhotoEmbedder(str(home / "model"), Pool(threads=1))
-    fresh.embed([view])
+    (block,) = read_blocks(ListedPhotos([Photo("a", path)]))
+    fresh = PhotoEmbedder(str(home / "model"), Pool(threads=1))
+    list(fresh(block))
     assert apart == []
-    monkeypatch.setattr(photo_actors, "_was_restarted", lambda: True)
-    embedder = photo_actors.PhotoEmbedder(str(home / "model"), Pool(threads=1))
-    for _ in range(photo_actors.CALLS_APART + 3):
-        embedder.embed([view])
-    assert len(apart) == photo_actors.CALLS_APART
+    monkeypatch.setattr(view_reader, "_was_restarted", lambda: True)
+    embedder = PhotoEmbedder(str(home / "model"), Pool(threads=1))
+    for _ in range(CALLS_APART + 3):
+        list(embedder(block))
+    assert len(apart) == CALLS_APART
 
 
 def test_room_beside_the_actors(ray_on_two_cpus: None) -> None:
     assert ray.cluster_resources()["CPU"] == 2
     for cpus, actors in ((2, 1), (2, 2), (3, 2), (4, 2), (16, 1), (1600, 200)):
         assert cpus - actors * cpus_an_actor(cpus, actors) >= 1.5 - 1e-9
+        taken = actors * cpus_an_actor(cpus, actors, growing=True)
+        assert 0.75 * cpus <= taken <= cpus - 0.5
     assert cpus_an_actor(1600, 100) == 8
 
 

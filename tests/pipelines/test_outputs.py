@@ -1,5 +1,6 @@
 """Outputs without actors: nothing is lost and nothing is twice, whenever a run is stopped."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from loopback_s3 import refusing
 
 from geoclip.errors import GeoclipError
 from pipelines import outputs, part_files, storage
@@ -31,6 +33,8 @@ SCHEMA = pa.schema(
 )
 BLOCK = 3
 PIECE = 7
+CALLS_OF_A_MERGE = 4
+"""That change storage: a draft of the failures, its move, and the same of the rows."""
 
 
 class KillError(Exception):
@@ -219,6 +223,28 @@ def test_a_run_is_killed_at_any_call_while_it_merges(output: Output) -> None:
     assert_whole(output, parts())
 
 
+def test_a_node_is_lost_at_any_call_while_it_merges(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray has another node begin the task anew, beside what the first one has left."""
+    lost: list[int] = []
+
+    def merge_twice(*arguments: Any) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            failing(patch, len(lost) % CALLS_OF_A_MERGE)
+            try:
+                part_files.merge(*arguments)
+            except KillError:
+                lost.append(1)
+        part_files.merge(*arguments)
+
+    monkeypatch.setattr(outputs, "_merge", SimpleNamespace(remote=merge_twice))
+    many = [Tar(f"{i:02}.tar", 12, bad=[3]) for i in range(9)]
+    complete(output, many)
+    assert len(lost) > 2 * CALLS_OF_A_MERGE
+    assert_whole(output, many)
+
+
 def test_a_shard_that_was_mended_leaves_the_ledger(output: Output) -> None:
     complete(output, parts())
     before = {file.path for file in list_files(output.name)}
@@ -244,6 +270,32 @@ def test_a_run_on_s3(s3: str) -> None:
     mended = [*parts()[:2], Tar("b.tar", 1), Tar("c.tar", 41)]
     complete(output, mended)
     assert_whole(output, mended)
+
+
+@pytest.mark.parametrize("requests", [5, 33])
+def test_credentials_expire_while_a_run_works(s3: str, requests: int) -> None:
+    output, seen = Output(f"{s3}/run/out"), itertools.count()
+    with (
+        refusing(lambda *_: next(seen) >= requests),
+        pytest.raises(OSError, match=r"HTTP status 400|Expired"),
+    ):
+        complete(output, parts())
+    assert not read(output.name).duplicated(["photo_id", "rank"]).any()
+    complete(output, parts())
+    assert_whole(output, parts())
+
+
+def test_a_part_that_is_half_written_on_s3_is_not_there(s3: str) -> None:
+    """Arrow sends 10 MB at a time: the first part arrives, no other one does."""
+    content = b"x" * 11_000_000
+    with (
+        refusing(lambda _, query: "partNumber=" in query and "partNumber=1&" not in query),
+        pytest.raises(OSError, match="Expired"),
+    ):
+        write_bytes(f"{s3}/run/out/piece.parquet", content)
+    assert list_files(f"{s3}/run") == []
+    write_bytes(f"{s3}/run/out/piece.parquet", content)
+    assert storage.read_bytes(f"{s3}/run/out/piece.parquet") == content
 
 
 def test_a_shard_that_was_out_of_reach_is_tried_again(output: Output) -> None:
