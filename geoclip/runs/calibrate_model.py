@@ -14,12 +14,12 @@ from geoclip.errors import GeoclipError
 from geoclip.evaluation.fitting.calibration import FEWEST_PLACES, Given, calibrate
 from geoclip.evaluation.fitting.known_photos import KnownPhotos
 from geoclip.locator import Locator
+from geoclip.photos.opening import Fetch
 from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import Watch
 from geoclip.support.files import write_whole
-from geoclip.support.paths import decode_path
 from geoclip.support.seeds import seeded_uniforms
 
 MOST_PLACES = 4000
@@ -61,13 +61,16 @@ class FreshPhotos:
         return cls(drawn.reset_index(drop=True), left_out)._enough()
 
     def embedded(
-        self, locator: Locator, progress: Callable[[int], None] | None = None
+        self,
+        locator: Locator,
+        progress: Callable[[int], None] | None = None,
+        fetch: Fetch | None = None,
     ) -> tuple["FreshPhotos", KnownPhotos]:
         """Those that can be read, and their embeddings; see `Locator.embed`.
 
         Raises GeoclipError where too few places are left.
         """
-        found = locator.embed([decode_path(path) for path in self.table["path"]], progress)
+        found = locator.embed(self.table["path"].tolist(), progress, fetch)
         read = self.table[found.ok].reset_index(drop=True)
         unreadable = len(self.table) - len(read)
         photos = FreshPhotos(read, self.left_out | {"unreadable": unreadable})._enough()
@@ -125,17 +128,19 @@ def calibrate_model(
     device: str | None = None,
     watch: Watch | None = None,
     keep_posterior: bool = False,
+    fetch: Fetch | None = None,
 ) -> ModelCalibration:
     """Calibrate the model called `name`; nothing is written.
 
     With `keep_posterior` the radii alone are fitted, see `calibration.Given`. `watch` is told how
-    far the index of places and the embedding of photos are. Raises GeoclipError for a model that
-    cannot be loaded and where too few places are left.
+    far the index of places and the embedding of photos are. `fetch` gives the bytes of photos that
+    are no files of this machine. Raises GeoclipError for a model that cannot be loaded and where
+    too few places are left.
     """
     locator = Locator.from_pretrained(name, gazetteer, device, watch=watch)
     stored = ModelSettings.of_model(name)
     with watch("embedding photos", len(photos.table)) if watch else nullcontext() as progress:
-        photos, known = photos.embedded(locator, progress)
+        photos, known = photos.embedded(locator, progress, fetch)
     seen = trained.countries or stored.ranking.prior.seen_countries
     fitted = calibrate(locator.ranker, known, Given(seen, keep_posterior=keep_posterior))
     return ModelCalibration(replace(stored, ranking=fitted.settings), fitted.figures, photos)
