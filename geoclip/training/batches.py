@@ -17,7 +17,7 @@ from geoclip.support.seeds import seeded_generator
 from geoclip.training.augment import Augmentation
 from geoclip.training.photo_set import PhotoSet
 from geoclip.training.pictures import PictureReader, Showing, picture_pixels
-from geoclip.training.settings import TrainingSettings
+from geoclip.training.settings import WINDOW, TrainingSettings
 from geoclip.training.step import Batch
 from geoclip.training.workers import Workers
 
@@ -25,8 +25,6 @@ Decode = Callable[[Sequence[Showing]], Iterable[Image.Image | None]]
 """Starts to read photos elsewhere, and gives the pictures in order; None for an unreadable one."""
 ASKED_AHEAD = 2
 """Batches that are read elsewhere while one is made of pictures that are there."""
-WINDOW = 16
-"""Shards whose photos are shown among one another."""
 
 
 def epoch_order(

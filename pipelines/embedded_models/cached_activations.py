@@ -110,9 +110,9 @@ def _of_photos(
 ) -> np.ndarray:
     def pixels(i: int) -> Tensor | None:
         key = ("view", version, photos.ids[i]) if version else None
-        return picture_pixels(encoder, read(Showing(photos.paths[i], key)), bool(version))
+        return picture_pixels(encoder, picture(Showing(photos.paths[i], key)), bool(version))
 
-    read = PictureReader(encoder.image_size)
+    picture = PictureReader(encoder.image_size)
     blank = torch.zeros(3, encoder.image_size, encoder.image_size)
     rows = []
     with ThreadPoolExecutor(torch.get_num_threads()) as readers:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tiny_encoders import clip_encoder
 
 from geoclip.errors import PhotoError
-from geoclip.training.batches import ASKED_AHEAD, WINDOW, Batches, epoch_order, in_windows
+from geoclip.training.batches import ASKED_AHEAD, Batches, epoch_order, in_windows
 from geoclip.training.photo_set import PhotoSet
-from geoclip.training.settings import TrainingSettings
+from geoclip.training.settings import WINDOW, TrainingSettings
 from geoclip.training.workers import Workers
 
 SETTINGS = TrainingSettings(batch_size=5, epochs=3)
