@@ -161,7 +161,7 @@ class PhotoEmbedder:
         self.encoder = encoder.for_photos(pool.precision, pool.compile)
         self.batch = batch_size(self.encoder)
         self.width = self.encoder.encode_images([]).shape[1]
-        self.calls_apart = CALLS_APART if _was_restarted() else 0
+        self.calls_apart = CALLS_APART if was_restarted() else 0
 
     def embed(self, views: Sequence[dict[str, Any]]) -> Embeddings:
         """Embeddings of views (rows of `photo_source.VIEW`); their names are the photo ids."""
@@ -245,7 +245,8 @@ def _decode(
         return str(problem), problem.status
 
 
-def _was_restarted() -> bool:
+def was_restarted() -> bool:
+    """Whether this process is an actor that has died before."""
     context = ray.get_runtime_context()
     return bool(context.get_actor_id() and context.was_current_actor_reconstructed)
 

@@ -14,6 +14,7 @@ from geoclip.errors import GeoclipError
 from geoclip.evaluation.fitting.calibration import FEWEST_PLACES, Given, calibrate
 from geoclip.evaluation.fitting.known_photos import KnownPhotos
 from geoclip.locator import Locator
+from geoclip.photos.embedding import embed_named
 from geoclip.photos.opening import Fetch
 from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer
@@ -70,7 +71,9 @@ class FreshPhotos:
 
         Raises GeoclipError where too few places are left.
         """
-        found = locator.embed(self.table["path"].tolist(), progress, fetch)
+        given = [(path, None) for path in self.table["path"]]
+        width = locator.index.embeddings.shape[1]
+        found = embed_named(locator.encoder, given, width, progress, fetch)
         read = self.table[found.ok].reset_index(drop=True)
         unreadable = len(self.table) - len(read)
         photos = FreshPhotos(read, self.left_out | {"unreadable": unreadable})._enough()

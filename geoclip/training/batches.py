@@ -21,8 +21,8 @@ from geoclip.training.settings import WINDOW, TrainingSettings
 from geoclip.training.step import Batch
 from geoclip.training.workers import Workers
 
-Decode = Callable[[Sequence[Showing]], Iterable[Image.Image | None]]
-"""Starts to read photos elsewhere, and gives the pictures in order; None for an unreadable one."""
+Decode = Callable[[PictureReader, Sequence[Showing]], Iterable[Image.Image | None]]
+"""Starts to read photos elsewhere and gives what the reader would, in order."""
 ASKED_AHEAD = 2
 """Batches that are read elsewhere while one is made of pictures that are there."""
 
@@ -184,7 +184,8 @@ class Batches:
         for later in range(step, min(step + 1 + ASKED_AHEAD, self.steps)):
             if later not in self._asked:
                 shown = partial(self._shown, later // self.steps_per_epoch)
-                self._asked[later] = self.decode(list(map(shown, *self._own(later))))
+                showings = list(map(shown, *self._own(later)))
+                self._asked[later] = self.decode(self.reader, showings)
         return list(load(self._pixels_of, self._asked.pop(step)))
 
     def _own(self, step: int) -> tuple[list[int], list[int]]:

@@ -11,7 +11,7 @@ from geoclip.errors import GeoclipError
 from geoclip.evaluation.split_figures import locations, split_figures
 from geoclip.locator import Locator
 from geoclip.photos.decoding import UNREADABLE
-from geoclip.photos.embedding import Embeddings
+from geoclip.photos.embedding import Embeddings, embed_named
 from geoclip.photos.opening import Fetch
 from geoclip.places.captions import CaptionBook
 from geoclip.ranking.place_index import PlaceIndex, embed_rows
@@ -80,7 +80,9 @@ class HeldOut:
         """
         locator = Locator(encoder, self._place_index(encoder), self.book.gazetteer, self.ranking)
         names = self.photos["path"].tolist()
-        own = locator.embed(names[self.workers.share(len(names))], fetch=self.fetch)
+        photos = [(name, None) for name in names[self.workers.share(len(names))]]
+        width = locator.index.embeddings.shape[1]
+        own = embed_named(encoder, photos, width, fetch=self.fetch)
         values = self._gather(own.values, len(names), encoder)
         status = np.where(np.isfinite(values).all(axis=1), "ok", UNREADABLE).tolist()
         guesses = locator.guesses(Embeddings(names, values, status, {}), classes=True)

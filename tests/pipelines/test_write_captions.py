@@ -70,13 +70,13 @@ def test_shards_and_tables_make_one_table(
     photos: Path, tmp_path: Path, ray_on_two_cpus: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In the order given, whatever part is read first; what has no place is listed."""
-    paris = {"lat": 48.86, "lon": 2.35, "split": "train"}
-    first = shard(tmp_path / "b.tar", {"0": paris, "1": {}})
+    lyon = {"lat": 45.749, "lon": 4.848, "split": "train"}
+    first = shard(tmp_path / "b.tar", {"0": lyon, "1": {}})
     second = shard(tmp_path / "a.tar", {"0": {"country_code": "FR", "split": "train"}})
     written = write_captions(labelled_parts([first, photos, second]), tmp_path / "all.parquet")
     table = ["lyon.jpg", "reunion.jpg", "france.jpg"]
     assert written["photo_id"].tolist() == [*table, f"{first}/0.jpg", f"{second}/0.jpg"]
-    assert written["place_id"].tolist()[2:] == ["FR", "2988507", "FR"]
+    assert written["place_id"].tolist()[2:] == ["FR", "2996944", "FR"]
     assert written["caption"][4] == "A Street View photo in France."
     assert "problem" not in written and (written["fingerprint"] != 0).all()
     left_out = pd.read_csv(tmp_path / "all-missing.csv")

@@ -98,9 +98,9 @@ def test_pictures_read_elsewhere_are_the_same_and_asked_for_ahead(book, photos, 
     here = Batches(clip_encoder(), book, broken, settings, workers)
     asked, taken = [], []
 
-    def decode(showings):
+    def decode(read, showings):
         asked.append(len(showings))
-        pictures = map(here.reader, showings)
+        pictures = map(read, showings)
         return (taken.append(len(taken)) or picture for picture in pictures)
 
     there = Batches(clip_encoder(), book, broken, settings, workers, decode=decode)
