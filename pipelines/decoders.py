@@ -26,10 +26,12 @@ from geoclip.training.batches import ASKED_AHEAD
 from geoclip.training.pictures import PictureReader, Showing
 from geoclip.training.settings import WINDOW
 from pipelines.addresses import ParquetRow, StoredPhotos, parse
-from pipelines.photo_actors import RETRIES_APART, was_restarted
+from pipelines.photo_actors import was_restarted
 
 THREADS = 8
 """Of a decoder: most of them wait for storage."""
+RETRIES_APART = 1
+"""Of a photo in a process of its own: others may have died beside it, of little memory."""
 CPUS = 0.01
 """Trainers have claimed the CPUs of their machines already; decoders work on what they leave."""
 
