@@ -14,12 +14,12 @@ from geoclip.guesses.assembly import Assembler
 from geoclip.guesses.schema import Guess, to_geodataframe, to_guesses
 from geoclip.guesses.settings import LocateSettings
 from geoclip.photos.abstention import AbstentionCheck, AbstentionSettings
-from geoclip.photos.embedding import Embeddings, embed_batches
+from geoclip.photos.embedding import Embeddings, embed_named
 from geoclip.photos.given_photos import checked_ids, given_photos
 from geoclip.photos.keys import photo_key, tower_key
 from geoclip.photos.metadata import NOTHING
 from geoclip.photos.opening import Photo, named, photo_list
-from geoclip.photos.reader import BATCH, UNJUDGED, PhotoReader, in_batches, read_batches
+from geoclip.photos.reader import BATCH, UNJUDGED, PhotoReader, in_batches
 from geoclip.photos.records import PhotoRecord, read_records
 from geoclip.photos.views import location_keys
 from geoclip.places.gazetteer import Gazetteer
@@ -173,13 +173,8 @@ class Locator:
         `photos` are files, bytes, PIL images or arrays, and each has one row; see `locate` for
         names. A photo that cannot be read takes a status and a row of NaN.
         """
-        read = PhotoReader(self.encoder)
         given = [named(photo, i) for i, photo in enumerate(photo_list(photos))]
-        self.encoder.expect(len(given))
-        decoded = read_batches(in_batches(given, BATCH), lambda photo: read(*photo))
-        width = self.index.embeddings.shape[1]
-        names = [encode_path(name) for name, _ in given]
-        return embed_batches(self.encoder, names, decoded, width, progress)
+        return embed_named(self.encoder, given, self.index.embeddings.shape[1], progress)
 
     def rank(self, values: np.ndarray, top_k: int = 5) -> Ranking:
         """Rank the cities for embeddings (N, d)."""

@@ -15,6 +15,7 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.runs.calibrate_model import FreshPhotos, ModelCalibration, calibrate_model
 from geoclip.support.process import keep_freed_memory
 from geoclip.training.splits import TRAIN
+from pipelines.addresses import StoredPhotos
 from pipelines.cluster import cluster_nodes, cpus_for_each
 from pipelines.storage import is_uri, local_copy, store_folder
 from pipelines.write_captions import read_captions
@@ -58,6 +59,7 @@ def _calibrated(
     try:
         photos = FreshPhotos.of(held_out, trained)
         places = Gazetteer.read(gazetteer)
-        return calibrate_model(folder, photos, trained, places, default_device())
+        fetch = StoredPhotos()
+        return calibrate_model(folder, photos, trained, places, default_device(), fetch=fetch)
     except GeoclipError as problem:
         return str(problem)

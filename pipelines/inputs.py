@@ -55,10 +55,10 @@ def photo_parts(inputs: Sequence[str | Path], workers: int, done: Done | None = 
             tables.append(csv_photos(name))
             found = len(tables[-1])
         else:
-            found = _list_files(name, paths, shards)
+            found = add_files(name, paths, shards)
         if not found:
-            raise GeoclipError(f"{name} holds no photo, Parquet file or tar shard: name another.")
-    _refuse_repeats([shard.name for shard in shards])
+            raise no_photo_in(name)
+    refuse_repeats([shard.name for shard in shards])
     listed: list[ListedPaths | ListedPhotos] = [*paths.parts(workers)]
     listed += [part for table in tables for part in table_parts(table, workers)]
     _refuse_shared_ids(listed)
@@ -67,7 +67,12 @@ def photo_parts(inputs: Sequence[str | Path], workers: int, done: Done | None = 
     return [*listed, *groups, *(TarShard(s) for s in left if s.name.lower().endswith(TAR))]
 
 
-def _list_files(name: str, paths: PathPacker, shards: list[Shard]) -> int:
+def no_photo_in(name: str) -> GeoclipError:
+    """The error for an input without photos."""
+    return GeoclipError(f"{name} holds no photo, Parquet file or tar shard: name another.")
+
+
+def add_files(name: str, paths: PathPacker, shards: list[Shard]) -> int:
     """Add the files that an input names to what was listed; how many there are."""
     before = paths.count + len(shards)
     for file, size, mtime in files_of(name):
@@ -137,24 +142,30 @@ def csv_photos(name: str) -> list[Photo]:
     if not is_uri(name):
         return _table_photos(Path(name), parent(absolute(name)))
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / name.rsplit("/", 1)[1]
-        try:
-            copy.write_bytes(read_bytes(name))
-        except OSError as problem:
-            raise GeoclipError(f"{name} cannot be read ({problem}): check the address.") from None
-        return _table_photos(copy, parent(name))
+        return _table_photos(fetch_table(name, Path(folder)), parent(name))
+
+
+def fetch_table(name: str, folder: Path) -> Path:
+    """A copy of a table of storage in a local folder; raises GeoclipError if it is out of reach."""
+    copy = folder / name.rsplit("/", 1)[1]
+    try:
+        copy.write_bytes(read_bytes(name))
+    except OSError as problem:
+        raise GeoclipError(f"{name} cannot be read ({problem}): check the address.") from None
+    return copy
 
 
 def _table_photos(file: Path, folder: str) -> list[Photo]:
     frame = read_csv_list(file)
     refuse_duplicates(file, frame["photo_id"], "photo")
     return [
-        Photo(text, _resolved(text, folder), location_id=place)
+        Photo(text, resolved(text, folder), location_id=place)
         for text, place in zip(frame["photo_id"], frame["location_id"], strict=True)
     ]
 
 
-def _resolved(text: str, folder: str) -> str:
+def resolved(text: str, folder: str) -> str:
+    """The path or URI of a photo, relative to the folder of its table."""
     if text.startswith("file:///"):  # with percent signs, which `geoclip.support.paths` reads
         return resolve_path(text, Path())
     if is_uri(folder) or is_uri(text):
@@ -162,7 +173,7 @@ def _resolved(text: str, folder: str) -> str:
     return resolve_path(text, Path(folder))
 
 
-def _refuse_repeats(files: Sequence[str]) -> None:
+def refuse_repeats(files: Sequence[str]) -> None:
     """A file that is named twice would be read, and located, twice."""
     again = next((file for file, count in Counter(files).items() if count > 1), None)
     if again:

@@ -125,7 +125,7 @@ def parquet_parts(shard: Shard) -> list[Part]:
     except DAMAGE as problem:
         photo = _damaged(shard, name, problem)
         return [DamagedFile(shard, replace(photo, rows=lost_rows(0, 1, problem), total=1))]
-    columns = _columns(schema)
+    columns = known_columns(schema)
     if not columns.keys() & {"content", "path"}:
         raise GeoclipError(
             f"{name} has the columns {', '.join(schema.names)}: photos need one of "
@@ -159,7 +159,7 @@ def _ids(name: str) -> Iterator[pa.Array]:
     system, path = filesystem(name)
     with system.open_input_file(path) as stream:
         file = pq.ParquetFile(stream)
-        columns = _columns(file.schema_arrow)
+        columns = known_columns(file.schema_arrow)
         keys = ["photo_id"] if "content" in columns else ["photo_id", "path"]
         wanted = {key: columns[key] for key in keys if key in columns}
         if not wanted:
@@ -179,7 +179,7 @@ def _id(name: str, row: dict[str, Any]) -> str:
     return _given_id(row) or (join(parent(name), path) if path else "")
 
 
-def _columns(schema: pa.Schema) -> dict[str, str]:
+def known_columns(schema: pa.Schema) -> dict[str, str]:
     """Which column holds what (a key of `NAMES`)."""
     found = {key: _first(names, schema) for key, names in NAMES.items()}
     return {key: name for key, name in found.items() if name is not None}

@@ -52,7 +52,7 @@ def absolute(name: str | Path) -> str:
 
 def join(folder: str, name: str) -> str:
     """A file or folder in a folder; a name that is absolute or a URI stands by itself."""
-    if is_uri(name):
+    if is_uri(name) or name.startswith("/"):
         return name
     return f"{folder.rstrip('/')}/{name}" if is_uri(folder) else os.path.join(folder, name)  # noqa: PTH118
 

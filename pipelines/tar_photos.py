@@ -2,7 +2,7 @@
 
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
 
 from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted
@@ -12,6 +12,7 @@ from pipelines.read_ahead import ReadAhead
 from pipelines.storage import filesystem, resumed
 
 TAR = ".tar"
+DAMAGE = (OSError, EOFError, tarfile.TarError)
 
 
 @dataclass(frozen=True)
@@ -32,32 +33,55 @@ class TarShard:
                 if waiting:
                     yield waiting
                 waiting = replace(photo, rows=range(number - 1, number))
-        except (OSError, EOFError, tarfile.TarError) as problem:
+        except DAMAGE as problem:
             if waiting:
                 yield waiting
-            reason = f"{name!r}: the shard is cut off or damaged ({problem}); copy it again."
+            reason = damage(name, problem)
             waiting = Photo(name, name, problem=reason, rows=lost_rows(number, number + 1, problem))
         if waiting:
             yield replace(waiting, total=waiting.rows.stop if waiting.rows else None)
 
     def _members(self) -> Iterator[Photo]:
-        system, path = filesystem(self.shard.name)
-        wanted = PHOTO_SUFFIXES | VIDEO_SUFFIXES
-        with (
-            ReadAhead(system.open_input_file(path)) as stream,
-            tarfile.open(fileobj=stream, mode="r|") as tar,
-        ):
-            seen: Counter[str] = Counter()
-            for member in tar:
-                if (
-                    member.isfile()
-                    and is_wanted(member.name, wanted)
-                    and (file := tar.extractfile(member))
-                ):
-                    name = encode_path(f"{self.shard.name}/{member.name}")
-                    seen[name] += 1
-                    if seen[name] > 1:  # `tar -r` adds a changed file under the name it had
-                        name = f"{name}#{seen[name]}"
-                    yield Photo(name, name, file.read())
-            if stream.size < tar.offset + tarfile.BLOCKSIZE:
-                raise tarfile.ReadError("it has no end mark")  # tarfile takes that for an end
+        for member in read_members(self.shard.name, PHOTO_SUFFIXES | VIDEO_SUFFIXES):
+            yield Photo(member.name, member.name, member.content)
+
+
+def damage(shard: str, problem: Exception) -> str:
+    """What is said of a shard that cannot be read."""
+    return f"{shard!r}: the shard is cut off or damaged ({problem}); copy it again."
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in a shard: its `path` there, `content` from `offset` on, and a name of its own.
+
+    The name begins with the shard's.
+    """
+
+    name: str
+    path: str
+    offset: int
+    content: bytes
+
+
+def read_members(shard: str, wanted: Container[str]) -> Iterator[Member]:
+    """The files of a shard whose ending is one of `wanted`; raises as `tarfile` and storage do."""
+    system, path = filesystem(shard)
+    with (
+        ReadAhead(system.open_input_file(path)) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as tar,
+    ):
+        seen: Counter[str] = Counter()
+        for member in tar:
+            if (
+                member.isfile()
+                and is_wanted(member.name, wanted)
+                and (file := tar.extractfile(member))
+            ):
+                name = encode_path(f"{shard}/{member.name}")
+                seen[name] += 1
+                if seen[name] > 1:  # `tar -r` adds a changed file under the name it had
+                    name = f"{name}#{seen[name]}"
+                yield Member(name, member.name, member.offset_data, file.read())
+        if stream.size < tar.offset + tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("it has no end mark")  # tarfile takes that for an end

@@ -48,6 +48,7 @@ from pipelines.cluster import (
     ray_session,
 )
 from pipelines.command_line import Gpu, Model, OutFolder, Places, Workers, run
+from pipelines.decoders import Decoders
 from pipelines.photo_actors import local_folder, model_settings
 from pipelines.remote_progress import remote_progress
 from pipelines.storage import absolute, filesystem, is_uri, join, store_folder
@@ -69,6 +70,7 @@ def train_encoder(
     gazetteer: Path | None = None,
     workers: int = 2,
     use_gpu: bool = False,
+    decoders: int = 0,
     checkpoint_every: int = 500,
     fsdp: bool = False,
     evaluation: EvaluationSettings = NO_EVALUATION,
@@ -77,6 +79,7 @@ def train_encoder(
 ) -> str:
     """Fine-tune `start` and return the folder or URI of the tuned encoder.
 
+    As many `decoders` read the photos for all workers; without them each worker reads its own.
     With `fsdp` weights and optimizer state are sharded among the workers
     (`geoclip.training.workers`). `keep` says which checkpoint becomes the tuned encoder, the "last"
     or the "best" evaluated. The start's caption settings hold for the tuned encoder too, and
@@ -106,6 +109,7 @@ def train_encoder(
         "threads": max(1, cpus),
         "checkpoint_every": checkpoint_every,
         "fsdp": fsdp,
+        "decoders": Decoders.start(decoders, workers),
         "mlflow": mlflow_server(),
     }
     with remote_progress("fine-tuning") as counter:
@@ -217,6 +221,9 @@ def main(
     gazetteer: Places = None,
     workers: Workers = 2,
     gpu: Gpu = False,
+    decoders: Annotated[
+        int, typer.Option(min=0, help="Processes that decode photos; 0: threads of the workers.")
+    ] = 0,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 500,
     fsdp: Annotated[bool, typer.Option("--fsdp", help="Share weights out among workers.")] = False,
     keep: Annotated[Keep, typer.Option(help="Checkpoint that is the tuned encoder.")] = Keep.LAST,
@@ -239,6 +246,7 @@ def main(
             gazetteer=gazetteer,
             workers=workers,
             use_gpu=gpu,
+            decoders=decoders,
             checkpoint_every=checkpoint_every,
             fsdp=fsdp,
             evaluation=evaluation,

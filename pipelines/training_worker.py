@@ -1,6 +1,7 @@
 """What every Ray Train worker of `train_encoder` does."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from geoclip.training.loop import run_training
 from geoclip.training.photo_set import training_photos
 from geoclip.training.settings import EvaluationSettings, TrainingSettings
 from geoclip.training.trainer import Trainer
+from pipelines.addresses import StoredPhotos, shard_numbers
 from pipelines.photo_actors import load_model
+from pipelines.storage import is_uri
 from pipelines.training_metrics import tell_mlflow, write_events
+from pipelines.view_reader import FETCHERS
 from pipelines.write_captions import read_captions
 
 
@@ -33,13 +37,18 @@ def train_on_worker(config: dict[str, Any]) -> None:
     book = CaptionBook(Gazetteer.read(config["gazetteer"]), config["captioning"])
     captions = read_captions(config["captions"])
     settings: TrainingSettings = config["settings"]
-    batches = Batches(encoder, book, training_photos(captions, book.gazetteer), settings)
+    photos = training_photos(captions, book.gazetteer)
+    photos = replace(photos, shards=shard_numbers(photos.paths))
+    fetch = StoredPhotos()
+    threads = FETCHERS if any(map(is_uri, photos.paths)) else 2
+    decode = config["decoders"]
+    batches = Batches(encoder, book, photos, settings, fetch=fetch, threads=threads, decode=decode)
     trainer = Trainer(batches, sharded=config["fsdp"])
     evaluation: EvaluationSettings = config["evaluation"]
     held_out = None
     if evaluation.evaluate_every:
         drawn = draw_held_out(captions, evaluation, settings.seed)
-        held_out = HeldOut(drawn, book, trainer.workers, config["ranking"])
+        held_out = HeldOut(drawn, book, trainer.workers, config["ranking"], fetch)
 
     if is_first() and config["counter"] is not None:
         config["counter"].say.remote(trainer.plan)

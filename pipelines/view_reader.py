@@ -40,7 +40,7 @@ class BlockReader:
     def __init__(self, preprocessor: Preprocessor, threads: int) -> None:
         self.preprocessor = preprocessor
         self.threads = max(2, threads)
-        self.calls_apart = CALLS_APART if _was_restarted() else 0
+        self.calls_apart = CALLS_APART if was_restarted() else 0
 
     def read(self, batches: Sequence[Sequence[View]]) -> Iterator[list[DecodedPhoto]]:
         """The decoded photos of each batch of a block's views."""
@@ -115,6 +115,7 @@ def _decode(
         return str(problem), problem.status
 
 
-def _was_restarted() -> bool:
+def was_restarted() -> bool:
+    """Whether this process is an actor that has died before."""
     context = ray.get_runtime_context()
     return bool(context.get_actor_id() and context.was_current_actor_reconstructed)

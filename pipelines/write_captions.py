@@ -1,44 +1,59 @@
-"""Captions for geotagged photos: photo table and gazetteer in, Parquet out.
+"""Captions for geotagged photos: photos and gazetteer in, Parquet out.
 
-    python -m pipelines.write_captions --photos photos.csv --out captions.parquet
+    python -m pipelines.write_captions --photos INPUT --out captions.parquet
 
-Each row of the output has the photo table's columns, `place_row` and `place_id` (the nearest
-gazetteer city in the photo's country, or the country where no more is known), one `caption` and the
-photo's `fingerprint` (see `geoclip.photos.trained_photos`).
+INPUT is a CSV table, a folder, a Parquet file or a tar shard, as a path or URI, and may be repeated
+(see `pipelines.labelled_inputs`). Each row of the output has a photo table's columns, `place_row`
+and `place_id` (the nearest gazetteer city in the photo's country, or the country where no more is
+known), one `caption` and the photo's `fingerprint` (see `geoclip.photos.trained_photos`); its
+`path` says where the photo's bytes lie (see `pipelines.addresses`).
 Training draws a photo's caption anew in every epoch; the stored one is for reading and for other
-programs. Photos that are not there are listed in `OUT-missing.csv` and left out. OUT is a path or a
-URI of storage; the photos are on this machine.
+programs. Photos that are not there, or of unknown place, are listed in `OUT-missing.csv` and left
+out. OUT is a path or a URI of storage.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import ray
 import typer
 
 from geoclip.errors import GeoclipError
-from geoclip.photos.photo_table import read_photo_table
 from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
+from geoclip.support.tables import refuse_duplicates
 from geoclip.training.photo_set import label_photos, split_photos
 from pipelines.cluster import check_lasting, ray_session
-from pipelines.command_line import Places, on_this_machine, run
+from pipelines.command_line import Inputs, Places, run
+from pipelines.labelled_inputs import labelled_parts
+from pipelines.labelled_photos import LabelledPart, table_parts
 from pipelines.storage import absolute, join, parent, read_parquet, write_bytes
 
-BATCH = 4096
+PARTS_AN_ACTOR = 8
 
 
 class Captioner:
-    """Names the place of each photo of a batch and draws its caption."""
+    """Reads parts of photos, names the place of each photo and draws its caption."""
 
     def __init__(self, gazetteer: Path | None, settings: CaptionSettings, seed: int) -> None:
         self.book = CaptionBook(Gazetteer.read(gazetteer), settings)
         self.seed = seed
 
-    def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
-        """Add place_row, place_id, caption and fingerprint to a batch of photos."""
-        labelled = label_photos(batch, self.book.gazetteer)
+    def __call__(self, batch: dict[str, Any]) -> Iterator[pd.DataFrame]:
+        """The photos of parts with place_row, place_id, place_country, caption and fingerprint.
+
+        Those with a `problem` have none of them.
+        """
+        for number, part in zip(batch["number"], batch["part"], strict=True):
+            photos = part.table()
+            of_place = photos["problem"] == ""
+            rest = photos[~of_place].assign(place_row=-1, place_id="", place_country="", caption="")
+            yield pd.concat([self._captioned(photos[of_place]), rest]).assign(part=number)
+
+    def _captioned(self, photos: pd.DataFrame) -> pd.DataFrame:
+        labelled = label_photos(photos, self.book.gazetteer)
         pairs = zip(labelled["place_row"].tolist(), labelled["photo_id"], strict=True)
         captions = [self.book.draw(row, self.seed, 0, photo).text for row, photo in pairs]
         return labelled.assign(caption=captions)
@@ -53,36 +68,35 @@ def read_captions(name: str | Path, columns: list[str] | None = None) -> pd.Data
 
 
 def write_captions(
-    photos: pd.DataFrame,
+    photos: pd.DataFrame | Sequence[LabelledPart],
     out: Path | str,
     gazetteer: Path | None = None,
     settings: CaptionSettings | None = None,
     seed: int = 0,
     held_back: float = 0.0,
 ) -> pd.DataFrame:
-    """Write the captions of the photos of `read_photo_table` to Parquet and return their table.
+    """Write the captions of photos to Parquet and return their table.
 
-    `out` is a path or URI; `held_back` is the share of `splits.hold_back`. Raises GeoclipError
-    where it cannot be written.
+    The photos are those of `read_photo_table` or of `labelled_parts`. `out` is a path or URI;
+    `held_back` is the share of `splits.hold_back`. Raises GeoclipError where it cannot be written,
+    for a photo that stands twice, and where no photo is left.
     """
+    parts = table_parts(photos) if isinstance(photos, pd.DataFrame) else photos
     gazetteer = gazetteer and gazetteer.absolute()
-    captioned = (
-        ray.data.from_pandas(photos)
-        .map_batches(
-            Captioner,
-            fn_constructor_args=(gazetteer, settings or CaptionSettings(), seed),
-            compute=ray.data.ActorPoolStrategy(size=1),
-            batch_size=BATCH,
-            batch_format="pandas",
-            num_cpus=0.5,
+    found = _captioned(parts, (gazetteer, settings or CaptionSettings(), seed))
+    of_place = (found["problem"] == "").to_numpy()
+    if not of_place.any():
+        raise GeoclipError(
+            f"Of none of the {len(found):,} photos the place is known, of the first it is said: "
+            f"{''.join(found['problem'][:1])}."
         )
-        .to_pandas()
-    )
-    table, missing = split_photos(captioned, seed, held_back=held_back)
+    table, missing = split_photos(found[of_place], seed, held_back=held_back)
+    table = table.drop(columns="problem")
+    left_out = pd.concat([missing.assign(problem="not there"), found[~of_place]])
     name = absolute(out)
     files = {name: table.to_parquet(index=False)}
-    if len(missing):
-        listed = missing[["photo_id", "path"]].to_csv(index=False)
+    if len(left_out):
+        listed = left_out[["photo_id", "path", "problem"]].to_csv(index=False)
         files[join(parent(name), f"{Path(name).stem}-missing.csv")] = listed.encode()
     try:
         for file, content in files.items():
@@ -90,22 +104,44 @@ def write_captions(
     except OSError as problem:
         raise GeoclipError(f"{out} cannot be written ({problem}); name another --out.") from None
     print(f"{len(table):,} captions in {out}; {len(missing)} photos are missing.")
+    if unknown := len(left_out) - len(missing):
+        print(f"{unknown:,} more are of unknown place or cannot be read, see {list(files)[1]}.")
     return table
+
+
+def _captioned(parts: Sequence[LabelledPart], captioner: tuple[Any, ...]) -> pd.DataFrame:
+    """What `Captioner` says of all parts, in their order."""
+    items = [{"number": number, "part": part} for number, part in enumerate(parts)]
+    actors = 1 + len(parts) // PARTS_AN_ACTOR
+    found = (
+        ray.data.from_items(items, override_num_blocks=len(items))
+        .map_batches(
+            Captioner,
+            fn_constructor_args=captioner,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors),
+            batch_size=1,
+            num_cpus=0.5,
+        )
+        .to_pandas()
+    )
+    found = found.sort_values("part", kind="stable", ignore_index=True).drop(columns="part")
+    refuse_duplicates("The photos", found["photo_id"], "photo")
+    return found
 
 
 def main(
     *,
-    photos: Annotated[list[Path], on_this_machine("Photo table; may be repeated.")],
+    photos: Inputs,
     out: Annotated[str, typer.Option(help="A path or URI.")],
     gazetteer: Places = None,
     seed: Annotated[int, typer.Option(help="Of captions and splits.")] = 0,
 ) -> None:
     """Write captions from the command line."""
-    listed = read_photo_table(photos)
+    parts = labelled_parts(photos)
     Gazetteer.read(gazetteer)
     check_lasting(out)
     with ray_session():
-        write_captions(listed, out, gazetteer, seed=seed)
+        write_captions(parts, out, gazetteer, seed=seed)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from geoclip.photos.reader import DecodedPhoto
+from geoclip.encoders import Encoder
+from geoclip.photos.opening import Fetch, NamedPhoto
+from geoclip.photos.reader import BATCH, DecodedPhoto, PhotoReader, in_batches, read_batches
 from geoclip.photos.views import location_keys
+from geoclip.support.paths import encode_path
 
 
 class PixelEncoder(Protocol):
@@ -49,6 +52,26 @@ def encode_decoded(
     parts = np.split(values, np.cumsum([len(frames) for frames in pixels])[:-1])
     means = iter(part[0] if len(part) == 1 else _unit_mean(part) for part in parts)
     return [None if photo.pixels is None else next(means) for photo in decoded]
+
+
+def embed_named(
+    encoder: Encoder,
+    photos: Sequence[NamedPhoto],
+    width: int,
+    progress: Callable[[int], None] | None = None,
+    fetch: Fetch | None = None,
+) -> Embeddings:
+    """Embeddings (N, width) of N photos and videos; one batch is read while another is encoded.
+
+    A photo that cannot be read takes a status and a row of NaN. `fetch` gives the bytes of paths
+    that are no files of this machine.
+    """
+    read = PhotoReader(encoder, fetch=fetch)
+    encoder.expect(len(photos))
+    decoded = read_batches(in_batches(photos, BATCH), lambda photo: read(*photo))
+    return embed_batches(
+        encoder, [encode_path(name) for name, _ in photos], decoded, width, progress
+    )
 
 
 def embed_batches(

@@ -66,19 +66,20 @@ class PhotoMetadata:
 NOTHING = PhotoMetadata(None, None, "")
 
 
-def read_metadata(path: str | os.PathLike[str]) -> PhotoMetadata:
+def read_metadata(path: str | os.PathLike[str], content: bytes | None = None) -> PhotoMetadata:
     """Read position, time and camera; `NOTHING` where there is none or the file is unreadable.
 
     EXIF of JPEG, HEIC, AVIF, PNG, WebP and TIFF, GPS in XMP where EXIF has none, and the position
     in QuickTime and MP4 videos. A position is not trustworthy when it is at 0,0, out of range or
     incomplete, when the receiver called it void, vague (dilution of precision over `MAX_DOP`,
     error over `MAX_ERROR_M`), or when its date and the photo's are more than a day and an unknown
-    time zone apart. No pixel is decoded and nothing is raised.
+    time zone apart. No pixel is decoded and nothing is raised. With `content` (the bytes of a photo
+    kept elsewhere) `path` is only its name.
     """
     try:
         if is_video(path):
             return video_metadata(read_container_tags(path))
-        with open_photo(path) as image:
+        with open_photo(path, content) as image:
             return photo_metadata(image)
     except PhotoError:
         return NOTHING

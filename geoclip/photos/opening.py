@@ -1,7 +1,7 @@
 """What may be given as a photo, opened once for its metadata and for its pixels."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,11 @@ Content = bytes | Image.Image | np.ndarray
 Photo = AnyPath | Content
 NamedPhoto = tuple[AnyPath, Content | None]
 """A file and None, or the name and the content of what is no file."""
+Fetch = Callable[[str], bytes | None]
+"""The bytes of a photo by its path in a table; None for a file of this machine.
+
+Raises PhotoError where they cannot be had.
+"""
 
 
 def photo_list(photos: Photo | Iterable[Photo]) -> list[Photo]:

@@ -7,7 +7,7 @@ are ignored. Names are compared without regard to case.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -16,28 +16,39 @@ from geoclip.errors import GeoclipError
 from geoclip.photos.csv_lists import read_csv_list
 from geoclip.places.sphere import great_circle_km
 from geoclip.support.paths import AnyPath, decode_path, encode_path, path_list, resolve_path
-from geoclip.support.tables import coordinates, refuse_duplicates, refuse_rows, require_columns
+from geoclip.support.tables import (
+    Source,
+    coordinates,
+    refuse_duplicates,
+    refuse_rows,
+    require_columns,
+)
 
 SAME_LOCATION_KM = 25.0
 """Two tables may call views by one location that lie no farther apart: in one city, say."""
+Resolve = Callable[[str, Path], str]
+"""The path of a photo by what stands in a table and the table's folder."""
 COLUMNS = ("photo_id", "path", "lat", "lon", "country_code", "location_id", "split", "source")
 
 
 def read_photo_table(
-    paths: AnyPath | Iterable[AnyPath], source_column: str | None = None
+    paths: AnyPath | Iterable[AnyPath],
+    source_column: str | None = None,
+    resolve: Resolve = resolve_path,
 ) -> pd.DataFrame:
     """The photos of one or several CSV files, in order, with the columns `COLUMNS`.
 
     `photo_id` is the path as it stands in the file and unique, `path` is absolute; whether the
     photo exists is not looked at. Non-UTF-8 names: see `support.paths`. `source_column` names the
     column of the source, which must then be there. A photo whose table tells no source has its
-    folder as one. Raises GeoclipError for a bad file or row, for a photo that stands twice, for a
-    location that two tables say lies in different places, and when there is no photo at all.
+    folder as one. `resolve` may keep URIs as they are. Raises GeoclipError for a bad file or row,
+    for a photo that stands twice, for a location that two tables say lies in different places, and
+    when there is no photo at all.
     """
     files = [Path(path) for path in path_list(paths)]
     if not files:
         raise GeoclipError("No photo table was given: name a CSV file with path, lat, lon.")
-    tables = [_read_one(file, source_column) for file in files]
+    tables = [_read_one(file, source_column, resolve) for file in files]
     _refuse_shared_photos(files, tables)
     _refuse_shared_locations(files, tables)
     table = pd.concat(tables, ignore_index=True)
@@ -48,18 +59,19 @@ def read_photo_table(
 
 
 def _folders(table: pd.DataFrame) -> pd.Series:
-    """Each photo's folder, as it lies in the one that holds all photos."""
+    """Each photo's folder, as it lies in the one that holds all photos; a URI as it is."""
     folders = table["path"].map(os.path.dirname)
-    found = {text: decode_path(text) for text in folders.unique()}
-    top = Path(os.path.commonpath(found.values()))
-    return folders.map({text: encode_path(_below(top, path)) for text, path in found.items()})
+    found = {text: decode_path(text) for text in folders.unique() if "://" not in text}
+    top = Path(os.path.commonpath(found.values())) if found else Path()
+    names = {text: encode_path(_below(top, path)) for text, path in found.items()}
+    return folders.map(lambda text: names.get(text, text))
 
 
 def _below(top: Path, folder: Path) -> str:
     return folder.name if folder == top else str(folder.relative_to(top))
 
 
-def _read_one(file: Path, source_column: str | None) -> pd.DataFrame:
+def _read_one(file: Path, source_column: str | None, resolve: Resolve) -> pd.DataFrame:
     frame = read_csv_list(file, check_columns=_require_labels)
     source = "source" if source_column is None else source_column.strip().lower()
     if source_column is not None:
@@ -69,7 +81,7 @@ def _read_one(file: Path, source_column: str | None) -> pd.DataFrame:
             frame[name] = ""
         frame[name] = frame[name].str.strip()
     lat, lon = coordinates(frame, file)
-    country = _country_codes(frame["country_code"], file)
+    country = country_codes(frame["country_code"], file)
     unlabelled = lat.isna() & (country == "")
     cure = "fill in lat and lon or country_code, or drop the row"
     refuse_rows(file, unlabelled, "neither coordinates nor a country_code is given", cure)
@@ -77,7 +89,7 @@ def _read_one(file: Path, source_column: str | None) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "photo_id": photo_id,
-            "path": photo_id.map(lambda text: resolve_path(text, file.parent)),
+            "path": photo_id.map(lambda text: resolve(text, file.parent)),
             "lat": lat,
             "lon": lon,
             "country_code": country,
@@ -103,7 +115,8 @@ def _require_labels(frame: pd.DataFrame, file: Path) -> None:
         )
 
 
-def _country_codes(values: pd.Series, file: Path) -> pd.Series:
+def country_codes(values: pd.Series, file: Source) -> pd.Series:
+    """Codes in capital letters, "" for none; raises GeoclipError for what is no ISO alpha-2."""
     codes = values.str.upper()
     bad = (codes != "") & ~codes.str.fullmatch("[A-Z]{2}")
     cure = "use ISO alpha-2, such as FR, or leave it empty"

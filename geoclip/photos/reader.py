@@ -13,7 +13,7 @@ from PIL import Image
 from geoclip.errors import PhotoError
 from geoclip.photos.abstention import Abstention, AbstentionCheck
 from geoclip.photos.metadata import NOTHING, PhotoMetadata
-from geoclip.photos.opening import Content, opened
+from geoclip.photos.opening import Content, Fetch, opened
 from geoclip.photos.videos import FRAMES
 from geoclip.support.paths import AnyPath, decode_path
 
@@ -61,8 +61,8 @@ class PhotoReader:
 
     A file is opened once for all of these. With `trust_gps` a photo of trustworthy GPS is not
     decoded. `check` judges pictures by their pixels. `decode` stands in for `read_pictures` where
-    files must not be opened in this process; there is no metadata then. Safe to call from several
-    threads.
+    files must not be opened in this process; there is no metadata then. `fetch` gives the bytes of
+    photos that are no files of this machine. Safe to call from several threads.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class PhotoReader:
         check: AbstentionCheck | None = None,
         frames: int = FRAMES,
         decode: Decode | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         self.encoder = encoder
         self.metadata = metadata
@@ -81,16 +82,19 @@ class PhotoReader:
         self.check = check
         self.frames = frames
         self.decode = decode
+        self.fetch = fetch
 
     def __call__(self, path: AnyPath, content: Content | None = None) -> DecodedPhoto:
         """Read a photo; one that cannot be read is a `DecodedPhoto` with its problem.
 
         With `content` (bytes, an image or an array) `path` is only a name.
         """
-        # A text may come from a table, where a name that is not UTF-8 stands encoded.
-        file = decode_path(path) if isinstance(path, str) and content is None else path
         metadata, size = NOTHING, self.encoder.image_size
         try:
+            if self.fetch is not None and isinstance(path, str) and content is None:
+                content = self.fetch(path)
+            # A text may come from a table, where a name that is not UTF-8 stands encoded.
+            file = decode_path(path) if isinstance(path, str) and content is None else path
             if self.decode is not None:
                 pictures = self.decode(file, content, self.frames, size)
             else:

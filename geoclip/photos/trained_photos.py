@@ -35,10 +35,13 @@ def _fingerprint(path: Path) -> int:
         found = path.stat()
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return 0
-    if not stat.S_ISREG(found.st_mode):
-        return 0
-    name = unicodedata.normalize("NFC", path.name)  # some file systems take names apart
-    text = f"{name}\0{found.st_size}".encode(errors="surrogateescape")
+    return fingerprint(path.name, found.st_size) if stat.S_ISREG(found.st_mode) else 0
+
+
+def fingerprint(name: str, size: int) -> int:
+    """The fingerprint of a photo by its file's name, without folders, and its size in bytes."""
+    name = unicodedata.normalize("NFC", name)  # some file systems take names apart
+    text = f"{name}\0{size}".encode(errors="surrogateescape")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") or 1
 
 

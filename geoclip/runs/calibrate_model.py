@@ -16,12 +16,13 @@ from geoclip.evaluation.fitting.gallery_fit import calibrate_gallery
 from geoclip.evaluation.fitting.known_photos import KnownPhotos
 from geoclip.guesses.settings import SELF
 from geoclip.locator import Locator
+from geoclip.photos.embedding import embed_named
+from geoclip.photos.opening import Fetch
 from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import Watch
 from geoclip.support.files import write_whole
-from geoclip.support.paths import decode_path
 from geoclip.support.seeds import seeded_uniforms
 
 MOST_PLACES = 4000
@@ -63,13 +64,18 @@ class FreshPhotos:
         return cls(drawn.reset_index(drop=True), left_out)._enough()
 
     def embedded(
-        self, locator: Locator, progress: Callable[[int], None] | None = None
+        self,
+        locator: Locator,
+        progress: Callable[[int], None] | None = None,
+        fetch: Fetch | None = None,
     ) -> tuple["FreshPhotos", KnownPhotos]:
         """Those that can be read, and their embeddings; see `Locator.embed`.
 
         Raises GeoclipError where too few places are left.
         """
-        found = locator.embed([decode_path(path) for path in self.table["path"]], progress)
+        given = [(path, None) for path in self.table["path"]]
+        width = locator.index.embeddings.shape[1]
+        found = embed_named(locator.encoder, given, width, progress, fetch)
         read = self.table[found.ok].reset_index(drop=True)
         unreadable = len(self.table) - len(read)
         photos = FreshPhotos(read, self.left_out | {"unreadable": unreadable})._enough()
@@ -128,19 +134,21 @@ def calibrate_model(
     watch: Watch | None = None,
     keep_posterior: bool = False,
     gallery: str | Path | None = None,
+    fetch: Fetch | None = None,
 ) -> ModelCalibration:
     """Calibrate the model called `name`; nothing is written.
 
     With `keep_posterior` the radii alone are fitted, see `calibration.Given`. With `gallery`, a
     folder or "self" for these photos, it is fitted too how much a gallery counts. `watch` is told
-    how far the index of places and the embedding of photos are. Raises GeoclipError for a model
-    that cannot be loaded, for a gallery that is none of it, and where too few places are left.
+    how far the index of places and the embedding of photos are. `fetch` gives the bytes of photos
+    that are no files of this machine. Raises GeoclipError for a model that cannot be loaded, for a
+    gallery that is none of it, and where too few places are left.
     """
     locator = Locator.from_pretrained(name, gazetteer, device, watch=watch)
     stored = ModelSettings.of_model(name)
     opened = None if gallery in (None, SELF) else locator.gallery(gallery).gallery
     with watch("embedding photos", len(photos.table)) if watch else nullcontext() as progress:
-        photos, known = photos.embedded(locator, progress)
+        photos, known = photos.embedded(locator, progress, fetch)
     seen = trained.countries or stored.ranking.prior.seen_countries
     fitted = calibrate(locator.ranker, known, Given(seen, keep_posterior=keep_posterior))
     ranking, figures = fitted.settings, fitted.figures

@@ -1,42 +1,30 @@
 """The seeded order of training photos, and the batches made of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from torch import Tensor
 
 from geoclip.encoders import Encoder
-from geoclip.errors import PhotoError
-from geoclip.photos.decoding import read_photo
+from geoclip.photos.opening import Fetch
 from geoclip.places.captions import CaptionBook, distinct, truth_matrix
-from geoclip.support.paths import decode_path
 from geoclip.support.seeds import seeded_generator
-from geoclip.training.augment import AUGMENTATION, Augmentation, augment, to_pixels
+from geoclip.training.augment import Augmentation
 from geoclip.training.photo_set import PhotoSet
-from geoclip.training.settings import TrainingSettings
+from geoclip.training.pictures import PictureReader, Showing, picture_pixels
+from geoclip.training.settings import WINDOW, TrainingSettings
 from geoclip.training.step import Batch
 from geoclip.training.workers import Workers
 
-
-def photo_pixels(
-    encoder: Encoder,
-    path: str,
-    rng: np.random.Generator | None,
-    change: Augmentation = AUGMENTATION,
-) -> Tensor | None:
-    """Pixels (3, S, S) of a photo, augmented by `rng` if there is one; None if it is unreadable."""
-    size = encoder.image_size
-    try:
-        image = read_photo(decode_path(path), short_side=size)
-    except PhotoError:
-        return None
-    if rng is None:
-        return encoder.preprocess(image)
-    return to_pixels(augment(image, size, rng, change), encoder.normalization)
+Decode = Callable[[PictureReader, Sequence[Showing]], Iterable[Image.Image | None]]
+"""Starts to read photos elsewhere and gives what the reader would, in order."""
+ASKED_AHEAD = 2
+"""Batches that are read elsewhere while one is made of pictures that are there."""
 
 
 def epoch_order(
@@ -46,9 +34,16 @@ def epoch_order(
 
     A permutation. With `settings.balance`, which favours countries with few photos, or with
     weights of the photos it is a draw with replacement. A photo that is drawn again has another
-    caption and another crop.
+    caption and another crop. Photos in shards come by windows of shards.
     """
     rng = seeded_generator("order", settings.seed, epoch)
+    drawn = _drawn(photos, ancestors, settings, rng)
+    return drawn if photos.shards is None else in_windows(drawn, photos.shards, rng)
+
+
+def _drawn(
+    photos: PhotoSet, ancestors: np.ndarray, settings: TrainingSettings, rng: np.random.Generator
+) -> np.ndarray:
     if not settings.balance and photos.weights is None:
         return rng.permutation(len(photos))
     _, codes, counts = np.unique(
@@ -60,8 +55,26 @@ def epoch_order(
     return rng.choice(len(photos), size=len(photos), p=weights / weights.sum())
 
 
+def in_windows(
+    drawn: np.ndarray, shards: np.ndarray, rng: np.random.Generator, window: int = WINDOW
+) -> np.ndarray:
+    """Sort photos (n,) so that those of `window` shards, drawn by `rng`, are read at a time.
+
+    `shards` (N,) are numbers from 0, or -1 for photos in none, which fall on any window. The order
+    within a window stays that of `drawn`.
+    """
+    count = shards.max() + 1
+    place = np.append(rng.permutation(count), 0)[shards]
+    place[shards < 0] = rng.integers(max(count, 1), size=(shards < 0).sum())
+    return drawn[np.argsort(place[drawn] // window, kind="stable")]
+
+
 class Batches:
-    """The batches of a training run, by step number, for one worker."""
+    """The batches of a training run, by step number, for one worker.
+
+    `fetch` gives the bytes of photos that are no files of this machine, which `threads` threads
+    wait for and decode. With `decode` the photos are read elsewhere instead.
+    """
 
     def __init__(
         self,
@@ -70,17 +83,27 @@ class Batches:
         photos: PhotoSet,
         settings: TrainingSettings,
         workers: Workers | None = None,
+        *,
+        fetch: Fetch | None = None,
+        threads: int = 2,
+        decode: Decode | None = None,
     ) -> None:
         self.encoder = encoder
         self.book = book
         self.photos = photos
         self.settings = settings
         self.workers = workers or Workers.current()
+        self.threads = threads
+        self.decode = decode
+        change = Augmentation(settings.crop_area, settings.colour, settings.mirror)
+        self.reader = PictureReader(encoder.image_size, change, fetch)
         self.seen_rows = np.unique(photos.rows)
         self.unreadable: set[str] = set()
         """Ids of the photos that this worker could not read so far."""
-        nothing = np.empty(0, dtype=np.int64)
-        self._order: tuple[int, np.ndarray, np.ndarray] = (-1, nothing, nothing)
+        self._orders: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        """The order of an epoch and of the one before, with earlier showings."""
+        self._asked: dict[int, Iterable[Image.Image | None]] = {}
+        """What is being read elsewhere, by step."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -92,9 +115,9 @@ class Batches:
         """Steps of the whole run."""
         return self.steps_per_epoch * self.settings.epochs
 
-    def iterate(self, start: int = 0, threads: int = 2) -> Iterator[tuple[int, Batch]]:
+    def iterate(self, start: int = 0) -> Iterator[tuple[int, Batch]]:
         """Yield (step, batch) from step `start` on, reading photos one batch ahead."""
-        with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(1) as maker:
+        with ThreadPoolExecutor(self.threads) as readers, ThreadPoolExecutor(1) as maker:
             ahead = maker.submit(self.batch, start, readers) if start < self.steps else None
             for step in range(start, self.steps):
                 assert ahead is not None
@@ -122,9 +145,8 @@ class Batches:
         truth = torch.from_numpy(truth_matrix(rows, captions, self.book.gazetteer.ancestors))
         texts = [c.text for c in captions[self.workers.share(len(captions))]]
         tokens = self.encoder.tokenize(texts or [""])[: len(texts)]
+        pixels = self._read(step, readers)
         own = self.workers.share(len(chosen))
-        load = map if readers is None else readers.map
-        pixels = list(load(partial(self._pixels, epoch), chosen[own].tolist(), earlier[own]))
         unread = (i for i, p in zip(chosen[own], pixels, strict=True) if p is None)
         self.unreadable.update(self.photos.ids[i] for i in unread)
         stacked, readable = self._stack(pixels)
@@ -141,25 +163,46 @@ class Batches:
     def _chosen(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """A step's photos (n,), and how often each was shown before in its epoch (n,)."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        if self._order[0] != epoch:
-            ancestors = self.book.gazetteer.ancestors
-            order = epoch_order(self.photos, ancestors, self.settings, epoch)
+        if epoch not in self._orders:
+            order = epoch_order(self.photos, self.book.gazetteer.ancestors, self.settings, epoch)
             earlier = pd.Series(order).groupby(order).cumcount().to_numpy()
-            self._order = epoch, order, earlier
+            kept = {e: known for e, known in self._orders.items() if e == epoch - 1}
+            self._orders = {**kept, epoch: (order, earlier)}
         part = slice(position * (size := self.settings.batch_size), (position + 1) * size)
-        return self._order[1][part], self._order[2][part]
+        order, earlier = self._orders[epoch]
+        return order[part], earlier[part]
 
     def _showing(self, i: int, earlier: int) -> str:
         """What is drawn for a photo depends on: its id, and its repeats look different."""
         return f"{self.photos.ids[i]} again {earlier}" if earlier else self.photos.ids[i]
 
+    def _read(self, step: int, readers: ThreadPoolExecutor | None) -> list[Tensor | None]:
+        """Pixels of this worker's photos of a step."""
+        load = map if readers is None else readers.map
+        if self.decode is None:
+            return list(load(partial(self._pixels, step // self.steps_per_epoch), *self._own(step)))
+        for later in range(step, min(step + 1 + ASKED_AHEAD, self.steps)):
+            if later not in self._asked:
+                shown = partial(self._shown, later // self.steps_per_epoch)
+                showings = list(map(shown, *self._own(later)))
+                self._asked[later] = self.decode(self.reader, showings)
+        return list(load(self._pixels_of, self._asked.pop(step)))
+
+    def _own(self, step: int) -> tuple[list[int], list[int]]:
+        """This worker's photos of a step, and how often each was shown before in its epoch."""
+        chosen, earlier = self._chosen(step)
+        own = self.workers.share(len(chosen))
+        return chosen[own].tolist(), earlier[own].tolist()
+
+    def _shown(self, epoch: int, i: int, earlier: int) -> Showing:
+        showing = "augment", self.settings.seed, epoch, self._showing(i, earlier)
+        return Showing(self.photos.paths[i], showing if self.settings.augment else None)
+
     def _pixels(self, epoch: int, i: int, earlier: int = 0) -> Tensor | None:
-        settings, rng = self.settings, None
-        if settings.augment:
-            showing = self._showing(i, earlier)
-            rng = seeded_generator("augment", settings.seed, epoch, showing)
-        change = Augmentation(settings.crop_area, settings.colour, settings.mirror)
-        return photo_pixels(self.encoder, self.photos.paths[i], rng, change)
+        return self._pixels_of(self.reader(self._shown(epoch, i, earlier)))
+
+    def _pixels_of(self, picture: Image.Image | None) -> Tensor | None:
+        return picture_pixels(self.encoder, picture, self.settings.augment)
 
     def blank(self, rows: int) -> Tensor:
         """Pixels (rows, 3, S, S) of as many photos that could not be read."""

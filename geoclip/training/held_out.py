@@ -11,11 +11,11 @@ from geoclip.errors import GeoclipError
 from geoclip.evaluation.split_figures import locations, split_figures
 from geoclip.locator import Locator
 from geoclip.photos.decoding import UNREADABLE
-from geoclip.photos.embedding import Embeddings
+from geoclip.photos.embedding import Embeddings, embed_named
+from geoclip.photos.opening import Fetch
 from geoclip.places.captions import CaptionBook
 from geoclip.ranking.place_index import PlaceIndex, embed_rows
 from geoclip.ranking.settings import UNCALIBRATED, RankingSettings
-from geoclip.support.paths import decode_path
 from geoclip.support.seeds import seeded_uniforms
 from geoclip.training.settings import EvaluationSettings
 from geoclip.training.splits import TRAIN
@@ -52,7 +52,10 @@ def draw_held_out(
 
 
 class HeldOut:
-    """Evaluates an encoder on the photos of `draw_held_out`; the workers share the encoding."""
+    """Evaluates an encoder on the photos of `draw_held_out`; the workers share the encoding.
+
+    `fetch` gives the bytes of photos that are no files of this machine.
+    """
 
     def __init__(
         self,
@@ -60,12 +63,14 @@ class HeldOut:
         book: CaptionBook,
         workers: Workers,
         ranking: RankingSettings | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         rows = book.gazetteer.rows(photos["place_id"])
         self.photos = photos.assign(place_row=rows)
         self.book = book
         self.workers = workers
         self.ranking = ranking or UNCALIBRATED
+        self.fetch = fetch
         self._index: PlaceIndex | None = None
 
     def figures(self, encoder: Encoder) -> dict[str, float]:
@@ -74,11 +79,12 @@ class HeldOut:
         All workers must call this; they get the same.
         """
         locator = Locator(encoder, self._place_index(encoder), self.book.gazetteer, self.ranking)
-        paths = [decode_path(path) for path in self.photos["path"]]
-        own = locator.embed(paths[self.workers.share(len(paths))])
-        values = self._gather(own.values, len(paths), encoder)
-        status = np.where(np.isfinite(values).all(axis=1), "ok", UNREADABLE).tolist()
         names = self.photos["path"].tolist()
+        photos = [(name, None) for name in names[self.workers.share(len(names))]]
+        width = locator.index.embeddings.shape[1]
+        own = embed_named(encoder, photos, width, fetch=self.fetch)
+        values = self._gather(own.values, len(names), encoder)
+        status = np.where(np.isfinite(values).all(axis=1), "ok", UNREADABLE).tolist()
         guesses = locator.guesses(Embeddings(names, values, status, {}), classes=True)
         answers = guesses[guesses["rank"] == 1].set_axis(self.photos.index)
         answers = answers[answers["status"] == "ok"]

@@ -22,7 +22,8 @@ class PhotoSet:
     A photo of which only the country is known has the country's row. `weights` (N,) are optional
     relative chances of being drawn, above 0. Photos with the same entry of the optional
     `locations` (N,) are views of one location. The optional `fingerprints` (N,) are those of
-    `photos.trained_photos`.
+    `photos.trained_photos`. The optional `shards` (N,) number the files that hold many photos, in
+    the order of their names; -1 is a photo in none.
     """
 
     ids: Sequence[str]
@@ -31,6 +32,7 @@ class PhotoSet:
     weights: np.ndarray | None = None
     locations: Sequence[str] | None = None
     fingerprints: Fingerprints | None = None
+    shards: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not len(self.ids):
@@ -49,11 +51,16 @@ class PhotoSet:
         return len(self.ids)
 
     def digest(self) -> str:
-        """SHA-256 of ids, places and weights. The paths do not enter: photos may be moved."""
+        """SHA-256 of ids, places, weights and shards: what the order of photos depends on.
+
+        The paths do not enter: photos may be moved.
+        """
         found = hashlib.sha256("\n".join(self.ids).encode(errors="surrogateescape"))
         found.update(self.rows.astype("<i8").tobytes())
         if self.weights is not None:
             found.update(self.weights.astype("<f8").tobytes())
+        if self.shards is not None:
+            found.update(self.shards.astype("<i8").tobytes())
         return found.hexdigest()
 
     def trained(self, gazetteer: Gazetteer, start: TrainedPhotos | None = None) -> TrainedPhotos:
@@ -70,15 +77,16 @@ class PhotoSet:
 def label_photos(photos: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
     """Add each photo's place (`place_row`, `place_id`, `place_country`) and its `fingerprint`.
 
-    The fingerprint (see `photos.trained_photos`) is 0 where there is no file. `photos` are rows of
-    `read_photo_table`. Raises GeoclipError as `place_rows` does.
+    The fingerprint (see `photos.trained_photos`) is 0 where there is no file; one that is there
+    stays. `photos` are rows of `read_photo_table`. Raises GeoclipError as `place_rows` does.
     """
     rows = place_rows(photos, gazetteer)
+    known = photos["fingerprint"] if "fingerprint" in photos else fingerprints(photos["path"])
     return photos.assign(
         place_row=rows,
         place_id=gazetteer.ids[rows].astype(str),
         place_country=gazetteer.country_codes[rows].astype(str),
-        fingerprint=fingerprints(photos["path"]),
+        fingerprint=known,
     )
 
 

@@ -10,6 +10,8 @@ from geoclip.errors import GeoclipError
 
 MAY_DIFFER = ("chunk_size", "compile", "activation_checkpointing")
 """Settings that a run may go on with otherwise: they change memory and speed."""
+WINDOW = 16
+"""Shards whose photos are shown among one another."""
 
 
 ALL, LAST, PROJECTION, LORA = "all", "last", "projection", "lora"

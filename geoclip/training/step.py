@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from geoclip.encoders import Encoder
 from geoclip.training.auxiliary import AuxiliaryLoss, GlobalFeatures, at_least_float32
+from geoclip.training.gradient_sums import GradientSums
 from geoclip.training.losses import (
     gzsl_loss,
     siglip_loss,
@@ -83,10 +84,11 @@ def contrastive_gradients(
         total = total + loss.weight * values[loss.name]
     torch.autograd.backward(total)
     _share_scalar_gradients(encoder, workers)
+    sums = GradientSums(workers, _parameter_groups(encoder))
     for tower, gathered in zip(towers, (images, texts), strict=True):
         assert gathered.grad is not None
-        tower.backward(gathered.grad[workers.share(len(gathered))])
-    workers.sum_gradients(encoder.model.parameters())
+        tower.backward(gathered.grad[workers.share(len(gathered))], sums.as_they_come)
+    sums.finish()
     values["unreadable"] = (~readable).sum()
     return {name: float(value.detach()) for name, value in values.items()}
 
@@ -115,6 +117,13 @@ def _losses(
     floor = (lowest + target_entropy(truth[:, :own].T)) / 2
     loss = (gzsl + vision) / 2
     return {"loss": loss, "gzsl": gzsl, "vision": vision, "excess": loss - floor}
+
+
+def _parameter_groups(encoder: Encoder) -> list[list[nn.Parameter]]:
+    """The parameters of the image tower, of the text tower, and the others."""
+    towers = [encoder.tower_parameters(tower) for tower in ("image", "text")]
+    known = {p for tower in towers for p in tower}
+    return [*towers, [p for p in encoder.model.parameters() if p not in known]]
 
 
 def _share_scalar_gradients(encoder: Encoder, workers: Workers) -> None:

@@ -1,7 +1,7 @@
 """How a tower is run in training: by chunks, in mixed precision, compiled."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -54,12 +54,18 @@ class TowerPass:
         self.random_states.append(_random_states(chunk.device))
         return self._encode(chunk)
 
-    def backward(self, gradient: Tensor) -> None:
-        """Carry the gradient (n, d) of the embeddings into the tower's parameters."""
+    def backward(
+        self, gradient: Tensor, last: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
+        """Carry the gradient (n, d) of the embeddings into the tower's parameters.
+
+        Within `last` the parameters get what is the last of their gradients.
+        """
         gradient = pad_rows(gradient.to(self.filled.dtype), len(self.filled))
         if not self.random_states:
             if self.filled.requires_grad:
-                torch.autograd.backward(self.filled, gradient)
+                with last():
+                    torch.autograd.backward(self.filled, gradient)
             return
         after = _random_states(gradient.device)
         pieces = torch.split(gradient, [len(chunk) for chunk in self.chunks])
@@ -68,7 +74,8 @@ class TowerPass:
             _set_random_states(states, chunk.device)
             features = self._encode(chunk)
             if features.requires_grad:
-                torch.autograd.backward(features, piece)
+                with last() if chunk is self.chunks[-1] else nullcontext():
+                    torch.autograd.backward(features, piece)
         _set_random_states(after, gradient.device)
 
 

@@ -6,7 +6,7 @@ rest while the block runs (`torch.distributed.fsdp.fully_shard`; Zhao et al. 202
 a function that gathers.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -53,25 +53,6 @@ class Workers:
         parts = [torch.empty_like(padded) for _ in lengths]
         distributed.all_gather(parts, padded)
         return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)])
-
-    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace every gradient by its sum over the workers."""
-        if self.size == 1:
-            return
-        trained = [p for p in parameters if p.requires_grad]
-        for sharded in (p for p in trained if isinstance(p, DTensor)):
-            if sharded.grad is not None:
-                sharded.grad *= self.size  # FSDP has made it the mean
-        trained = [p for p in trained if not isinstance(p, DTensor)]
-        for parameter in trained:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        gradients: Sequence[Tensor] = [p.grad for p in trained if p.grad is not None]
-        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-        distributed.all_reduce(flat)
-        pieces = torch.split(flat, [g.numel() for g in gradients])
-        for gradient, summed in zip(gradients, pieces, strict=True):
-            gradient.copy_(summed.view_as(gradient))
 
 
 def pad_rows(rows: Tensor, count: int) -> Tensor:

@@ -19,9 +19,8 @@ from torch import Tensor, nn
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_whole
-from geoclip.support.seeds import seeded_generator
-from geoclip.training.batches import photo_pixels
 from geoclip.training.photo_set import PhotoSet
+from geoclip.training.pictures import PictureReader, Showing, picture_pixels
 
 DROPOUT = 0.3
 _PHOTOS = 256
@@ -110,9 +109,10 @@ def _of_photos(
     encoder: OpenClipEncoder, stages: nn.Module, photos: PhotoSet, part: range, version: int
 ) -> np.ndarray:
     def pixels(i: int) -> Tensor | None:
-        rng = seeded_generator("view", version, photos.ids[i]) if version else None
-        return photo_pixels(encoder, photos.paths[i], rng)
+        key = ("view", version, photos.ids[i]) if version else None
+        return picture_pixels(encoder, picture(Showing(photos.paths[i], key)), bool(version))
 
+    picture = PictureReader(encoder.image_size)
     blank = torch.zeros(3, encoder.image_size, encoder.image_size)
     rows = []
     with ThreadPoolExecutor(torch.get_num_threads()) as readers:

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from inference import write_model, write_photos, write_world
+from loopback_s3 import make_bucket, s3_server
 from several_nodes import Nodes, Run
 
 from geoclip.places.gazetteer import Gazetteer
+from pipelines import storage
+from pipelines.labelled_shards import LabelledTar
 
 PHOTOS = 64
 STEPS = 16
@@ -44,12 +48,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def train(nodes: Nodes, world: Path) -> Callable[..., Run]:
-    def start(out: Path, **faults: str) -> Run:
+    def start(out: Path, *more: str, captions: Path | None = None, **faults: str) -> Run:
         arguments = [
-            *("--captions", str(world / "captions.parquet"), "--start", str(world / "model")),
+            *(
+                "--captions",
+                str(captions or world / "captions.parquet"),
+                "--start",
+                str(world / "model"),
+            ),
             *("--gazetteer", str(world / "world.csv"), "--out", str(out)),
             *("--workers", "2", "--epochs", "4", "--learning-rate", "1e-3"),
-            *("--batch-size", str(BATCH), "--checkpoint-every", str(CHECKPOINT_EVERY)),
+            *("--batch-size", str(BATCH), "--checkpoint-every", str(CHECKPOINT_EVERY), *more),
         ]
         return Run(nodes, "pipelines.train_encoder", arguments, **faults)
 
@@ -114,3 +123,31 @@ def test_the_driver_is_killed_and_started_again(
     train(tmp_path, NOTE_READS=str(again)).wait()
     assert_same_curve(tmp_path, undisturbed)
     assert again.stat().st_size <= (STEPS / 2 + 2 * CHECKPOINT_EVERY + 2) * BATCH
+
+
+def test_photos_of_a_shard_on_s3_give_the_same_losses(
+    train: Callable[..., Run],
+    undisturbed: pd.DataFrame,
+    world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Read by a decoder of any node; where photos lie changes no order and no pixel."""
+    captions, notes = pd.read_parquet(world / "captions.parquet"), tmp_path / "reads.txt"
+    with tarfile.open(tmp_path / "0.tar", "w") as tar:
+        for path in captions["path"]:
+            tar.add(path, Path(path).name)
+    with s3_server() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        storage._remote.cache_clear()
+        shard = f"{make_bucket('shards')}/0.tar"
+        storage.write_bytes(shard, (tmp_path / "0.tar").read_bytes())
+        inside = LabelledTar(shard).table()["path"].to_numpy()
+        captions.assign(path=inside).to_parquet(tmp_path / "c.parquet", index=False)
+        given = {"captions": tmp_path / "c.parquet", "NOTE_READS": str(notes), **environment}
+        train(tmp_path / "out", "--decoders", "1", **given).wait()
+    storage._remote.cache_clear()
+    losses = pd.read_csv(tmp_path / "out" / "losses.csv")
+    pd.testing.assert_frame_equal(losses, undisturbed, check_exact=True)
+    assert not notes.exists()

@@ -1,5 +1,8 @@
-"""Captions for photo tables: places, splits, missing photos, bad input."""
+"""Captions for photo tables and shards: places, splits, missing photos, bad input."""
 
+import io
+import json
+import tarfile
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +10,7 @@ import pytest
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.photo_table import read_photo_table
+from pipelines.labelled_inputs import labelled_parts
 from pipelines.write_captions import write_captions
 
 
@@ -50,3 +54,36 @@ def test_no_photo_at_all_is_one_sentence(tmp_path: Path, ray_on_two_cpus: None) 
     lost = read_photo_table([table(tmp_path, ["gone.jpg,1,2,,train"])])
     with pytest.raises(GeoclipError, match="None of the 1 photos"):
         write_captions(lost, tmp_path / "c.parquet")
+
+
+def shard(path: Path, labels: dict[str, dict]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, own in labels.items():
+            for ending, content in (("json", json.dumps(own).encode()), ("jpg", b"unread")):
+                member = tarfile.TarInfo(f"{name}.{ending}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def test_shards_and_tables_make_one_table(
+    photos: Path, tmp_path: Path, ray_on_two_cpus: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the order given, whatever part is read first; what has no place is listed."""
+    lyon = {"lat": 45.749, "lon": 4.848, "split": "train"}
+    first = shard(tmp_path / "b.tar", {"0": lyon, "1": {}})
+    second = shard(tmp_path / "a.tar", {"0": {"country_code": "FR", "split": "train"}})
+    written = write_captions(labelled_parts([first, photos, second]), tmp_path / "all.parquet")
+    table = ["lyon.jpg", "reunion.jpg", "france.jpg"]
+    assert written["photo_id"].tolist() == [*table, f"{first}/0.jpg", f"{second}/0.jpg"]
+    assert written["place_id"].tolist()[2:] == ["FR", "2996944", "FR"]
+    assert written["caption"][4] == "A Street View photo in France."
+    assert "problem" not in written and (written["fingerprint"] != 0).all()
+    left_out = pd.read_csv(tmp_path / "all-missing.csv")
+    assert left_out["photo_id"].tolist() == ["gone.jpg", f"{first}/1.jpg"]
+    printed = capsys.readouterr().out
+    assert "5 captions" in printed and "1 photos are missing" in printed
+    assert "1 more are of unknown place" in printed
+    nowhere = labelled_parts([shard(tmp_path / "c.tar", {"0": {}})])
+    with pytest.raises(GeoclipError, match="Of none of the 1 photos the place is known"):
+        write_captions(nowhere, tmp_path / "c.parquet")

@@ -18,7 +18,7 @@ from torch import distributed, multiprocessing
 
 from geoclip.encoders import Encoder
 from geoclip.places.captions import distinct, truth_matrix
-from geoclip.training import towers
+from geoclip.training import gradient_sums, towers
 from geoclip.training.auxiliary import Distillation, GlobalFeatures
 from geoclip.training.losses import (
     gzsl_loss,
@@ -455,6 +455,7 @@ def work(rank: int, size: int, folder: str) -> None:
     distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=size)
     workers = Workers.current()
     assert (workers.rank, workers.size) == (rank, size)
+    gradient_sums.BUCKET = 4096  # so that there are several
     for name, case in CASES.items():
         values, grads = run_case(case, workers)
         (Path(folder) / f"{name} {rank}.json").write_text(json.dumps(values))

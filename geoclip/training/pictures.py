@@ -1,0 +1,59 @@
+"""Training photos as they are shown: read, cut out and recoloured. No model is needed for it."""
+
+from dataclasses import dataclass
+
+from PIL import Image
+from torch import Tensor
+
+from geoclip.encoders import Encoder
+from geoclip.errors import PhotoError
+from geoclip.photos.decoding import read_photo
+from geoclip.photos.opening import Fetch
+from geoclip.support.paths import decode_path
+from geoclip.support.seeds import seeded_generator
+from geoclip.training.augment import AUGMENTATION, Augmentation, augment, to_pixels
+
+
+@dataclass(frozen=True)
+class Showing:
+    """A photo as it is shown once.
+
+    `path` is the text of a table. Its augmentation is drawn from `key` (see
+    `support.seeds.seeded_generator`); without one it is shown as it is.
+    """
+
+    path: str
+    key: tuple[object, ...] | None = None
+
+
+@dataclass(frozen=True)
+class PictureReader:
+    """Reads photos for an encoder of image size `size`; it travels to other processes.
+
+    `fetch` gives the bytes of photos that are no files of this machine.
+    """
+
+    size: int
+    change: Augmentation = AUGMENTATION
+    fetch: Fetch | None = None
+
+    def __call__(self, showing: Showing) -> Image.Image | None:
+        """The picture, of (size, size) pixels where it is augmented; None if it is unreadable."""
+        path = showing.path
+        try:
+            content = None if self.fetch is None else self.fetch(path)
+            image = read_photo(decode_path(path) if content is None else path, self.size, content)
+        except PhotoError:
+            return None
+        if showing.key is None:
+            return image
+        return augment(image, self.size, seeded_generator(*showing.key), self.change)
+
+
+def picture_pixels(encoder: Encoder, picture: Image.Image | None, augmented: bool) -> Tensor | None:
+    """Pixels (3, S, S) of a picture that a reader gave; None for one that is unreadable."""
+    if picture is None:
+        return None
+    if augmented:
+        return to_pixels(picture, encoder.normalization)
+    return encoder.preprocess(picture)
