@@ -10,10 +10,11 @@ import torch
 from ray.data import Dataset
 
 from geoclip.encoders.precision import AUTO, WORTH_A_TRIAL
+from geoclip.locator import default_device
 from geoclip.runs.keys import tower_key
 from pipelines.cluster import check_gpus
 from pipelines.outputs import IO_CPUS, Output
-from pipelines.photo_actors import Pool, load_photo_model, on_actors
+from pipelines.photo_actors import Pool, load_model, on_actors
 from pipelines.photo_source import Part, photo_count
 from pipelines.remote_progress import remote_progress
 
@@ -22,7 +23,7 @@ from pipelines.remote_progress import remote_progress
 def _settled(model: str, pool: Pool, photos: int) -> tuple[str, str]:
     """The precision for so many photos, and the key of the image tower."""
     torch.set_num_threads(pool.threads or 1)
-    encoder = load_photo_model(model, pool.precision)
+    encoder = load_model(model, default_device(), True).for_photos(pool.precision)
     encoder.expect(photos)
     return encoder.precision, tower_key(encoder)
 

@@ -18,7 +18,7 @@ from PIL import Image
 from ray.data import Dataset
 from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
-from geoclip.encoders import Encoder, load_encoder, load_for_photos
+from geoclip.encoders import Encoder, load_encoder
 from geoclip.encoders.precision import FULL
 from geoclip.encoders.registry import model_folder
 from geoclip.errors import PhotoError
@@ -134,18 +134,9 @@ def cpus_an_actor(cpus: float, actors: int) -> float:
     return max((cpus - max(1.5, cpus / 2)) / actors, 0.05)
 
 
-def load_model(name: str, device: str = "cpu") -> Encoder:
+def load_model(name: str, device: str = "cpu", for_photos: bool = False) -> Encoder:
     """`load_encoder`, also from a folder in storage, which is fetched once a machine."""
-    return load_encoder(_local_name(name), device)
-
-
-def load_photo_model(name: str, precision: str = FULL, compile: bool = False) -> Encoder:
-    """`load_for_photos` on the GPU that is here, also from a folder in storage."""
-    return load_for_photos(_local_name(name), default_device(), precision, compile)
-
-
-def _local_name(name: str) -> str:
-    return str(local_copy(name)) if is_uri(name) else name
+    return load_encoder(str(local_copy(name)) if is_uri(name) else name, device, for_photos)
 
 
 def local_folder(name: str) -> Path | None:
@@ -166,7 +157,8 @@ class PhotoEmbedder:
         self.counter = pool.counter
         self.threads = pool.threads or 1
         torch.set_num_threads(self.threads)
-        self.encoder = load_photo_model(model, pool.precision, pool.compile)
+        encoder = load_model(model, default_device(), for_photos=True)
+        self.encoder = encoder.for_photos(pool.precision, pool.compile)
         self.batch = batch_size(self.encoder)
         self.width = self.encoder.encode_images([]).shape[1]
         self.calls_apart = CALLS_APART if _was_restarted() else 0
