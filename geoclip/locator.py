@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from geoclip.encoders import Encoder, load_for_photos
+from geoclip.encoders import Encoder, load_encoder
 from geoclip.guesses.assembly import Assembler
 from geoclip.guesses.schema import Guess, to_geodataframe, to_guesses
 from geoclip.guesses.settings import LocateSettings
@@ -101,9 +101,11 @@ class Locator:
         prompts are the same; `watch` is told how far it is where it must be made. The model's
         `geoclip.json` gives the ranking settings it was calibrated with (`ModelSettings.of_model`);
         `settings` overrides them. `precision` and `compile` are those of `Encoder.for_photos`.
-        The encoder is for photos alone. Raises GeoclipError as `load_for_photos` does.
+        The encoder is for photos alone. Raises GeoclipError as `load_encoder` and
+        `Encoder.for_photos` do.
         """
-        encoder = load_for_photos(name, device or default_device(), precision, compile)
+        encoder = load_encoder(name, device or default_device(), for_photos=True)
+        encoder.for_photos(precision, compile)
         gazetteer = Gazetteer.default() if gazetteer is None else gazetteer
         stored = ModelSettings.of_model(name)
         index = PlaceIndex.cached(encoder, gazetteer, stored.captions, watch)

@@ -16,6 +16,7 @@ import ray
 from geoclip.commands.options import Precision, PrecisionOption
 from geoclip.encoders.precision import FULL
 from geoclip.encoders.registry import check_model_name
+from geoclip.locator import default_device
 from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import ABOUT_FILE, PlaceIndex, embed_rows, index_key, keys_for
@@ -28,7 +29,7 @@ from pipelines.cluster import (
     room_for_actors,
 )
 from pipelines.command_line import Actors, Gpus, Model, OutFolder, Places, run
-from pipelines.photo_actors import load_photo_model, local_folder, model_settings
+from pipelines.photo_actors import load_model, local_folder, model_settings
 from pipelines.storage import absolute, exists, is_uri, join, local_copy, store_folder
 
 BATCH = 2048
@@ -41,7 +42,7 @@ class PlaceEmbedder:
         self, model: str, gazetteer: Path | None, captions: CaptionSettings, precision: str
     ) -> None:
         keep_freed_memory()
-        self.encoder = load_photo_model(model, precision)
+        self.encoder = load_model(model, default_device(), True).for_photos(precision)
         self.book = CaptionBook(Gazetteer.read(gazetteer), captions)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -55,7 +56,7 @@ def key_of_index(
     model: str, gazetteer: Path | None, captions: CaptionSettings, precision: str
 ) -> str:
     """Key of the place index that this encoder, gazetteer and captions make in a precision."""
-    encoder = load_photo_model(model, precision)
+    encoder = load_model(model, default_device(), True).for_photos(precision)
     return index_key(encoder, Gazetteer.read(gazetteer), captions)
 
 

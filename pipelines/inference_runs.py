@@ -10,10 +10,11 @@ import torch
 from ray.data import Dataset
 
 from geoclip.encoders.precision import AUTO, WORTH_A_TRIAL
+from geoclip.locator import default_device
 from geoclip.photos.keys import tower_key
 from pipelines.cluster import check_gpus
 from pipelines.outputs import IO_CPUS, Output
-from pipelines.photo_actors import Pool, load_photo_model
+from pipelines.photo_actors import Pool, load_model
 from pipelines.photo_source import Part, photo_count
 from pipelines.photo_stages import on_actors
 from pipelines.preparation import Preparation
@@ -24,7 +25,7 @@ from pipelines.remote_progress import remote_progress
 def _settled(model: str, pool: Pool, photos: int) -> tuple[str, str, Preparation]:
     """The precision for so many photos, the key of the image tower, how photos are prepared."""
     torch.set_num_threads(pool.threads or 1)
-    encoder = load_photo_model(model, pool.precision)
+    encoder = load_model(model, default_device(), True).for_photos(pool.precision)
     encoder.expect(photos)
     return encoder.precision, tower_key(encoder), Preparation.of(model, encoder)
 

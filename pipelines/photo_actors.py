@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
-from geoclip.encoders import Encoder, load_encoder, load_for_photos
+from geoclip.encoders import Encoder, load_encoder
 from geoclip.encoders.precision import FULL
 from geoclip.encoders.registry import model_folder
 from geoclip.locator import default_device
@@ -55,18 +55,9 @@ class Pool:
         return min(self.actors * (GPU_ROWS if self.gpus else CPU_ROWS), ROWS)
 
 
-def load_model(name: str, device: str = "cpu") -> Encoder:
+def load_model(name: str, device: str = "cpu", for_photos: bool = False) -> Encoder:
     """`load_encoder`, also from a folder in storage, which is fetched once a machine."""
-    return load_encoder(_local_name(name), device)
-
-
-def load_photo_model(name: str, precision: str = FULL, compile: bool = False) -> Encoder:
-    """`load_for_photos` on the GPU that is here, also from a folder in storage."""
-    return load_for_photos(_local_name(name), default_device(), precision, compile)
-
-
-def _local_name(name: str) -> str:
-    return str(local_copy(name)) if is_uri(name) else name
+    return load_encoder(str(local_copy(name)) if is_uri(name) else name, device, for_photos)
 
 
 def local_folder(name: str) -> Path | None:
@@ -105,7 +96,8 @@ class EncodingActor:
         keep_freed_memory()
         self.counter = pool.counter
         torch.set_num_threads(pool.threads or 1)
-        self.encoder = load_photo_model(model, pool.precision, pool.compile)
+        encoder = load_model(model, default_device(), for_photos=True)
+        self.encoder = encoder.for_photos(pool.precision, pool.compile)
         self.batch = batch_size(self.encoder, at_once)
         self.width = self.encoder.encode_images([]).shape[1]
 

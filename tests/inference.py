@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tiny_encoders import random_tiny_clip
+from tiny_encoders import random_tiny_clip, small_clip
 
 from geoclip.places.gazetteer_tables import default_folder
 
@@ -32,9 +32,12 @@ def write_world(path: Path) -> Path:
     return path
 
 
-def write_model(folder: Path) -> Path:
-    """A tiny CLIP of random weights."""
-    random_tiny_clip().save(folder)
+def write_model(folder: Path, trained: bool = False) -> Path:
+    """A small model of random weights.
+
+    Processes read one that is not `trained` without open_clip, which takes them seconds to import.
+    """
+    (random_tiny_clip() if trained else small_clip()).save(folder)
     return folder
 
 

@@ -35,6 +35,27 @@ def random_tiny_clip() -> OpenClipEncoder:
         return OpenClipEncoder.from_config("random-tiny", config)
 
 
+def small_clip(**preprocess: Any) -> OpenClipEncoder:
+    """Of the embedded default's kind, which is read without open_clip where it is for photos.
+
+    No statistics of its batch normalisations are trivial.
+    """
+    tower = {"timm_model_name": "tf_efficientnet_lite2", "timm_model_pretrained": False}
+    tower |= {"timm_pool": "", "timm_proj": "mlp", "timm_proj_bias": True, "timm_drop": 0.3}
+    text = {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 4, "layers": 2}
+    config = {"embed_dim": 16, "vision_cfg": tower | {"image_size": 32}, "text_cfg": text}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = OpenClipEncoder.from_config("small", config, **preprocess)
+        for module in encoder.model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                for tensor in (module.weight.data, module.running_var):
+                    tensor.uniform_(0.5, 2.0)
+                for tensor in (module.bias.data, module.running_mean):
+                    tensor.normal_(std=0.3)
+    return encoder
+
+
 class WordTokenizer:
     """A token a word, by hash; the start and end tokens have the largest ids, padding is 0."""
 

@@ -83,14 +83,14 @@ def _of_photos(
 ) -> "GalleryReport":
     with made_to_last():
         from geoclip.commands.progress import progress  # noqa: PLC0415
-        from geoclip.encoders import load_for_photos  # noqa: PLC0415
+        from geoclip.encoders import load_encoder  # noqa: PLC0415
         from geoclip.locator import default_device  # noqa: PLC0415
         from geoclip.runs.build_gallery import build_gallery, listed_photos  # noqa: PLC0415
         from geoclip.support.process import keep_freed_memory  # noqa: PLC0415
 
         keep_freed_memory()
         photos = listed_photos(paths)
-        encoder = load_for_photos(model, device or default_device())
+        encoder = load_encoder(model, device or default_device(), True).for_photos()
     return build_gallery(photos, out, encoder, model, names=names, jobs=jobs, begin=progress)
 
 

@@ -12,41 +12,26 @@ from geoclip.encoders.model_folder import (
     ModelFolder,
     pickle_refusal,
 )
-from geoclip.encoders.precision import FULL
 from geoclip.encoders.registry import HUB_PREFIXES, KNOWN_MODELS, model_folder, unknown_model
 from geoclip.encoders.small_clip import SmallClipEncoder, can_read
 from geoclip.errors import GeoclipError
 
 
-def load_encoder(name: str | Path, device: str = "cpu") -> Encoder:
+def load_encoder(name: str | Path, device: str = "cpu", for_photos: bool = False) -> Encoder:
     """Load the encoder called `name`.
 
     `name` is one of the known names (`geoclip models`), a local folder in open_clip's or
     transformers' layout, `hf:ID` for a hub model, or `ARCHITECTURE:TAG` of open_clip's pretrained
     list (`ARCHITECTURE:random` for tests). Only known names of hub models, `hf:` and tags may
-    download. Raises GeoclipError for an unknown name, a pickle, a folder without a model, or a
-    device that is not there.
+    download. One that is `for_photos` may be neither trained nor saved: models like the embedded
+    default are then read without open_clip, whose import takes longer than a first answer. Raises
+    GeoclipError for an unknown name, a pickle, a folder without a model, or a device that is not
+    there.
     """
-    return _placed(_load(str(name)), device)
-
-
-def load_for_photos(
-    name: str | Path, device: str = "cpu", precision: str = FULL, compile: bool = False
-) -> Encoder:
-    """Load the encoder called `name` for photos and texts only, as soon and as fast as possible.
-
-    It gives what `load_encoder(name, device).for_photos(precision, compile)` gives and is neither
-    trained nor saved. Models like the embedded default are read without open_clip, whose import
-    takes longer than the rest. Raises GeoclipError as both do.
-    """
-    folder = model_folder(name)
-    encoder = _load(str(name)) if folder is None else load_folder(folder, for_photos=True)
-    return _placed(encoder, device).for_photos(precision, compile)
-
-
-def _placed(encoder: Encoder, device: str) -> Encoder:
     if device.partition(":")[0] == "meta":
         raise GeoclipError("The device meta holds no values; name cpu or one that is there.")
+    folder = model_folder(name) if for_photos else None
+    encoder = _load(str(name)) if folder is None else load_folder(folder, for_photos)
     try:
         encoder.model.to(device)
     except (RuntimeError, AssertionError) as error:  # torch raises either for an absent device
@@ -81,9 +66,9 @@ def _load(name: str) -> Encoder:
 def load_folder(path: Path, for_photos: bool = False) -> Encoder:
     """Load an encoder from a local folder; only safetensors weights are read.
 
-    One that is `for_photos` alone may be neither trained nor saved. Raises GeoclipError where the
-    folder is incomplete (`ModelFolder.read`) or does not load, where its tokenizer makes two
-    captions alike, and where its pictures do not fit its image tower.
+    `for_photos` is that of `load_encoder`. Raises GeoclipError where the folder is incomplete
+    (`ModelFolder.read`) or does not load, where its tokenizer makes two captions alike, and where
+    its pictures do not fit its image tower.
     """
     library = ModelFolder.read(path).library
     with _one_sentence(f"{path} does not load as a model", "copy or convert it again"):

@@ -110,7 +110,9 @@ class SmallClipEncoder(Encoder):
 
     def save(self, folder: str | Path) -> None:
         """Raise GeoclipError: what was loaded for photos alone is neither trained nor saved."""
-        raise GeoclipError(f"{self.name} was loaded for photos; save what load_encoder gives.")
+        raise GeoclipError(
+            f"{self.name} was loaded for photos alone; load it without for_photos to save it."
+        )
 
 
 def can_read(folder: Path) -> bool:

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("training-faults")
     photos = write_photos(folder / "photos", PHOTOS)
-    write_model(folder / "model")
+    write_model(folder / "model", trained=True)
     gazetteer = Gazetteer.read(write_world(folder / "world.csv"))
     cities = np.resize(gazetteer.ids[gazetteer.level_rows("city")], PHOTOS)
     pd.DataFrame(

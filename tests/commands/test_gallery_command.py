@@ -15,7 +15,7 @@ from geoclip.ranking.gallery.photo_gallery import Gallery
 @pytest.fixture
 def photos(tmp_path: Path, fake_encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A table of two photos, one of known position, and a model without weights."""
-    monkeypatch.setattr("geoclip.encoders.load_for_photos", lambda *_: fake_encoder)
+    monkeypatch.setattr("geoclip.encoders.load_encoder", lambda *_: fake_encoder)
     for i, name in enumerate(("a.png", "b.png")):
         Image.new("RGB", (8, 8), (9, i, 3)).save(tmp_path / name)
     (tmp_path / "t.csv").write_text("path,lat,lon,country_code\na.png,1,2,\nb.png,,,FR\n")

@@ -50,7 +50,7 @@ def test_folders_of_transformers_need_no_open_clip(tmp_path: Path) -> None:
     siglip = next(x for x in LAYOUTS if x.hub_id == "google/siglip-base-patch16-224")
     folders = write_transformers_clip(tmp_path / "clip"), write_layout(siglip, tmp_path / "siglip")
     program = (
-        "import sys\nfrom geoclip.encoders import load_for_photos\n"
-        "for folder in sys.argv[1:]:\n    load_for_photos(folder).encode_texts(['Lyon'])"
+        "import sys\nfrom geoclip.encoders import load_encoder\n"
+        "for folder in sys.argv[1:]:\n    load_encoder(folder).encode_texts(['Lyon'])"
     )
     assert not loaded_by(program, *folders) & {"open_clip", "timm"}

@@ -1,7 +1,6 @@
 """The embedded default's kind of model: read without open_clip, it is what open_clip builds."""
 
 import json
-from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -10,57 +9,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
-from tiny_encoders import random_tiny_clip
-from torch import nn
+from tiny_encoders import random_tiny_clip, small_clip
 
-from geoclip.encoders import load_encoder, load_for_photos
+from geoclip.encoders import load_encoder
 from geoclip.encoders.open_clip_encoder import OpenClipEncoder
 from geoclip.encoders.pixels import SquarePixels
 from geoclip.encoders.small_clip import SmallClipEncoder, can_read
 from geoclip.errors import GeoclipError
 from geoclip.photos.keys import encoder_key
 
-MODEL = {
-    "embed_dim": 16,
-    "vision_cfg": {
-        "timm_model_name": "tf_efficientnet_lite2",
-        "timm_model_pretrained": False,
-        "timm_pool": "",
-        "timm_proj": "mlp",
-        "image_size": 64,
-        "timm_proj_bias": True,
-        "timm_drop": 0.3,
-    },
-    "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 4, "layers": 2},
-}
 TEXTS = ["", "Lyon, France, Ōsaka", "Saint-Louis-du-Ha! Ha!", "a &amp; b", "x " * 40]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model of random weights; no statistics or weights are trivial."""
-    torch.manual_seed(0)
-    encoder = OpenClipEncoder.from_config("small", deepcopy(MODEL), mean=(0.5, 0.4, 0.3))
-    for module in encoder.model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor in (module.weight.data, module.running_var):
-                tensor.uniform_(0.5, 2.0)
-            for tensor in (module.bias.data, module.running_mean):
-                tensor.normal_(std=0.3)
+    """A model of random weights."""
     home = tmp_path_factory.mktemp("model")
-    encoder.save(home)
+    small_clip(mean=(0.5, 0.4, 0.3)).save(home)
     return home
 
 
 @pytest.fixture(scope="module")
 def pair(folder):
     """The encoder without open_clip, and the one with it."""
-    return load_for_photos(folder), load_encoder(folder).for_photos()
+    return tuple(load_encoder(folder, for_photos=own).for_photos() for own in (True, False))
 
 
 def noise_images():
     rng = np.random.default_rng(0)
-    sizes = [(64, 64), (90, 71), (65, 200), (40, 50)]
+    sizes = [(32, 32), (90, 71), (35, 200), (20, 25)]
     return [Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in sizes]
 
 
@@ -80,12 +57,12 @@ def test_keys_and_what_is_fed_are_the_same(pair):
     assert encoder_key(small, 1) == encoder_key(plain, 1)
     assert torch.equal(small.tokenize(TEXTS), plain.tokenize(TEXTS))
     assert torch.equal(small.log_logit_scale, plain.log_logit_scale)
-    assert (small.image_size, small.folder, small.name) == (64, plain.folder, plain.name)
+    assert (small.image_size, small.folder, small.name) == (32, plain.folder, plain.name)
     assert tuple(small.normalization[0]) == (0.5, 0.4, 0.3)
 
 
 def test_it_is_not_saved(pair, tmp_path):
-    with pytest.raises(GeoclipError, match="load_encoder"):
+    with pytest.raises(GeoclipError, match="without for_photos"):
         pair[0].save(tmp_path)
 
 
@@ -95,12 +72,12 @@ def test_weights_of_another_size_are_refused_in_a_sentence(folder, tmp_path):
         (folder / "open_clip_config.json").read_text().replace('"width": 32', '"width": 48')
     )
     with pytest.raises(GeoclipError, match="does not load as a model"):
-        load_for_photos(tmp_path)
+        load_encoder(tmp_path, for_photos=True)
 
 
 def test_another_model_is_left_to_open_clip(tmp_path):
     random_tiny_clip().save(tmp_path)
-    assert isinstance(load_for_photos(tmp_path), OpenClipEncoder)
+    assert isinstance(load_encoder(tmp_path, for_photos=True), OpenClipEncoder)
 
 
 @pytest.mark.parametrize(

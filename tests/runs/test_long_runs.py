@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tiny_encoders import random_tiny_clip
+from tiny_encoders import random_tiny_clip, small_clip
 
 from geoclip.encoders.registry import CHECKPOINTS
 from geoclip.guesses.guess_files import read_guesses
@@ -87,6 +87,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     random_tiny_clip().save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def light_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One with which a command starts soon."""
+    folder = tmp_path_factory.mktemp("light")
+    small_clip().save(folder)
     return folder
 
 
@@ -195,12 +203,12 @@ def torture(tmp_path: Path) -> Iterator[list[TortureEntry]]:
 def test_everything_that_goes_wrong(
     torture: list[TortureEntry],
     tmp_path: Path,
-    tiny_model: Path,
+    light_model: Path,
     settings: tuple[str, ...],
     ending: str,
 ) -> None:
     out = tmp_path / f"guesses{ending}"
-    arguments = (tmp_path / "torture", "--model", tiny_model, *settings, "--out", out)
+    arguments = (tmp_path / "torture", "--model", light_model, *settings, "--out", out)
     process = start(*arguments, "--map", tmp_path / "map.html", "--sidecar", "--album")
     _, errors = process.communicate(timeout=900)
     assert process.returncode == 3, errors

@@ -42,7 +42,7 @@ BLOCK_ROWS = 16_384
 
 @dataclass(frozen=True)
 class GalleryAbout:
-    """What a gallery is made with: `encoder` is the key of an image tower (`runs.keys`)."""
+    """What a gallery is made with: `encoder` is the key of an image tower (`photos.keys`)."""
 
     encoder: str
     model: str
