@@ -22,7 +22,7 @@ import pytest
 import ray
 from inference import write_model, write_photos, write_world
 from several_nodes import Run
-from test_jobs import RAY, free_port
+from test_jobs import PATIENCE, RAY, free_port
 
 PHOTOS = 240
 MARK = "GROWING_CLUSTER"
@@ -65,6 +65,8 @@ def settings(address: str) -> dict:
 @pytest.fixture
 def growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # whatever token is in the home folder
+    for name, value in PATIENCE.items():
+        monkeypatch.setenv(name, value)
     if not sys.platform.startswith("linux"):
         pytest.skip("processes are found in /proc")
     port, mark = free_port(), uuid4().hex
