@@ -7,8 +7,10 @@ stands on is: a provider whose machines are processes.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,17 +19,20 @@ from uuid import uuid4
 
 import psutil
 import pytest
+import ray
 from inference import write_model, write_photos, write_world
 from several_nodes import Run
-from test_jobs import RAY, free_port
+from test_jobs import PATIENCE, RAY, free_port
 
 PHOTOS = 240
 MARK = "GROWING_CLUSTER"
+HEAD = "ray.head.default"
+"""What the provider calls the kind of the machine that it runs on."""
 
 pytestmark = pytest.mark.slow
 
 
-def settings(port: int) -> dict:
+def settings(address: str) -> dict:
     """A head of two CPUs, and up to one machine more."""
     kinds = {
         name: {
@@ -36,7 +41,7 @@ def settings(port: int) -> dict:
             "min_workers": 0,
             "max_workers": most,
         }
-        for name, most in (("head", 0), ("worker", 1))
+        for name, most in ((HEAD, 0), ("worker", 1))
     }
     nothing: dict = {name: {} for name in ("auth", "docker", "file_mounts")}
     for name in ("initialization", "setup", "head_setup", "worker_setup"):
@@ -48,9 +53,9 @@ def settings(port: int) -> dict:
         "max_workers": 1,
         "upscaling_speed": 1.0,
         "idle_timeout_minutes": 5,
-        "provider": {"type": "fake_multinode", "gcs_address": f"127.0.0.1:{port}"},
+        "provider": {"type": "fake_multinode", "gcs_address": address},
         "available_node_types": kinds,
-        "head_node_type": "head",
+        "head_node_type": HEAD,
         "file_mounts_sync_continuously": False,
         "rsync_exclude": [],
         "rsync_filter": [],
@@ -58,24 +63,30 @@ def settings(port: int) -> dict:
 
 
 @pytest.fixture
-def growing(tmp_path: Path) -> Iterator[SimpleNamespace]:
+def growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # whatever token is in the home folder
+    for name, value in PATIENCE.items():
+        monkeypatch.setenv(name, value)
     if not sys.platform.startswith("linux"):
         pytest.skip("processes are found in /proc")
     port, mark = free_port(), uuid4().hex
-    (tmp_path / "cluster.json").write_text(json.dumps(settings(port)))
+    folder = tempfile.mkdtemp(prefix="ray")  # short, for the names of sockets
+    address = f"{ray.util.get_node_ip_address()}:{port}"
+    (tmp_path / "cluster.json").write_text(json.dumps(settings(address)))
     environment = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", MARK: mark}
     head = subprocess.Popen(
         [
             *(RAY, "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats"),
-            *("--node-ip-address=127.0.0.1", f"--port={port}", "--include-dashboard=false"),
-            *(f"--autoscaling-config={tmp_path}/cluster.json", "--object-store-memory=104857600"),
+            *(f"--port={port}", "--include-dashboard=false"),
+            *(f"--autoscaling-config={tmp_path}/cluster.json", f"--temp-dir={folder}"),
+            "--object-store-memory=104857600",
         ],
         env=os.environ | environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
-    yield SimpleNamespace(cluster=SimpleNamespace(address=f"127.0.0.1:{port}"))
+    yield SimpleNamespace(cluster=SimpleNamespace(address=address))
     head.terminate()
     head.wait(60)
     for process in psutil.process_iter():  # machines that the autoscaler has started
@@ -85,6 +96,7 @@ def growing(tmp_path: Path) -> Iterator[SimpleNamespace]:
             continue
         if ours:
             process.kill()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_actors_without_room_ask_for_machines(growing: SimpleNamespace, tmp_path: Path) -> None:

@@ -23,8 +23,11 @@ GPUS = ("--num-gpus=2", "--disable-usage-stats")
 
 RAY = str(Path(sys.executable).with_name("ray"))
 STARTING = ("No available agent", "Failed to connect to Ray")
+PATIENCE = {"RAY_raylet_start_wait_time_s": "120", "RAY_agent_register_timeout_ms": "120000"}
+"""Ray's own half a minute is too short for a busy machine."""
 
 ENVIRONMENT = os.environ | {
+    **PATIENCE,
     "PATH": f"{Path(RAY).parent}:{os.environ['PATH']}",
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": uuid4().hex,  # given here, none is left in the home folder
