@@ -52,7 +52,10 @@ def labelled_parts(inputs: Sequence[str | Path]) -> list[LabelledPart]:
         rows = [LabelledRows(part) for parts in files for part in parts]
     tars = [LabelledTar(s.name) for s, own in zip(shards, is_parquet, strict=True) if not own]
     photos = table_parts(_read_tables(tables)) if tables else []
-    return [*photos, *map(StatedPhotos, paths.parts(READERS)), *rows, *tars]
+    parts = [*photos, *map(StatedPhotos, paths.parts(READERS)), *rows, *tars]
+    if not parts:  # Parquet files without rows
+        raise no_photo_in(", ".join(map(str, inputs)))
+    return parts
 
 
 def _read_tables(names: Sequence[str]) -> pd.DataFrame:

@@ -3,11 +3,14 @@
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from small_world import FakeEncoder
 
+from geoclip.errors import PhotoError
 from geoclip.photos.abstention import AbstentionCheck
+from geoclip.photos.embedding import embed_named
 from geoclip.photos.reader import PhotoReader, in_batches, read_batches
 from geoclip.support.paths import encode_path
 
@@ -75,6 +78,21 @@ def test_content_that_is_kept_elsewhere(fake_encoder: FakeEncoder, photo: Path) 
         assert (name in str(problem)) == (content is not None)  # else it is a relative path
     clip = read("shard.tar/clip.mp4", b"text").problem
     assert clip is not None and clip.status == "not a photo"
+
+
+def test_paths_whose_bytes_are_fetched(fake_encoder: FakeEncoder, photo: Path) -> None:
+    def fetch(path: str) -> bytes | None:
+        if path == "far/gone":
+            raise PhotoError("it is away", "missing")
+        return photo.read_bytes() if path.startswith("far/") else None
+
+    fake_encoder.pictured[7] = "a street"
+    width = len(fake_encoder.vector("a street"))
+    paths = ["far/0", str(photo), "far/gone", "near"]
+    found = embed_named(fake_encoder, [(path, None) for path in paths], width, fetch=fetch)
+    assert found.status == ["ok", "ok", "missing", "missing"] and found.paths == paths
+    assert (found.values[0] == found.values[1]).all()
+    assert np.isnan(found.values[2:]).all() and found.messages["far/gone"] == "it is away"
 
 
 def test_another_way_to_decode(fake_encoder: FakeEncoder) -> None:

@@ -237,3 +237,6 @@ def test_inputs_without_photos_or_labels_are_one_sentence(tmp_path: Path) -> Non
     file = write_rows(tmp_path / "x.parquet", {"bytes": [b"x"], "lat": [1.0]})
     with pytest.raises(GeoclipError, match="needs the columns lat and lon"):
         read(file)
+    pq.write_table(pa.table({"bytes": pa.array([], pa.binary())}), tmp_path / "x.parquet")
+    with pytest.raises(GeoclipError, match="holds no photo"):
+        read(tmp_path / "x.parquet")
