@@ -88,6 +88,11 @@ def print_report(report: RunReport) -> None:
             f"{report.kept:,} of {report.photos:,} photos have a GPS position, which is reported "
             "(--gps ignore guesses them too)."
         )
+    if report.by_gallery:
+        say(
+            f"{report.by_gallery:,} of {report.photos:,} points are due to gallery photos "
+            "(see evidence_photos)."
+        )
     if report.kinds:
         total = sum(report.kinds.values())
         say(

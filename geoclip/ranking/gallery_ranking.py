@@ -73,8 +73,8 @@ class GalleryRanker:
     def __init__(self, ranker: PlaceRanker, lookup: GalleryLookup) -> None:
         if ranker.settings.gallery is None:
             raise GeoclipError(
-                "This model does not know how much a gallery counts: fit it once with geoclip "
-                "calibrate MODEL --photos photos.csv --gallery self."
+                "This ranking does not know how much a gallery counts: leave out --method greedy, "
+                "or fit it with geoclip calibrate MODEL --photos photos.csv --gallery self."
             )
         self.ranker = ranker
         self.settings: GallerySettings = ranker.settings.gallery

@@ -13,7 +13,7 @@ from geoclip.ranking.conformal import Calibration
 class GalleryWeights:
     """How gallery photos speak; the formula is that of `gallery.mixture`.
 
-    The defaults are those fitted to street-tiny. Raises GeoclipError for a value that is none.
+    The defaults are near those fitted to street-tiny. Raises GeoclipError for a value that is none.
 
     >>> GalleryWeights(near_share=1.5)
     Traceback (most recent call last):

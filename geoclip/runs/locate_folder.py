@@ -14,7 +14,7 @@ from geoclip.encoders.registry import DEFAULT_MODEL
 from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure, write_failures
 from geoclip.guesses.guess_files import ENDINGS, read_guesses
-from geoclip.guesses.schema import GPS, guess_table, to_geodataframe
+from geoclip.guesses.schema import GALLERY, GPS, guess_table, to_geodataframe
 from geoclip.guesses.settings import LocateSettings
 from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output
 from geoclip.support.paths import AnyPath, path_list
@@ -64,14 +64,16 @@ class RunWatch:
 class RunReport:
     """Counts of a run, the photos that could not be read, and what it made.
 
-    `kept` photos report their own position. `kinds` counts what the photos that were abstained
-    from look like. `calibrated` says whether the probabilities were judged on photos of known place
-    (see `RankingSettings`). `gps` is there where guesses are compared; `table` is empty where it
-    was written to `out`, and has the `extra_columns` behind those of the schema.
+    `kept` photos report their own position, the points of `by_gallery` are due to a gallery.
+    `kinds` counts what the photos that were abstained from look like. `calibrated` says whether the
+    probabilities were judged on photos of known place (see `RankingSettings`). `gps` is there where
+    guesses are compared; `table` is empty where it was written to `out`, and has the
+    `extra_columns` behind those of the schema.
     """
 
     photos: int = 0
     kept: int = 0
+    by_gallery: int = 0
     calibrated: bool = False
     kinds: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
@@ -87,6 +89,8 @@ class RunReport:
         self.failures += block.failures
         self.kinds += block.kinds
         self.kept += int((block.table["source"] == GPS).sum())
+        placed = (block.table["source"] == GALLERY) & (block.table["rank"] == 1)
+        self.by_gallery += int(placed.sum())
         if self.gps is not None:
             self.gps.add(block.table)
 

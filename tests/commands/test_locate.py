@@ -126,6 +126,12 @@ def test_method_and_point_override_the_models_own(photo: Path, tmp_path: Path) -
     assert refused.exit_code == 2 and "--method" in refused.stderr
 
 
+def test_a_gallery_that_is_none_is_refused(photo: Path, tmp_path: Path) -> None:
+    result = run(photo, "--model", "streetclip", "--gallery", tmp_path / "none")
+    assert result.exit_code == 2
+    assert "is no gallery" in result.stderr and "Traceback" not in result.stderr
+
+
 def test_some_unread(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_text("text")
     result = run(

@@ -156,6 +156,15 @@ def test_answers_of_other_sources_need_leave(tmp_path):
     assert run(guesses, "--truth", truth, "--json", "--allow-gps").exit_code == 0
 
 
+def test_a_gallerys_answers_count(tmp_path):
+    """It never answers with the photo itself."""
+    truth = write(tmp_path / "t.csv", "path,lat,lon\na,45.8,4.9\n")
+    row = {"path": "a", "source": "gallery", "level": "spot", "lat": 45.8, "lon": 4.9}
+    named = {"country_code": "FR", "country": "France", "continent": "Europe", "status": "ok"}
+    write_guesses(guess_table([row | named]), tmp_path / "g.csv")
+    assert evaluate_files(tmp_path / "g.csv", truth).km.tolist() == [0]
+
+
 def test_two_answers_for_one_photo_are_refused(tmp_path):
     truth = write(tmp_path / "t.csv", "path,lat,lon\na,1,2\n")
     guesses = write(tmp_path / "g.csv", f"path,lat,lon\na,1,2\n{tmp_path}/a,1,2\n")

@@ -159,7 +159,8 @@ def test_own_photos_are_a_gallery(
     photos = [tmp_path / f"{name}.png" for name in "abcde"]
     settings = replace(PLAIN, gallery="self", top_k=1)
     out = tmp_path / "out.csv"
-    locate_folder(photos, locator, settings, out)
+    report = locate_folder(photos, locator, settings, out)
+    assert (report.kept, report.by_gallery) == (3, 2)
     table = pd.read_csv(out, keep_default_na=False).set_index(pd.Index(list("abcde"), name="photo"))
     assert table["source"].tolist() == ["gps"] * 3 + ["gallery"] * 2
     named = {Path(name).stem for name in table.loc["d", "evidence_photos"].split("|")}

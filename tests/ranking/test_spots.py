@@ -104,3 +104,15 @@ def test_a_photo_of_the_same_scene_is_the_first_spot(small_gazetteer: Gazetteer)
     assert spots.same_scene[0] and spots.decided[0].tolist() == [40, -1, -1]
     assert (spots.lat[0, 0], spots.lon[0, 0]) == (45.8, 4.95)
     assert spots.lat[0, 1] == 22.3 and spots.probabilities[0, 1] > spots.probabilities[0, 0]
+
+
+def test_one_of_many_photos_of_a_spot_is_named(ranker: PlaceRanker) -> None:
+    """Each of forty that are alike has less than a tenth of the spot."""
+    photo = unit_rows(1, 3)
+    gallery = gallery_at(unit_rows(40, 9), np.full(40, 45.8), np.full(40, 4.95))
+    text = ranker.posterior(photo)
+    terms = evidence_of(ranker, gallery).terms(photo, text)
+    even = terms.mixture(text, GalleryWeights(offset=0, slope=0, agreement=0, near_share=1))
+    spots = Spots.of(terms, even, 1)
+    assert spots.probabilities[0, 0] == pytest.approx(30 / 31)
+    assert (spots.decided[0] >= 0).tolist() == [True, False, False]

@@ -23,7 +23,7 @@ Of 505 photos of 15 collections no two are so alike that were taken more than 25
 """
 DECIDING = 3
 DECIDING_SHARE = 0.1
-"""So many photos are named at most as those that decided, each with this share of the spot."""
+"""So many photos are named at most as those that decided, each behind the first with this share."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Spots:
         strongest = np.argsort(-own, axis=1, kind="stable")[:, :DECIDING]
         share = np.take_along_axis(own, strongest, axis=1)
         enough = share > DECIDING_SHARE * probabilities[:, :1]
+        enough[:, :1] = share[:, :1] > 0  # of many alike none may have that much
         return cls(
             chosen,
             probabilities,
