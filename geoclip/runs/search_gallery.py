@@ -100,9 +100,9 @@ def search_gallery(
 ) -> pd.DataFrame:
     """The photos of a gallery that texts describe or that are like photos, best first.
 
-    Texts come before photos. `model` is an encoder or its name, by default what the gallery was
-    made with. See `Found.table` for the columns. Raises GeoclipError as `open_to_search` does, and
-    for a photo that cannot be read.
+    Texts come before photos. `model` is the name of an encoder, by default what the gallery was
+    made with, or one that `Encoder.for_photos` has prepared. See `Found.table` for the columns.
+    Raises GeoclipError as `open_to_search` does, and for a photo that cannot be read.
     """
     lookup, encoder = open_to_search(Path(gallery), model)
     texts = [texts] if isinstance(texts, str) else list(texts)
@@ -125,9 +125,10 @@ def open_to_search(
             f"The gallery {folder} was made with {own}, which is not on this machine: name that "
             "model with --model."
         )
-    if not isinstance(model, Encoder):
-        model = load_encoder(own if model is None else model, device or default_device())
-    encoder = model.for_photos()
+    if isinstance(model, Encoder):
+        encoder = model
+    else:
+        encoder = load_encoder(model or own, device or default_device()).for_photos()
     lookup.gallery.about.check_encoder(tower_key(encoder), folder)
     return lookup, encoder
 
