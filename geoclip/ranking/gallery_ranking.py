@@ -33,7 +33,11 @@ Part = TypeVar("Part")
 PART = 32
 """Photos at a time: what a gallery says of one takes some 0.7 MB."""
 LEAST_SPOT = 0.3
-"""The point lies at the likeliest spot from this probability on, if that is in the named place."""
+"""The point lies at the likeliest spot from this probability on, if that is in the named place.
+
+On halves of 263 places, a lower one gains 2 % within 25 km where the gallery covers a place, and
+loses as much within 750 km where it does not.
+"""
 
 
 @dataclass(frozen=True)
