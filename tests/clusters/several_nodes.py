@@ -11,8 +11,6 @@ from uuid import uuid4
 from ray.cluster_utils import Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
-OBJECT_STORE = 80 * 1024**2
-"""Bytes of each node, about the least that Ray takes."""
 HOOKS = Path(__file__).with_name("fault_hooks")
 DRIVER = """
 import importlib, json, os, sys
@@ -37,7 +35,7 @@ class Nodes:
 
     @staticmethod
     def _size(cpus: int) -> dict[str, Any]:
-        return {"num_cpus": cpus, "object_store_memory": OBJECT_STORE, "include_dashboard": False}
+        return {"num_cpus": cpus, "object_store_memory": 100 * 1024**2, "include_dashboard": False}
 
     def lose_one(self) -> None:
         self.cluster.remove_node(self.workers.pop(), allow_graceful=False)

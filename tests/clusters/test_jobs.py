@@ -96,8 +96,8 @@ def run(server: str, *command: str) -> subprocess.CompletedProcess[str]:
 def test_commands_of_the_readme(job_server: str, tmp_path: Path) -> None:
     """Word for word, but for where things are and which model."""
     photos = write_photos(tmp_path / "bucket" / "shards", 6)
-    rows = [f"{photo},{48 + i},{2 + i}" for i, photo in enumerate(photos)]
-    (tmp_path / "photos.csv").write_text("\n".join(["path,lat,lon", *rows]) + "\n")
+    rows = [f"{photo},{48 + i},{2 + i},train" for i, photo in enumerate(photos)]
+    (tmp_path / "photos.csv").write_text("\n".join(["path,lat,lon,split", *rows]) + "\n")
     bucket = tmp_path / "bucket"
     texts = {
         "s3://bucket": str(bucket),
