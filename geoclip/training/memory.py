@@ -21,8 +21,11 @@ PROBE = 4
 SHARE = 0.8
 """Of the free memory: the rest is for what is measured in no probe, such as fragments."""
 
-MOST_ON_PROCESSORS = int(3.5 * 2**30)
-"""Bytes: with Python's 1.5 GB the process stays under 6 GB. Larger chunks are no faster there."""
+MOST_ON_PROCESSORS = 3 * 2**30
+"""Bytes: with up to 2.5 GB beside (libraries, places, evaluation) the process stays under 6 GB.
+
+Larger chunks are no faster there.
+"""
 
 WITH_SCRATCH = 1.35
 """What a pass takes on a processor, in times of its tensors: convolutions lay pictures out anew.
