@@ -59,7 +59,8 @@ def test_frozen_blocks_and_activation_checkpointing_take_less(book, photos):
 
 
 def test_what_fits_passes_at_once_and_else_in_even_parts(batches, monkeypatch):
-    monkeypatch.setattr(memory, "peak_bytes", lambda *_: 4 * 1000)
+    monkeypatch.setattr(memory, "WITH_SCRATCH", 2.0)
+    monkeypatch.setattr(memory, "peak_bytes", lambda *_: 4 * 500)
     fixed = 3 * sum(p.nbytes for p in batches.encoder.model.parameters()) + 3 * 12 * 3 * 32 * 32 * 4
     for room, chunk in ((12_000, 12), (11_999, 6), (5_500, 4), (999, 1), (-1, 1)):
         monkeypatch.setattr(memory, "memory_for_training", lambda device, r=room: fixed + r)
@@ -67,7 +68,8 @@ def test_what_fits_passes_at_once_and_else_in_even_parts(batches, monkeypatch):
 
 
 def test_frozen_weights_need_no_optimizer(batches, monkeypatch):
-    monkeypatch.setattr(memory, "peak_bytes", lambda *_: 4 * 1000)
+    monkeypatch.setattr(memory, "WITH_SCRATCH", 2.0)
+    monkeypatch.setattr(memory, "peak_bytes", lambda *_: 4 * 500)
     batches.encoder.model.requires_grad_(False)
     held = 3 * 12 * 3 * 32 * 32 * 4
     monkeypatch.setattr(memory, "memory_for_training", lambda device: held + 12_000)
@@ -91,7 +93,8 @@ def test_by_default_no_more_rows_pass_a_tower_at_a_time_than_memory_is_meant_for
     """What bounds memory: it does not grow with the batch."""
     encoder = clip_encoder()
     settings = TrainingSettings(batch_size=batch_size, epochs=1)
-    monkeypatch.setattr(memory, "peak_bytes", lambda *_: 4 * 10**9)
+    monkeypatch.setattr(memory, "WITH_SCRATCH", 2.0)
+    monkeypatch.setattr(memory, "peak_bytes", lambda *_: 2 * 10**9)
     monkeypatch.setattr(memory, "memory_for_training", lambda device: 5.5e9)
     trainer = Trainer(Batches(encoder, book, photos, settings))
     passed = {"image": [], "text": []}
