@@ -58,7 +58,7 @@ def main() -> None:
         block = joined(read_blocks(ListedPhotos(photos)))
         pool = Pool(1, gpus=1, threads=1)
         pool = replace(pool, preparation=Preparation.of(str(home / "model"), encoder))
-        with patch.object(view_reader, "_was_restarted", lambda: False):
+        with patch.object(view_reader, "was_restarted", lambda: False):
             decoder = PhotoDecoder(pool)
         spec = LocatorSpec.of(str(home / "model"), home / "places")
         encode, locate = PhotoEncoder(pool), PhotoLocator(spec, pool)

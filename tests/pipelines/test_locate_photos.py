@@ -349,7 +349,7 @@ def test_a_restarted_actor_decodes_apart(home: Path, monkeypatch: pytest.MonkeyP
     fresh = PhotoEmbedder(str(home / "model"), Pool(threads=1))
     list(fresh(block))
     assert apart == []
-    monkeypatch.setattr(view_reader, "_was_restarted", lambda: True)
+    monkeypatch.setattr(view_reader, "was_restarted", lambda: True)
     embedder = PhotoEmbedder(str(home / "model"), Pool(threads=1))
     for _ in range(CALLS_APART + 3):
         list(embedder(block))

@@ -33,7 +33,7 @@ COUNT = 70
 
 @pytest.fixture(autouse=True)
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(view_reader, "_was_restarted", lambda: False)
+    monkeypatch.setattr(view_reader, "was_restarted", lambda: False)
 
 
 @pytest.fixture(scope="module")
