@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def job_server() -> Iterator[str]:
         start_new_session=True,
     )
     yield f"http://127.0.0.1:{ports['dashboard-port']}"
-    head.terminate()  # with --block it ends what it started, and nobody else's cluster
+    os.killpg(head.pid, signal.SIGKILL)  # a session of its own; asked to end, it takes 30 s
     head.wait(60)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -115,7 +116,7 @@ def test_commands_of_the_readme(job_server: str, tmp_path: Path) -> None:
     guesses = pd.read_parquet(bucket / "guesses")
     assert guesses["photo_id"].nunique() == 6
     assert (guesses["status"] == "ok").all()
-    assert re.search(r"room for 2 of \d+ actors now|^photos: 6 of 6", said[0], re.M), said[0]
+    assert re.search(r"^6 photos in .*; 0 could not be read\.", said[0], re.M), said[0]
     assert "PyTorch cannot use Ray's GPUs" in said[0]
     assert (bucket / "run" / "encoder" / "open_clip_config.json").is_file()
     assert not re.search(r"\bERROR\b", "".join(said))
