@@ -43,7 +43,7 @@ class LabelledTar:
         members = read_members(self.name, PHOTO_SUFFIXES | {".json"})
         for _, side_by_side in groupby(members, key=_sample):
             files = list(side_by_side)
-            labels = _jsonknown_labels(files)
+            labels = _json_labels(files)
             for file in files:
                 if not _is_json(file):
                     size = len(file.content)
@@ -63,7 +63,7 @@ def _is_json(member: Member) -> bool:
     return member.path.lower().endswith(".json")
 
 
-def _jsonknown_labels(files: Sequence[Member]) -> dict[str, Any]:
+def _json_labels(files: Sequence[Member]) -> dict[str, Any]:
     """What the `.json` of a sample says of its pictures; nothing where there is none."""
     for file in filter(_is_json, files):
         try:
@@ -81,7 +81,7 @@ class LabelledRows:
 
     def table(self) -> pd.DataFrame:
         """As `LabelledPart` says. Raises GeoclipError too for a file without such columns."""
-        labels = _rowknown_labels(self.part) if isinstance(self.part, ParquetRows) else []
+        labels = _column_labels(self.part) if isinstance(self.part, ParquetRows) else []
         rows = [_row(photo, self.part, labels) for photo in self.part.photos()]
         named = [row for row in rows if "fingerprint" not in row and "problem" not in row]
         found = stored_fingerprints([row["path"] for row in named])
@@ -90,7 +90,7 @@ class LabelledRows:
         return labelled(rows, self.part.shard.name if self.part.shard else "")
 
 
-def _rowknown_labels(part: ParquetRows) -> list[dict[str, Any]]:
+def _column_labels(part: ParquetRows) -> list[dict[str, Any]]:
     """What all rows of a part's row group say; nothing where the file is damaged."""
     name = part.shard.name
 

@@ -48,7 +48,7 @@ def cells(
     """
     from geoclip.evaluation.truth_tables import read_truth  # noqa: PLC0415 - pandas is slow to import
     from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
-    from geoclip.places.gazetteer_files import write_places  # noqa: PLC0415
+    from geoclip.places.gazetteer_writing import write_places  # noqa: PLC0415
     from geoclip.places.hexagons import CellSettings, with_cells  # noqa: PLC0415
     from geoclip.places.outlines import Outlines  # noqa: PLC0415
 

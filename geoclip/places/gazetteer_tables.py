@@ -19,6 +19,9 @@ from geoclip.places.sphere import great_circle_km, spherical_mean
 from geoclip.support.tables import first_line, read_text_table, refuse_rows, require_columns
 
 Tables = tuple[pd.DataFrame, pd.DataFrame | None]
+TABLES = ("countries.csv", "regions.csv", "cities.csv")
+"""Of our own layout, by level."""
+ALTERNATE_NAMES = "alternate_names.parquet"
 
 
 def default_folder() -> Path:
@@ -30,17 +33,17 @@ def default_folder() -> Path:
 
 def read_folder(folder: Path) -> Tables:
     """Our own layout: countries.csv, regions.csv, cities.csv and, if there, alternate names."""
-    countries = read_countries(folder / "countries.csv")
-    regions = _read_level(folder / "regions.csv", level=1, may_be_empty=True)
-    cities = _read_level(folder / "cities.csv", level=2)
+    files = [folder / name for name in TABLES]
+    countries = read_countries(files[0])
+    regions = _read_level(files[1], level=1, may_be_empty=True)
+    cities = _read_level(files[2], level=2)
     _check_ids_across(folder, countries, regions, cities)
     _check_parents(folder, countries, regions, cities)
     regions["parent_id"] = regions["country_code"]
     cities["parent_id"] = cities["region_id"].where(
         cities["region_id"] != "", cities["country_code"]
     )
-    names = folder / "alternate_names.parquet"
-    return join_levels(countries, regions, cities), read_alternate_names(names)
+    return join_levels(countries, regions, cities), read_alternate_names(folder / ALTERNATE_NAMES)
 
 
 def read_countries(path: Path) -> pd.DataFrame:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.places.gazetteer_files import places_table
+from geoclip.places.gazetteer_writing import places_table
 from geoclip.places.sphere import great_circle_km
 
 FINEST = 15

@@ -13,7 +13,7 @@ from geoclip.commands.app import app
 from geoclip.errors import GeoclipError
 from geoclip.places import hexagons
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.places.gazetteer_files import write_places
+from geoclip.places.gazetteer_writing import write_places
 from geoclip.places.hexagons import CellSettings, with_cells
 from geoclip.places.sphere import great_circle_km
 
