@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from chromium import Browser
     from small_world import FakeEncoder
 
+    from geoclip.photos.metadata import PhotoMetadata
     from geoclip.places.gazetteer import Gazetteer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +34,20 @@ def no_calibrations_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Ite
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEOCLIP_DATA", str(tmp_path_factory.mktemp("data") / "empty"))
         yield
+
+
+@pytest.fixture
+def metadata_of(monkeypatch: pytest.MonkeyPatch) -> "dict[str, PhotoMetadata]":
+    """What the camera wrote, by name of file."""
+    from geoclip.photos.metadata import PhotoMetadata
+
+    known: dict[str, PhotoMetadata] = {}
+    nothing = PhotoMetadata(None, None, "")
+    monkeypatch.setattr(
+        "geoclip.photos.opening.OpenImage.metadata",
+        lambda photo: known.get(Path(photo.name).name, nothing),
+    )
+    return known
 
 
 @pytest.fixture(scope="session")

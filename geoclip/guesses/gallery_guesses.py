@@ -13,7 +13,7 @@ from geoclip.photos.records import PhotoRecord
 from geoclip.places.sphere import great_circle_km
 from geoclip.ranking.confidence import Level
 from geoclip.ranking.gallery.lookup import GalleryLookup
-from geoclip.ranking.gallery.photo_gallery import SCHEMA, Gallery
+from geoclip.ranking.gallery.photo_gallery import Gallery
 from geoclip.ranking.gallery_ranking import GalleryAnswers, GalleryRanker
 from geoclip.ranking.ranker import PlaceRanker
 
@@ -113,10 +113,8 @@ def own_gallery(photos: Iterable[NamedRecords]) -> Gallery | None:
                 lon.append(record.trusted_gps.lon)
     if not names:
         return None
-    known = {"photo_id": names, "path": names, "lat": lat, "lon": lon}
-    columns = [known.get(name, [""] * len(names)) for name in SCHEMA.names]
-    arrays = [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=True)]
-    return Gallery.in_memory(np.stack(values), pa.table(arrays, SCHEMA))
+    rows = pd.DataFrame({"photo_id": names, "path": names, "lat": lat, "lon": lon})
+    return Gallery.in_memory(np.stack(values), rows)
 
 
 def ids_of_views(photo_ids: Sequence[str], keys: Sequence[Hashable] | None) -> np.ndarray:

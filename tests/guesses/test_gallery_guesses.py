@@ -42,18 +42,6 @@ def locator(fake_encoder: FakeEncoder, small_gazetteer: Gazetteer) -> Locator:
     return Locator(fake_encoder, index, small_gazetteer, RankingSettings(gallery=LOUD))
 
 
-@pytest.fixture
-def stated(monkeypatch: pytest.MonkeyPatch) -> dict[str, PhotoMetadata]:
-    """What the camera wrote, by name of file."""
-    known: dict[str, PhotoMetadata] = {}
-    nothing = PhotoMetadata(None, None, "")
-    monkeypatch.setattr(
-        "geoclip.photos.opening.OpenImage.metadata",
-        lambda photo: known.get(Path(photo.name).name, nothing),
-    )
-    return known
-
-
 def paint(path: Path, green: int) -> Path:
     Image.new("RGB", (8, 8), (7, green, 1)).save(path)
     return path
@@ -146,7 +134,7 @@ def test_without_a_gallery_nothing_changes(
 
 
 def test_own_photos_are_a_gallery(
-    locator: Locator, tmp_path: Path, stated: dict[str, PhotoMetadata]
+    locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata]
 ) -> None:
     """Three of five photos of one scene state where they are; two of them are one picture."""
     scene, pixels = locator.embed(paint(tmp_path / "a.png", 1)).values[0], {}
@@ -155,7 +143,7 @@ def test_own_photos_are_a_gallery(
         pixels[i + 1] = like(scene, max(i, 1))  # a and b: copies
     locator.encoder._picture_vector = lambda picture: pixels[int(picture[1, 0, 0])]
     for name, lat in (("a", 45.8), ("b", 52.4), ("c", 45.81)):
-        stated[f"{name}.png"] = PhotoMetadata(GpsFix(lat, 4.95, True, ""), None, "")
+        metadata_of[f"{name}.png"] = PhotoMetadata(GpsFix(lat, 4.95, True, ""), None, "")
     photos = [tmp_path / f"{name}.png" for name in "abcde"]
     settings = replace(PLAIN, gallery="self", top_k=1)
     out = tmp_path / "out.csv"
@@ -177,11 +165,11 @@ def test_own_photos_are_a_gallery(
 
 
 def test_photos_that_were_not_looked_at_before_are(
-    locator: Locator, tmp_path: Path, stated: dict[str, PhotoMetadata]
+    locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata]
 ) -> None:
     """Without a gallery, photos of known position are not decoded."""
     photos = [paint(tmp_path / f"{i}.png", i) for i in range(3)]
-    stated["0.png"] = PhotoMetadata(GpsFix(45.8, 4.95, True, ""), None, "")
+    metadata_of["0.png"] = PhotoMetadata(GpsFix(45.8, 4.95, True, ""), None, "")
     kept = tmp_path / "kept"
     locate_folder(photos, locator, PLAIN, keep_embeddings=kept)
     asked = replace(PLAIN, gallery="self", confidence=0.0)
@@ -208,11 +196,11 @@ def test_an_album_knows_the_gallery_and_leaves_its_spots(
     locator: Locator,
     gallery: Gallery,
     tmp_path: Path,
-    stated: dict[str, PhotoMetadata],
+    metadata_of: dict[str, PhotoMetadata],
 ) -> None:
     photos = [paint(tmp_path / f"{i}.png", i) for i in range(4)]
     for i, photo in enumerate(photos):
-        stated[photo.name] = PhotoMetadata(None, START + timedelta(minutes=5 * i), "")
+        metadata_of[photo.name] = PhotoMetadata(None, START + timedelta(minutes=5 * i), "")
     values = locator.embed(photos).values
     for i in (0, 1, 3):
         add(gallery, [like(values[i], i)], [BETWEEN], f"scene {i}")

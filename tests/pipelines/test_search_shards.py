@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from geoclip.errors import GeoclipError
 from geoclip.ranking.gallery.lookup import COPY_SIMILARITY, GalleryLookup
-from geoclip.ranking.gallery.photo_gallery import SCHEMA as PHOTOS
 from geoclip.ranking.gallery.photo_gallery import Gallery, GalleryAbout
 from pipelines import search_gallery as program
 from pipelines.command_line import command_of
@@ -35,8 +34,7 @@ def photos(first: int, number: int) -> pd.DataFrame:
 
 
 def in_memory(values: np.ndarray, first: int) -> GalleryLookup:
-    table = photos(first, len(values)).reindex(columns=PHOTOS.names, fill_value="")
-    return GalleryLookup(Gallery.in_memory(values, pa.Table.from_pandas(table, PHOTOS)))
+    return GalleryLookup(Gallery.in_memory(values, photos(first, len(values))))
 
 
 def by_brute_force(values: np.ndarray, query: np.ndarray, k: int) -> list[int]:

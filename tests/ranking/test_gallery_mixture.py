@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ from geoclip.places.sphere import great_circle_km, to_lat_lon
 from geoclip.ranking.gallery.likeness import Likeness
 from geoclip.ranking.gallery.lookup import GalleryLookup
 from geoclip.ranking.gallery.mixture import GalleryEvidence, GalleryTerms
-from geoclip.ranking.gallery.photo_gallery import SCHEMA, Gallery
+from geoclip.ranking.gallery.photo_gallery import Gallery
 from geoclip.ranking.gallery_weights import GalleryWeights
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.posterior import Posterior
@@ -31,9 +31,7 @@ def unit_rows(number: int, seed: int, width: int = WIDTH) -> np.ndarray:
 
 def gallery_at(values: np.ndarray, lat: np.ndarray, lon: np.ndarray) -> Gallery:
     told = {"photo_id": [str(i) for i in range(len(lat))], "lat": lat, "lon": lon}
-    columns = [told.get(name, [""] * len(lat)) for name in SCHEMA.names]
-    arrays = [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=True)]
-    return Gallery.in_memory(values, pa.table(arrays, SCHEMA))
+    return Gallery.in_memory(values, pd.DataFrame(told))
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +109,7 @@ def test_the_mixture_is_its_formula(ranker, seed, offset, slope, agreement, near
     text, weights = ranker.posterior(photos), GalleryWeights(offset, slope, agreement, near)
     terms = evidence_of(ranker, gallery).terms(photos, text)
     before = ranker._before.groups[0]
-    mixed = probabilities(terms.mixed(text, weights))
+    mixed = probabilities(terms.mixture(text, weights).posterior)
     slow = slow_mixture(terms, probabilities(text), before, gallery, ranker, weights)
     np.testing.assert_allclose(mixed, slow, rtol=2e-4, atol=1e-7)
     np.testing.assert_allclose(mixed.sum(axis=1), 1, atol=1e-6)
@@ -129,7 +127,9 @@ def test_a_gallery_photo_between_cities_speaks_for_those_about_it(ranker: PlaceR
     text = ranker.posterior(photo)
     terms = evidence.terms(photo, text)
     assert terms.rows[0, 0] == 40
-    mixed = terms.mixed(text, GalleryWeights(offset=-4, slope=12, agreement=0, near_share=1))
+    mixed = terms.mixture(
+        text, GalleryWeights(offset=-4, slope=12, agreement=0, near_share=1)
+    ).posterior
     gain = (probabilities(mixed) - probabilities(text))[0]
     ids = ranker.gazetteer.ids[ranker.hierarchy.cities]
     assert set(ids[np.argsort(-gain)[:2]]) == {"lyon", "denis2"}
@@ -144,8 +144,8 @@ def test_without_a_photo_that_may_speak_nothing_changes(ranker: PlaceRanker) -> 
     assert (silent.rows == -1).all() and not silent.evidence(GalleryWeights()).any()
     loud = evidence.terms(photos, text)
     for mixed in (
-        silent.mixed(text, GalleryWeights(offset=6)),
-        loud.mixed(text, GalleryWeights(offset=-60)),
+        silent.mixture(text, GalleryWeights(offset=6)).posterior,
+        loud.mixture(text, GalleryWeights(offset=-60)).posterior,
     ):
         np.testing.assert_allclose(probabilities(mixed), probabilities(text), atol=1e-6)
         np.testing.assert_allclose(mixed.groups, text.groups, atol=1e-6)
@@ -165,7 +165,9 @@ def test_a_narrowed_world_stays_narrow(ranker: PlaceRanker) -> None:
     photos = unit_rows(4, 6)
     text = narrow.posterior(photos)
     evidence = evidence_of(narrow, gallery_at(unit_rows(30, 1), *near_cities(ranker, 30, 2)))
-    mixed = probabilities(evidence.terms(photos, text).mixed(text, GalleryWeights(offset=3)))
+    mixed = probabilities(
+        evidence.terms(photos, text).mixture(text, GalleryWeights(offset=3)).posterior
+    )
     assert not mixed[:, ~text.allowed].any()
     np.testing.assert_allclose(mixed.sum(axis=1), 1, atol=1e-6)
 
@@ -212,7 +214,12 @@ def test_a_gallery_of_one_place_speaks_and_an_empty_one_is_refused(ranker: Place
     text = ranker.posterior(photos)
     for rows in (1, 2, 30):
         gallery = gallery_at(unit_rows(rows, 1), np.full(rows, 45.7), np.full(rows, 4.9))
-        mixed = evidence_of(ranker, gallery).terms(photos, text).mixed(text, GalleryWeights())
+        mixed = (
+            evidence_of(ranker, gallery)
+            .terms(photos, text)
+            .mixture(text, GalleryWeights())
+            .posterior
+        )
         np.testing.assert_allclose(probabilities(mixed).sum(axis=1), 1, atol=1e-6)
     with pytest.raises(GeoclipError, match="no photo"):
         evidence_of(ranker, gallery_at(unit_rows(0, 1), np.empty(0), np.empty(0)))

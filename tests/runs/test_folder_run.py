@@ -50,18 +50,6 @@ def locator(fake_encoder: FakeEncoder, small_gazetteer: Gazetteer) -> Locator:
 
 
 @pytest.fixture
-def metadata_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, PhotoMetadata]:
-    """What the camera wrote, by name of file."""
-    known: dict[str, PhotoMetadata] = {}
-    nothing = PhotoMetadata(None, None, "")
-    monkeypatch.setattr(
-        "geoclip.photos.opening.OpenImage.metadata",
-        lambda photo: known.get(Path(photo.name).name, nothing),
-    )
-    return known
-
-
-@pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each photo was decoded."""
     from geoclip.photos.decoding import decode

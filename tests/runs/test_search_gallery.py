@@ -6,7 +6,6 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 from PIL import Image
 from small_world import WIDTH, FakeEncoder, hashed_vector
@@ -14,7 +13,7 @@ from small_world import WIDTH, FakeEncoder, hashed_vector
 from geoclip.errors import GeoclipError
 from geoclip.ranking.gallery.lookup import GalleryLookup
 from geoclip.ranking.gallery.neighbours import Neighbours
-from geoclip.ranking.gallery.photo_gallery import SCHEMA, Gallery, GalleryAbout
+from geoclip.ranking.gallery.photo_gallery import Gallery, GalleryAbout
 from geoclip.runs import search_gallery as library
 from geoclip.runs.build_gallery import build_gallery, gallery_id, listed_photos
 from geoclip.runs.search_gallery import Found, read_queries, search_gallery, write_found
@@ -105,7 +104,7 @@ def test_recall_is_counted_and_chance_is_that_of_all_draws(seed: int, monkeypatc
     rng, total = np.random.default_rng(seed), 6
     rows = np.array([rng.permutation(total)[:4] for _ in range(4)])
     true = [set(rng.permutation(total)[: 1 + i % 3].tolist()) for i in range(4)]
-    table = pa.Table.from_pylist([{"photo_id": str(i)} for i in range(total)], SCHEMA)
+    table = pd.DataFrame({"photo_id": list(map(str, range(total))), "lat": 0.0, "lon": 0.0})
     found = Found(
         Gallery.in_memory(np.zeros((total, 2)), table), [*"abcd"], Neighbours(rows, rows * 0.0)
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import pyarrow as pa
+import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit
 
@@ -29,7 +29,7 @@ from geoclip.ranking.gallery.mixture import (
     log_evidence,
 )
 from geoclip.ranking.gallery.neighbours import Neighbours
-from geoclip.ranking.gallery.photo_gallery import SCHEMA, Gallery
+from geoclip.ranking.gallery.photo_gallery import Gallery
 from geoclip.ranking.gallery_ranking import GalleryRanker
 from geoclip.ranking.gallery_weights import GallerySettings, GalleryWeights
 from geoclip.ranking.point_estimate import HALF_SHARE, WIDE_SHARE
@@ -83,14 +83,8 @@ class KnownTerms(Columns):
 
 def gallery_of(photos: KnownPhotos) -> Gallery:
     """Photos of known place as a gallery in memory."""
-    table = {
-        "photo_id": [str(i) for i in range(len(photos))],
-        "lat": photos.lat.astype(float),
-        "lon": photos.lon.astype(float),
-    }
-    empty = [""] * len(photos)
-    columns = [table.get(name, empty) for name in SCHEMA.names]
-    rows = pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], SCHEMA)
+    ids = [str(i) for i in range(len(photos))]
+    rows = pd.DataFrame({"photo_id": ids, "lat": photos.lat, "lon": photos.lon})
     return Gallery.in_memory(photos.embeddings, rows)
 
 

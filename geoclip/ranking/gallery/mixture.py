@@ -69,12 +69,8 @@ class GalleryTerms:
         )
         return np.asarray(np.exp(log_e))
 
-    def mixed(self, text: Posterior, weights: GalleryWeights) -> Posterior:
-        """The posterior of the places mixed with the gallery."""
-        return self.mixture(text, weights).posterior
-
     def mixture(self, text: Posterior, weights: GalleryWeights) -> Mixture:
-        """The same, and the gallery's part in it."""
+        """The posterior of the places mixed with the gallery, and the gallery's part in it."""
         h, e, near = text.hierarchy, self.evidence(weights), weights.near_share
         of_groups = 1 + (1 - near) * np.einsum("nk,nkg->ng", e, self.far)
         about = near * e[:, :, None] * self.near  # (N, k, C)

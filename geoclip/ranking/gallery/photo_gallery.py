@@ -122,9 +122,10 @@ class Gallery:
         return cls(folder, about, parts, photos)
 
     @classmethod
-    def in_memory(cls, values: np.ndarray, photos: pa.Table) -> Gallery:
-        """A gallery of embeddings (M, d) and a table of `SCHEMA` that is on no disk."""
-        return cls(Path(), GalleryAbout("", "memory", values.shape[1]), [values], photos)
+    def in_memory(cls, values: np.ndarray, photos: pd.DataFrame) -> Gallery:
+        """A gallery of embeddings (M, d) that is on no disk; `photos` are those of `add`."""
+        about = GalleryAbout("", "memory", values.shape[1])
+        return cls(Path(), about, [values], gallery_rows(photos))
 
     def add(self, values: np.ndarray, photos: pd.DataFrame) -> int:
         """Add photos with embeddings (n, d), on disk when this returns; how many were new.
@@ -139,8 +140,7 @@ class Gallery:
         if not len(photos):
             return 0
         self._check(values, photos)
-        given = {name: photos.get(name, "") for name in SCHEMA.names}
-        table = pa.Table.from_pandas(pd.DataFrame(given), SCHEMA, preserve_index=False)
+        table = gallery_rows(photos)
         stored = values.astype(self.about.dtype)
         number = len(self.parts)
         try:
@@ -211,6 +211,12 @@ class Gallery:
                     f"The photo {name!r} cannot join the gallery {self.folder}: {what}; leave it "
                     "out."
                 )
+
+
+def gallery_rows(photos: pd.DataFrame) -> pa.Table:
+    """A table of `SCHEMA` of what is known of photos; texts that are not are empty."""
+    given = {name: photos.get(name, "") for name in SCHEMA.names}
+    return pa.Table.from_pandas(pd.DataFrame(given), SCHEMA, preserve_index=False)
 
 
 def _values_file(folder: Path, number: int) -> Path:

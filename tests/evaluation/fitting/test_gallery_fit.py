@@ -48,7 +48,7 @@ def part_and_gain(
     terms = evidence.terms(photos.embeddings, text)
     e = terms.evidence(weights).sum(axis=1)
     true, rows = TruePlaces.of(photos, ranker).city, np.arange(len(photos))
-    mixed = terms.mixed(text, weights)
+    mixed = terms.mixture(text, weights).posterior
     gain = mixed.log_cities[rows, true] - text.log_cities[rows, true]
     return float((e / (1 + e)).mean()), float(gain.mean())
 
@@ -100,7 +100,7 @@ def test_the_likelihood_is_that_of_the_mixture(world: tuple[PlaceRanker, KnownPh
     known = KnownTerms.of(terms, share, true, ranker.hierarchy.city_group[true])
     x = np.array([-1.0, 4.0, 0.7, 0.4])
     weights = GalleryWeights(x[0], x[1], x[2], 1 / (1 + np.exp(-x[3])))
-    mixed = terms.mixed(text, weights).log_cities[np.arange(20), true]
+    mixed = terms.mixture(text, weights).posterior.log_cities[np.arange(20), true]
     np.testing.assert_allclose(known.log_likelihood(x), mixed, atol=1e-4)
 
 
