@@ -13,6 +13,7 @@ from geoclip.photos.tracks import Tracks
 
 _OFFSET = re.compile(r"([+-]?)(\d{1,2}):(\d{2})(?::(\d{2}))?$")
 MINUTE = 60.0
+WINDOW = 3  # minutes, in which the moment nearest to a photo's position counts
 QUARTER = 15  # minutes; zones differ by multiples
 
 
@@ -80,29 +81,29 @@ def _estimate(photos: list[PhotoMetadata], tracks: Tracks) -> timedelta | None:
     ]
     if by_receiver:
         return timedelta(seconds=round(median(by_receiver)))
-    ways = [way for photo in photos if len(way := _offsets_on_track(photo, tracks))]
+    ways = [way for photo in photos if (way := _offsets_on_track(photo, tracks))]
     votes = Counter(minute for way in ways for minute in _minutes(way))
     if not votes:
         return None
     best = max(votes, key=lambda minute: (votes[minute], *_likelihood(minute)))
     if 2 * votes[best] < len(ways):
         return None
-    closest = (min(way, key=lambda seconds: abs(seconds - best * MINUTE)) for way in ways)
-    near = [seconds for seconds in closest if abs(seconds - best * MINUTE) <= 2 * MINUTE]
-    return timedelta(seconds=round(median(near)))
+    near = ([o for o in way if abs(o[1] - best * MINUTE) <= WINDOW * MINUTE] for way in ways)
+    return timedelta(seconds=round(median(min(offsets)[1] for offsets in near if offsets)))
 
 
-def _offsets_on_track(photo: PhotoMetadata, tracks: Tracks) -> list[float]:
-    """Seconds by which the clock may be ahead for the photo to lie on the tracks."""
+def _offsets_on_track(photo: PhotoMetadata, tracks: Tracks) -> list[tuple[float, float]]:
+    """Km beside the tracks, and seconds that the clock is then ahead, wherever they pass by."""
     if photo.taken is None or photo.gps is None:
         return []
     taken = photo.taken.replace(tzinfo=UTC).timestamp()
-    return list(taken - tracks.passing(photo.gps.lat, photo.gps.lon))
+    seconds, km = tracks.passing(photo.gps.lat, photo.gps.lon)
+    return list(zip(km.tolist(), (taken - seconds).tolist(), strict=True))
 
 
-def _minutes(offsets: list[float]) -> set[int]:
+def _minutes(way: list[tuple[float, float]]) -> set[int]:
     """Offsets as whole minutes, with those beside them: a clock's seconds are not exact."""
-    return {round(seconds / MINUTE) + by for seconds in offsets for by in (-1, 0, 1)}
+    return {round(seconds / MINUTE) + by for _, seconds in way for by in (-1, 0, 1)}
 
 
 def _likelihood(minute: int) -> tuple[int, int]:

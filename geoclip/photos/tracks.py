@@ -71,10 +71,11 @@ class Tracks:
         lon = (self.lon[first] + share * east + 180) % 360 - 180
         return float(self.lat[first] + share * (self.lat[second] - self.lat[first])), float(lon)
 
-    def passing(self, lat: float, lon: float) -> np.ndarray:
-        """The seconds (n,) at which the tracks are within `PASSING_KM` of a position."""
-        near: np.ndarray = self.seconds[great_circle_km(self.lat, self.lon, lat, lon) <= PASSING_KM]
-        return near
+    def passing(self, lat: float, lon: float) -> tuple[np.ndarray, np.ndarray]:
+        """When (n,) the tracks are within `PASSING_KM` of a position, in seconds, and the km."""
+        km = great_circle_km(self.lat, self.lon, lat, lon)
+        near = np.flatnonzero(km <= PASSING_KM)
+        return self.seconds[near], km[near]
 
 
 def _points(file: Path) -> Iterator[tuple[float, float, float]]:
