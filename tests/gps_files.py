@@ -1,6 +1,7 @@
 """Photos and the files beside them, made as cameras and other programs write them."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,16 @@ def takeout(title: str, *places: tuple[float, float]) -> str:
     named = zip(("geoData", "geoDataExif"), both, strict=False)
     data = {name: {"latitude": lat, "longitude": lon} for name, (lat, lon) in named}
     return json.dumps({"title": title, "photoTakenTime": {"timestamp": "1258375918"}} | data)
+
+
+def gpx(path: Path, points: list[tuple[datetime, float, float]]) -> Path:
+    """A track of points (UTC, lat, lon)."""
+    body = "".join(
+        f'<trkpt lat="{lat}" lon="{lon}"><time>{when.isoformat()}Z</time></trkpt>'
+        for when, lat, lon in points
+    )
+    path.write_text(
+        '<?xml version="1.0"?><gpx xmlns="http://www.topografix.com/GPX/1/1"><trk><trkseg>'
+        f"{body}</trkseg></trk></gpx>"
+    )
+    return path
