@@ -148,6 +148,7 @@ class Locator:
             self.encoder,
             metadata=True,
             trust_gps=settings.gps == "keep" and not settings.own_gallery,
+            trust_all=settings.gps == "trust-all" and not settings.own_gallery,
             check=self.abstention_check(settings.abstention) if judged else None,
             frames=settings.frames,
         )

@@ -10,6 +10,8 @@ import typer
 
 from geoclip.commands.options import (
     CompileOption,
+    GpxOffsetOption,
+    GpxOption,
     MethodOption,
     PointOption,
     Precision,
@@ -31,6 +33,7 @@ class Gps(StrEnum):
     """What to do with positions stated in files."""
 
     keep = "keep"
+    trust_all = "trust-all"
     ignore = "ignore"
     compare = "compare"
 
@@ -103,8 +106,14 @@ def locate(
     ] = None,
     group_by: Annotated[str | None, typer.Option(hidden=True)] = None,
     gps: Annotated[
-        Gps, typer.Option(help="Positions in the files: report, ignore or compare with them.")
+        Gps,
+        typer.Option(
+            help="Positions in the files: report trustworthy ones, report all, ignore or compare "
+            "with them."
+        ),
     ] = Gps.keep,
+    gpx: GpxOption = None,
+    gpx_offset: GpxOffsetOption = None,
     countries: Annotated[
         str | None, typer.Option(help="Only places in these countries: FR,DE or names.")
     ] = None,
@@ -153,6 +162,7 @@ def locate(
     from geoclip.commands.locate_terminal import Terminal, print_report  # noqa: PLC0415
     from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415
     from geoclip.photos.abstention import AbstentionSettings  # noqa: PLC0415
+    from geoclip.photos.camera_clocks import clock_offset  # noqa: PLC0415
     from geoclip.ranking.travel import TripSettings  # noqa: PLC0415
     from geoclip.runs.locate_folder import locate_folder  # noqa: PLC0415  (pandas is slow to import)
     from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output  # noqa: PLC0415
@@ -167,7 +177,7 @@ def locate(
     circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
     default, model = model is None, _chosen_model(model)
     paths = _with_list_on_stdin(paths)
-    RunFiles(out, map_file).refuse_replacing([str(gazetteer)] if gazetteer else [])
+    RunFiles(out, map_file).refuse_replacing([*map(str, filter(None, [gazetteer, *(gpx or ())]))])
 
     def load(name: str | Path) -> "Locator":
         locator = _load(name, gazetteer, device, precision, compile).reranked(method, point)
@@ -186,6 +196,8 @@ def locate(
         confidence=confidence,
         level=level.value,
         gallery=gallery,
+        gpx=tuple(gpx or ()),
+        gpx_offset=None if gpx_offset is None else clock_offset(gpx_offset),
     )
     report = locate_folder(
         paths,

@@ -88,6 +88,15 @@ def print_report(report: RunReport) -> None:
             f"{report.kept:,} of {report.photos:,} photos have a GPS position, which is reported "
             "(--gps ignore guesses them too)."
         )
+    if report.beside:
+        say(f"{report.beside:,} of these positions are from other files (see gps_file).")
+    if report.distrusted:
+        total = sum(report.distrusted.values())
+        say(
+            f"{total:,} of {report.photos:,} photos state a GPS position that is not trusted: "
+            f"{'; '.join(f'{kind}: {n:,}' for kind, n in report.distrusted.most_common())} "
+            "(see gps_note; --gps trust-all keeps them)."
+        )
     if report.by_gallery:
         say(
             f"{report.by_gallery:,} of {report.photos:,} points are due to gallery photos "

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import Field, fields, replace
 from enum import StrEnum
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
@@ -54,6 +55,24 @@ PointOption = Annotated[
         "--point",
         help="Reported point instead of the model's own: the most probable city, or the one of "
         "largest expected GeoScore.",
+    ),
+]
+GpxOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--gpx",
+        metavar="FILE",
+        help="A GPX track that places photos without a position by their time; may be given "
+        "several times.",
+    ),
+]
+GpxOffsetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gpx-offset",
+        metavar="[+-]HH:MM[:SS]",
+        help="By how much the cameras' clocks are ahead of UTC (default: the zone that a photo "
+        "states, else estimated from photos with a position).",
     ),
 ]
 PrecisionOption = Annotated[

@@ -12,7 +12,7 @@ from PIL import Image
 
 from geoclip.errors import PhotoError
 from geoclip.photos.abstention import Abstention, AbstentionCheck
-from geoclip.photos.metadata import NOTHING, PhotoMetadata
+from geoclip.photos.metadata import NOTHING, PhotoMetadata, with_files_beside
 from geoclip.photos.opening import Content, Fetch, opened
 from geoclip.photos.videos import FRAMES
 from geoclip.support.paths import AnyPath, decode_path
@@ -60,9 +60,10 @@ class PhotoReader:
     """Reads one photo or video: pixels and, if wanted, metadata and whether it shows a place.
 
     A file is opened once for all of these. With `trust_gps` a photo of trustworthy GPS is not
-    decoded. `check` judges pictures by their pixels. `decode` stands in for `read_pictures` where
-    files must not be opened in this process; there is no metadata then. `fetch` gives the bytes of
-    photos that are no files of this machine. Safe to call from several threads.
+    decoded, with `trust_all` one of any GPS. `check` judges pictures by their pixels. `decode`
+    stands in for `read_pictures` where files must not be opened in this process; there is no
+    metadata then. `fetch` gives the bytes of photos that are no files of this machine. Safe to call
+    from several threads.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class PhotoReader:
         *,
         metadata: bool = False,
         trust_gps: bool = False,
+        trust_all: bool = False,
         check: AbstentionCheck | None = None,
         frames: int = FRAMES,
         decode: Decode | None = None,
@@ -79,6 +81,7 @@ class PhotoReader:
         self.encoder = encoder
         self.metadata = metadata
         self.trust_gps = trust_gps
+        self.trust_all = trust_all
         self.check = check
         self.frames = frames
         self.decode = decode
@@ -99,14 +102,23 @@ class PhotoReader:
                 pictures = self.decode(file, content, self.frames, size)
             else:
                 with opened(file, content) as photo:
-                    metadata = photo.metadata() if self.metadata else NOTHING
-                    if self.trust_gps and metadata.trusted_gps:
+                    if self.metadata:
+                        metadata = photo.metadata()
+                        if content is None:
+                            metadata = with_files_beside(metadata, file)
+                    if self.is_enough(metadata):
                         return DecodedPhoto(None, None, metadata)
                     pictures = photo.pictures(self.frames, size)
             pixels = torch.stack([self.encoder.preprocess(picture) for picture in pictures])
         except PhotoError as problem:
             return DecodedPhoto(None, problem, metadata)
         return DecodedPhoto(pixels, None, metadata, self._finding(pictures))
+
+    def is_enough(self, metadata: PhotoMetadata) -> bool:
+        """Whether the position is known without a look at the pixels."""
+        if self.trust_all:
+            return metadata.trusting_all().trusted_gps is not None
+        return self.trust_gps and metadata.trusted_gps is not None
 
     def _finding(self, pictures: list[Image.Image]) -> Abstention:
         """One frame that shows a place is enough."""

@@ -8,7 +8,8 @@ import numpy as np
 from geoclip.encoders import Encoder
 from geoclip.photos.abstention import Abstention
 from geoclip.photos.embedding import encode_decoded
-from geoclip.photos.metadata import GpsFix, PhotoMetadata
+from geoclip.photos.gps_fix import GpsFix
+from geoclip.photos.metadata import PhotoMetadata
 from geoclip.photos.opening import NamedPhoto
 from geoclip.photos.reader import DecodedPhoto, PhotoReader, read_batches
 

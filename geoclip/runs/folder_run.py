@@ -56,11 +56,13 @@ class PhotoRun:
         return [batch for batch in left if batch]
 
     def _is_done(self, journal: Journal, key: bytes) -> bool:
-        if self.settings.gps != "keep" or self.settings.own_gallery:
+        if not self.settings.reports_gps or self.settings.own_gallery:
             return journal.has(key, embedded=True)
         if not journal.has(key):
             return False
-        return journal.has(key, embedded=True) or journal.read([key])[0].trusted_gps is not None
+        return journal.has(key, embedded=True) or self.reader.is_enough(
+            journal.read([key])[0].metadata
+        )
 
     def read(
         self,

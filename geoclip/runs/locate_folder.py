@@ -13,9 +13,11 @@ import pandas as pd
 from geoclip.encoders.registry import DEFAULT_MODEL
 from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure, write_failures
+from geoclip.guesses.gps_comparison import NOTE_COLUMNS
 from geoclip.guesses.guess_files import ENDINGS, read_guesses
 from geoclip.guesses.schema import GALLERY, GPS, guess_table, to_geodataframe
 from geoclip.guesses.settings import LocateSettings
+from geoclip.photos.gps_fix import kind_of_reason
 from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output
 from geoclip.support.paths import AnyPath, path_list
 
@@ -64,7 +66,9 @@ class RunWatch:
 class RunReport:
     """Counts of a run, the photos that could not be read, and what it made.
 
-    `kept` photos report their own position, the points of `by_gallery` are due to a gallery.
+    `kept` photos report their own position, `beside` of them that of a file beside them or of a
+    track; `distrusted` counts by reason what others state. The points of `by_gallery` are due to a
+    gallery.
     `kinds` counts what the photos that were abstained from look like. `calibrated` says whether the
     probabilities were judged on photos of known place (see `RankingSettings`). `gps` is there where
     guesses are compared; `table` is empty where it was written to `out`, and has the
@@ -73,6 +77,8 @@ class RunReport:
 
     photos: int = 0
     kept: int = 0
+    beside: int = 0
+    distrusted: Counter[str] = field(default_factory=Counter)
     by_gallery: int = 0
     calibrated: bool = False
     kinds: Counter[str] = field(default_factory=Counter)
@@ -88,7 +94,13 @@ class RunReport:
         self.photos += block.photos
         self.failures += block.failures
         self.kinds += block.kinds
-        self.kept += int((block.table["source"] == GPS).sum())
+        own = block.table["source"] == GPS
+        self.kept += int(own.sum())
+        if NOTE_COLUMNS.keys() <= set(block.table) and self.gps is None:
+            first = block.table[block.table["rank"] == 1]
+            self.beside += int((own & (block.table["gps_file"] != "")).sum())
+            notes = first.loc[(first["source"] != GPS) & (first["gps_note"] != ""), "gps_note"]
+            self.distrusted.update(kind_of_reason(note) for note in notes)
         placed = (block.table["source"] == GALLERY) & (block.table["rank"] == 1)
         self.by_gallery += int(placed.sum())
         if self.gps is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure, failures_path, left_out, refuse_other_file
+from geoclip.photos.beside import is_beside
 from geoclip.photos.listing import (
     PHOTO_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -15,7 +16,6 @@ from geoclip.photos.listing import (
 )
 
 MAP_ENDINGS = (".html", ".htm")
-SIDECAR_SUFFIX = ".xmp"
 
 
 def check_output(path: Path | None, option: str, endings: tuple[str, ...]) -> None:
@@ -95,7 +95,7 @@ class RunFiles:
         """The files in folders that are neither photos nor sidecars nor written by the run."""
         folders = [path for path in paths if not path.lower().endswith(".csv")]
         found = list_left_out(folders, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
-        others = [path for path in found if path.suffix.lower() != SIDECAR_SUFFIX]
+        others = [path for path in found if not is_beside(path.name)]
         return left_out(path for path in others if not self._is_own(path))
 
     def _is_own(self, path: Path) -> bool:

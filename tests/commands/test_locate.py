@@ -2,12 +2,14 @@
 
 import shutil
 from contextlib import nullcontext
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from gps_files import exif_of, gpx
 from PIL import Image
 from small_world import CITIES, FakeEncoder
 from torchvision.transforms.functional import pil_to_tensor
@@ -103,6 +105,23 @@ def test_the_table_on_the_terminal(photo: Path, monkeypatch: pytest.MonkeyPatch)
     )
     assert result.stderr.count("weights are random") == 1
     assert result.stderr.count("probabilities of this model are not calibrated") == 1
+
+
+def test_tracks(photo: Path, tmp_path: Path) -> None:
+    taken = datetime(2023, 5, 1, 14, 0, 30)
+    exif = exif_of(taken=taken.strftime("%Y:%m:%d %H:%M:%S"))
+    Image.open(photo).save(photo, exif=exif)
+    points = [(taken - timedelta(hours=2, seconds=s), 45.7, 4.8) for s in (-20, 20)]
+    tracks = gpx(tmp_path / "a.gpx", points), gpx(tmp_path / "b.gpx", points[:1])
+    out = tmp_path / "guesses.csv"
+    named = [text for track in tracks for text in ("--gpx", track)]
+    result = run(photo, "--out", out, *named, "--gpx-offset", "+02:00")
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(out)
+    assert table[["source", "lat", "gps_file"]].values.tolist() == [["gps", 45.7, "a.gpx"]]
+    assert_refused(run(photo, "--gpx", tracks[0], "--gpx-offset", "two"), "'two'", "+02:00")
+    assert_refused(run(photo, "--gpx", photo), "photo.jpg is no usable GPX track")
+    assert_refused(run(photo, "--gpx", tracks[0], "--out", "a.gpx"), "unknown ending")
 
 
 def test_method_and_point_override_the_models_own(photo: Path, tmp_path: Path) -> None:
