@@ -13,7 +13,7 @@ from geoclip.encoders import Encoder, load_encoder
 from geoclip.guesses.assembly import Assembler
 from geoclip.guesses.schema import Guess, to_geodataframe, to_guesses
 from geoclip.guesses.settings import LocateSettings
-from geoclip.photos.abstention import AbstentionCheck, AbstentionSettings
+from geoclip.photos.abstention import PIXEL_CHECK, AbstentionCheck, AbstentionSettings
 from geoclip.photos.embedding import Embeddings, embed_named
 from geoclip.photos.given_photos import checked_ids, given_photos
 from geoclip.photos.keys import photo_key, tower_key
@@ -142,13 +142,15 @@ class Locator:
         return self._checks[settings]
 
     def reader(self, settings: LocateSettings) -> PhotoReader:
-        """What reads photos for `locate` and for runs over folders."""
-        judged = settings.abstention.level != "off"
+        """What reads photos for `locate` and for runs over folders.
+
+        Their pixels are judged whatever the settings, so that what is kept serves other settings.
+        """
         return PhotoReader(
             self.encoder,
             metadata=True,
             trust_gps=settings.gps == "keep" and not settings.own_gallery,
-            check=self.abstention_check(settings.abstention) if judged else None,
+            check=PIXEL_CHECK,
             frames=settings.frames,
         )
 

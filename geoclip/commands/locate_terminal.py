@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from geoclip.guesses.sidecars import SidecarReport
     from geoclip.locator import Locator
+    from geoclip.photos.listing import LeftOut
 
 INTERRUPTED = 130
 COLUMNS = ("photo", "rank", "guess", "lat", "lon", "source")
@@ -102,9 +103,19 @@ def print_report(report: RunReport) -> None:
     if report.gps is not None:
         for line in report.gps.lines():
             say(line)
+    if left_out := _counted_photos(report.left_out):
+        say(f"Photos left out of folders (--include-hidden reads them): {left_out}.")
     if report.failures:
         reasons = _counted(Counter(failure.status for failure in report.failures))
         say(f"{len(report.failures)} of {report.photos} photos could not be read: {reasons}.")
+
+
+def _counted_photos(left_out: Iterable["LeftOut"]) -> str:
+    """Photos in folders of systems and photo programs, and what else is left out by a rule."""
+    counts: Counter[str] = Counter()
+    for entry in left_out:
+        counts[printable(entry.under)] += entry.photos
+    return ", ".join(f"{count:,} in {name}" for name, count in (+counts).most_common())
 
 
 def _counted(counts: Counter[str]) -> str:

@@ -418,9 +418,9 @@ def test_suffixes_are_lower_case_with_a_dot() -> None:
 
 def test_what_is_left_out_of_a_folder(folder: Callable[..., Path]) -> None:
     root = folder("a.jpg", "a.jpg.xmp", "._a.jpg", "sub/film.mp4", "sub/b.png")
-    left_out = names(list_left_out([root]), root)
+    left_out = names([entry.path for entry in list_left_out([root])], root)
     assert left_out == ["._a.jpg", "a.jpg.xmp", "sub/film.mp4"]
-    assert names(list_left_out([root], {".mp4"}), root) == [
+    assert names([entry.path for entry in list_left_out([root], {".mp4"})], root) == [
         "._a.jpg", "a.jpg", "a.jpg.xmp", "sub/b.png",
     ]  # fmt: skip
     assert list_left_out([root / "a.jpg.xmp"]) == []  # a file that is named is not left out
