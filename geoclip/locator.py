@@ -21,6 +21,7 @@ from geoclip.photos.metadata import NOTHING
 from geoclip.photos.opening import Photo, named, photo_list
 from geoclip.photos.reader import BATCH, UNJUDGED, PhotoReader, in_batches
 from geoclip.photos.records import PhotoRecord, read_records
+from geoclip.photos.refusals import READ
 from geoclip.photos.views import location_keys
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
@@ -262,7 +263,7 @@ class Locator:
         keys = None if ids is None else location_keys(ids)
         rows = zip(embeddings.status, embeddings.values, strict=True)
         records = [
-            PhotoRecord(b"", status, "", NOTHING, UNJUDGED, value if status == "ok" else None)
+            PhotoRecord(b"", status, "", NOTHING, UNJUDGED, value if status in READ else None)
             for status, value in rows
         ]
         return assembler.block(embeddings.paths, records, keys).table

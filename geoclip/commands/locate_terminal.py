@@ -12,6 +12,7 @@ import typer
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import print_table, printable
 from geoclip.guesses.phrases import guess_phrase
+from geoclip.photos.refusals import READ
 from geoclip.runs.locate_folder import RunReport, RunWatch
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _counted(counts: Counter[str]) -> str:
 
 
 def _table_row(row: dict[Any, Any]) -> tuple[str, ...]:
-    if row["status"] != "ok":
+    if row["status"] not in READ:
         return str(row["path"]), "", str(row["status"]), "", "", ""
     return (
         str(row["path"]) if row["rank"] == 1 else "",

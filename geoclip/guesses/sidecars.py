@@ -21,6 +21,7 @@ import pandas as pd
 from geoclip.errors import GeoclipError
 from geoclip.guesses.schema import ALBUM, GALLERY, MODEL
 from geoclip.guesses.xmp import sidecar_xmp
+from geoclip.photos.refusals import READ
 from geoclip.support.paths import decode_path, encode_path
 
 PRIVACY_WARNING = (
@@ -72,7 +73,7 @@ def write_sidecars(
     """
     known = dict(_entries(journal)) if journal.exists() else {}
     report = SidecarReport(dry_run=dry_run)
-    best = guesses[(guesses["rank"] == 1) & (guesses["status"] == "ok")].to_dict("records")
+    best = guesses[(guesses["rank"] == 1) & guesses["status"].isin(READ)].to_dict("records")
     for start in range(0, len(best), BATCH):
         planned: dict[Path, bytes] = {}
         for guess in best[start : start + BATCH]:

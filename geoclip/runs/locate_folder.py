@@ -64,8 +64,9 @@ class RunWatch:
 
 @dataclass
 class RunReport:
-    """Counts of a run, the photos that could not be read, and what it made.
+    """Counts of a run, the photos that could not be read, or not whole, and what it made.
 
+    `remarks` are about photos whose decoders complained and went on.
     `kept` photos report their own position, the points of `by_gallery` are due to a gallery.
     `kinds` counts what the photos that were abstained from look like. `left_out` is what folders
     hold besides the photos. `calibrated` says whether the
@@ -80,6 +81,7 @@ class RunReport:
     calibrated: bool = False
     kinds: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
+    remarks: list[Failure] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     gps: "GpsSummary | None" = None
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -91,6 +93,7 @@ class RunReport:
         """Count a block."""
         self.photos += block.photos
         self.failures += block.failures
+        self.remarks += block.remarks
         self.kinds += block.kinds
         self.kept += int((block.table["source"] == GPS).sum())
         placed = (block.table["source"] == GALLERY) & (block.table["rank"] == 1)
@@ -280,7 +283,7 @@ def _write_failures(report: RunReport, paths: list[str], files: RunFiles, watch:
     report.left_out = files.left_out(paths)
     if files.failures is None:
         return
-    failures = [*report.failures, *left_out(report.left_out)]
+    failures = [*report.failures, *report.remarks, *left_out(report.left_out)]
     if failures or files.failures.exists():
         write_failures(failures, files.failures)
         watch.wrote(files.failures, len(failures))
