@@ -33,6 +33,7 @@ from geoclip.photos.abstention import AbstentionCheck
 from geoclip.photos.embedding import mean_of_views
 from geoclip.photos.metadata import NOTHING
 from geoclip.photos.records import PhotoRecord
+from geoclip.photos.refusals import PARTIAL
 from geoclip.photos.tracks import Tracks
 from geoclip.photos.views import slices
 from geoclip.ranking.ranker import PlaceRanker
@@ -51,13 +52,15 @@ CANDIDATES = 50
 
 @dataclass(frozen=True)
 class Block:
-    """Guesses for some photos, failures for those that could not be read, and counts.
+    """Guesses for some photos, failures for those that could not be read whole, and counts.
 
-    `kinds` counts what the photos that were abstained from look like.
+    `remarks` are about photos whose decoders complained. `kinds` counts what the photos that were
+    abstained from look like.
     """
 
     table: pd.DataFrame
     failures: list[Failure]
+    remarks: list[Failure]
     kinds: Counter[str]
     photos: int
 
@@ -153,6 +156,8 @@ class Assembler:
             parts.insert(1, known)
         frame = pd.concat([part for part in parts if len(part)] or parts[:1])
         frame = frame.sort_values(["order", "rank"], kind="stable", ignore_index=True)
+        partial = [i for i in fates.guessed if records[i].status == PARTIAL]
+        frame.loc[frame["order"].isin(partial), "status"] = PARTIAL
         table = guess_table(frame)
         texts = [*(GALLERY_COLUMNS if self.settings.gallery is not None else ())]
         texts += CLASS_COLUMNS if self.classes else []
@@ -168,8 +173,7 @@ class Assembler:
                 lat, lon = (degrees[fates.guessed] for degrees in stated_positions(fixes))
                 support[fates.guessed] = self.ranker.support_within(values, lat, lon, FAR_KM)
             table = compared(table, frame["order"].to_numpy(), fixes, support)
-        failures = [Failure(names[i], records[i].status, records[i].message) for i in fates.unread]
-        return Block(table, failures, Counter(fates.kinds), len(records))
+        return Block(table, *_told(names, records, fates), Counter(fates.kinds), len(records))
 
     def _fates(self, records: Sequence[PhotoRecord]) -> Fates:
         return Fates.of(records, self.check, self.settings.reports_gps)
@@ -297,3 +301,15 @@ class Assembler:
         return smooth_trip(
             cities, probabilities, hours, *world, anchors, self.settings.trip, allowed
         )
+
+
+def _told(
+    names: Sequence[str], records: Sequence[PhotoRecord], fates: Fates
+) -> tuple[list[Failure], list[Failure]]:
+    """Failures, and remarks about photos whose decoders complained."""
+    seen = [i for i in (*fates.abstained, *fates.guessed) if records[i].message]
+    told = [
+        Failure(names[i], records[i].status, records[i].message)
+        for i in sorted([*fates.unread, *seen])
+    ]
+    return [f for f in told if f.status != "ok"], [f for f in told if f.status == "ok"]

@@ -42,8 +42,7 @@ class PhotoRun:
     @property
     def journal_key(self) -> str:
         """Hash of all that the records depend on besides the photos."""
-        judged = self.settings.abstention.level != "off"
-        return encoder_key(self.encoder, self.settings.frames, judged)
+        return encoder_key(self.encoder, self.settings.frames, self.reader.check is not None)
 
     def todo(self, journal: Journal) -> list[list[int]]:
         """Positions of the photos not in the journal, in batches.
