@@ -2,9 +2,9 @@
 
 A CSV with a column for each level, topmost first, and a row for each class of the deepest one. A
 cell below the first level may be blank: the class has no ancestor there, or, at the end of a row,
-it stands above the deepest level. Optional columns: `id`, of the row's own class; `LEVEL:names`,
-other names of the class of that level, with | between them. Without an id a class has its names
-from the top, joined by "/": Animalia/Carnivora/Canis lupus.
+it stands above the deepest level. Optional columns: `LEVEL:id`, the id of the class of that level;
+`LEVEL:names`, its other names, with | between them. Without an id a class has its names from the
+top, joined by "/": Animalia/Carnivora/Canis lupus.
 
 TABLE.captions.json beside TABLE.csv may word the captions: prefix, keep_official, and by level
 phrases, keep and prompts; see `Wording.of`.
@@ -26,7 +26,7 @@ from geoclip.support.tables import read_text_table, refuse_duplicates
 LevelTable = tuple[pd.DataFrame, pd.DataFrame, Wording]
 OF_PLACES = {"name", "lat", "lon"}
 """Columns that tell a table of one's own places."""
-ID, NAMES = "id", ":names"
+ID, NAMES = ":id", ":names"
 SEPARATOR = "|"
 
 
@@ -44,7 +44,7 @@ def read_level_table(path: Path) -> LevelTable:
     or wording that is none.
     """
     table = read_text_table(path).map(str.strip)
-    levels = [name for name in table.columns if name != ID and not name.endswith(NAMES)]
+    levels = [name for name in table.columns if not name.endswith((ID, NAMES))]
     _check_columns(table, levels, path)
     wording = _read_wording(levels, path.with_suffix(".captions.json"))
     checks.check_not_empty(table, path)
@@ -52,23 +52,24 @@ def read_level_table(path: Path) -> LevelTable:
     paths = pd.DataFrame({name: _paths(table, levels[: i + 1]) for i, name in enumerate(levels)})
     own = paths.replace("", pd.NA).ffill(axis=1)[levels[-1]]
     refuse_duplicates(path, own, "the class", "keep one row, with all its names")
-    given = table[ID] if ID in table else pd.Series("", index=table.index)
-    ids = dict(zip(own, given, strict=True))
+    ids = _given_ids(table, paths, levels, path)
     classes = [_classes(table, paths, levels, number) for number in range(len(levels))]
     places = pd.concat(classes, ignore_index=True)
     for column in ("place_id", "parent_id"):
-        places[column] = [ids.get(text) or text for text in places[column]]
-    refuse_duplicates(path, places["place_id"], "the id of a class", checks.OWN_ID)
+        places[column] = [ids.get(text, text) for text in places[column]]
+    again = places["place_id"][places["place_id"].duplicated()]
+    if len(again):
+        raise GeoclipError(f"{path}: two classes have the id {again.iloc[0]!r}; {checks.OWN_ID}.")
     names = pd.concat([_other_names(table, paths, level, ids) for level in levels])
     return places, names.drop_duplicates(ignore_index=True), wording
 
 
 def _check_columns(table: pd.DataFrame, levels: Sequence[str], path: Path) -> None:
-    for name in table.columns:
-        if name.endswith(NAMES) and name.removesuffix(NAMES) not in levels:
+    for name in set(table.columns) - set(levels):
+        if name.rpartition(":")[0] not in levels:
             raise GeoclipError(
-                f"{path} has a column {name} but none called {name.removesuffix(NAMES)}; add that "
-                "level or drop the names."
+                f"{path} has a column {name} but none called {name.rpartition(':')[0]}; add that "
+                "level or drop the column."
             )
     for name in levels:
         if not name.replace(" ", "_").replace("-", "_").isidentifier() or name == "prefix":
@@ -84,6 +85,20 @@ def _read_wording(levels: Sequence[str], path: Path) -> Wording:
     except (OSError, ValueError, TypeError, AttributeError, GeoclipError) as error:
         reason = str(error).removeprefix("Wording.of() ").rstrip(".")
         raise GeoclipError(f"{path} is not readable ({reason}); mend or delete it.") from None
+
+
+def _given_ids(
+    table: pd.DataFrame, paths: pd.DataFrame, levels: Sequence[str], path: Path
+) -> dict[str, str]:
+    """Ids by path, of the classes that have one; GeoclipError for two of one class."""
+    ids: dict[str, str] = {}
+    for level in levels:
+        given = table[level + ID] if level + ID in table else pd.Series("", index=table.index)
+        own = pd.DataFrame({"path": paths[level], "id": given})
+        own = own[(own["path"] != "") & (own["id"] != "")].drop_duplicates()
+        refuse_duplicates(path, own["path"], "an id of", "give a class one id")
+        ids |= dict(zip(own["path"], own["id"], strict=True))
+    return ids
 
 
 def _paths(table: pd.DataFrame, levels: Sequence[str]) -> pd.Series:
@@ -119,7 +134,7 @@ def _other_names(
     column = level + NAMES
     cells = table[column] if column in table else pd.Series("", index=table.index)
     pairs = [
-        (ids.get(text) or text, name.strip())
+        (ids.get(text, text), name.strip())
         for text, cell in zip(paths[level], cells, strict=True)
         for name in cell.split(SEPARATOR)
         if name.strip() and text
