@@ -15,7 +15,7 @@ from geoclip.photos.embedding import Embeddings
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.ranker import PlaceRanker
 
-N, WIDTH = 300, 8  # more photos than are ranked at a time
+N, WIDTH = 150, 8  # more photos than are ranked at a time
 
 
 def ranker_of(seed: int, folder: Path) -> PlaceRanker:
