@@ -228,8 +228,8 @@ class Gazetteer:
         """Raise GeoclipError for a table of classes that have no coordinates."""
         if self.wording is not None:
             raise GeoclipError(
-                f"{self!r} has no coordinates: give every photo a place_id, and name the classes "
-                "of photos with pipelines.classify_photos."
+                f"{self!r} has no coordinates, which this needs; give its photos a place_id each, "
+                "and name the classes of others with pipelines.classify_photos."
             )
 
     def _tree(self, level: str) -> PointTree:

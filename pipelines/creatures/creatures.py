@@ -3,9 +3,9 @@
     python -m pipelines.creatures.creatures --out DIR
 
 DIR has `tree.csv` (kingdom, class, order, family, species: see `geoclip.places.level_table`),
-`tree.captions.json` (how captions are worded), `tree_common.csv` (the same by English names),
-`photos.csv` (path, place_id, location_id, split) and the pictures. Some classes of every level have
-no picture to train on; `seen` and `unseen` pictures are of the others and of these.
+`tree.captions.json` (how captions are worded), `photos.csv` (path, place_id, location_id, split)
+and the pictures. Some classes of every level have no picture to train on; `seen` and `unseen`
+pictures are of the others and of these.
 """
 
 import json
@@ -44,10 +44,8 @@ def write_creatures(folder: Path, settings: CreatureSettings | None = None) -> P
     settings = settings or CreatureSettings()
     species = species_of(settings.seed)
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    for name, by_common_names in (("tree", False), ("tree_common", True)):
-        table = level_table(species, by_common_names)
-        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-        (folder / f"{name}.captions.json").write_text(json.dumps(WORDING, indent=2) + "\n")
+    level_table(species).to_csv(folder / "tree.csv", index=False, lineterminator="\n")
+    (folder / "tree.captions.json").write_text(json.dumps(WORDING, indent=2) + "\n")
     rows = []
     for number, kind in enumerate(species):
         for view, split in _views(kind, settings):

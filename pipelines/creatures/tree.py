@@ -95,23 +95,17 @@ def _with_held_out(kinds: list[Kind], level: str, seed: int) -> list[Kind]:
     return [Kind(kind.names, kind.seen and kind not in out) for kind in kinds]
 
 
-def level_table(species: list[Kind], by_common_names: bool = False) -> pd.DataFrame:
-    """The table of the tree for `geoclip.places.level_table`: Latin names, and others beside them.
+def level_table(species: list[Kind]) -> pd.DataFrame:
+    """The table of the tree for `geoclip.places.level_table`, each class with two other names.
 
-    The other names are the English one and a code. With `by_common_names` the English names stand
-    in the place of the Latin ones, under the same ids.
+    These are the English one and a code.
     """
     rows = []
     for kind in species:
         row: dict[str, str] = {}
-        for number, level in enumerate(LEVELS):
-            own, latin = " ".join(kind.traits[level]), kind.names[number]
-            others = latin if by_common_names else f"{own}|{code_of(level, latin)}"
-            row |= {
-                level: own if by_common_names else latin,
-                f"{level}:names": others,
-                f"{level}:id": "/".join(kind.names[: number + 1]),
-            }
+        for level, latin in zip(LEVELS, kind.names, strict=True):
+            english = " ".join(kind.traits[level])
+            row |= {level: latin, f"{level}:names": f"{english}|{code_of(level, latin)}"}
         rows.append(row)
     return pd.DataFrame(rows)
 
