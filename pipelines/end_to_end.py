@@ -98,6 +98,7 @@ def end_to_end(
     check_lasting(out)
     out.mkdir(parents=True, exist_ok=True)
     places, captions = Gazetteer.read(gazetteer), model_settings(start).captions
+    places.check_has_positions()
     own_ranking = RANKING if _is_ours(start) else None
     seconds: dict[str, float] = {}
     if not photos:

@@ -83,6 +83,7 @@ class Assembler:
         classes: bool = False,
         gallery: "GalleryLookup | None" = None,
     ) -> None:
+        ranker.gazetteer.check_has_positions()
         self.ranker = ranker
         self.check = check
         self.settings = settings
