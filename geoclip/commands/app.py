@@ -11,6 +11,7 @@ from geoclip.commands.benchmark import benchmark
 from geoclip.commands.calibrate import calibrate
 from geoclip.commands.compare import compare
 from geoclip.commands.evaluate import evaluate
+from geoclip.commands.explain import explain
 from geoclip.commands.finetune import finetune
 from geoclip.commands.gallery import gallery_app
 from geoclip.commands.gazetteer_cells import gazetteer_app
@@ -47,6 +48,7 @@ app.command()(finetune)
 app.command()(calibrate)
 app.command()(mix)
 app.command()(search)
+app.command()(explain)
 app.add_typer(models_app, name="models")
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(gazetteer_app, name="gazetteer")
