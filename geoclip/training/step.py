@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from geoclip.encoders import Encoder
 from geoclip.training.auxiliary import AuxiliaryLoss, GlobalFeatures, at_least_float32
@@ -79,6 +80,9 @@ def contrastive_gradients(
         own = TowerPass(other.image_features, batch.pixels, photo_rows, settings).features
         return workers.gather(own, n_photos)
 
+    def pictures(side: int) -> Tensor:
+        return workers.gather(adaptive_avg_pool2d(batch.pixels, side), n_photos)
+
     if in_ring:
         values = _siglip(encoder, own, batch, readable, workers)
     else:
@@ -86,7 +90,9 @@ def contrastive_gradients(
     total = values["loss"]
     if auxiliary:
         scale = encoder.log_logit_scale.exp()
-        features = GlobalFeatures(whole[0], whole[1], readable, batch.rows, scale, images_by)
+        features = GlobalFeatures(
+            whole[0], whole[1], readable, batch.rows, scale, images_by, pictures
+        )
         for loss in auxiliary:
             values[loss.name] = loss.value(features)
             total = total + loss.weight * values[loss.name]
