@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from geoclip.commands.benchmark import benchmark
 from geoclip.commands.calibrate import calibrate
+from geoclip.commands.classes import classes
 from geoclip.commands.compare import compare
 from geoclip.commands.evaluate import evaluate
 from geoclip.commands.explain import explain
@@ -44,6 +45,7 @@ app.command()(locate)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(benchmark)
+app.command()(classes)
 app.command()(finetune)
 app.command()(calibrate)
 app.command()(mix)

@@ -47,7 +47,7 @@ def main() -> None:
     cells = Cells(given.work / "variants.csv", ["seed", "variant"])
     for seed in given.seeds:
         world = World(given.work, PlanetSettings(seed, **SIZES, aerial=True))
-        is_tile = world.table["path"].str.contains(f"-{AERIAL}.").to_numpy()
+        is_tile = world.table["path"].str.endswith(f"-{AERIAL}.jpg").to_numpy()
         for name in given.variants:
             if (seed, name) in cells:
                 continue
