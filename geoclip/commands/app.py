@@ -22,6 +22,7 @@ from geoclip.commands.models import models_app
 from geoclip.commands.search import search
 from geoclip.commands.sidecar import sidecar_app
 from geoclip.commands.terminal import errors_in_one_sentence
+from geoclip.commands.track import track
 
 
 class OneSentenceGroup(TyperGroup):
@@ -51,6 +52,7 @@ app.command()(calibrate)
 app.command()(mix)
 app.command()(search)
 app.command()(explain)
+app.command()(track)
 app.add_typer(models_app, name="models")
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(gazetteer_app, name="gazetteer")
