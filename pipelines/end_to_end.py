@@ -28,6 +28,7 @@ from geoclip.guesses.maps import write_map
 from geoclip.locator import Locator
 from geoclip.photos.embedding import Embeddings
 from geoclip.photos.photo_table import read_photo_table
+from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.settings import RankingSettings
@@ -37,7 +38,7 @@ from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import Gpu, Places, Workers, on_this_machine, run
 from pipelines.embed_photos import embed_table
 from pipelines.embed_places import embed_places
-from pipelines.evaluate_guesses import evaluate_guesses, measured
+from pipelines.evaluate_guesses import caption_report, evaluate_guesses, measured
 from pipelines.held_back import fit_held_back, held_back
 from pipelines.locate_photos import answers
 from pipelines.photo_actors import Pool, load_model, model_settings
@@ -125,7 +126,8 @@ def end_to_end(
             return Locator(load_model(model), index, places, ranking), found
 
         with stage("Locate before fine-tuning", seconds):
-            before = _located(*embedded(start, held_out), held_out)
+            untuned, first = embedded(start, held_out)
+            before = _located(untuned, first, held_out)
         with stage("Fine-tune", seconds):
             tuned = train_encoder(
                 file,
@@ -152,7 +154,13 @@ def end_to_end(
             write_calibration(Path(tuned), calibrated, fitted.figures)
     with stage("Evaluate", seconds):
         report = evaluate_guesses(table, predictions, places)
-    report.update(_about(start, settings, locator.settings, table, seconds))
+        report |= caption_report(
+            held_out,
+            {"before": (untuned.encoder, first), "after": (locator.encoder, mine)},
+            CaptionBook(places, captions),
+            settings.seed,
+        )
+    report |= _about(start, settings, locator.settings, table, seconds)
     report["calibration"] = fitted and fitted.figures
     _write(out, report, predictions["after"], held_out)
     return report
