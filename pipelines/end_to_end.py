@@ -111,12 +111,7 @@ def end_to_end(
         with stage("Write captions", seconds):
             file = out / "captions.parquet"
             table = write_captions(listed, file, gazetteer, captions, settings.seed, hold_back)
-        held_out = measured(table)
-        if held_out.empty:
-            raise GeoclipError(
-                "No photo of known position is held out, so nothing can be measured: give some "
-                "another split than train, or train alone with pipelines.train_encoder."
-            )
+        held_out = _held_out(table)
 
         def embedded(model: str, photos: pd.DataFrame) -> tuple[Locator, Embeddings]:
             """What locates by a model, ranking as before any fit, and the photos' embeddings."""
@@ -164,6 +159,17 @@ def end_to_end(
     report["calibration"] = fitted and fitted.figures
     _write(out, report, predictions["after"], held_out)
     return report
+
+
+def _held_out(table: pd.DataFrame) -> pd.DataFrame:
+    """The photos to measure on; raises GeoclipError where there is none."""
+    held_out = measured(table)
+    if held_out.empty:
+        raise GeoclipError(
+            "No photo of known position is held out, so nothing can be measured: give some another "
+            "split than train, or train alone with pipelines.train_encoder."
+        )
+    return held_out
 
 
 def _located(locator: Locator, found: Embeddings, photos: pd.DataFrame) -> pd.DataFrame:

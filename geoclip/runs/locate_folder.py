@@ -26,7 +26,7 @@ from geoclip.support.paths import AnyPath, path_list
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from geoclip.guesses.assembly import Block
+    from geoclip.guesses.blocks import Block
     from geoclip.guesses.sidecars import SidecarReport
     from geoclip.locator import Locator
     from geoclip.runs.folder_run import FolderRun
