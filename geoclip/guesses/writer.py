@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
+from geoclip.guesses.geo_table import to_geodataframe
 from geoclip.guesses.guess_files import known_ending
-from geoclip.guesses.schema import COLUMNS, TEXTS, to_geodataframe, with_extra
+from geoclip.guesses.schema import COLUMNS, TEXTS, with_extra
 from geoclip.support.paths import gdal_takes
 
 if TYPE_CHECKING:

@@ -13,16 +13,16 @@ import pandas as pd
 from geoclip.encoders.registry import DEFAULT_MODEL
 from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure, write_failures
+from geoclip.guesses.geo_table import to_geodataframe
 from geoclip.guesses.guess_files import ENDINGS, read_guesses
-from geoclip.guesses.schema import GALLERY, GPS, guess_table, to_geodataframe
+from geoclip.guesses.schema import GALLERY, GPS, guess_table
 from geoclip.guesses.settings import LocateSettings
 from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output
 from geoclip.support.paths import AnyPath, path_list
 
 if TYPE_CHECKING:
-    import geopandas as gpd
-
     from geoclip.guesses.assembly import Block
+    from geoclip.guesses.guess_frame import Guesses
     from geoclip.guesses.sidecars import SidecarReport
     from geoclip.locator import Locator
     from geoclip.runs.folder_run import FolderRun
@@ -94,7 +94,7 @@ class RunReport:
         if self.gps is not None:
             self.gps.add(block.table)
 
-    def guesses(self) -> "gpd.GeoDataFrame":
+    def guesses(self) -> "Guesses":
         """The table of guesses with points as geometry; read from the file where one was written.
 
         The extra columns are left out where it is read from the file.

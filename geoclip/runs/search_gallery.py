@@ -24,6 +24,7 @@ from geoclip.locator import default_device
 from geoclip.photos.embedding import encode_decoded
 from geoclip.photos.keys import tower_key
 from geoclip.photos.reader import PhotoReader, in_batches, read_batches
+from geoclip.photos.thumbnails import PhotoTable
 from geoclip.ranking.gallery.lookup import GalleryLookup
 from geoclip.ranking.gallery.neighbours import Neighbours
 from geoclip.ranking.gallery.photo_gallery import Gallery
@@ -47,7 +48,7 @@ class Found:
     queries: list[str]
     neighbours: Neighbours
 
-    def table(self, names: Mapping[str, str] | None = None) -> pd.DataFrame:
+    def table(self, names: Mapping[str, str] | None = None) -> PhotoTable:
         """A row for each query and rank: query, rank, photo_id, path, lat, lon, similarity.
 
         `path` is the one that the gallery keeps, else that of `names` (photo id → path), else "".
@@ -57,7 +58,7 @@ class Found:
         photos = self.gallery.photos.take(self.neighbours.rows[known]).to_pandas()
         ids = photos["photo_id"].astype(object)
         given = [(names or {}).get(photo, "") for photo in ids]
-        return pd.DataFrame(
+        return PhotoTable(
             {
                 "query": np.array(self.queries, dtype=object)[which],
                 "rank": place + 1,
@@ -97,7 +98,7 @@ def search_gallery(
     *,
     top: int = 10,
     model: str | Path | Encoder | None = None,
-) -> pd.DataFrame:
+) -> PhotoTable:
     """The photos of a gallery that texts describe or that are like photos, best first.
 
     Texts come before photos. `model` is the name of an encoder, by default what the gallery was
