@@ -36,7 +36,7 @@ from geoclip.support.paths import encode_path, path_list
 if TYPE_CHECKING:
     from geoclip.guesses.guess_frame import Guesses
     from geoclip.guesses.inline_map import InlineMap
-    from geoclip.photos.thumbnails import PhotoTable
+    from geoclip.photos.photo_sheet import PhotoTable
     from geoclip.ranking.gallery.lookup import GalleryLookup
 
 Progress = Callable[[int], None]
@@ -202,8 +202,7 @@ class Locator:
     ) -> "PhotoTable":
         """The `top` photos, of files or folders, that words describe; see `described_by`.
 
-        Several texts are searched for one by one. For a gallery see `search_gallery`. Raises
-        GeoclipError where there are no words, and as `locate` does.
+        Raises GeoclipError where there are no words, and as `locate` does.
         """
         given, _ = given_photos(photo_list(photos), None)
         embedded = embed_named(self.encoder, given, self.index.embeddings.shape[1])
@@ -214,9 +213,10 @@ class Locator:
         photos: Photo | Iterable[Photo],
         settings: LocateSettings | None = None,
         truth: pd.DataFrame | None = None,
+        **options: Any,
     ) -> "InlineMap":
         """Locate photos and show them on a map in a notebook; see `Guesses.show`."""
-        return self.locate(photos, settings).show(truth)
+        return self.locate(photos, settings).show(truth, **options)
 
     def locate(
         self,

@@ -2,7 +2,7 @@
 
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.matching import Given, evaluate
-from geoclip.photos.thumbnails import PhotoTable
+from geoclip.photos.photo_sheet import PhotoTable
 from geoclip.places.gazetteer import Gazetteer
 
 

@@ -47,15 +47,15 @@ class Guesses(gpd.GeoDataFrame):  # type: ignore[misc]  # geopandas has no types
         size = f"<p>{len(self):,} rows × {len(self.columns)} columns</p>"
         return f"<table>{head}<tbody>{rows}</tbody></table>{more}{size}"
 
-    def show(self, truth: pd.DataFrame | None = None, *, show_paths: bool = False) -> "InlineMap":
+    def show(self, truth: pd.DataFrame | None = None, **options: Any) -> "InlineMap":
         """The map of `geoclip locate --map` inside a notebook; it loads nothing.
 
-        `truth` (path, lat, lon in degrees) is drawn too. Photos are called by their file names,
-        with their folders where `show_paths`. Raises GeoclipError as `write_map` does.
+        `truth` (path, lat, lon in degrees) is drawn too; `options` and errors are those of
+        `write_map`.
         """
         from geoclip.guesses.inline_map import InlineMap  # noqa: PLC0415
 
-        return InlineMap.of(self, truth, show_paths=show_paths)
+        return InlineMap.of(self, truth, **options)
 
     def to_excel(self, path: str | os.PathLike[str], **options: Any) -> None:
         """Write a workbook (.xlsx) without the geometry; what looks like a formula stays text.

@@ -4,6 +4,7 @@ import os
 import tempfile
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -26,12 +27,12 @@ class InlineMap:
 
     @classmethod
     def of(
-        cls, guesses: pd.DataFrame, truth: pd.DataFrame | None = None, *, show_paths: bool = False
+        cls, guesses: pd.DataFrame, truth: pd.DataFrame | None = None, **options: Any
     ) -> "InlineMap":
-        """The page of `write_map`, with its errors."""
+        """The page of `write_map`, with its options and errors."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "map.html"
-            write_map(guesses, file, truth, show_paths=show_paths)
+            write_map(guesses, file, truth, **options)
             return cls(file.read_text(encoding="utf-8"), guesses["path"].nunique())
 
     def __repr__(self) -> str:

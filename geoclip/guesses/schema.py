@@ -28,6 +28,9 @@ class Guess:
 
     Positions are degrees. `radius_km` holds half of the posterior, `radius_90_km` 90 %; NaN where
     they are not known.
+
+    >>> print(*to_guesses(pd.DataFrame({"country": ["Austria"], "probability": [0.62]})))
+    Austria 62 %
     """
 
     path: str

@@ -39,6 +39,11 @@ def write_guesses(table: pd.DataFrame, path: Path) -> None:
 
     The file appears whole or not at all. Raises GeoclipError for another ending, and where the
     folder is not there or cannot be written to.
+
+    >>> from geoclip import read_guesses
+    >>> write_guesses(read_guesses("photos.csv"), "copy.gpkg")
+    >>> len(read_guesses("copy.gpkg"))
+    1
     """
     path = Path(path)
     known_ending(path)

@@ -50,6 +50,9 @@ def read_photo(
     (the bytes of a photo kept elsewhere) `path` is only its name.
 
     Raises PhotoError; its `status` is one of `STATUSES` other than "ok".
+
+    >>> read_photo("holiday/grey.jpg").size, read_photo("holiday/grey.jpg", short_side=20).size
+    ((64, 48), (32, 24))
     """
     with open_photo(path, content) as image:
         return decode(image, os.fspath(path), short_side)

@@ -31,6 +31,9 @@ def list_photos(
     dot), sorted; links are followed, each folder is entered once, and macOS companions (`._name`)
     are left out. A folder that cannot be listed stands for itself. A path that does not exist, or
     a glob that matches nothing, is kept, so that it is reported with the photos.
+
+    >>> [photo.name for photo in list_photos("holiday")]
+    ['grey.jpg']
     """
     return _listed(paths, lambda name: is_wanted(name, suffixes))
 

@@ -7,7 +7,7 @@ import numpy as np
 from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError
 from geoclip.photos.embedding import Embeddings
-from geoclip.photos.thumbnails import PhotoTable
+from geoclip.photos.photo_sheet import PhotoTable
 
 
 def described_by(

@@ -24,7 +24,11 @@ COAST_KM = 100.0
 
 
 class Outlines:
-    """Polygons of countries; `frame` has the columns country_code and geometry, in WGS 84."""
+    """Polygons of countries; `frame` has the columns country_code and geometry, in WGS 84.
+
+    >>> Outlines.default().country_of([45.75, 0.0], [4.85, -30.0]).tolist()
+    ['FR', '']
+    """
 
     def __init__(self, frame: gpd.GeoDataFrame) -> None:
         self.frame = frame

@@ -176,6 +176,9 @@ class RankingSettings:
         gallery: of a joint ranking; how much galleries count, None where nobody fitted it.
 
     Raises GeoclipError for a value that is none and for a setting that the method ignores.
+
+    >>> RankingSettings(radius_share=0.5).calibrated, RankingSettings("greedy").calibrated
+    (True, False)
     """
 
     method: str = "joint"

@@ -9,6 +9,8 @@ import pandas as pd
 from geoclip.evaluation.html_page import heading, page, table, write_text
 from geoclip.photos.thumbnails import thumbnail
 
+SIDE = 240
+"""Pixels of a thumbnail's longer side."""
 TITLE = "What was found in the gallery"
 FOOTER = "Whoever gets this page sees these photos and where they were taken."
 
@@ -39,6 +41,12 @@ def _figures(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _figure(path: str, lines: Sequence[str]) -> str:
-    picture = thumbnail(path) if path else ""
+    picture = _thumbnail(path) if path else ""
     caption = "<br>".join(map(escape, lines))
     return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
+
+
+def _thumbnail(path: str) -> str:
+    """The picture as an element of the page, without its metadata; "" where it cannot be read."""
+    data, _ = thumbnail(path, SIDE)
+    return f'<img alt="" src="data:image/jpeg;base64,{data}">' if data else ""

@@ -141,6 +141,10 @@ def locate_folder(
 
     Raises:
         GeoclipError: for inputs and outputs that cannot be used, before any work is done.
+
+    >>> report = locate_folder("holiday", out="guesses.parquet")
+    >>> report.photos, report.guesses()["status"].tolist()
+    (1, ['no evidence'])
     """
     given = [str(path) for path in path_list(paths)]
     files = RunFiles(*(Path(path) if path else None for path in (out, map_file, keep_embeddings)))

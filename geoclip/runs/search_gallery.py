@@ -23,8 +23,8 @@ from geoclip.errors import GeoclipError
 from geoclip.locator import default_device
 from geoclip.photos.embedding import encode_decoded
 from geoclip.photos.keys import tower_key
+from geoclip.photos.photo_sheet import PhotoTable
 from geoclip.photos.reader import PhotoReader, in_batches, read_batches
-from geoclip.photos.thumbnails import PhotoTable
 from geoclip.ranking.gallery.lookup import GalleryLookup
 from geoclip.ranking.gallery.neighbours import Neighbours
 from geoclip.ranking.gallery.photo_gallery import Gallery
@@ -104,6 +104,13 @@ def search_gallery(
     Texts come before photos. `model` is the name of an encoder, by default what the gallery was
     made with, or one that `Encoder.for_photos` has prepared. See `Found.table` for the columns.
     Raises GeoclipError as `open_to_search` does, and for a photo that cannot be read.
+
+    >>> from geoclip.runs.build_gallery import build_gallery, listed_photos
+    >>> encoder = load_encoder("street-tiny", for_photos=True)
+    >>> build_gallery(listed_photos(["photos.csv"]), Path("gallery"), encoder, "street-tiny").added
+    1
+    >>> search_gallery("gallery", "palm trees", model=encoder)[["lat", "lon"]].to_numpy().tolist()
+    [[45.75, 4.85]]
     """
     lookup, encoder = open_to_search(Path(gallery), model)
     texts = [texts] if isinstance(texts, str) else list(texts)
