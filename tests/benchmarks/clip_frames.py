@@ -107,7 +107,7 @@ def main() -> None:
     places = Gazetteer.default()
     encoder = load_folder(given.model)
     locator = Locator(encoder, PlaceIndex.cached(encoder, places), places, RANKING)
-    sizes = {"train_places": 1400, "seen_places": 2 * given.clips, "unseen_places": given.clips}
+    sizes = {"seen_places": 2 * given.clips, "unseen_places": given.clips}
     planet = Planet(places, PlanetSettings(given.seed, **sizes))
     train = planet.train.drop_duplicates("place_id").sample(
         2 * given.clips, random_state=given.seed
