@@ -121,3 +121,10 @@ def test_the_command_writes_a_gazetteer_of_a_dump(dump, tmp_path):
     assert {"PPLX", "PPLW"} <= set(Gazetteer.read(tmp_path / "more").names)
     with pytest.raises(GeoclipError, match="kept as PPL: use PPLH"):
         read_dump(dump, ["PPL"])
+
+
+def test_a_dump_without_any_named_region(dump):
+    (dump / "admin1CodesASCII.txt").write_text("XX.1\tNowhere\tNowhere\t1\n")
+    gazetteer = Gazetteer.read(dump)
+    assert len(gazetteer.level_rows("region")) == 0
+    assert gazetteer.parents_of("2996944") == ["FR"]
