@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from geoclip.errors import PhotoError
 from geoclip.photos.decoding import UNREADABLE
 from geoclip.training.settings import WINDOW
-from pipelines.parquet_photos import DAMAGE, known_columns
+from pipelines.parquet_columns import known_columns
+from pipelines.parquet_photos import DAMAGE
 from pipelines.storage import attempted, filesystem, is_uri, read_bytes
 
 OPEN_SHARDS = 64
