@@ -15,6 +15,7 @@ from geoclip.photos.listing import PHOTO_SUFFIXES
 from geoclip.photos.trained_photos import fingerprint
 from pipelines import parquet_photos, tar_photos
 from pipelines.addresses import ParquetRow, TarMember
+from pipelines.credentials import check_credentials
 from pipelines.labelled_photos import LABELS, known_labels, labelled, stored_fingerprints
 from pipelines.parquet_photos import ParquetRows
 from pipelines.photo_source import Part, Photo
@@ -34,6 +35,7 @@ class LabelledTar:
         try:
             rows.extend(resumed(self._rows))
         except tar_photos.DAMAGE as problem:
+            check_credentials(self.name, problem)
             reason = damage(self.name, problem)
             rows.append({"photo_id": self.name, "path": self.name, "problem": reason})
         return labelled(rows, self.name)
@@ -118,7 +120,8 @@ def _column_labels(part: ParquetRows) -> list[dict[str, Any]]:
 
     try:
         table = attempted(read)
-    except parquet_photos.DAMAGE:
+    except parquet_photos.DAMAGE as problem:
+        check_credentials(name, problem)
         return []
     return list(map(known_labels, table.to_pylist()))
 

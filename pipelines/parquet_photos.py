@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.credentials import check_credentials
 from pipelines.parquet_columns import given_id, known_columns, oddity
 from pipelines.photo_source import Part, Photo, Shard, lost_rows
 from pipelines.read_ahead import PIECE
@@ -65,6 +66,7 @@ class ParquetRows:
                 elif row >= self.rows.stop:
                     return
         except DAMAGE as problem:
+            check_credentials(self.shard.name, problem)
             own = f"{self.shard.name}#{self.group}-{self.rows.start - self.first}"
             first = max(row + 1, self.rows.start)
             lost = lost_rows(first, max(first + 1, self.rows.stop), problem)
@@ -108,6 +110,7 @@ def parquet_parts(shard: Shard, lacking: Lacking = nothing) -> list[Part]:
     try:
         metadata, schema = attempted(lambda: _footer(name))
     except DAMAGE as problem:
+        check_credentials(name, problem)
         photo = _damaged(shard, name, problem)
         return [UnreadFile(shard, replace(photo, rows=lost_rows(0, 1, problem), total=1))]
     columns = known_columns(schema)

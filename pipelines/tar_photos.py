@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted
 from geoclip.support.paths import encode_path
+from pipelines.credentials import check_credentials
 from pipelines.photo_source import Photo, Shard, lost_rows
 from pipelines.read_ahead import PIECE, ReadAhead
 from pipelines.storage import filesystem, resumed
@@ -45,6 +46,7 @@ class TarShard:
                     yield waiting
                 waiting = replace(photo, rows=range(number - 1, number))
         except DAMAGE as problem:
+            check_credentials(name, problem)
             if waiting:
                 yield waiting
             reason = damage(name, problem)

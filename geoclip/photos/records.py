@@ -7,10 +7,10 @@ import numpy as np
 
 from geoclip.encoders import Encoder
 from geoclip.photos.abstention import Abstention
-from geoclip.photos.embedding import encode_decoded
-from geoclip.photos.metadata import GpsFix, PhotoMetadata
+from geoclip.photos.embedding import Embeddings, encode_decoded
+from geoclip.photos.metadata import NOTHING, GpsFix, PhotoMetadata
 from geoclip.photos.opening import NamedPhoto
-from geoclip.photos.reader import DecodedPhoto, PhotoReader, read_batches
+from geoclip.photos.reader import UNJUDGED, DecodedPhoto, PhotoReader, read_batches
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,19 @@ def read_records(
     for decoded in read_batches(batches, lambda photo: read(*photo), jobs):
         values = encode_decoded(encoder, decoded)
         yield [_record(photo, value) for photo, value in zip(decoded, values, strict=True)]
+
+
+def embedded_records(found: Embeddings, keys: Sequence[bytes]) -> list[PhotoRecord]:
+    """Records of photos of which no more is known than their embeddings."""
+    half = found.values.astype(np.float16)
+    return [
+        PhotoRecord(
+            key, status, found.messages.get(name, ""), NOTHING, UNJUDGED, value if ok else None
+        )
+        for key, name, status, value, ok in zip(
+            keys, found.paths, found.status, half, found.ok, strict=True
+        )
+    ]
 
 
 def _record(photo: DecodedPhoto, value: np.ndarray | None) -> PhotoRecord:

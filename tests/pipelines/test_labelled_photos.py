@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from inference import write_photos
-from loopback_s3 import counted_requests
+from loopback_s3 import counted_requests, refusing
 from PIL import ExifTags, Image
 
 from geoclip.errors import GeoclipError, PhotoError
@@ -273,3 +273,24 @@ def test_odd_files_do_not_stop_the_others(tmp_path: Path, photos: list[Path]) ->
     assert len(table) == len(said)
     for problem, words in zip(table["problem"], said, strict=True):
         assert words in problem and bool(words) == bool(problem)
+
+
+def test_expired_credentials_stop_training_and_labelling(s3: str, shard: Path) -> None:
+    """Photos that nobody was let at would count as unreadable, and training goes on without."""
+    write_bytes(f"{s3}/00.tar", shard.read_bytes())
+    write_bytes(f"{s3}/a/0.jpg", b"x")
+    rows = pa.BufferOutputStream()
+    pq.write_table(pa.table({"image": [b"x"], "lat": [1.0], "lon": [2.0]}), rows)
+    write_bytes(f"{s3}/0.parquet", rows.getvalue())
+    inside = read(f"{s3}/00.tar")["path"][0]
+    parts = labelled_parts([f"{s3}/a", f"{s3}/00.tar", f"{s3}/0.parquet"])
+    expired = pytest.raises(GeoclipError, match="renew them, and the same command goes on")
+    with refusing(lambda *_: True):
+        for path in (inside, f"{s3}/a/0.jpg", f"{s3}/0.parquet#group=0&row=0"):
+            with expired as caught:
+                StoredPhotos()(path)
+            assert not isinstance(caught.value, PhotoError)
+        for part in parts:
+            with expired:
+                part.table()
+    assert StoredPhotos()(inside) is not None
