@@ -46,10 +46,11 @@ def _first(key: str, schema: pa.Schema) -> str | None:
 
 def _fits(key: str, kind: pa.DataType) -> bool:
     """Whether a column may hold what `key` says; ids may be anything that has a text."""
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
     if key == "content":
-        inner = [own.type for own in kind if own.name == "bytes"] if _is_struct(kind) else [kind]
+        inner = [own.type for own in kind if own.name == "bytes"] if _is_struct(kind) else [value]
         return any(map(_is_binary, inner))
-    return key != "path" or _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
+    return key != "path" or _is_text(value)
 
 
 def _is_struct(kind: pa.DataType) -> bool:

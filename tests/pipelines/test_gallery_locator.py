@@ -1,5 +1,6 @@
 """A gallery of shards in `locate_photos`, against the same gallery in one folder without Ray."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,13 +95,18 @@ def assert_as_wanted(table: pd.DataFrame, wanted: pd.DataFrame) -> None:
 
 
 def test_shards_have_the_say_of_a_whole_gallery(
-    home: Path, wanted: pd.DataFrame, ray_on_two_cpus: None, tmp_path: Path
+    home: Path,
+    wanted: pd.DataFrame,
+    ray_on_two_cpus: None,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     parts = photo_parts([home / "photos"], 1)
     output = locate_into(str(tmp_path / "out"), parts, spec_of(home, "shards"), Pool(2))
     assert (wanted["source"] == "gallery").sum() > 3
     assert_as_wanted(read_rows(tmp_path / "out"), wanted)
     assert "1 could not be read" in output.summary()
+    assert not re.search(r"^\[[^]]* E \d+ \d+\]", capfd.readouterr().err, re.M)  # by Ray's core
     with pytest.raises(GeoclipError, match="was begun with another gallery"):
         locate_into(str(tmp_path / "out"), parts, spec_of(home, "whole"), Pool(1))
 
