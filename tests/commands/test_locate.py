@@ -328,6 +328,7 @@ def test_narrowing(photo: Path, tmp_path: Path) -> None:
     for narrow, expected in (
         (("--within", area), {"HK", "CN"}),
         (("--countries", "FR,réunion"), {"FR", "RE"}),
+        (("--countries", "Holland, FRA"), {"NL", "FR"}),
         (("--bbox", "110,20,120,30"), {"HK", "CN"}),
         (("--bbox", "-10,50,10,60"), {"NL"}),
         (("--near", "48.9,2.3,50"), {"FR"}),
@@ -336,6 +337,7 @@ def test_narrowing(photo: Path, tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
         assert set(read_guesses(out)["country_code"]) == expected
     assert_refused(run(photo, *MODEL, "--countries", "XX"), "no country 'XX'")
+    assert_refused(run(photo, *MODEL, "--countries", "England"), "'England'", "write GB")
     assert_refused(run(photo, *MODEL, "--within", tmp_path / "gone.geojson"), "does not exist")
     assert_refused(run(photo, *MODEL, "--within", area, "--out", area), str(area))
     assert_refused(run(photo, *MODEL, "--bbox", "1,2,3"), "WEST,SOUTH,EAST,NORTH")
