@@ -10,8 +10,10 @@ import typer
 
 from geoclip.commands.options import (
     CompileOption,
+    ExcludeOption,
     GpxOffsetOption,
     GpxOption,
+    IncludeHiddenOption,
     MethodOption,
     PointOption,
     Precision,
@@ -144,6 +146,8 @@ def locate(
         bool, typer.Option("--keep-journal", help="Leave OUT.journal when all is done.")
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
+    exclude: ExcludeOption = None,
+    include_hidden: IncludeHiddenOption = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode photos (default: one a core).")
     ] = None,
@@ -163,6 +167,7 @@ def locate(
     from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415
     from geoclip.photos.abstention import AbstentionSettings  # noqa: PLC0415
     from geoclip.photos.camera_clocks import clock_offset  # noqa: PLC0415
+    from geoclip.photos.folder_rules import FolderRules  # noqa: PLC0415
     from geoclip.ranking.travel import TripSettings  # noqa: PLC0415
     from geoclip.runs.locate_folder import locate_folder  # noqa: PLC0415  (pandas is slow to import)
     from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output  # noqa: PLC0415
@@ -208,6 +213,7 @@ def locate(
         sidecars=("dry run" if dry_run else "write") if sidecar else "off",
         location_column=location_id or group_by,
         limit=limit,
+        rules=FolderRules(tuple(exclude or ()), include_hidden),
         keep_embeddings=keep_embeddings,
         keep_journal=keep_journal,
         load=load,

@@ -87,6 +87,23 @@ CompileOption = Annotated[
     bool,
     typer.Option("--compile", help="Compile the image tower first: minutes once, faster then."),
 ]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="GLOB",
+        help="Leave these files and folders out of folders: '*_small.jpg', 'trip/raw/*'. May be "
+        "given several times.",
+    ),
+]
+IncludeHiddenOption = Annotated[
+    bool,
+    typer.Option(
+        "--include-hidden",
+        help="Also read what is left out of folders else: names that begin with a dot, thumbnails, "
+        "trash and previews of network disks and photo programs.",
+    ),
+]
 
 RecipeOption = Annotated[
     Recipe,

@@ -3,14 +3,13 @@
 import logging
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from geoclip.guesses.believed import Records, believed
-from geoclip.guesses.failures import Failure
+from geoclip.guesses.blocks import Block, told
 from geoclip.guesses.fates import Fates, embeddings_of, stated_of
 from geoclip.guesses.gps_comparison import (
     EXTRA_COLUMNS,
@@ -33,6 +32,7 @@ from geoclip.photos.abstention import AbstentionCheck
 from geoclip.photos.embedding import mean_of_views
 from geoclip.photos.metadata import NOTHING
 from geoclip.photos.records import PhotoRecord
+from geoclip.photos.refusals import PARTIAL
 from geoclip.photos.tracks import Tracks
 from geoclip.photos.views import slices
 from geoclip.ranking.ranker import PlaceRanker
@@ -47,19 +47,6 @@ log = logging.getLogger(__name__)
 NO_EVIDENCE = "no evidence"
 CANDIDATES = 50
 """Places of each photo that are weighed against its neighbours' or its stated position."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """Guesses for some photos, failures for those that could not be read, and counts.
-
-    `kinds` counts what the photos that were abstained from look like.
-    """
-
-    table: pd.DataFrame
-    failures: list[Failure]
-    kinds: Counter[str]
-    photos: int
 
 
 class Assembler:
@@ -80,6 +67,7 @@ class Assembler:
         classes: bool = False,
         gallery: "GalleryLookup | None" = None,
     ) -> None:
+        ranker.gazetteer.check_has_positions()
         self.ranker = ranker
         self.check = check
         self.settings = settings
@@ -153,12 +141,14 @@ class Assembler:
             parts.insert(1, known)
         frame = pd.concat([part for part in parts if len(part)] or parts[:1])
         frame = frame.sort_values(["order", "rank"], kind="stable", ignore_index=True)
+        partial = [i for i in fates.guessed if records[i].status == PARTIAL]
+        frame.loc[frame["order"].isin(partial), "status"] = PARTIAL
         table = guess_table(frame)
         texts = [*(GALLERY_COLUMNS if self.settings.gallery is not None else ())]
         texts += CLASS_COLUMNS if self.classes else []
         if texts:
-            told = frame.reindex(columns=texts).astype(object).fillna("").astype(str)
-            table = pd.concat([table, told], axis=1)
+            texts_of = frame.reindex(columns=texts).astype(object).fillna("").astype(str)
+            table = pd.concat([table, texts_of], axis=1)
         fixes = [record.metadata.gps for record in records]
         if self.settings.reports_gps:
             table = noted(table, frame["order"].to_numpy(), fixes)
@@ -168,8 +158,7 @@ class Assembler:
                 lat, lon = (degrees[fates.guessed] for degrees in stated_positions(fixes))
                 support[fates.guessed] = self.ranker.support_within(values, lat, lon, FAR_KM)
             table = compared(table, frame["order"].to_numpy(), fixes, support)
-        failures = [Failure(names[i], records[i].status, records[i].message) for i in fates.unread]
-        return Block(table, failures, Counter(fates.kinds), len(records))
+        return Block(table, *told(names, records, fates), Counter(fates.kinds), len(records))
 
     def _fates(self, records: Sequence[PhotoRecord]) -> Fates:
         return Fates.of(records, self.check, self.settings.reports_gps)

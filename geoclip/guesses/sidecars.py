@@ -23,6 +23,7 @@ from geoclip.errors import GeoclipError
 from geoclip.guesses.schema import ALBUM, GALLERY, MODEL
 from geoclip.guesses.xmp import sidecar_xmp
 from geoclip.photos.beside import SIDECAR, sidecar_name
+from geoclip.photos.refusals import READ
 from geoclip.support.paths import decode_path, encode_path
 
 PRIVACY_WARNING = (
@@ -73,7 +74,7 @@ def write_sidecars(
     """
     known = dict(_entries(journal)) if journal.exists() else {}
     report = SidecarReport(dry_run=dry_run)
-    best = guesses[(guesses["rank"] == 1) & (guesses["status"] == "ok")].to_dict("records")
+    best = guesses[(guesses["rank"] == 1) & guesses["status"].isin(READ)].to_dict("records")
     for start in range(0, len(best), BATCH):
         planned, photos = dict[Path, bytes](), dict[Path, Path]()
         for guess in best[start : start + BATCH]:

@@ -1,5 +1,6 @@
 """Photo and video files → pixels for an encoder, decoded by threads ahead of their use."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from PIL import Image
 
 from geoclip.errors import PhotoError
 from geoclip.photos.abstention import Abstention, AbstentionCheck
+from geoclip.photos.decoding import NOISE, flaw
 from geoclip.photos.metadata import NOTHING, PhotoMetadata, with_files_beside
 from geoclip.photos.opening import Content, Fetch, opened
 from geoclip.photos.videos import FRAMES
@@ -28,13 +30,15 @@ Decode = Callable[[AnyPath, Content | None, int, int], list[Image.Image]]
 class DecodedPhoto:
     """What a photo gave: `pixels` (F, 3, S, S) of F frames (1 for a photo), or the `problem`.
 
-    Both are None where the metadata alone was wanted.
+    Both are there where a part of the photo was decoded (status "partial"), neither where the
+    metadata alone was wanted. `noise` counts what the decoder complained of and went on.
     """
 
     pixels: torch.Tensor | None
     problem: PhotoError | None
     metadata: PhotoMetadata = NOTHING
     finding: Abstention = UNJUDGED
+    noise: int = 0
 
     @property
     def status(self) -> str:
@@ -112,7 +116,8 @@ class PhotoReader:
             pixels = torch.stack([self.encoder.preprocess(picture) for picture in pictures])
         except PhotoError as problem:
             return DecodedPhoto(None, problem, metadata)
-        return DecodedPhoto(pixels, None, metadata, self._finding(pictures))
+        name, noise = os.fspath(path), sum(picture.info.get(NOISE, 0) for picture in pictures)
+        return DecodedPhoto(pixels, flaw(pictures, name), metadata, self._finding(pictures), noise)
 
     def is_enough(self, metadata: PhotoMetadata) -> bool:
         """Whether the position is known without a look at the pixels."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 
 from geoclip.encoders import Encoder
-from geoclip.guesses.assembly import Block
+from geoclip.guesses.blocks import Block
 from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
 from geoclip.photos.keys import encoder_key, photo_key
@@ -43,8 +43,7 @@ class PhotoRun:
     @property
     def journal_key(self) -> str:
         """Hash of all that the records depend on besides the photos."""
-        judged = self.settings.abstention.level != "off"
-        return encoder_key(self.encoder, self.settings.frames, judged)
+        return encoder_key(self.encoder, self.settings.frames, self.reader.check is not None)
 
     def todo(self, journal: Journal) -> list[list[int]]:
         """Positions of the photos not in the journal, in batches.
