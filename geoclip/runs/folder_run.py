@@ -15,6 +15,7 @@ from geoclip.photos.keys import encoder_key, photo_key
 from geoclip.photos.metadata import with_files_beside
 from geoclip.photos.reader import BATCH, PhotoReader
 from geoclip.photos.records import PhotoRecord, read_records
+from geoclip.photos.refusals import READ, UNSUPPORTED
 from geoclip.photos.views import location_keys, side_by_side
 from geoclip.runs.journal import Journal
 from geoclip.support.paths import AnyPath, encode_path
@@ -141,7 +142,7 @@ class _JournalRecords:
         noted = zip(self.journal.read(self.keys[part]), self.paths[part], strict=True)
         return [
             replace(record, metadata=with_files_beside(record.metadata, path))
-            if record.status == "ok"
+            if record.status in (*READ, UNSUPPORTED)
             else record
             for record, path in noted
         ]
