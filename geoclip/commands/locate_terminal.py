@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from geoclip.commands.progress import progress
-from geoclip.commands.terminal import print_table, printable
+from geoclip.commands.terminal import print_table, printable, told_reasons
 from geoclip.guesses.phrases import guess_phrase
 from geoclip.photos.refusals import READ
 from geoclip.runs.run_report import RunReport, RunWatch
@@ -96,8 +96,7 @@ def print_report(report: RunReport) -> None:
         total = sum(report.distrusted.values())
         say(
             f"{total:,} of {report.photos:,} photos state a GPS position that is not trusted: "
-            f"{'; '.join(f'{kind}: {n:,}' for kind, n in report.distrusted.most_common())} "
-            "(see gps_note; --gps trust-all keeps them)."
+            f"{told_reasons(report.distrusted)} (see gps_note; --gps trust-all keeps them)."
         )
     if report.by_gallery:
         say(
