@@ -15,7 +15,9 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
+from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError
+from geoclip.evaluation.caption_figures import composition_figures, retrieval_figures
 from geoclip.evaluation.split_figures import (
     RANKED,
     RANKED_CONTINENTS,
@@ -27,6 +29,9 @@ from geoclip.evaluation.split_figures import (
     split_figures,
     split_intervals,
 )
+from geoclip.photos.embedding import Embeddings
+from geoclip.photos.refusals import READ
+from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.support.name_guard import check_checkout
 from geoclip.training.splits import HELD_BACK, TRAIN
@@ -42,7 +47,7 @@ TRUTH = ["location_id", "split", "lat", "lon", "country_code", "place_id", "plac
 
 def first_guesses(predictions: pd.DataFrame) -> pd.DataFrame:
     """The first-ranked guess for each location (index), those that were read."""
-    first = predictions[(predictions["rank"] == 1) & (predictions["status"] == "ok")]
+    first = predictions[(predictions["rank"] == 1) & predictions["status"].isin(READ)]
     return first.drop_duplicates("location_id").set_index("location_id")
 
 
@@ -86,6 +91,30 @@ def evaluate_guesses(
         for level, figures in gzsl_figures(table, truth, train_rows, gazetteer).items():
             by_name = report["gzsl"].setdefault(level, {})
             by_name[name] = figures | {"intervals": ends[level]}
+    return report
+
+
+def caption_report(
+    photos: pd.DataFrame,
+    models: dict[str, tuple[Encoder, Embeddings]],
+    book: CaptionBook,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the `retrieval` and `composition` parts of the report, by split and model.
+
+    `photos` have split and place_row; each of `models` has its embeddings of them, in order.
+    """
+    report: dict[str, Any] = {"retrieval": {}, "composition": {}}
+    for name, (encoder, found) in models.items():
+        for split in photos["split"].unique():
+            own = (photos["split"] == split).to_numpy() & found.ok
+            images, rows = found.values[own], photos.loc[own, "place_row"].to_numpy()
+            figures = {
+                "retrieval": retrieval_figures(images, rows, book, encoder.encode_texts),
+                "composition": composition_figures(images, rows, book, encoder.encode_texts, seed),
+            }
+            for part, values in figures.items():
+                report[part].setdefault(str(split), {})[name] = values
     return report
 
 
