@@ -4,8 +4,9 @@
 
 TABLE.csv is as `geoclip.places.level_table` says, INPUT and OUT as for `pipelines.locate_photos`;
 OUT is a folder of Parquet parts with the columns of `guesses.class_guesses`, photo_id, location_id
-and message. Views that share a `location_id` are answered together. The same command goes on where
-a run was stopped; `pipelines.evaluate_guesses` measures what it writes.
+and message. The classes are embedded first, as `pipelines.embed_places` does. Views that share a
+`location_id` are answered together. The same command goes on where a run was stopped;
+`pipelines.evaluate_guesses` measures what it writes.
 """
 
 from collections.abc import Iterator
