@@ -104,11 +104,30 @@ def print_report(report: RunReport) -> None:
     if report.gps is not None:
         for line in report.gps.lines():
             say(line)
+    unread = [failure for failure in report.failures if failure.status not in READ]
+    if unread:
+        reasons = _counted(Counter(failure.status for failure in unread))
+        say(f"{len(unread)} of {report.photos} photos could not be read: {reasons}.")
+    if report.remarks:
+        say(f"The decoders of {len(report.remarks):,} photos complained: see the ledger.")
     if left_out := _counted_photos(report.left_out):
         say(f"Photos left out of folders (--include-hidden reads them): {left_out}.")
-    if report.failures:
-        reasons = _counted(Counter(failure.status for failure in report.failures))
-        say(f"{len(report.failures)} of {report.photos} photos could not be read: {reasons}.")
+    say(_sum(report, len(unread)))
+
+
+def _sum(report: RunReport, broken: int) -> str:
+    """What became of all photos, in numbers that add up, and of other files."""
+    partial, silent = len(report.failures) - broken, report.kinds.total()
+    guessed = report.photos - report.kept - silent - broken
+    parts = [
+        f"{guessed:,} guessed" + (f" ({partial:,} of them not whole)" if partial else ""),
+        *(f"{count:,} {what}" for count, what in (
+            (report.kept, "by GPS"), (silent, "show no place"), (broken, "broken"),
+        ) if count),
+    ]  # fmt: skip
+    others = sum(1 for entry in report.left_out if not entry.under)
+    left = f"; {others:,} other files left out" if others else ""
+    return f"{report.photos:,} photos: {', '.join(parts)}{left}."
 
 
 def _counted_photos(left_out: Iterable["LeftOut"]) -> str:

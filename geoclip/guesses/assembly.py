@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 
-from geoclip.guesses.failures import Failure
+from geoclip.guesses.failures import Failure, told_of
 from geoclip.guesses.fates import Fates, embeddings_of, stated_of
 from geoclip.guesses.gps_comparison import EXTRA_COLUMNS, FAR_KM, compared, stated_positions
 from geoclip.guesses.rows import (
@@ -167,7 +167,7 @@ class Assembler:
                 lat, lon = (degrees[fates.guessed] for degrees in stated_positions(fixes))
                 support[fates.guessed] = self.ranker.support_within(values, lat, lon, FAR_KM)
             table = compared(table, frame["order"].to_numpy(), fixes, support)
-        return Block(table, *_told(names, records, fates), Counter(fates.kinds), len(records))
+        return Block(table, *told_of(names, records, fates), Counter(fates.kinds), len(records))
 
     def _fates(self, records: Sequence[PhotoRecord]) -> Fates:
         return Fates.of(records, self.check, self.settings.gps == "keep")
@@ -295,15 +295,3 @@ class Assembler:
         return smooth_trip(
             cities, probabilities, hours, *world, anchors, self.settings.trip, allowed
         )
-
-
-def _told(
-    names: Sequence[str], records: Sequence[PhotoRecord], fates: Fates
-) -> tuple[list[Failure], list[Failure]]:
-    """Failures, and remarks about photos whose decoders complained."""
-    seen = [i for i in (*fates.abstained, *fates.guessed) if records[i].message]
-    told = [
-        Failure(names[i], records[i].status, records[i].message)
-        for i in sorted([*fates.unread, *seen])
-    ]
-    return [f for f in told if f.status != "ok"], [f for f in told if f.status == "ok"]
