@@ -136,6 +136,15 @@ def locate(
     keep_journal: Annotated[
         bool, typer.Option("--keep-journal", help="Leave OUT.journal when all is done.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace guesses for other photos in OUT.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing but errors, and guesses without --out.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say why each file could not be read.")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
     exclude: ExcludeOption = None,
     include_hidden: IncludeHiddenOption = False,
@@ -204,10 +213,12 @@ def locate(
         rules=FolderRules(tuple(exclude or ()), include_hidden),
         keep_embeddings=keep_embeddings,
         keep_journal=keep_journal,
+        force=force,
         load=load,
-        watch=Terminal([_larger_models()] if default else []),
+        watch=Terminal([_larger_models()] if default else [], quiet),
     )
-    print_report(report)
+    if not quiet:
+        print_report(report, verbose)
     if report.failures:
         raise typer.Exit(SOME_UNREAD)
 
