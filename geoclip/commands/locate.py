@@ -2,7 +2,6 @@
 
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +9,13 @@ import typer
 
 from geoclip.commands.options import (
     CompileOption,
+    Evidence,
     ExcludeOption,
+    Gps,
     GpxOffsetOption,
     GpxOption,
     IncludeHiddenOption,
+    Level,
     MethodOption,
     PointOption,
     Precision,
@@ -29,33 +31,6 @@ if TYPE_CHECKING:
     from geoclip.locator import Locator
 
 TABLE_ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg", ".xlsx")
-
-
-class Gps(StrEnum):
-    """What to do with positions stated in files."""
-
-    keep = "keep"
-    trust_all = "trust-all"
-    ignore = "ignore"
-    compare = "compare"
-
-
-class Level(StrEnum):
-    """How precise guesses are."""
-
-    auto = "auto"
-    city = "city"
-    region = "region"
-    country = "country"
-    continent = "continent"
-
-
-class Evidence(StrEnum):
-    """How far to look for photos that show no place."""
-
-    off = "off"
-    pixels = "pixels"
-    prompts = "prompts"
 
 
 def locate(
@@ -152,6 +127,15 @@ def locate(
     keep_journal: Annotated[
         bool, typer.Option("--keep-journal", help="Leave OUT.journal when all is done.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace guesses for other photos in OUT.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing but errors, and guesses without --out.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say why each file could not be read.")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
     exclude: ExcludeOption = None,
     include_hidden: IncludeHiddenOption = False,
@@ -224,10 +208,12 @@ def locate(
         rules=FolderRules(tuple(exclude or ()), include_hidden),
         keep_embeddings=keep_embeddings,
         keep_journal=keep_journal,
+        force=force,
         load=load,
-        watch=Terminal([_larger_models()] if default else []),
+        watch=Terminal([_larger_models()] if default else [], quiet),
     )
-    print_report(report)
+    if not quiet:
+        print_report(report, verbose)
     if report.failures:
         raise typer.Exit(SOME_UNREAD)
 

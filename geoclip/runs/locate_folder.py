@@ -40,6 +40,7 @@ def locate_folder(
     rules: FolderRules = USUAL,
     keep_embeddings: str | Path | None = None,
     keep_journal: bool = False,
+    force: bool = True,
     load: "Callable[[str | Path], Locator] | None" = None,
     watch: RunWatch | None = None,
 ) -> RunReport:
@@ -61,6 +62,7 @@ def locate_folder(
         rules: what is left out of folders.
         keep_embeddings: a folder that keeps what was read, for runs with other settings.
         keep_journal: leave `OUT.journal` when all is done.
+        force: take the place of guesses for other photos in `out`, or of another kind of file.
         load: makes a locator of a model's name; `Locator.from_pretrained` without it.
         watch: is told how the run goes.
 
@@ -80,6 +82,8 @@ def locate_folder(
         raise GeoclipError("sidecars need `out`, beside which their journal stands.")
     watch, settings = watch or RunWatch(), settings or LocateSettings()
     photos, locations = files.photos(given, location_column, limit)
+    if not force:
+        files.refuse_guesses_of_others(photos)
     name, locator = _locator(model, load)
     locator.encoder.expect(len(photos))
 
@@ -91,6 +95,7 @@ def locate_folder(
         calibrated=locator.settings.calibrated,
         gps=GpsSummary() if settings.gps == "compare" else None,
         out=files.out,
+        map_file=files.map_file,
         extra_columns=run.assembler.extra_columns,
     )
     with _journal(run, files, keep_journal, watch) as journal:
