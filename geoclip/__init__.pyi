@@ -4,13 +4,16 @@ from geoclip.encoders.registry import KNOWN_MODELS as KNOWN_MODELS
 from geoclip.errors import GeoclipError as GeoclipError
 from geoclip.errors import PhotoError as PhotoError
 from geoclip.evaluation.comparison import Comparison as Comparison
+from geoclip.evaluation.comparison import compare as compare
 from geoclip.evaluation.matching import evaluate_files as evaluate_files
 from geoclip.evaluation.matching import evaluate_tables as evaluate_tables
 from geoclip.evaluation.oracle import oracle as oracle
+from geoclip.evaluation.worst_photos import worst as worst
+from geoclip.guesses.geo_table import to_geodataframe as to_geodataframe
 from geoclip.guesses.guess_files import read_guesses as read_guesses
+from geoclip.guesses.guess_frame import Guesses as Guesses
 from geoclip.guesses.maps import write_map as write_map
 from geoclip.guesses.schema import Guess as Guess
-from geoclip.guesses.schema import to_geodataframe as to_geodataframe
 from geoclip.guesses.settings import LocateSettings as LocateSettings
 from geoclip.guesses.writer import write_guesses as write_guesses
 from geoclip.locator import Locator as Locator

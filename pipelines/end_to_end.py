@@ -40,8 +40,8 @@ from pipelines.embed_photos import embed_table
 from pipelines.embed_places import embed_places
 from pipelines.evaluate_guesses import caption_report, evaluate_guesses, measured
 from pipelines.held_back import fit_held_back, held_back
-from pipelines.locate_photos import answers
 from pipelines.photo_actors import Pool, load_model, model_settings
+from pipelines.photo_locator import answers
 from pipelines.planet.planet import Planet, PlanetSettings
 from pipelines.train_encoder import train_encoder
 from pipelines.write_captions import write_captions
@@ -99,6 +99,7 @@ def end_to_end(
     check_lasting(out)
     out.mkdir(parents=True, exist_ok=True)
     places, captions = Gazetteer.read(gazetteer), model_settings(start).captions
+    places.check_has_positions()
     own_ranking = RANKING if _is_ours(start) else None
     seconds: dict[str, float] = {}
     if not photos:
@@ -110,12 +111,7 @@ def end_to_end(
         with stage("Write captions", seconds):
             file = out / "captions.parquet"
             table = write_captions(listed, file, gazetteer, captions, settings.seed, hold_back)
-        held_out = measured(table)
-        if held_out.empty:
-            raise GeoclipError(
-                "No photo of known position is held out, so nothing can be measured: give some "
-                "another split than train, or train alone with pipelines.train_encoder."
-            )
+        held_out = _held_out(table)
 
         def embedded(model: str, photos: pd.DataFrame) -> tuple[Locator, Embeddings]:
             """What locates by a model, ranking as before any fit, and the photos' embeddings."""
@@ -163,6 +159,17 @@ def end_to_end(
     report["calibration"] = fitted and fitted.figures
     _write(out, report, predictions["after"], held_out)
     return report
+
+
+def _held_out(table: pd.DataFrame) -> pd.DataFrame:
+    """The photos to measure on; raises GeoclipError where there is none."""
+    held_out = measured(table)
+    if held_out.empty:
+        raise GeoclipError(
+            "No photo of known position is held out, so nothing can be measured: give some another "
+            "split than train, or train alone with pipelines.train_encoder."
+        )
+    return held_out
 
 
 def _located(locator: Locator, found: Embeddings, photos: pd.DataFrame) -> pd.DataFrame:

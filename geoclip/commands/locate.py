@@ -10,6 +10,10 @@ import typer
 
 from geoclip.commands.options import (
     CompileOption,
+    ExcludeOption,
+    GpxOffsetOption,
+    GpxOption,
+    IncludeHiddenOption,
     MethodOption,
     PointOption,
     Precision,
@@ -24,13 +28,14 @@ from geoclip.support.process import made_to_last
 if TYPE_CHECKING:
     from geoclip.locator import Locator
 
-TABLE_ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg")
+TABLE_ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg", ".xlsx")
 
 
 class Gps(StrEnum):
     """What to do with positions stated in files."""
 
     keep = "keep"
+    trust_all = "trust-all"
     ignore = "ignore"
     compare = "compare"
 
@@ -63,7 +68,8 @@ def locate(
     ],
     *,
     out: Annotated[
-        Path | None, typer.Option(help="Table of guesses: .parquet, .geojson, .csv or .gpkg.")
+        Path | None,
+        typer.Option(help="Table of guesses: .parquet, .geojson, .csv, .gpkg, .xlsx."),
     ] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="A map as one .html file.")] = None,
     model: Annotated[
@@ -103,8 +109,14 @@ def locate(
     ] = None,
     group_by: Annotated[str | None, typer.Option(hidden=True)] = None,
     gps: Annotated[
-        Gps, typer.Option(help="Positions in the files: report, ignore or compare with them.")
+        Gps,
+        typer.Option(
+            help="Positions in the files: report trustworthy ones, report all, ignore or compare "
+            "with them."
+        ),
     ] = Gps.keep,
+    gpx: GpxOption = None,
+    gpx_offset: GpxOffsetOption = None,
     countries: Annotated[
         str | None, typer.Option(help="Only places in these countries: FR,DE or names.")
     ] = None,
@@ -112,6 +124,12 @@ def locate(
         str | None, typer.Option(help="Only places in this box: WEST,SOUTH,EAST,NORTH.")
     ] = None,
     near: Annotated[str | None, typer.Option(help="Only places within LAT,LON,KM.")] = None,
+    within: Annotated[
+        Path | None,
+        typer.Option(
+            help="Only places in the polygons of a file: .geojson, .gpkg, .shp, .parquet."
+        ),
+    ] = None,
     album: Annotated[
         bool, typer.Option("--album", help="Photos close in time share evidence.")
     ] = False,
@@ -135,6 +153,8 @@ def locate(
         bool, typer.Option("--keep-journal", help="Leave OUT.journal when all is done.")
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
+    exclude: ExcludeOption = None,
+    include_hidden: IncludeHiddenOption = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode photos (default: one a core).")
     ] = None,
@@ -153,6 +173,8 @@ def locate(
     from geoclip.commands.locate_terminal import Terminal, print_report  # noqa: PLC0415
     from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415
     from geoclip.photos.abstention import AbstentionSettings  # noqa: PLC0415
+    from geoclip.photos.camera_clocks import clock_offset  # noqa: PLC0415
+    from geoclip.photos.folder_rules import FolderRules  # noqa: PLC0415
     from geoclip.ranking.travel import TripSettings  # noqa: PLC0415
     from geoclip.runs.locate_folder import locate_folder  # noqa: PLC0415  (pandas is slow to import)
     from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output  # noqa: PLC0415
@@ -167,14 +189,15 @@ def locate(
     circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
     default, model = model is None, _chosen_model(model)
     paths = _with_list_on_stdin(paths)
-    RunFiles(out, map_file).refuse_replacing([str(gazetteer)] if gazetteer else [])
+    read = filter(None, [gazetteer, within, *(gpx or ())])
+    RunFiles(out, map_file).refuse_replacing([*map(str, read)])
 
     def load(name: str | Path) -> "Locator":
         locator = _load(name, gazetteer, device, precision, compile).reranked(method, point)
-        if not (countries or box or circle):
+        if not (countries or box or circle or within):
             return locator
         named = countries.split(",") if countries else None
-        return locator.narrowed(named, box, circle)  # type: ignore[arg-type]
+        return locator.narrowed(named, box, circle, within)  # type: ignore[arg-type]
 
     settings = LocateSettings(
         top_k=top_k,
@@ -186,6 +209,8 @@ def locate(
         confidence=confidence,
         level=level.value,
         gallery=gallery,
+        gpx=tuple(gpx or ()),
+        gpx_offset=None if gpx_offset is None else clock_offset(gpx_offset),
     )
     report = locate_folder(
         paths,
@@ -196,6 +221,7 @@ def locate(
         sidecars=("dry run" if dry_run else "write") if sidecar else "off",
         location_column=location_id or group_by,
         limit=limit,
+        rules=FolderRules(tuple(exclude or ()), include_hidden),
         keep_embeddings=keep_embeddings,
         keep_journal=keep_journal,
         load=load,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoclip.errors import GeoclipError
+from geoclip.places.country_names import advice, codes_of, comparable
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.sphere import great_circle_km, wrap_longitude
 
@@ -21,6 +22,7 @@ def prior(
     bbox: tuple[float, float, float, float] | None = None,
     near: tuple[float, float, float] | None = None,
     territories: bool = False,
+    polygon: Any = None,
 ) -> NDArray[np.float64]:
     """Weights (P,) over places: 1 inside everything that is asked for, 0 outside.
 
@@ -34,9 +36,11 @@ def prior(
         bbox: west, south, east, north in degrees; west > east crosses the date line.
         near: latitude, longitude, radius in km.
         territories: take in the territories of the countries that are named.
+        polygon: an area as `areas.read_area` takes it: a shapely geometry, a GeoDataFrame, GeoJSON,
+            or the path of a file of these.
 
     Raises:
-        GeoclipError: an unknown country, impossible numbers, or no place left.
+        GeoclipError: an unknown country, impossible numbers, what is no polygon, or no place left.
     """
     inside = np.ones(len(gazetteer), dtype=bool)
     if countries is not None:
@@ -45,34 +49,42 @@ def prior(
         inside &= _in_box(gazetteer, *bbox)
     if near is not None:
         inside &= _in_circle(gazetteer, *near)
+    if polygon is not None:
+        from geoclip.places.areas import in_area, read_area  # noqa: PLC0415 - slow to import
+
+        inside &= in_area(read_area(polygon), gazetteer.lat, gazetteer.lon)
     inside = _with_ancestors(gazetteer, inside & ~_has_children(gazetteer))
     if not inside.any():
+        asked = {"countries": countries, "bbox": bbox, "near": near}
+        asked["polygon"] = None if polygon is None else "given"
+        told = ", ".join(f"{name} {value}" for name, value in asked.items() if value is not None)
         raise GeoclipError(
-            f"no place of the gazetteer is left (countries {countries}, bbox {bbox}, near {near}); "
-            "widen what the world was narrowed to."
+            f"no place of the gazetteer is left ({told}); widen what the world was narrowed to."
         )
     return inside.astype(np.float64)
 
 
 def country_code(gazetteer: Gazetteer, word: str) -> str:
-    """Code of a country given by code or name; GeoclipError offers the nearest names.
+    """Code of a country given by a code or a name of the gazetteer's, or as `country_names` says.
 
-    >>> country_code(Gazetteer.default(), "reunion")
-    'RE'
+    Raises GeoclipError, with what to write instead, for a word that names none or several.
+
+    >>> country_code(Gazetteer.default(), "reunion"), country_code(Gazetteer.default(), "UK")
+    ('RE', 'GB')
     """
     rows = gazetteer.level_rows("country")
     by_word: dict[str, str] = {}
     for names in (gazetteer.ascii_names, gazetteer.names, gazetteer.ids):  # a code wins
-        by_word |= {names[row].casefold(): gazetteer.ids[row] for row in rows}
-    wanted = word.strip().casefold()
-    if wanted not in by_word:
-        close = difflib.get_close_matches(wanted, by_word, n=3)
-        offer = ", ".join(f"{by_word[name]} ({name})" for name in close)
-        raise GeoclipError(
-            f"the gazetteer has no country {word!r}; "
-            + (f"did you mean {offer}?" if offer else "use two-letter codes such as FR or US.")
-        )
-    return by_word[wanted]
+        by_word |= {comparable(names[row]): gazetteer.ids[row] for row in rows}
+    if comparable(word) in by_word:
+        return by_word[comparable(word)]
+    codes = codes_of(word)
+    if len(codes) == 1 and codes[0] in by_word.values():
+        return codes[0]
+    what = f"the gazetteer has no country {word.strip()!r}; "
+    if len(codes) == 1:
+        raise GeoclipError(f"{what}name one that it has: {', '.join(gazetteer.ids[rows[:5]])}, …")
+    raise GeoclipError(what + advice(word))
 
 
 def _in_countries(gazetteer: Gazetteer, countries: Sequence[str], territories: bool) -> Mask:

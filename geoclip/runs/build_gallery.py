@@ -5,6 +5,7 @@ folder until all of it has joined.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure, write_failures
 from geoclip.guesses.settings import LocateSettings
 from geoclip.photos.abstention import AbstentionSettings
+from geoclip.photos.folder_rules import USUAL, FolderRules
+from geoclip.photos.gps_fix import kind_of_reason
 from geoclip.photos.keys import photo_key, tower_key
 from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, photos_and_locations
 from geoclip.photos.photo_table import read_photo_table
@@ -41,11 +44,15 @@ TOLD = ("lat", "lon", "country_code", "location_id", "source")
 
 @dataclass
 class GalleryReport:
-    """What became of the photos: how many joined, were known before, or have no position."""
+    """What became of the photos: how many joined, were known before, or have no position.
+
+    `distrusted` counts by reason what some of the latter state.
+    """
 
     added: int = 0
     known: int = 0
     without_position: int = 0
+    distrusted: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     tuning: Tuning | None = None
 
@@ -59,17 +66,19 @@ def tabled_photos(tables: Sequence[Path]) -> pd.DataFrame:
     return photos.assign(gallery_id=photos["path"].map(gallery_id))
 
 
-def listed_photos(paths: Sequence[str]) -> pd.DataFrame:
+def listed_photos(paths: Sequence[str], rules: FolderRules = USUAL) -> pd.DataFrame:
     """The same columns of photos in folders, globs and tables.
 
-    Photos of folders and globs have no position here (NaN), as they may state one. Raises
+    Photos of folders and globs, chosen by the `rules`, have no position here (NaN), as they may
+    state one. Raises
     GeoclipError as `tabled_photos` and `photos_and_locations` do.
     """
     tables = [Path(path) for path in paths if path.lower().endswith(".csv")]
     others = [path for path in paths if not path.lower().endswith(".csv")]
     frames = [tabled_photos(tables)] if tables else []
     if others or not tables:
-        found, _ = photos_and_locations(others, suffixes=PHOTO_SUFFIXES | VIDEO_SUFFIXES)
+        suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES
+        found, _ = photos_and_locations(others, suffixes=suffixes, rules=rules)
         texts = [encode_path(path.absolute()) for path in found]
         unknown = dict.fromkeys(TOLD, "") | {"lat": np.nan, "lon": np.nan}
         frame = pd.DataFrame({"photo_id": texts, "path": texts}).assign(**unknown)
@@ -148,6 +157,8 @@ def _add_read(
             report.failures.append(Failure(path, record.status, record.message))
     used = read & photos["lat"].notna().to_numpy()
     report.without_position += int((read & ~used).sum())
+    fixes = [r.metadata.gps for r, left in zip(records, read & ~used, strict=True) if left]
+    report.distrusted.update(kind_of_reason(fix.reason) for fix in fixes if fix is not None)
     if used.any():
         report.added += gallery.add(np.stack(values)[used[read]], _rows(photos[used], names))
 

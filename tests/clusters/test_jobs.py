@@ -17,10 +17,11 @@ from uuid import uuid4
 import pandas as pd
 import pytest
 from inference import write_model, write_photos
+from several_nodes import ERROR_LINE
 
 ROOT = Path(__file__).resolve().parents[2]
 GPUS = ("--num-gpus=2", "--disable-usage-stats")
-"""Two that are none, which README's commands ask for."""
+"""Two that are none, which the page on clusters asks for."""
 
 RAY = str(Path(sys.executable).with_name("ray"))
 STARTING = ("No available agent", "Failed to connect to Ray")
@@ -67,8 +68,8 @@ def free_port() -> int:
 
 
 def readme_commands(texts: dict[str, str]) -> list[list[str]]:
-    """The commands of README's section on clusters, in order, with other texts in some places."""
-    section = (ROOT / "README.md").read_text().split("## On a cluster")[1]
+    """The commands of the page on clusters, in order, with other texts in some places."""
+    section = (ROOT / "pipelines" / "README.md").read_text().split("## Commands")[1]
     block = section.split("```sh\n")[1].split("```")[0].replace("\\\n", " ")
     for text, other in texts.items():
         assert text in block
@@ -120,6 +121,7 @@ def test_commands_of_the_readme(job_server: str, tmp_path: Path) -> None:
     assert "PyTorch cannot use Ray's GPUs" in said[0]
     assert (bucket / "run" / "encoder" / "open_clip_config.json").is_file()
     assert not re.search(r"\bERROR\b", "".join(said))
+    assert not ERROR_LINE.findall("".join(said))
 
 
 def test_a_job_without_the_token_is_refused(job_server: str) -> None:
