@@ -14,9 +14,11 @@ import pytest
 import shapely
 
 from geoclip.errors import GeoclipError
-from geoclip.guesses.maps import ATTRIBUTION, STEPS_PER_DEGREE, write_map
+from geoclip.guesses.basemap import STEPS_PER_DEGREE
+from geoclip.guesses.maps import ATTRIBUTION, write_map
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\u2028'\"{{data}}"
+STREET_MAP = "https://www.openstreetmap.org/?mlat="
 
 
 class FakeOutlines:
@@ -136,7 +138,11 @@ def test_policy_allows_exactly_this_script_and_style(tmp_path: Path) -> None:
 
 def test_nothing_is_fetched_and_nothing_is_parsed_as_html(tmp_path: Path) -> None:
     page, _ = written(tmp_path, [guess("a.jpg")])
-    assert not [a for _, a in Tags(page).tags if {"src", "href", "style", "onclick"} & a.keys()]
+    assert not [a for _, a in Tags(page).tags if {"src", "style", "onclick"} & a.keys()]
+    # The skip link stays on the page; a street map opens only when a reader follows its link.
+    assert [a["href"] for _, a in Tags(page).tags if "href" in a] == ["#list"]
+    assert page.count(STREET_MAP) == 1
+    page = page.replace(STREET_MAP, "")
     for banned in (
         "http:",
         "https:",
