@@ -13,7 +13,7 @@ from geoclip.encoders import Encoder, load_encoder
 from geoclip.guesses.assembly import Assembler
 from geoclip.guesses.schema import Guess, to_geodataframe, to_guesses
 from geoclip.guesses.settings import LocateSettings
-from geoclip.photos.abstention import AbstentionCheck, AbstentionSettings
+from geoclip.photos.abstention import PIXEL_CHECK, AbstentionCheck, AbstentionSettings
 from geoclip.photos.embedding import Embeddings, embed_named
 from geoclip.photos.given_photos import checked_ids, given_photos
 from geoclip.photos.keys import photo_key, tower_key
@@ -21,6 +21,7 @@ from geoclip.photos.metadata import NOTHING
 from geoclip.photos.opening import Photo, named, photo_list
 from geoclip.photos.reader import BATCH, UNJUDGED, PhotoReader, in_batches
 from geoclip.photos.records import PhotoRecord, read_records
+from geoclip.photos.refusals import READ
 from geoclip.photos.views import location_keys
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
@@ -142,13 +143,16 @@ class Locator:
         return self._checks[settings]
 
     def reader(self, settings: LocateSettings) -> PhotoReader:
-        """What reads photos for `locate` and for runs over folders."""
-        judged = settings.abstention.level != "off"
+        """What reads photos for `locate` and for runs over folders.
+
+        Their pixels are judged whatever the settings, so that what is kept serves other settings.
+        """
         return PhotoReader(
             self.encoder,
             metadata=True,
             trust_gps=settings.gps == "keep" and not settings.own_gallery,
-            check=self.abstention_check(settings.abstention) if judged else None,
+            trust_all=settings.gps == "trust-all" and not settings.own_gallery,
+            check=PIXEL_CHECK,
             frames=settings.frames,
         )
 
@@ -260,7 +264,7 @@ class Locator:
         keys = None if ids is None else location_keys(ids)
         rows = zip(embeddings.status, embeddings.values, strict=True)
         records = [
-            PhotoRecord(b"", status, "", NOTHING, UNJUDGED, value if status == "ok" else None)
+            PhotoRecord(b"", status, "", NOTHING, UNJUDGED, value if status in READ else None)
             for status, value in rows
         ]
         return assembler.block(embeddings.paths, records, keys).table

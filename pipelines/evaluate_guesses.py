@@ -25,6 +25,7 @@ from geoclip.evaluation.split_figures import (
     split_figures,
     split_intervals,
 )
+from geoclip.photos.refusals import READ
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.place import LEVELS
 from geoclip.support.name_guard import check_checkout
@@ -41,7 +42,7 @@ TRUTH = ["location_id", "split", "lat", "lon", "place_id", "place_row"]
 
 def first_guesses(predictions: pd.DataFrame) -> pd.DataFrame:
     """The first-ranked guess for each location (index), those that were read."""
-    first = predictions[(predictions["rank"] == 1) & (predictions["status"] == "ok")]
+    first = predictions[(predictions["rank"] == 1) & predictions["status"].isin(READ)]
     return first.drop_duplicates("location_id").set_index("location_id")
 
 

@@ -12,8 +12,9 @@ from pyarrow import fs
 
 from geoclip.photos.listing import PHOTO_SUFFIXES, is_wanted
 from geoclip.photos.metadata import read_metadata
-from geoclip.photos.photo_table import COLUMNS, country_codes
+from geoclip.photos.photo_table import COLUMNS
 from geoclip.photos.trained_photos import Fingerprints, fingerprint, fingerprints
+from geoclip.places.country_names import country_codes
 from geoclip.support.paths import decode_path
 from geoclip.support.tables import cell_text, coordinates
 from pipelines.listed_paths import ListedPaths

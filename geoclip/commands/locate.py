@@ -10,10 +10,17 @@ import typer
 
 from geoclip.commands.options import (
     CompileOption,
+    ExcludeOption,
+    GpxOffsetOption,
+    GpxOption,
+    IncludeHiddenOption,
+    MaxRadiusOption,
     MethodOption,
+    MinProbabilityOption,
     PointOption,
     Precision,
     PrecisionOption,
+    ThumbnailsOption,
 )
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import SOME_UNREAD
@@ -31,6 +38,7 @@ class Gps(StrEnum):
     """What to do with positions stated in files."""
 
     keep = "keep"
+    trust_all = "trust-all"
     ignore = "ignore"
     compare = "compare"
 
@@ -66,12 +74,7 @@ def locate(
         Path | None, typer.Option(help="Table of guesses: .parquet, .geojson, .csv or .gpkg.")
     ] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="A map as one .html file.")] = None,
-    thumbnails: Annotated[
-        bool,
-        typer.Option(
-            "--thumbnails", help="Show small pictures of the photos on the map, and their days."
-        ),
-    ] = False,
+    thumbnails: ThumbnailsOption = False,
     model: Annotated[
         str | None, typer.Option(help="A name of `geoclip models`, a folder, or hf:ID.")
     ] = None,
@@ -109,8 +112,14 @@ def locate(
     ] = None,
     group_by: Annotated[str | None, typer.Option(hidden=True)] = None,
     gps: Annotated[
-        Gps, typer.Option(help="Positions in the files: report, ignore or compare with them.")
+        Gps,
+        typer.Option(
+            help="Positions in the files: report trustworthy ones, report all, ignore or compare "
+            "with them."
+        ),
     ] = Gps.keep,
+    gpx: GpxOption = None,
+    gpx_offset: GpxOffsetOption = None,
     countries: Annotated[
         str | None, typer.Option(help="Only places in these countries: FR,DE or names.")
     ] = None,
@@ -133,18 +142,8 @@ def locate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what sidecars would be written.")
     ] = False,
-    sidecar_max_radius: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            help="Sidecars state a position only where nine photos in ten lie within so many km, "
-            "else the names of country, region and city.",
-        ),
-    ] = 50.0,
-    sidecar_min_probability: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Sidecars state only what is at least so probable."),
-    ] = 0.5,
+    sidecar_max_radius: MaxRadiusOption = 50.0,
+    sidecar_min_probability: MinProbabilityOption = 0.5,
     keep_embeddings: Annotated[
         Path | None,
         typer.Option(help="Folder that keeps what was read, for runs with other settings."),
@@ -153,6 +152,8 @@ def locate(
         bool, typer.Option("--keep-journal", help="Leave OUT.journal when all is done.")
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
+    exclude: ExcludeOption = None,
+    include_hidden: IncludeHiddenOption = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode photos (default: one a core).")
     ] = None,
@@ -172,6 +173,8 @@ def locate(
     from geoclip.guesses.location_tags import PositionRule  # noqa: PLC0415
     from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415
     from geoclip.photos.abstention import AbstentionSettings  # noqa: PLC0415
+    from geoclip.photos.camera_clocks import clock_offset  # noqa: PLC0415
+    from geoclip.photos.folder_rules import FolderRules  # noqa: PLC0415
     from geoclip.ranking.travel import TripSettings  # noqa: PLC0415
     from geoclip.runs.locate_folder import locate_folder  # noqa: PLC0415  (pandas is slow to import)
     from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output  # noqa: PLC0415
@@ -188,7 +191,7 @@ def locate(
     circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
     default, model = model is None, _chosen_model(model)
     paths = _with_list_on_stdin(paths)
-    RunFiles(out, map_file).refuse_replacing([str(gazetteer)] if gazetteer else [])
+    RunFiles(out, map_file).refuse_replacing([*map(str, filter(None, [gazetteer, *(gpx or ())]))])
 
     def load(name: str | Path) -> "Locator":
         locator = _load(name, gazetteer, device, precision, compile).reranked(method, point)
@@ -207,6 +210,8 @@ def locate(
         confidence=confidence,
         level=level.value,
         gallery=gallery,
+        gpx=tuple(gpx or ()),
+        gpx_offset=None if gpx_offset is None else clock_offset(gpx_offset),
     )
     report = locate_folder(
         paths,
@@ -219,6 +224,7 @@ def locate(
         sidecars=("dry run" if dry_run else "write") if sidecar else "off",
         location_column=location_id or group_by,
         limit=limit,
+        rules=FolderRules(tuple(exclude or ()), include_hidden),
         keep_embeddings=keep_embeddings,
         keep_journal=keep_journal,
         load=load,

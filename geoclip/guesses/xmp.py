@@ -9,8 +9,9 @@ import numpy as np
 from geoclip.guesses.location_tags import LocationTags, PositionRule, earned_tags
 from geoclip.guesses.phrases import guess_phrase, place_phrase
 from geoclip.guesses.schema import REVIEW
+from geoclip.photos.xmp_tags import OWN_NAMESPACE
 
-NAMESPACE = "urn:geoclip-gzsl:guess:1.0:"
+NAMESPACE = OWN_NAMESPACE
 NAME_PROPERTIES = {
     "country": "photoshop:Country",
     "country_code": "Iptc4xmpCore:CountryCode",

@@ -10,6 +10,7 @@ import torch
 from geoclip.encoders import Encoder
 from geoclip.photos.opening import Fetch, NamedPhoto
 from geoclip.photos.reader import BATCH, DecodedPhoto, PhotoReader, in_batches, read_batches
+from geoclip.photos.refusals import READ
 from geoclip.photos.views import location_keys
 from geoclip.support.paths import encode_path
 
@@ -24,7 +25,7 @@ class PixelEncoder(Protocol):
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Unit-length image embeddings (N, d) of N paths; a row of NaN where `status` is not "ok"."""
+    """Unit-length image embeddings (N, d) of N paths; NaN where `status` is not of `READ`."""
 
     paths: list[str]
     values: np.ndarray
@@ -34,7 +35,7 @@ class Embeddings:
     @property
     def ok(self) -> np.ndarray:
         """Which photos were read, (N,) bool."""
-        return np.array([status == "ok" for status in self.status], dtype=bool)
+        return np.array([status in READ for status in self.status], dtype=bool)
 
     def part(self, rows: slice) -> "Embeddings":
         """Those of some photos side by side."""

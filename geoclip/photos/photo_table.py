@@ -1,9 +1,9 @@
 """Photo tables: CSV files that say where photos were taken, for training and for evaluation.
 
 Columns: `path` (relative to the CSV file), `lat` and `lon` in degrees (both empty where only the
-country is known); optional `country_code` (ISO alpha-2), `location_id` (views of one place share
-it), `split`, `source` (the collection, camera or web site that a photo comes from). Other columns
-are ignored. Names are compared without regard to case.
+country is known); optional `country_code` (a code or name of a country), `location_id` (views of
+one place share it), `split`, `source` (the collection, camera or web site that a photo comes from).
+Other columns are ignored. Names are compared without regard to case.
 """
 
 import os
@@ -14,10 +14,10 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.csv_lists import read_csv_list
+from geoclip.places.country_names import country_codes
 from geoclip.places.sphere import great_circle_km
 from geoclip.support.paths import AnyPath, decode_path, encode_path, path_list, resolve_path
 from geoclip.support.tables import (
-    Source,
     coordinates,
     refuse_duplicates,
     refuse_rows,
@@ -113,15 +113,6 @@ def _require_labels(frame: pd.DataFrame, file: Path) -> None:
             f"{file} has the columns {', '.join(frame.columns)}: it needs path with lat and lon, "
             "or path with country_code."
         )
-
-
-def country_codes(values: pd.Series, file: Source) -> pd.Series:
-    """Codes in capital letters, "" for none; raises GeoclipError for what is no ISO alpha-2."""
-    codes = values.str.upper()
-    bad = (codes != "") & ~codes.str.fullmatch("[A-Z]{2}")
-    cure = "use ISO alpha-2, such as FR, or leave it empty"
-    refuse_rows(file, bad, "country_code {} is not two letters", cure, values)
-    return codes
 
 
 def _refuse_shared_photos(files: list[Path], tables: list[pd.DataFrame]) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from geoclip.encoders import Encoder
 from geoclip.photos.abstention import Abstention
 from geoclip.photos.embedding import encode_decoded
-from geoclip.photos.metadata import GpsFix, PhotoMetadata
+from geoclip.photos.gps_fix import GpsFix
+from geoclip.photos.metadata import PhotoMetadata
 from geoclip.photos.opening import NamedPhoto
 from geoclip.photos.reader import DecodedPhoto, PhotoReader, read_batches
 
@@ -17,8 +18,9 @@ from geoclip.photos.reader import DecodedPhoto, PhotoReader, read_batches
 class PhotoRecord:
     """What was found in one photo; `embedding` (d,) is float16 and None where nothing was encoded.
 
-    `key` identifies the file in a journal and is empty for a photo in memory. `status` is "ok" or
-    the reason why the photo could not be read, with a sentence in `message`.
+    `key` identifies the file in a journal and is empty for a photo in memory. `status` is "ok", or
+    the reason why the photo could not be read or only in part, with a sentence in `message`. One
+    that is "ok" has a message where its decoder complained.
     """
 
     key: bytes
@@ -51,5 +53,7 @@ def read_records(
 
 def _record(photo: DecodedPhoto, value: np.ndarray | None) -> PhotoRecord:
     message = str(photo.problem) if photo.problem else ""
+    if photo.noise and not message:
+        message = f"the decoder reported {photo.noise:,} faults and went on."
     half = None if value is None else value.astype(np.float16)
     return PhotoRecord(b"", photo.status, message, photo.metadata, photo.finding, half)

@@ -12,15 +12,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from geoclip.errors import GeoclipError, PhotoError
-from geoclip.photos.decoding import (
-    MAX_PIXELS,
-    check_file,
-    open_file,
-    refuse,
-    refuse_damage,
-    refuse_size,
-)
+from geoclip.photos.decoding import check_file, open_file
 from geoclip.photos.listing import VIDEO_SUFFIXES
+from geoclip.photos.refusals import MAX_PIXELS, refuse, refuse_damage, refuse_size
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -110,7 +104,7 @@ def open_video(name: str, content: bytes | None = None) -> "Iterator[InputContai
         except Exception as problem:  # decoders of damaged files raise almost anything
             if recognised:
                 refuse_damage(name, problem)
-            refuse(name, "the content is not a video in a known format; remove it", "not a photo")
+            refuse(name, "the content is not a video in a known format; name videos", "not a photo")
 
 
 class _Unnamed:
@@ -123,7 +117,7 @@ class _Unnamed:
 def _video_stream(container: "InputContainer", name: str) -> "VideoStream":
     # A cover picture of a sound file counts as a stream of one frame.
     if not container.streams.video:
-        refuse(name, "the file holds sound only; remove it", "not a photo")
+        refuse(name, "the file holds sound only; name photos and videos", "not a photo")
     stream = container.streams.video[0]
     if stream.width * stream.height > MAX_PIXELS:
         refuse_size(name)

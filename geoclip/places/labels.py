@@ -12,11 +12,12 @@ from geoclip.places.sphere import unit_vectors
 def place_rows(photos: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
     """Gazetteer rows (N,) of the places of photos (columns lat, lon, country_code, photo_id).
 
-    A photo's place is the nearest city of its country. The country is the given code, else that of
-    the outline that holds the point. A point inside the outline of a territory keeps the
-    territory's nearest city: a photo of Réunion that is given as French is one of Réunion. A photo
-    without coordinates, or in a country without a city, has its country's row. Raises GeoclipError
-    for a given code that the gazetteer does not know.
+    A photo's place is the nearest city of its country. The country is the given code, else that in
+    which the point lies (see `Outlines.country_of`). A point inside the outline of a territory
+    keeps the territory's nearest city: a photo of Réunion that is given as French is one of
+    Réunion. A photo without coordinates, or in a country without a city, has its country's row.
+    One at sea has the nearest city of all. Raises GeoclipError for a given code that the gazetteer
+    does not know.
     """
     return places_and_abroad(photos, gazetteer)[0]
 
@@ -26,7 +27,8 @@ def places_and_abroad(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """As `place_rows`, and which of the places (N,) lie in another country than their photos.
 
-    A place does so where the gazetteer knows neither the photo's country nor a place of it.
+    A place does so where the gazetteer knows neither the photo's country nor a place of it, and of
+    a photo in no country: at sea, more than 100 km from any city.
     """
     _check_codes(photos, gazetteer)
     lat, lon = photos["lat"].to_numpy(float), photos["lon"].to_numpy(float)
@@ -50,7 +52,7 @@ def places_and_abroad(
         elif code in gazetteer:
             rows[photo] = gazetteer.rows([code])
     of_place = gazetteer.country_codes[rows], gazetteer.sovereigns[rows]
-    return rows, np.asarray((codes != "") & (of_place[0] != codes) & (of_place[1] != codes))
+    return rows, np.asarray((of_place[0] != codes) & (of_place[1] != codes))
 
 
 def _country_codes(

@@ -12,10 +12,14 @@ import pandas as pd
 
 from geoclip.encoders.registry import DEFAULT_MODEL
 from geoclip.errors import GeoclipError
-from geoclip.guesses.failures import Failure, write_failures
+from geoclip.guesses.failures import Failure, left_out, write_failures
+from geoclip.guesses.gps_comparison import NOTE_COLUMNS
 from geoclip.guesses.guess_files import ENDINGS, read_guess_frame, read_guesses
 from geoclip.guesses.schema import GALLERY, GPS, to_geodataframe
 from geoclip.guesses.settings import LocateSettings
+from geoclip.photos.folder_rules import USUAL, FolderRules
+from geoclip.photos.gps_fix import kind_of_reason
+from geoclip.photos.listing import LeftOut
 from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output
 from geoclip.support.paths import AnyPath, path_list
 
@@ -63,21 +67,27 @@ class RunWatch:
 
 @dataclass
 class RunReport:
-    """Counts of a run, the photos that could not be read, and what it made.
+    """Counts of a run, the photos that could not be read, or not whole, and what it made.
 
-    `kept` photos report their own position, the points of `by_gallery` are due to a gallery.
-    `kinds` counts what the photos that were abstained from look like. `calibrated` says whether the
-    probabilities were judged on photos of known place (see `RankingSettings`). `gps` is there where
-    guesses are compared; `table` is empty where it was written to `out`, and has the
-    `extra_columns` behind those of the schema.
+    `remarks` are about photos whose decoders complained and went on. `kept` photos report their own
+    position, `beside` of them that of a file beside them or of a track; `distrusted` counts by
+    reason what others state. The points of `by_gallery` are due to a gallery. `kinds` counts what
+    the photos that were abstained from look like. `left_out` is what folders hold besides the
+    photos. `calibrated` says whether the probabilities were judged on photos of known place (see
+    `RankingSettings`). `gps` is there where guesses are compared; `table` is empty where it was
+    written to `out`, and has the `extra_columns` behind those of the schema.
     """
 
     photos: int = 0
     kept: int = 0
+    beside: int = 0
+    distrusted: Counter[str] = field(default_factory=Counter)
     by_gallery: int = 0
     calibrated: bool = False
     kinds: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
+    remarks: list[Failure] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     gps: "GpsSummary | None" = None
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     extra_columns: dict[str, str] = field(default_factory=dict)
@@ -88,8 +98,15 @@ class RunReport:
         """Count a block."""
         self.photos += block.photos
         self.failures += block.failures
+        self.remarks += block.remarks
         self.kinds += block.kinds
-        self.kept += int((block.table["source"] == GPS).sum())
+        own = block.table["source"] == GPS
+        self.kept += int(own.sum())
+        if NOTE_COLUMNS.keys() <= set(block.table) and self.gps is None:
+            first = block.table[block.table["rank"] == 1]
+            self.beside += int((own & (block.table["gps_file"] != "")).sum())
+            notes = first.loc[(first["source"] != GPS) & (first["gps_note"] != ""), "gps_note"]
+            self.distrusted.update(kind_of_reason(note) for note in notes)
         placed = (block.table["source"] == GALLERY) & (block.table["rank"] == 1)
         self.by_gallery += int(placed.sum())
         if self.gps is not None:
@@ -117,6 +134,7 @@ def locate_folder(
     position_rule: "PositionRule | None" = None,
     location_column: str | None = None,
     limit: int | None = None,
+    rules: FolderRules = USUAL,
     keep_embeddings: str | Path | None = None,
     keep_journal: bool = False,
     load: "Callable[[str | Path], Locator] | None" = None,
@@ -139,6 +157,7 @@ def locate_folder(
         position_rule: when sidecars state a position; `PositionRule()` without it.
         location_column: a column of the lists; photos that share a value are views of a location.
         limit: at most so many photos.
+        rules: what is left out of folders.
         keep_embeddings: a folder that keeps what was read, for runs with other settings.
         keep_journal: leave `OUT.journal` when all is done.
         load: makes a locator of a model's name; `Locator.from_pretrained` without it.
@@ -148,7 +167,8 @@ def locate_folder(
         GeoclipError: for inputs and outputs that cannot be used, before any work is done.
     """
     given = [str(path) for path in path_list(paths)]
-    files = RunFiles(*(Path(path) if path else None for path in (out, map_file, keep_embeddings)))
+    out, map_file, kept = (Path(p) if p else None for p in (out, map_file, keep_embeddings))
+    files = RunFiles(out, map_file, kept, rules)
     check_output(files.out, "out", ENDINGS)
     check_output(files.map_file, "map_file", MAP_ENDINGS)
     if sidecars == "write" and out is None:
@@ -265,9 +285,10 @@ def _make_table(
 
 def _write_failures(report: RunReport, paths: list[str], files: RunFiles, watch: RunWatch) -> None:
     """List the failures beside the table if there are any, or replace an older list."""
+    report.left_out = files.left_out(paths)
     if files.failures is None:
         return
-    failures = [*report.failures, *files.left_out(paths)]
+    failures = [*report.failures, *report.remarks, *left_out(report.left_out)]
     if failures or files.failures.exists():
         write_failures(failures, files.failures)
         watch.wrote(files.failures, len(failures))

@@ -224,6 +224,7 @@ def test_stated_positions_of_a_table_are_the_truth(tmp_path: Path, ending: str) 
         "gps_lon": [5.0, np.nan, 1.0, 2.0],
         "error_km": [84.0, np.nan, np.nan, 1.0],  # NaN: the third position is not trustworthy
         "gps_note": ["", "", "the position is 0,0", ""],
+        "gps_file": [""] * 4,
     }
     path = tmp_path / f"g.{ending}"
     with GuessWriter(path, tmp_path / "scratch", EXTRA_COLUMNS) as writer:

@@ -80,7 +80,11 @@ def test_paths_are_relative_to_each_table(tmp_path, monkeypatch):
         ("lat,lon\n1,2\n", "it needs path with lat and lon"),
         ("path,lat,lon\n,1,2\n", "row 2: path is empty"),
         ("path,lat,lon\na,,\n", "row 2: neither coordinates nor a country_code"),
-        ("path,country_code\na,FRA\n", "row 2: country_code 'FRA' is not two letters"),
+        (
+            "path,country_code\na,Frnace\n",
+            "row 2: .* 'Frnace' is no country: did you mean FR",
+        ),
+        ("path,country_code\na,F1\n", "row 2: country_code 'F1' is no country"),
     ],
 )
 def test_bad_input_gets_one_sentence(tmp_path, text, words):
