@@ -196,6 +196,7 @@ def main(
     """Locate photos from the command line."""
     check_model_name(model)
     check_lasting(out)
+    Gazetteer.read(gazetteer).check_has_positions()
     one_file = not is_uri(out) and out.lower().endswith(ENDINGS)
     output = Output(absolute(out))
     parts = photo_parts(photos, actors, None if one_file else output.done())

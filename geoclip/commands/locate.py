@@ -10,10 +10,12 @@ import typer
 
 from geoclip.commands.options import (
     CompileOption,
+    Evidence,
     ExcludeOption,
     GpxOffsetOption,
     GpxOption,
     IncludeHiddenOption,
+    Level,
     MaxRadiusOption,
     MethodOption,
     MinProbabilityOption,
@@ -41,24 +43,6 @@ class Gps(StrEnum):
     trust_all = "trust-all"
     ignore = "ignore"
     compare = "compare"
-
-
-class Level(StrEnum):
-    """How precise guesses are."""
-
-    auto = "auto"
-    city = "city"
-    region = "region"
-    country = "country"
-    continent = "continent"
-
-
-class Evidence(StrEnum):
-    """How far to look for photos that show no place."""
-
-    off = "off"
-    pixels = "pixels"
-    prompts = "prompts"
 
 
 def locate(
@@ -127,6 +111,12 @@ def locate(
         str | None, typer.Option(help="Only places in this box: WEST,SOUTH,EAST,NORTH.")
     ] = None,
     near: Annotated[str | None, typer.Option(help="Only places within LAT,LON,KM.")] = None,
+    within: Annotated[
+        Path | None,
+        typer.Option(
+            help="Only places in the polygons of a file: .geojson, .gpkg, .shp, .parquet."
+        ),
+    ] = None,
     album: Annotated[
         bool, typer.Option("--album", help="Photos close in time share evidence.")
     ] = False,
@@ -191,14 +181,15 @@ def locate(
     circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
     default, model = model is None, _chosen_model(model)
     paths = _with_list_on_stdin(paths)
-    RunFiles(out, map_file).refuse_replacing([*map(str, filter(None, [gazetteer, *(gpx or ())]))])
+    read = filter(None, [gazetteer, within, *(gpx or ())])
+    RunFiles(out, map_file).refuse_replacing([*map(str, read)])
 
     def load(name: str | Path) -> "Locator":
         locator = _load(name, gazetteer, device, precision, compile).reranked(method, point)
-        if not (countries or box or circle):
+        if not (countries or box or circle or within):
             return locator
         named = countries.split(",") if countries else None
-        return locator.narrowed(named, box, circle)  # type: ignore[arg-type]
+        return locator.narrowed(named, box, circle, within)  # type: ignore[arg-type]
 
     settings = LocateSettings(
         top_k=top_k,

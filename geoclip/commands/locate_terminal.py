@@ -13,7 +13,7 @@ from geoclip.commands.progress import progress
 from geoclip.commands.terminal import print_table, printable
 from geoclip.guesses.phrases import guess_phrase
 from geoclip.photos.refusals import READ
-from geoclip.runs.locate_folder import RunReport, RunWatch
+from geoclip.runs.run_report import RunReport, RunWatch
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,14 +3,13 @@
 import logging
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from geoclip.guesses.believed import Records, believed
-from geoclip.guesses.failures import Failure
+from geoclip.guesses.blocks import Block, told
 from geoclip.guesses.fates import Fates, embeddings_of, stated_of
 from geoclip.guesses.gps_comparison import (
     EXTRA_COLUMNS,
@@ -50,21 +49,6 @@ CANDIDATES = 50
 """Places of each photo that are weighed against its neighbours' or its stated position."""
 
 
-@dataclass(frozen=True)
-class Block:
-    """Guesses for some photos, failures for those that could not be read whole, and counts.
-
-    `remarks` are about photos whose decoders complained. `kinds` counts what the photos that were
-    abstained from look like.
-    """
-
-    table: pd.DataFrame
-    failures: list[Failure]
-    remarks: list[Failure]
-    kinds: Counter[str]
-    photos: int
-
-
 class Assembler:
     """Assembles rows of guesses from records, by a ranker and settings.
 
@@ -83,6 +67,7 @@ class Assembler:
         classes: bool = False,
         gallery: "GalleryLookup | None" = None,
     ) -> None:
+        ranker.gazetteer.check_has_positions()
         self.ranker = ranker
         self.check = check
         self.settings = settings
@@ -162,8 +147,8 @@ class Assembler:
         texts = [*(GALLERY_COLUMNS if self.settings.gallery is not None else ())]
         texts += CLASS_COLUMNS if self.classes else []
         if texts:
-            told = frame.reindex(columns=texts).astype(object).fillna("").astype(str)
-            table = pd.concat([table, told], axis=1)
+            texts_of = frame.reindex(columns=texts).astype(object).fillna("").astype(str)
+            table = pd.concat([table, texts_of], axis=1)
         fixes = [record.metadata.gps for record in records]
         if self.settings.reports_gps:
             table = noted(table, frame["order"].to_numpy(), fixes)
@@ -173,7 +158,7 @@ class Assembler:
                 lat, lon = (degrees[fates.guessed] for degrees in stated_positions(fixes))
                 support[fates.guessed] = self.ranker.support_within(values, lat, lon, FAR_KM)
             table = compared(table, frame["order"].to_numpy(), fixes, support)
-        return Block(table, *_told(names, records, fates), Counter(fates.kinds), len(records))
+        return Block(table, *told(names, records, fates), Counter(fates.kinds), len(records))
 
     def _fates(self, records: Sequence[PhotoRecord]) -> Fates:
         return Fates.of(records, self.check, self.settings.reports_gps)
@@ -301,15 +286,3 @@ class Assembler:
         return smooth_trip(
             cities, probabilities, hours, *world, anchors, self.settings.trip, allowed
         )
-
-
-def _told(
-    names: Sequence[str], records: Sequence[PhotoRecord], fates: Fates
-) -> tuple[list[Failure], list[Failure]]:
-    """Failures, and remarks about photos whose decoders complained."""
-    seen = [i for i in (*fates.abstained, *fates.guessed) if records[i].message]
-    told = [
-        Failure(names[i], records[i].status, records[i].message)
-        for i in sorted([*fates.unread, *seen])
-    ]
-    return [f for f in told if f.status != "ok"], [f for f in told if f.status == "ok"]

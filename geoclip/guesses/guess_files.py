@@ -26,6 +26,9 @@ def read_guesses(path: Path) -> pd.DataFrame:
     1. Raises GeoclipError for a bad file or row: text for numbers, half a pair of coordinates, a
     value out of range, swapped names, no path, and no coordinates though the status is "ok" or
     there is none.
+
+    >>> read_guesses("photos.csv")[["path", "lat", "lon"]].to_numpy().tolist()
+    [['holiday/grey.jpg', 45.75, 4.85]]
     """
     path = Path(path)
     return parse_guesses(_read_frame(path), path)

@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
+from geoclip.guesses.geo_table import to_geodataframe
 from geoclip.guesses.guess_files import known_ending
-from geoclip.guesses.schema import COLUMNS, TEXTS, to_geodataframe, with_extra
+from geoclip.guesses.schema import COLUMNS, TEXTS, with_extra
 from geoclip.support.paths import gdal_takes
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ def write_guesses(table: pd.DataFrame, path: Path) -> None:
 
     The file appears whole or not at all. Raises GeoclipError for another ending, and where the
     folder is not there or cannot be written to.
+
+    >>> from geoclip import read_guesses
+    >>> write_guesses(read_guesses("photos.csv"), "copy.gpkg")
+    >>> len(read_guesses("copy.gpkg"))
+    1
     """
     path = Path(path)
     known_ending(path)

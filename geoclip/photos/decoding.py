@@ -67,6 +67,9 @@ def read_photo(
     Of a JPEG that ends early the rows that are there are given, with their share in `info`.
 
     Raises PhotoError; its `status` is one of `STATUSES` other than those of `READ`.
+
+    >>> read_photo("holiday/grey.jpg").size, read_photo("holiday/grey.jpg", short_side=20).size
+    ((64, 48), (32, 24))
     """
     with open_photo(path, content) as image:
         return decode(image, os.fspath(path), short_side)

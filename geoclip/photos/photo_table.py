@@ -2,8 +2,9 @@
 
 Columns: `path` (relative to the CSV file), `lat` and `lon` in degrees (both empty where only the
 country is known); optional `country_code` (a code or name of a country), `location_id` (views of
-one place share it), `split`, `source` (the collection, camera or web site that a photo comes from).
-Other columns are ignored. Names are compared without regard to case.
+one place share it), `split`, `source` (the collection, camera or web site that a photo comes from),
+`place_id` (of the gazetteer, or of a table of other levels; such a photo needs no position). Other
+columns are ignored. Names are compared without regard to case.
 """
 
 import os
@@ -28,7 +29,9 @@ SAME_LOCATION_KM = 25.0
 """Two tables may call views by one location that lie no farther apart: in one city, say."""
 Resolve = Callable[[str, Path], str]
 """The path of a photo by what stands in a table and the table's folder."""
-COLUMNS = ("photo_id", "path", "lat", "lon", "country_code", "location_id", "split", "source")
+COLUMNS = (
+    "photo_id", "path", "lat", "lon", "country_code", "location_id", "split", "source", "place_id"
+)  # fmt: skip
 
 
 def read_photo_table(
@@ -44,6 +47,9 @@ def read_photo_table(
     folder as one. `resolve` may keep URIs as they are. Raises GeoclipError for a bad file or row,
     for a photo that stands twice, for a location that two tables say lies in different places, and
     when there is no photo at all.
+
+    >>> read_photo_table("photos.csv")[["photo_id", "lat", "lon"]].to_numpy().tolist()
+    [['holiday/grey.jpg', 45.75, 4.85]]
     """
     files = [Path(path) for path in path_list(paths)]
     if not files:
@@ -76,13 +82,13 @@ def _read_one(file: Path, source_column: str | None, resolve: Resolve) -> pd.Dat
     source = "source" if source_column is None else source_column.strip().lower()
     if source_column is not None:
         require_columns(frame, [source], file)
-    for name in ("lat", "lon", "country_code", "split", source):
+    for name in ("lat", "lon", "country_code", "split", "place_id", source):
         if name not in frame:
             frame[name] = ""
         frame[name] = frame[name].str.strip()
     lat, lon = coordinates(frame, file)
     country = country_codes(frame["country_code"], file)
-    unlabelled = lat.isna() & (country == "")
+    unlabelled = lat.isna() & (country == "") & (frame["place_id"] == "")
     cure = "fill in lat and lon or country_code, or drop the row"
     refuse_rows(file, unlabelled, "neither coordinates nor a country_code is given", cure)
     photo_id = frame["photo_id"]
@@ -96,6 +102,7 @@ def _read_one(file: Path, source_column: str | None, resolve: Resolve) -> pd.Dat
             "location_id": frame["location_id"].where(frame["location_id"] != "", photo_id),
             "split": frame["split"],
             "source": frame[source],
+            "place_id": frame["place_id"],
         }
     )
     refuse_duplicates(file, table["path"], "photo")
@@ -105,13 +112,13 @@ def _read_one(file: Path, source_column: str | None, resolve: Resolve) -> pd.Dat
 def _require_labels(frame: pd.DataFrame, file: Path) -> None:
     """A table has a path and at least one kind of label; half a pair of coordinates is none."""
     has = set(frame.columns)
-    coordinates_or_country = {"lat", "lon"} <= has or (
-        "country_code" in has and not has & {"lat", "lon"}
+    coordinates_or_class = {"lat", "lon"} <= has or (
+        bool({"country_code", "place_id"} & has) and not has & {"lat", "lon"}
     )
-    if "path" not in has or not coordinates_or_country:
+    if "path" not in has or not coordinates_or_class:
         raise GeoclipError(
             f"{file} has the columns {', '.join(frame.columns)}: it needs path with lat and lon, "
-            "or path with country_code."
+            "or path with country_code or place_id."
         )
 
 

@@ -4,6 +4,7 @@ A handful of frames says nearly as much about a whole clip as all of them (CLIPB
 2021), and costs little more than as many photos.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,17 +54,35 @@ def read_frames(
         return frames_of(container, name, count, short_side)
 
 
+def read_moments(
+    path: str | os.PathLike[str], count: int, short_side: int | None = None
+) -> list[tuple[float, Image.Image]]:
+    """The frames of `read_frames`, each with its second of the clip, NaN where it has none."""
+    name = os.fspath(path)
+    with open_video(name) as container:
+        return _moments_of(container, name, count, short_side)
+
+
 def frames_of(
     container: "InputContainer", name: str, count: int, short_side: int | None = None
 ) -> list[Image.Image]:
     """The frames of an open video; see `read_frames`."""
+    return [picture for _, picture in _moments_of(container, name, count, short_side)]
+
+
+def _moments_of(
+    container: "InputContainer", name: str, count: int, short_side: int | None
+) -> list[tuple[float, Image.Image]]:
     if count < 1:
         raise GeoclipError(f"{count} frames of a video were asked for; ask for 1 or more.")
     stream = _video_stream(container, name)
-    frames = [_upright_rgb(frame, short_side) for frame in _sparse(container, stream, count)]
-    if not frames:
+    moments = [
+        (math.nan if frame.time is None else frame.time, _upright_rgb(frame, short_side))
+        for frame in _sparse(container, stream, count)
+    ]
+    if not moments:
         refuse(name, "no frame of the video can be decoded; copy it again", "truncated")
-    return frames
+    return moments
 
 
 def read_container_tags(path: str | os.PathLike[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from geoclip.errors import GeoclipError
@@ -21,15 +22,15 @@ CONTINENTS = {
 """English names of the continents by GeoNames' codes."""
 
 
-def level_number(level: str) -> int:
-    """Index of a level's name in LEVELS; GeoclipError for any other word.
+def level_number(level: str, levels: Sequence[str] = LEVELS) -> int:
+    """Index of a level's name in `levels`; GeoclipError for any other word.
 
     >>> level_number("region")
     1
     """
-    if level not in LEVELS:
-        raise GeoclipError(f"{level!r} is not a level of a gazetteer; use one of {LEVELS}.")
-    return LEVELS.index(level)
+    if level not in levels:
+        raise GeoclipError(f"{level!r} is not a level of a gazetteer; use one of {tuple(levels)}.")
+    return list(levels).index(level)
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class Place:
 
     A country's or region's coordinates are those of one of its cities. `parent_id` is None for a
     country, the country for a region, and the region for a city (the country where it has none).
+
+    >>> print(Place("2996944", "city", "Lyon", 45.75, 4.85, "FR", "FR.84", 520_774))
+    Lyon (city 2996944, FR)
     """
 
     place_id: str

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 
 from geoclip.encoders import Encoder
-from geoclip.guesses.assembly import Block
+from geoclip.guesses.blocks import Block
 from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
 from geoclip.photos.keys import encoder_key, photo_key

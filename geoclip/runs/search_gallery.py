@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +19,11 @@ from geoclip.encoders import Encoder, load_encoder
 from geoclip.encoders.hub import hub_folder, weights_folder
 from geoclip.encoders.registry import KNOWN_MODELS
 from geoclip.errors import GeoclipError
+from geoclip.evaluation.retrieval import RECALL_AT, chance_of_recall
 from geoclip.locator import default_device
 from geoclip.photos.embedding import encode_decoded
 from geoclip.photos.keys import tower_key
+from geoclip.photos.photo_sheet import PhotoTable
 from geoclip.photos.reader import PhotoReader, in_batches, read_batches
 from geoclip.ranking.gallery.lookup import GalleryLookup
 from geoclip.ranking.gallery.neighbours import Neighbours
@@ -35,7 +36,6 @@ from geoclip.support.tables import read_text_table, refuse_rows, require_columns
 if TYPE_CHECKING:
     from typing import IO
 
-RECALL_AT = (1, 5, 10)
 ENDINGS = (".csv", ".parquet", ".geojson")
 
 
@@ -47,7 +47,7 @@ class Found:
     queries: list[str]
     neighbours: Neighbours
 
-    def table(self, names: Mapping[str, str] | None = None) -> pd.DataFrame:
+    def table(self, names: Mapping[str, str] | None = None) -> PhotoTable:
         """A row for each query and rank: query, rank, photo_id, path, lat, lon, similarity.
 
         `path` is the one that the gallery keeps, else that of `names` (photo id → path), else "".
@@ -57,7 +57,7 @@ class Found:
         photos = self.gallery.photos.take(self.neighbours.rows[known]).to_pandas()
         ids = photos["photo_id"].astype(object)
         given = [(names or {}).get(photo, "") for photo in ids]
-        return pd.DataFrame(
+        return PhotoTable(
             {
                 "query": np.array(self.queries, dtype=object)[which],
                 "rank": place + 1,
@@ -79,15 +79,10 @@ class Found:
         for k in RECALL_AT:
             first = self.neighbours.rows[:, :k].tolist()
             hits = [not own.isdisjoint(rows) for own, rows in zip(true, first, strict=True)]
-            drawn = [_chance(len(self.gallery), len(own), k) for own in true]
+            drawn = [chance_of_recall(len(self.gallery), len(own), k) for own in true]
             shares["queries"][str(k)] = 100 * float(np.mean(hits))
             shares["chance"][str(k)] = 100 * float(np.mean(drawn))
         return shares
-
-
-def _chance(photos: int, true: int, k: int) -> float:
-    """The probability that k of all photos, drawn without putting back, hold a true one."""
-    return 1 - comb(photos - true, k) / comb(photos, min(k, photos))
 
 
 def search_gallery(
@@ -97,12 +92,19 @@ def search_gallery(
     *,
     top: int = 10,
     model: str | Path | Encoder | None = None,
-) -> pd.DataFrame:
+) -> PhotoTable:
     """The photos of a gallery that texts describe or that are like photos, best first.
 
     Texts come before photos. `model` is the name of an encoder, by default what the gallery was
     made with, or one that `Encoder.for_photos` has prepared. See `Found.table` for the columns.
     Raises GeoclipError as `open_to_search` does, and for a photo that cannot be read.
+
+    >>> from geoclip.runs.build_gallery import build_gallery, listed_photos
+    >>> encoder = load_encoder("street-tiny", for_photos=True)
+    >>> build_gallery(listed_photos(["photos.csv"]), Path("gallery"), encoder, "street-tiny").added
+    1
+    >>> search_gallery("gallery", "palm trees", model=encoder)[["lat", "lon"]].to_numpy().tolist()
+    [[45.75, 4.85]]
     """
     lookup, encoder = open_to_search(Path(gallery), model)
     texts = [texts] if isinstance(texts, str) else list(texts)

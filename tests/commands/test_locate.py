@@ -1,5 +1,6 @@
 """`geoclip locate` with an encoder without weights: arguments, outputs, exit codes."""
 
+import json
 import shutil
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -321,8 +322,11 @@ def test_limit_and_videos(tmp_path: Path) -> None:
 
 
 def test_narrowing(photo: Path, tmp_path: Path) -> None:
-    out = tmp_path / "o.csv"
+    out, area = tmp_path / "o.csv", tmp_path / "area.geojson"
+    corners = [[110, 20], [120, 20], [115, 30], [110, 20]]
+    area.write_text(json.dumps({"type": "Polygon", "coordinates": [corners]}))
     for narrow, expected in (
+        (("--within", area), {"HK", "CN"}),
         (("--countries", "FR,réunion"), {"FR", "RE"}),
         (("--bbox", "110,20,120,30"), {"HK", "CN"}),
         (("--bbox", "-10,50,10,60"), {"NL"}),
@@ -332,6 +336,8 @@ def test_narrowing(photo: Path, tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
         assert set(read_guesses(out)["country_code"]) == expected
     assert_refused(run(photo, *MODEL, "--countries", "XX"), "no country 'XX'")
+    assert_refused(run(photo, *MODEL, "--within", tmp_path / "gone.geojson"), "does not exist")
+    assert_refused(run(photo, *MODEL, "--within", area, "--out", area), str(area))
     assert_refused(run(photo, *MODEL, "--bbox", "1,2,3"), "WEST,SOUTH,EAST,NORTH")
     assert_refused(run(photo, *MODEL, "--near", "1,2,x"), "LAT,LON,KM")
 

@@ -10,13 +10,13 @@ from pyogrio.errors import DataSourceError
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses import writer as guesses_writer
+from geoclip.guesses.geo_table import to_geodataframe
 from geoclip.guesses.guess_files import ENDINGS, read_guesses
 from geoclip.guesses.schema import (
     COLUMNS,
     NUMBERS,
     TEXTS,
     guess_table,
-    to_geodataframe,
     to_guesses,
 )
 from geoclip.guesses.writer import write_guesses

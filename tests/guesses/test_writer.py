@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from geoclip.errors import GeoclipError
+from geoclip.guesses.geo_table import to_geodataframe
 from geoclip.guesses.guess_files import ENDINGS, read_guesses
-from geoclip.guesses.schema import guess_table, to_geodataframe
+from geoclip.guesses.schema import guess_table
 from geoclip.guesses.writer import GuessWriter, write_guesses
 
 

@@ -147,3 +147,12 @@ def test_a_place_is_the_nearest_of_its_country_by_brute_force(world):
         own = [r for r in world.level_rows("city") if world.country_codes[r] == code]
         km = great_circle_km(a, b, world.lat[own], world.lon[own])
         assert great_circle_km(a, b, world.lat[row], world.lon[row]) == pytest.approx(km.min())
+
+
+def test_a_stated_place_is_the_place(small_gazetteer):
+    rows = [(45.76, 4.84, ""), (NAN, NAN, ""), (45.76, 4.84, "FR"), (NAN, NAN, "CN")]
+    stated = photos(*rows).assign(place_id=["paris", "FR.84", "", ""])
+    found = small_gazetteer.ids[place_rows(stated, small_gazetteer)].tolist()
+    assert found == ["paris", "FR.84", "lyon", "CN"]
+    with pytest.raises(GeoclipError, match="no place with the id 'Lyon'"):
+        place_rows(stated.assign(place_id="Lyon"), small_gazetteer)
