@@ -57,7 +57,7 @@ def earned_tags(guess: Mapping[Any, Any], rule: PositionRule | None = None) -> L
     >>> earned_tags(row, PositionRule()).names
     {'country': 'France', 'city': 'Lyon'}
     >>> earned_tags(row, PositionRule()).withheld
-    'the 90 % radius is 300 km, more than 50'
+    'the 90 % radius is more than 50 km'
     """
     judged = None if guess.get("source") == REVIEW else rule
     point = (float(guess["lat"]), float(guess["lon"]))
@@ -77,7 +77,7 @@ def _shortfall(guess: Mapping[Any, Any], rule: PositionRule) -> str:
     if np.isnan(radius):
         return "the 90 % radius is not known"
     if radius > rule.max_radius_km:
-        return f"the 90 % radius is {radius:,.0f} km, more than {rule.max_radius_km:g}"
+        return f"the 90 % radius is more than {rule.max_radius_km:g} km"
     return ""
 
 

@@ -11,6 +11,7 @@ everything even after a crash, and removes nothing else.
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -52,11 +53,11 @@ class SidecarReport:
     def summary(self) -> str:
         """Say in one line how many there are, and why others are not."""
         verb = "would be written" if self.dry_run else "written"
-        reasons = pd.Series([reason for _, reason in self.skipped], dtype="str").value_counts()
-        left = "".join(f"; {count:,} not: {reason}" for reason, count in reasons.items())
-        without = sum(path in self.withheld for path in self.written)
-        names = f", {without:,} of them with names of places and no position" if without else ""
-        return f"{len(self.written):,} sidecars {verb}{names}{left}."
+        withheld = Counter(self.withheld[path] for path in self.written if path in self.withheld)
+        told = [f"{n:,} of them without a position: {reason}" for reason, n in withheld.items()]
+        skipped = Counter(reason for _, reason in self.skipped)
+        told += [f"{n:,} not: {reason}" for reason, n in skipped.most_common()]
+        return "; ".join([f"{len(self.written):,} sidecars {verb}", *told]) + "."
 
 
 @dataclass

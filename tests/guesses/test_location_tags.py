@@ -30,7 +30,7 @@ def row(**values: Any) -> dict[str, Any]:
         ({}, ""),
         ({"level": "spot"}, ""),
         ({"radius_90_km": 50.0}, ""),
-        ({"radius_90_km": 51.0}, "the 90 % radius is 51 km, more than 50"),
+        ({"radius_90_km": 51.0}, "the 90 % radius is more than 50 km"),
         ({"radius_90_km": np.nan}, "the 90 % radius is not known"),
         ({"probability": 0.5}, ""),
         ({"probability": 0.49}, "the place is less probable than 50 %"),

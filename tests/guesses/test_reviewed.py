@@ -79,7 +79,9 @@ def test_only_what_was_confirmed_is_written(tmp_path: Path) -> None:
     photos(tmp_path)
     result = write(reviewed(tmp_path))
     assert result.exit_code == 0, result.output
-    assert "3 sidecars written, 1 of them with names of places and no position" in result.stderr
+    assert (
+        "3 sidecars written; 1 of them without a position: no position was given." in result.stderr
+    )
     assert sorted(path.name for path in tmp_path.glob("*.xmp")) == [
         "a.jpg.xmp", "b, c.jpg.xmp", "d.jpg.xmp",
     ]  # fmt: skip

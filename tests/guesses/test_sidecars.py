@@ -132,12 +132,15 @@ def test_a_position_that_is_not_earned_is_left_out_and_said(tmp_path: Path) -> N
     ]
     report = written(tmp_path, *rows, rule=PositionRule())
     assert report.written == [tmp_path / "sure.jpg.xmp", tmp_path / "wide.jpg.xmp"]
-    assert report.withheld == {tmp_path / "wide.jpg.xmp": "the 90 % radius is 900 km, more than 50"}
+    assert report.withheld == {tmp_path / "wide.jpg.xmp": "the 90 % radius is more than 50 km"}
     assert report.skipped == [(tmp_path / "vague.jpg", "no place is probable enough")]
-    assert "2 sidecars written, 1 of them with names of places and no position" in report.summary()
+    assert (
+        "2 sidecars written; 1 of them without a position: the 90 % radius is more"
+        in report.summary()
+    )
     told = attributes((tmp_path / "wide.jpg.xmp").read_bytes())
     assert not [name for name in told if name.startswith(EXIF)]
-    assert told[f"{OURS}NotWritten"] == "position: the 90 % radius is 900 km, more than 50"
+    assert told[f"{OURS}NotWritten"] == "position: the 90 % radius is more than 50 km"
     assert told["{http://ns.adobe.com/photoshop/1.0/}City"] == "Lyon"
     assert f"{EXIF}GPSLatitude" in attributes((tmp_path / "sure.jpg.xmp").read_bytes())
 
