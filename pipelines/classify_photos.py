@@ -23,9 +23,9 @@ from pipelines.command_line import Actors, Gpus, Inputs, Model, OutFolder, Place
 from pipelines.embed_places import embed_places
 from pipelines.inference_runs import begun, complete
 from pipelines.inputs import photo_parts
-from pipelines.locate_photos import LocatorSpec, PhotoLocator
 from pipelines.outputs import Output
 from pipelines.photo_actors import Pool
+from pipelines.photo_locator import LocatorSpec, PhotoLocator
 from pipelines.photo_source import with_origins
 from pipelines.storage import absolute, join, parent
 

@@ -33,7 +33,7 @@ from geoclip.support.process import made_to_last
 if TYPE_CHECKING:
     from geoclip.locator import Locator
 
-TABLE_ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg")
+TABLE_ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg", ".xlsx")
 
 
 class Gps(StrEnum):
@@ -55,7 +55,8 @@ def locate(
     ],
     *,
     out: Annotated[
-        Path | None, typer.Option(help="Table of guesses: .parquet, .geojson, .csv or .gpkg.")
+        Path | None,
+        typer.Option(help="Table of guesses: .parquet, .geojson, .csv, .gpkg, .xlsx."),
     ] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="A map as one .html file.")] = None,
     thumbnails: ThumbnailsOption = False,

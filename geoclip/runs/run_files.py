@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoclip.errors import GeoclipError
+from geoclip.guesses import spreadsheet
 from geoclip.guesses.failures import failures_path, refuse_other_file
 from geoclip.photos.beside import is_beside
 from geoclip.photos.folder_rules import USUAL, FolderRules
@@ -34,6 +35,8 @@ def check_output(path: Path | None, option: str, endings: tuple[str, ...]) -> No
         raise GeoclipError(f"The folder of {option} {path} does not exist: create it first.")
     if path.is_dir():
         raise GeoclipError(f"{option} {path} is a folder: name a file.")
+    if path.suffix.lower() == spreadsheet.ENDING:
+        spreadsheet.check_spreadsheets()
 
 
 @dataclass(frozen=True)
