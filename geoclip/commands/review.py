@@ -17,6 +17,10 @@ def review(
     gazetteer: Annotated[
         Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
     ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many photos, the first ones: about 0.1 MB each."),
+    ] = None,
 ) -> None:
     """Write a page to review guesses on, before anything is written beside the photos.
 
@@ -34,6 +38,6 @@ def review(
     if out.resolve() == guesses.resolve():
         raise GeoclipError(f"--out {out} is the table of guesses: name another file.")
     places = None if gazetteer is None else Gazetteer.read(gazetteer)
-    n = write_review(read_guesses(guesses), out, places)
+    n = write_review(read_guesses(guesses), out, places, limit=limit)
     typer.echo(f"Wrote {out} for {n:,} photos: open it in a browser.", err=True)
     typer.echo("It holds the photos and their paths: whoever gets it sees both.", err=True)

@@ -30,19 +30,22 @@ def write_review(
     path: str | os.PathLike[str],
     gazetteer: Gazetteer | None = None,
     outlines: "Outlines | None" = None,
+    limit: int | None = None,
 ) -> int:
     """Write a page for the photos of a table of guesses; returns how many there are to review.
 
-    Photos whose own position was reported are left out. `gazetteer` has the places that a guess is
-    corrected to by name. The page holds pictures and absolute paths; it exports `reviewed.csv`,
-    which `geoclip.guesses.reviewed` reads. Raises GeoclipError where there is nothing to review or
-    the page cannot be written.
+    Photos whose own position was reported are left out, and those beyond the first `limit`: a page
+    holds about 0.1 MB a photo. `gazetteer` has the places that a guess is corrected to by name. The
+    page holds pictures and absolute paths; it exports `reviewed.csv`, which
+    `geoclip.guesses.reviewed` reads. Raises GeoclipError where there is nothing to review or the
+    page cannot be written.
     """
     table = guesses[guesses["source"] != GPS]
     if table.empty:
         raise GeoclipError("The table has no guesses to review: its photos state their positions.")
     world = gazetteer or Gazetteer.default()
-    paths = [str(text) for text in table["path"].unique()]
+    paths = [str(text) for text in table["path"].unique()[:limit]]
+    table = table[table["path"].isin(paths)]
     photos = photo_entries(table, {}, more=("region", "city", "place_id"))
     add_pictures(photos, paths, PICTURE_SIDE)
     absolute = [resolve_path(text, Path.cwd()) for text in paths]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 from PIL import Image
 
 from geoclip.errors import GeoclipError
@@ -14,6 +15,21 @@ from geoclip.guesses.map_picture import write_map_picture
 
 pytest.importorskip("matplotlib")
 GPS_BLUE = (0x17, 0x69, 0xC2)
+
+
+class FakeOutlines:
+    """One square country."""
+
+    def __init__(self) -> None:
+        import geopandas
+
+        shapes = [shapely.box(-10, 36, 40, 70)]
+        self.frame = geopandas.GeoDataFrame({"country_code": ["AA"]}, geometry=shapes)
+
+
+def draw(guesses: pd.DataFrame, path: Path, *truth: pd.DataFrame) -> None:
+    outlines: Any = FakeOutlines()
+    write_map_picture(guesses, path, *truth, dpi=100, outlines=outlines)
 
 
 def table(**values: Any) -> pd.DataFrame:
@@ -39,7 +55,7 @@ def centre(path: Path, colour: tuple[int, ...]) -> tuple[float, float]:
 def test_a_picture_in_one_call(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"map.{ending}"
     truth = pd.DataFrame({"path": ["a.jpg", "zz.jpg"], "lat": [43.0, 1.0], "lon": [-8.0, 1.0]})
-    write_map_picture(table(), path, truth, dpi=100)
+    draw(table(), path, truth)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     assert path.stat().st_size > 5_000
     if ending == "png":
@@ -55,7 +71,7 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(GeoclipError, match="no column rank"):
         write_map_picture(table().drop(columns="rank"), tmp_path / "map.png")
     with pytest.raises(GeoclipError, match="cannot be written"):
-        write_map_picture(table(), tmp_path / "absent" / "map.png")
+        draw(table(), tmp_path / "absent" / "map.png")
     real = builtins.__import__
 
     def without(name: str, *rest: Any) -> Any:

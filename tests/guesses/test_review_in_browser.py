@@ -39,6 +39,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = guess_table([{"status": "ok", **row} for row in rows])
     write_guesses(table.assign(path=str(folder) + "/" + table["path"]), folder / "g.parquet")
     command = ["review", str(folder / "g.parquet"), "--out", str(folder / "review.html")]
+    told = CliRunner().invoke(app, [*command, "--limit", "3"])
+    assert told.exit_code == 0 and "for 3 photos" in told.stderr, told.output
     told = CliRunner().invoke(app, command)
     assert told.exit_code == 0 and "for 4 photos" in told.stderr, told.output
     return folder / "review.html"
