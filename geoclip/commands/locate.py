@@ -16,10 +16,13 @@ from geoclip.commands.options import (
     GpxOption,
     IncludeHiddenOption,
     Level,
+    MaxRadiusOption,
     MethodOption,
+    MinProbabilityOption,
     PointOption,
     Precision,
     PrecisionOption,
+    ThumbnailsOption,
 )
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import SOME_UNREAD
@@ -47,6 +50,7 @@ def locate(
         typer.Option(help="Table of guesses: .parquet, .geojson, .csv, .gpkg, .xlsx."),
     ] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="A map as one .html file.")] = None,
+    thumbnails: ThumbnailsOption = False,
     model: Annotated[
         str | None, typer.Option(help="A name of `geoclip models`, a folder, or hf:ID.")
     ] = None,
@@ -120,6 +124,8 @@ def locate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what sidecars would be written.")
     ] = False,
+    sidecar_max_radius: MaxRadiusOption = 50.0,
+    sidecar_min_probability: MinProbabilityOption = 0.5,
     keep_embeddings: Annotated[
         Path | None,
         typer.Option(help="Folder that keeps what was read, for runs with other settings."),
@@ -155,6 +161,7 @@ def locate(
     when some were not, and 2 for bad arguments.
     """
     from geoclip.commands.locate_terminal import Terminal, print_report  # noqa: PLC0415
+    from geoclip.guesses.location_tags import PositionRule  # noqa: PLC0415
     from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415
     from geoclip.photos.abstention import AbstentionSettings  # noqa: PLC0415
     from geoclip.photos.camera_clocks import clock_offset  # noqa: PLC0415
@@ -165,6 +172,8 @@ def locate(
 
     check_output(out, "--out", TABLE_ENDINGS)
     check_output(map_file, "--map", MAP_ENDINGS)
+    if thumbnails and map_file is None:
+        raise GeoclipError("--thumbnails goes with --map: name a map as FILE.html.")
     if (sidecar and not dry_run and out is None) or (dry_run and not sidecar):
         raise GeoclipError(
             "--sidecar needs --out, beside which its journal stands; --dry-run goes with --sidecar."
@@ -202,6 +211,8 @@ def locate(
         settings,
         out,
         map_file=map_file,
+        thumbnails=thumbnails,
+        position_rule=PositionRule(sidecar_max_radius, sidecar_min_probability),
         sidecars=("dry run" if dry_run else "write") if sidecar else "off",
         location_column=location_id or group_by,
         limit=limit,

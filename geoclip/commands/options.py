@@ -132,6 +132,24 @@ IncludeHiddenOption = Annotated[
     ),
 ]
 
+ThumbnailsOption = Annotated[
+    bool,
+    typer.Option(
+        "--thumbnails", help="Show small pictures of the photos on the map, and their days."
+    ),
+]
+MaxRadiusOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="Sidecars state a position only where nine photos in ten lie within so many km, "
+        "else the names of country, region and city.",
+    ),
+]
+MinProbabilityOption = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Sidecars state only what is at least so probable."),
+]
 RecipeOption = Annotated[
     Recipe,
     typer.Option(
