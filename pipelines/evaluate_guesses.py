@@ -4,7 +4,8 @@
         --captions captions.parquet --out report.json
 
 The figures are per location, each split beside the best constant answer chosen on the training
-photos and beside chance; S, U and H are over all evaluated splits.
+photos and beside chance; S, U and H are over all evaluated splits. Of photos without a position,
+those of a table of other levels (`pipelines.classify_photos`), the report has S, U and H alone.
 """
 
 import json
@@ -14,19 +15,24 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
+from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError
+from geoclip.evaluation.caption_figures import composition_figures, retrieval_figures
 from geoclip.evaluation.split_figures import (
     RANKED,
     RANKED_CONTINENTS,
     baseline_figures,
+    by_location,
     gzsl_figures,
     gzsl_intervals,
     locations,
     split_figures,
     split_intervals,
 )
+from geoclip.photos.embedding import Embeddings
+from geoclip.photos.refusals import READ
+from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.places.place import LEVELS
 from geoclip.support.name_guard import check_checkout
 from geoclip.training.splits import HELD_BACK, TRAIN
 from pipelines.cluster import ROOT
@@ -34,21 +40,24 @@ from pipelines.command_line import Places, on_this_machine, run
 from pipelines.storage import read_parquet
 from pipelines.write_captions import read_captions
 
-NEEDED = ["location_id", "rank", "status", "lat", "lon", RANKED, RANKED_CONTINENTS]
-NEEDED += [f"{level}_id" for level in LEVELS]
-TRUTH = ["location_id", "split", "lat", "lon", "place_id", "place_row"]
+NEEDED = ["location_id", "rank", "status"]
+OF_POSITIONS = ["lat", "lon", RANKED, RANKED_CONTINENTS]
+TRUTH = ["location_id", "split", "lat", "lon", "country_code", "place_id", "place_row"]
 
 
 def first_guesses(predictions: pd.DataFrame) -> pd.DataFrame:
     """The first-ranked guess for each location (index), those that were read."""
-    first = predictions[(predictions["rank"] == 1) & (predictions["status"] == "ok")]
+    first = predictions[(predictions["rank"] == 1) & predictions["status"].isin(READ)]
     return first.drop_duplicates("location_id").set_index("location_id")
 
 
 def measured(captions: pd.DataFrame) -> pd.DataFrame:
-    """The photos that figures are of: neither trained on nor fitted on, and of known position."""
+    """The photos that figures are of: neither trained on nor fitted on, and of known position.
+
+    Those whose table names a place instead of a position count, those of a known country do not.
+    """
     known = captions["split"].isin([TRAIN, *HELD_BACK])
-    return captions[~known & captions["lat"].notna()]
+    return captions[~known & (captions["lat"].notna() | (captions["country_code"] == ""))]
 
 
 def evaluate_guesses(
@@ -67,6 +76,8 @@ def evaluate_guesses(
     held_out = measured(captions)
     for split, photos in held_out.groupby("split"):
         truth = locations(photos)
+        if truth.empty:
+            continue
         figures = {
             name: split_figures(table, truth, gazetteer)
             | {"intervals": split_intervals(table, truth, gazetteer)}
@@ -74,12 +85,36 @@ def evaluate_guesses(
         }
         figures.update(baseline_figures(locations(train), truth, gazetteer))
         report["splits"][str(split)] = figures
-    truth = locations(held_out)
+    truth = by_location(held_out)
     for name, table in guessed.items():
         ends = gzsl_intervals(table, truth, train_rows, gazetteer)
         for level, figures in gzsl_figures(table, truth, train_rows, gazetteer).items():
             by_name = report["gzsl"].setdefault(level, {})
             by_name[name] = figures | {"intervals": ends[level]}
+    return report
+
+
+def caption_report(
+    photos: pd.DataFrame,
+    models: dict[str, tuple[Encoder, Embeddings]],
+    book: CaptionBook,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the `retrieval` and `composition` parts of the report, by split and model.
+
+    `photos` have split and place_row; each of `models` has its embeddings of them, in order.
+    """
+    report: dict[str, Any] = {"retrieval": {}, "composition": {}}
+    for name, (encoder, found) in models.items():
+        for split in photos["split"].unique():
+            own = (photos["split"] == split).to_numpy() & found.ok
+            images, rows = found.values[own], photos.loc[own, "place_row"].to_numpy()
+            figures = {
+                "retrieval": retrieval_figures(images, rows, book, encoder.encode_texts),
+                "composition": composition_figures(images, rows, book, encoder.encode_texts, seed),
+            }
+            for part, values in figures.items():
+                report[part].setdefault(str(split), {})[name] = values
     return report
 
 
@@ -92,16 +127,19 @@ def main(
 ) -> None:
     """Evaluate from the command line."""
     check_checkout(ROOT)
-    located = read_parquet(predictions, NEEDED, "predictions", "pipelines.locate_photos")
-    captioned = read_captions(captions, TRUTH)
-    report = evaluate_guesses(captioned, {"after": located}, Gazetteer.read(gazetteer))
+    places, captioned = Gazetteer.read(gazetteer), read_captions(captions, TRUTH)
+    needed = [*NEEDED, *(f"{level}_id" for level in places.level_names)]
+    if measured(captioned)["lat"].notna().any():
+        needed += OF_POSITIONS
+    located = read_parquet(predictions, needed, "predictions", "pipelines.locate_photos")
+    report = evaluate_guesses(captioned, {"after": located}, places)
     try:
         out.write_text(json.dumps(report, indent=2) + "\n")
     except OSError as problem:
         raise GeoclipError(
             f"{out} cannot be written ({problem.strerror}); name another --out."
         ) from None
-    print(f"Figures of {', '.join(report['splits'])} in {out}.")
+    print(f"Figures of {', '.join(report['splits'] or report['gzsl'])} in {out}.")
 
 
 if __name__ == "__main__":

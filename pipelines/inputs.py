@@ -18,6 +18,7 @@ from pyarrow import fs
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.csv_lists import read_csv_list
+from geoclip.photos.folder_rules import USUAL
 from geoclip.photos.listing import (
     PHOTO_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -114,10 +115,11 @@ def files_of(name: str) -> Iterator[tuple[str, int, int]]:
     With size and time of change in nanoseconds; both are -1 for what is on this machine.
     """
     if is_uri(name):
-        scheme = name.partition("://")[0]
+        scheme, home = name.partition("://")[0], filesystem(name)[1].strip("/")
         for file in walk_files(name):
             path = file.path
-            if is_wanted(path, WANTED):
+            below = path.strip("/").removeprefix(home)
+            if is_wanted(path, WANTED) and not USUAL.leaves_out_below(below):
                 yield f"{scheme}://{path}", file.size, file.mtime_ns or -1
         return
     if Path(name).is_dir():

@@ -12,14 +12,15 @@ from pyarrow import fs
 
 from geoclip.photos.listing import PHOTO_SUFFIXES, is_wanted
 from geoclip.photos.metadata import read_metadata
-from geoclip.photos.photo_table import COLUMNS, country_codes
+from geoclip.photos.photo_table import COLUMNS
 from geoclip.photos.trained_photos import Fingerprints, fingerprint, fingerprints
+from geoclip.places.country_names import country_codes
 from geoclip.support.paths import decode_path
 from geoclip.support.tables import cell_text, coordinates
 from pipelines.listed_paths import ListedPaths
 from pipelines.storage import attempted, filesystem, is_uri, read_bytes
 
-TEXTS = ("country_code", "location_id", "split", "source")
+TEXTS = ("country_code", "location_id", "split", "source", "place_id")
 LABELS = ("lat", "lon", *TEXTS)
 EMPTY = dict.fromkeys(COLUMNS, "") | {"lat": None, "lon": None, "fingerprint": 0, "problem": ""}
 TABLE_ROWS = 4096
@@ -102,7 +103,7 @@ def labelled(rows: Sequence[dict[str, Any]], name: str) -> pd.DataFrame:
         frame[column] = [cell_text(value).strip() for value in frame[column]]
     lat, lon = coordinates(frame, name or "photos of a folder")
     codes = country_codes(frame["country_code"], name)
-    nowhere = lat.isna() & (codes == "") & (frame["problem"] == "")
+    nowhere = lat.isna() & (codes == "") & (frame["place_id"] == "") & (frame["problem"] == "")
     folders = [posixpath.basename(posixpath.dirname(path)) for path in frame["path"]]
     return frame.assign(
         lat=lat,

@@ -106,10 +106,10 @@ def _column_labels(part: ParquetRows) -> list[dict[str, Any]]:
     except parquet_photos.DAMAGE:
         return []
     known = {column.lower() for column in table.column_names}
-    if not ({"lat", "lon"} <= known or "country_code" in known):
+    if not ({"lat", "lon"} <= known or {"country_code", "place_id"} & known):
         raise GeoclipError(
             f"{name} does not say where its photos are from: it needs the columns lat and lon, or "
-            "country_code."
+            "country_code, or place_id."
         )
     return list(map(known_labels, table.to_pylist()))
 

@@ -154,7 +154,7 @@ def locate_to_file(out: Path, parts: Sequence[Part], spec: LocatorSpec, pool: Po
     located = in_memory(parts, spec, pool).sort_values(["photo_id", "rank"])
     with GuessWriter(out, out.with_name(f".{out.name}-draft"), EXTRA) as writer:
         writer.write(located)
-    unread = located[located["status"] != "ok"]
+    unread = located[(located["status"] != "ok") & (located["rank"] == 1)]
     columns = (unread[name] for name in ("path", "status", "message"))
     entries = [Failure(*row) for row in zip(*columns, strict=True)]
     ledger = failures_path(out)
@@ -196,6 +196,7 @@ def main(
     """Locate photos from the command line."""
     check_model_name(model)
     check_lasting(out)
+    Gazetteer.read(gazetteer).check_has_positions()
     one_file = not is_uri(out) and out.lower().endswith(ENDINGS)
     output = Output(absolute(out))
     parts = photo_parts(photos, actors, None if one_file else output.done())

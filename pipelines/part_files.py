@@ -131,6 +131,7 @@ def merge(folder: str, pieces: Sequence[Piece], rows_to: str, failures_to: str) 
     sources = "\0".join(f"{piece.file}\0{piece.rows}" for piece in pieces)
     name = f"{MERGED}{hashlib.sha256(sources.encode()).hexdigest()[:20]}.parquet"
     failed = table.filter(pc.not_equal(table["status"], READ)).select(FAILURE)
+    failed = failed.group_by(FAILURE, use_threads=False).aggregate([])  # a photo has many ranks
     if len(failed):
         write_bytes(join(failures_to, name), encoded([failed.replace_schema_metadata()], []))
     write_bytes(join(rows_to, name), encoded([table], spans))

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
 
+from geoclip.photos.folder_rules import USUAL
 from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted
 from geoclip.support.paths import encode_path
 from pipelines.photo_source import Photo, Shard, lost_rows
@@ -76,6 +77,7 @@ def read_members(shard: str, wanted: Container[str]) -> Iterator[Member]:
             if (
                 member.isfile()
                 and is_wanted(member.name, wanted)
+                and not USUAL.leaves_out_below(member.name)
                 and (file := tar.extractfile(member))
             ):
                 name = encode_path(f"{shard}/{member.name}")

@@ -14,9 +14,9 @@ from PIL import Image
 from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
 from geoclip.errors import GeoclipError, PhotoError
-from geoclip.photos.decoding import UNREADABLE
 from geoclip.photos.opening import Content, read_pictures
 from geoclip.photos.reader import DecodedPhoto, PhotoReader, Preprocessor, read_batches
+from geoclip.photos.refusals import UNREADABLE
 from geoclip.support.paths import AnyPath
 from pipelines.storage import is_uri, read_bytes
 

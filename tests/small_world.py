@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 
 from geoclip.encoders import Encoder
+from geoclip.guesses.gps_comparison import NOTE_COLUMNS
 
 WIDTH = 16
 
@@ -60,6 +61,12 @@ def place_table(
     columns = ["place_id", "name", "level", "parent_id", "country_code", "sovereign", "continent"]
     frame = pd.DataFrame(rows, columns=[*columns, "lat", "lon", "population"])
     return frame.assign(ascii_name=frame["name"])
+
+
+def without_notes(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of photos that state no position, as it is where positions are not looked at."""
+    assert (table[list(NOTE_COLUMNS)] == "").all(axis=None)
+    return table.drop(columns=list(NOTE_COLUMNS))
 
 
 def hashed_vector(content: bytes) -> np.ndarray:

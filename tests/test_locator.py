@@ -545,6 +545,11 @@ def test_a_stated_position_has_a_place_of_its_own_country(tmp_path):
     assert certain.isna().sum().tolist() == [0, 0, 1]
     assert set(certain.stack().dropna()) == {1.0}
     assert (rows["probability"] == 1).all()
+    at_sea = gps_rows(gazetteer, *(np.array([one]) for one in (0, "e", 30.0, -40.0))).iloc[0]
+    assert (at_sea["source"], at_sea["level"], at_sea["lat"]) == ("gps", "none", 30)
+    names = ["place_id", "continent", "country", "country_code", "region", "city"]
+    assert (at_sea[names] == "").all()
+    assert at_sea[["place_lat", "probability"]].isna().all()
     (tmp_path / "alps.csv").write_text("name,lat,lon\nWien,48.2,16.37\nBern,46.95,7.44\n")
     alps = Gazetteer.read(tmp_path / "alps.csv")
     lat, lon = np.array([51.5, 48.3]), np.array([-0.12, 16.2])

@@ -101,13 +101,64 @@ def _damaged(root: Path) -> Iterator[TortureEntry]:
     ):  # fmt: skip
         content = _content(kind)
         if content:
-            yield _put(root / f"cut.{suffix}", content[: len(content) // 2], *CUT)
+            cut = {"partial"} if kind == "JPEG" else CUT
+            yield _put(root / f"cut.{suffix}", content[: len(content) // 2], *cut)
             yield _put(root / f"trailing.{suffix}", content + b"trailing bytes")
             middle = content[: len(content) // 2] + bytes(64)
             damaged = middle + content[len(middle) :]
             yield _put(root / f"damaged.{suffix}", damaged, "ok", *CUT)
+    yield _put(
+        root / "progressive.jpg", _first_half(picture(400, 300), progressive=True), "partial"
+    )
+    yield _put(root / "only the head.jpg", jpeg[:640], *CUT)
+    yield _put(root / "big-endian big.tif", big_tiff(">"), "ok", "unsupported")
+    yield _put(root / "little-endian big.tif", big_tiff("<"), "ok", "unsupported")
+    yield _put(root / "of os2.bmp", os2_bitmap(12))
+    yield _put(root / "of os2 v2.bmp", os2_bitmap(64), "ok", "unsupported")
+    array = b"BA" + struct.pack("<IIHH", 14, 0, 0, 0) + os2_bitmap(12)
+    yield _put(root / "array of os2.bmp", array, "unsupported")
+    yield _put(root / "photoshop.jpg", b"8BPS\0\1" + bytes(500), "unsupported")
+    yield _put(root / "jpeg xl.jxl", b"\xff\x0a" + bytes(500), "unsupported", "truncated")
+    yield _put(
+        root / "raw.nef", b"II*\0" + np.random.default_rng(2).bytes(5000), "unsupported", *CUT
+    )
+    yield _put(root / "raw with a preview.cr2", b"II*\0\x08\0\0\0\0\0" + bytes(99) + jpeg)
+    yield _put(root / "noisy.tif", noisy_tiff())
     yield _put(root / "really a png.jpg", encoded(picture(), "PNG"))
     yield _put(root / "really a jpeg.HEIC", jpeg)
+
+
+def _first_half(image: Image.Image, **options: object) -> bytes:
+    content = encoded(image, **options)
+    return content[: len(content) // 2]
+
+
+def noisy_tiff() -> bytes:
+    """A fax whose lines are damaged: libtiff complains of some and goes on."""
+    content = bytearray(encoded(picture(300, 200).convert("1"), "TIFF", compression="group4"))
+    content[len(content) // 3 : len(content) // 3 + 300] = b"U" * 300
+    return bytes(content)
+
+
+def big_tiff(order: str) -> bytes:
+    """A grey BigTIFF of 8 by 8 pixels, big-endian (">") or little-endian ("<")."""
+    mark = {">": b"MM", "<": b"II"}[order]
+    entries = [(256, 8), (257, 8), (258, 8), (259, 1), (262, 1), (273, 16), (277, 1), (278, 8),
+               (279, 64)]  # fmt: skip
+    body = mark + struct.pack(f"{order}HHHQ", 43, 8, 0, 80) + bytes(range(64))
+    table = b"".join(struct.pack(f"{order}HHQQ", tag, 16, 1, value) for tag, value in entries)
+    return body + struct.pack(f"{order}Q", len(entries)) + table + bytes(8)
+
+
+def os2_bitmap(header: int) -> bytes:
+    """A bitmap of 8 by 8 pixels with OS/2's header of 12 bytes (version 1) or 64 (version 2)."""
+    if header == 12:
+        about = struct.pack("<IHHHH", 12, 8, 8, 1, 24)
+    else:
+        about = struct.pack("<IIIHH", header, 8, 8, 1, 24).ljust(header, b"\0")
+    body = bytes(range(192))
+    start = 14 + len(about)
+    return b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start) + about + body
 
 
 def _content(kind: str) -> bytes:

@@ -9,8 +9,10 @@ from typer.core import TyperGroup
 
 from geoclip.commands.benchmark import benchmark
 from geoclip.commands.calibrate import calibrate
+from geoclip.commands.classes import classes
 from geoclip.commands.compare import compare
 from geoclip.commands.evaluate import evaluate
+from geoclip.commands.explain import explain
 from geoclip.commands.finetune import finetune
 from geoclip.commands.gallery import gallery_app
 from geoclip.commands.gazetteer_cells import gazetteer_app
@@ -20,6 +22,7 @@ from geoclip.commands.models import models_app
 from geoclip.commands.search import search
 from geoclip.commands.sidecar import sidecar_app
 from geoclip.commands.terminal import errors_in_one_sentence
+from geoclip.commands.track import track
 
 
 class OneSentenceGroup(TyperGroup):
@@ -43,10 +46,13 @@ app.command()(locate)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(benchmark)
+app.command()(classes)
 app.command()(finetune)
 app.command()(calibrate)
 app.command()(mix)
 app.command()(search)
+app.command()(explain)
+app.command()(track)
 app.add_typer(models_app, name="models")
 app.add_typer(gallery_app, name="gallery")
 app.add_typer(gazetteer_app, name="gazetteer")

@@ -1,13 +1,16 @@
 """`geoclip benchmark`: models on photo sets, beside the published rows."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geoclip.commands.options import MethodOption, PointOption
+from geoclip.commands.options import PointOption, RankingMethod
 from geoclip.commands.progress import progress
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
@@ -49,7 +52,13 @@ def benchmark(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the table, a JSON file, a plot and a journal.")
     ] = None,
-    method: MethodOption = None,
+    method: Annotated[
+        list[RankingMethod] | None,
+        typer.Option(
+            help="Ranking instead of the model's own; may be repeated, each is a row. greedy: the "
+            "best country, then its 30 most populous cities, as StreetCLIP does."
+        ),
+    ] = None,
     point: PointOption = None,
     gazetteer: Annotated[
         Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
@@ -76,10 +85,15 @@ def benchmark(
         out.mkdir(parents=True, exist_ok=True)
     places = None if gazetteer is None else Gazetteer.read(gazetteer)
     rows: list[Row] = []
-    for name in model or []:
-        locator = _load(name, places, device).reranked(method, point)
-        for photos in photo_sets:
-            rows += _run(locator, name, photos, out, jobs)
+    methods: list[RankingMethod | None] = [*method] if method else [None]
+    with _kept_embeddings(out) as kept:
+        for name in model or []:
+            locator = _load(name, places, device)
+            for how in methods:
+                system = _system(name, how if len(methods) > 1 else None)
+                ranked = locator.reranked(how, point)
+                for photos in photo_sets:
+                    rows += _run(ranked, system, photos, kept, jobs)
     for file in guesses or []:
         rows += _read(file, photo_sets, places)
     ordered = []
@@ -115,8 +129,23 @@ def _load(model: str, places: "Gazetteer | None", device: str | None) -> "Locato
     return Locator.from_pretrained(model, places, device, watch=progress)
 
 
+@contextmanager
+def _kept_embeddings(out: Path | None) -> Iterator[Path]:
+    """The journal of photos that are read, so that no ranking reads them again."""
+    if out is not None:
+        yield out / "journal"
+        return
+    with TemporaryDirectory(prefix="geoclip-") as folder:
+        yield Path(folder) / "journal"
+
+
+def _system(model: str, method: RankingMethod | None) -> str:
+    name = Path(model).name if Path(model).exists() else model
+    return name if method is None else f"{name}, {method}"
+
+
 def _run(
-    locator: "Locator", model: str, photos: "PhotoSet", out: Path | None, jobs: int | None
+    locator: "Locator", system: str, photos: "PhotoSet", kept: Path, jobs: int | None
 ) -> "list[Row]":
     """Locate the photos of a set by their pixels alone: no GPS, no abstention."""
     from geoclip.commands.locate_terminal import Terminal  # noqa: PLC0415
@@ -131,15 +160,13 @@ def _run(
             """Say nothing: the row is all that is shown."""
 
     settings = replace(LocateSettings.model_alone(top_k=1), jobs=jobs or os.cpu_count() or 1)
-    kept = None if out is None else out / "journal"
     report = locate_folder(photos.found, locator, settings, keep_embeddings=kept, watch=Watch())
     how = locator.settings
     cities = len(locator.ranker.hierarchy.cities)
     protocol = f"{how.method}, point {how.point.rule}, {cities:,} cities, pixels alone"
     if not how.calibrated:
         protocol += ", not calibrated"
-    name = Path(model).name if Path(model).exists() else model
-    return evaluated_rows(photos, report.table, name, protocol, locator.gazetteer)
+    return evaluated_rows(photos, report.table, system, protocol, locator.gazetteer)
 
 
 def _read(file: Path, sets: "list[PhotoSet]", places: "Gazetteer | None") -> "list[Row]":

@@ -1,16 +1,19 @@
 """`geoclip finetune`: the library's training on one machine, without a cluster."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from geoclip.commands.calibration_terminal import run_held_out
+from geoclip.commands.finetune_terminal import (
+    step_progress,
+    steps_told,
+    tell_change,
+    tell_unreadable,
+)
 from geoclip.commands.options import RecipeOption, read_settings, with_settings
-from geoclip.commands.progress import progress
 from geoclip.commands.terminal import printable
 from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
@@ -27,13 +30,13 @@ if TYPE_CHECKING:
 
     from geoclip.places.gazetteer import Gazetteer
     from geoclip.training.batches import Batches
-    from geoclip.training.checkpoints import Record
     from geoclip.training.photo_set import PhotoSet
 
 RUN_FILE = "run.json"
 HELD_OUT_FILE = "held_out.csv"
 MISSING_FILE = "missing.csv"
 UNREADABLE_FILE = "unreadable.csv"
+MAP_FILE = "map.html"
 
 
 @with_settings(EvaluationSettings, TrainingSettings)
@@ -65,7 +68,7 @@ def finetune(
     blocks are held out and listed in OUT/held_out.csv. With --evaluate-every the figures on held
     out photos are in OUT/evaluations.csv. The same command resumes an interrupted run. The tuned
     encoder is in OUT/encoder, calibrated on the held-out photos where they are of 50 places or
-    more: `geoclip locate --model OUT/encoder`.
+    more. At the end held-out photos are located before and after, and OUT/map.html shows them.
     """
     check_model_name(model)
     training = read_settings(recipe.settings, settings)
@@ -94,8 +97,10 @@ def finetune(
         typer.echo(
             f"The starting weights are under {licence}, and so are the tuned ones.", err=True
         )
-    run_held_out(folder, table[table["split"] != TRAIN], places, device)
-    typer.echo(f"Fine-tuned encoder in {folder}: geoclip locate PHOTOS --model {folder}")
+    others = table[table["split"] != TRAIN]
+    run_held_out(folder, others, places, device)
+    tell_change(model, folder, others, places, device, out / MAP_FILE)
+    typer.echo(f"Fine-tuned encoder in {folder}. Next: geoclip locate PHOTOS --model {folder}")
 
 
 def _photos(
@@ -196,8 +201,8 @@ def _train(
     held_out = None if drawn is None else HeldOut(drawn, book, batches.workers, start.ranking)
     store = FolderCheckpoints(out, evaluation.best_by if keep == Keep.BEST else None)
     trainer = Trainer(batches)
-    typer.echo(trainer.plan, err=True)
-    with _progress(batches.steps) as report:
+    typer.echo(f"{steps_told(batches)} {trainer.plan}", err=True)
+    with step_progress(batches.steps) as report:
         run_training(
             trainer,
             store,
@@ -206,53 +211,7 @@ def _train(
             evaluate_every=evaluation.evaluate_every,
             report=report,
         )
-    _tell_unreadable(batches, out / UNREADABLE_FILE)
+    tell_unreadable(batches, out / UNREADABLE_FILE)
     before = TrainedPhotos.read(batches.encoder.folder)
     trained = batches.photos.trained(book.gazetteer, before)
     return store.export(start.tuned(trained.countries), trained)
-
-
-def _tell_unreadable(batches: "Batches", file: Path) -> None:
-    """List the photos that were left out because they could not be read, if there are any."""
-    photos = batches.photos
-    unreadable = [
-        (name, path)
-        for name, path in zip(photos.ids, photos.paths, strict=True)
-        if name in batches.unreadable
-    ]
-    if unreadable:
-        import pandas as pd  # noqa: PLC0415
-
-        from geoclip.training.checkpoints import writing_to  # noqa: PLC0415
-
-        with writing_to(file.parent):
-            pd.DataFrame(unreadable, columns=["photo_id", "path"]).to_csv(file, index=False)
-        typer.echo(
-            f"{len(unreadable):,} photos could not be read and were left out; they are in {file}.",
-            err=True,
-        )
-
-
-@contextmanager
-def _progress(steps: int) -> Iterator[Callable[["Record"], None]]:
-    """Show steps, loss and time left; each evaluation is a line."""
-    done = 0
-    with progress("fine-tuning", steps) as advance:
-
-        def report(metrics: "Record") -> None:
-            nonlocal done
-            step = int(metrics["step"])
-            advance(step - done, f"loss {metrics['loss']:.3f}")
-            done = step
-            if "mean/geoscore" in metrics:
-                typer.echo(f"step {step:,}, held-out photos: {_figures(metrics)}", err=True)
-
-        yield report
-
-
-def _figures(metrics: "Record") -> str:
-    """The means over the held-out splits in words."""
-    return (
-        f"GeoScore {metrics['mean/geoscore']:,.0f}, country {metrics['mean/country_top1']:.1f} %, "
-        f"within 750 km {metrics['mean/within_750_km']:.1f} %"
-    )

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geoclip.commands.options import ExcludeOption, IncludeHiddenOption
 from geoclip.commands.terminal import SOME_UNREAD
 from geoclip.encoders.registry import DEFAULT_MODEL, check_model_name
 from geoclip.errors import GeoclipError
+from geoclip.photos.folder_rules import FolderRules
 from geoclip.support.process import made_to_last
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def build(
     names: Annotated[
         bool, typer.Option("--names", help="Keep the paths of the photos in the gallery.")
     ] = False,
+    exclude: ExcludeOption = None,
+    include_hidden: IncludeHiddenOption = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode photos (default: one a core).")
     ] = None,
@@ -64,7 +68,8 @@ def build(
         report = _of_embeddings(paths, embeddings, out, names)
     else:
         check_model_name(model)
-        report = _of_photos(paths, out, model, names, jobs or os.cpu_count() or 1, device)
+        rules = FolderRules(tuple(exclude or ()), include_hidden)
+        report = _of_photos(paths, rules, out, model, names, jobs or os.cpu_count() or 1, device)
     _tell(report, out)
     if report.failures:
         raise typer.Exit(SOME_UNREAD)
@@ -79,7 +84,13 @@ def _of_embeddings(paths: list[str], embeddings: Path, out: Path, names: bool) -
 
 
 def _of_photos(
-    paths: list[str], out: Path, model: str, names: bool, jobs: int, device: str | None
+    paths: list[str],
+    rules: FolderRules,
+    out: Path,
+    model: str,
+    names: bool,
+    jobs: int,
+    device: str | None,
 ) -> "GalleryReport":
     with made_to_last():
         from geoclip.commands.progress import progress  # noqa: PLC0415
@@ -89,7 +100,7 @@ def _of_photos(
         from geoclip.support.process import keep_freed_memory  # noqa: PLC0415
 
         keep_freed_memory()
-        photos = listed_photos(paths)
+        photos = listed_photos(paths, rules)
         encoder = load_encoder(model, device or default_device(), True).for_photos()
     return build_gallery(photos, out, encoder, model, names=names, jobs=jobs, begin=progress)
 

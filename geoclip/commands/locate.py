@@ -10,6 +10,10 @@ import typer
 
 from geoclip.commands.options import (
     CompileOption,
+    ExcludeOption,
+    GpxOffsetOption,
+    GpxOption,
+    IncludeHiddenOption,
     MethodOption,
     PointOption,
     Precision,
@@ -31,6 +35,7 @@ class Gps(StrEnum):
     """What to do with positions stated in files."""
 
     keep = "keep"
+    trust_all = "trust-all"
     ignore = "ignore"
     compare = "compare"
 
@@ -103,8 +108,14 @@ def locate(
     ] = None,
     group_by: Annotated[str | None, typer.Option(hidden=True)] = None,
     gps: Annotated[
-        Gps, typer.Option(help="Positions in the files: report, ignore or compare with them.")
+        Gps,
+        typer.Option(
+            help="Positions in the files: report trustworthy ones, report all, ignore or compare "
+            "with them."
+        ),
     ] = Gps.keep,
+    gpx: GpxOption = None,
+    gpx_offset: GpxOffsetOption = None,
     countries: Annotated[
         str | None, typer.Option(help="Only places in these countries: FR,DE or names.")
     ] = None,
@@ -141,6 +152,8 @@ def locate(
         bool, typer.Option("--keep-journal", help="Leave OUT.journal when all is done.")
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
+    exclude: ExcludeOption = None,
+    include_hidden: IncludeHiddenOption = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode photos (default: one a core).")
     ] = None,
@@ -159,6 +172,8 @@ def locate(
     from geoclip.commands.locate_terminal import Terminal, print_report  # noqa: PLC0415
     from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415
     from geoclip.photos.abstention import AbstentionSettings  # noqa: PLC0415
+    from geoclip.photos.camera_clocks import clock_offset  # noqa: PLC0415
+    from geoclip.photos.folder_rules import FolderRules  # noqa: PLC0415
     from geoclip.ranking.travel import TripSettings  # noqa: PLC0415
     from geoclip.runs.locate_folder import locate_folder  # noqa: PLC0415  (pandas is slow to import)
     from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output  # noqa: PLC0415
@@ -173,7 +188,8 @@ def locate(
     circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
     default, model = model is None, _chosen_model(model)
     paths = _with_list_on_stdin(paths)
-    RunFiles(out, map_file).refuse_replacing([str(file) for file in (gazetteer, within) if file])
+    read = filter(None, [gazetteer, within, *(gpx or ())])
+    RunFiles(out, map_file).refuse_replacing([*map(str, read)])
 
     def load(name: str | Path) -> "Locator":
         locator = _load(name, gazetteer, device, precision, compile).reranked(method, point)
@@ -192,6 +208,8 @@ def locate(
         confidence=confidence,
         level=level.value,
         gallery=gallery,
+        gpx=tuple(gpx or ()),
+        gpx_offset=None if gpx_offset is None else clock_offset(gpx_offset),
     )
     report = locate_folder(
         paths,
@@ -202,6 +220,7 @@ def locate(
         sidecars=("dry run" if dry_run else "write") if sidecar else "off",
         location_column=location_id or group_by,
         limit=limit,
+        rules=FolderRules(tuple(exclude or ()), include_hidden),
         keep_embeddings=keep_embeddings,
         keep_journal=keep_journal,
         load=load,

@@ -12,13 +12,15 @@ import typer
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import print_table, printable
 from geoclip.guesses.phrases import guess_phrase
-from geoclip.runs.locate_folder import RunReport, RunWatch
+from geoclip.photos.refusals import READ
+from geoclip.runs.run_report import RunReport, RunWatch
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from geoclip.guesses.sidecars import SidecarReport
     from geoclip.locator import Locator
+    from geoclip.photos.listing import LeftOut
 
 INTERRUPTED = 130
 COLUMNS = ("photo", "rank", "guess", "lat", "lon", "source")
@@ -88,6 +90,15 @@ def print_report(report: RunReport) -> None:
             f"{report.kept:,} of {report.photos:,} photos have a GPS position, which is reported "
             "(--gps ignore guesses them too)."
         )
+    if report.beside:
+        say(f"{report.beside:,} of these positions are from other files (see gps_file).")
+    if report.distrusted:
+        total = sum(report.distrusted.values())
+        say(
+            f"{total:,} of {report.photos:,} photos state a GPS position that is not trusted: "
+            f"{'; '.join(f'{kind}: {n:,}' for kind, n in report.distrusted.most_common())} "
+            "(see gps_note; --gps trust-all keeps them)."
+        )
     if report.by_gallery:
         say(
             f"{report.by_gallery:,} of {report.photos:,} points are due to gallery photos "
@@ -102,9 +113,19 @@ def print_report(report: RunReport) -> None:
     if report.gps is not None:
         for line in report.gps.lines():
             say(line)
+    if left_out := _counted_photos(report.left_out):
+        say(f"Photos left out of folders (--include-hidden reads them): {left_out}.")
     if report.failures:
         reasons = _counted(Counter(failure.status for failure in report.failures))
         say(f"{len(report.failures)} of {report.photos} photos could not be read: {reasons}.")
+
+
+def _counted_photos(left_out: Iterable["LeftOut"]) -> str:
+    """Photos in folders of systems and photo programs, and what else is left out by a rule."""
+    counts: Counter[str] = Counter()
+    for entry in left_out:
+        counts[printable(entry.under)] += entry.photos
+    return ", ".join(f"{count:,} in {name}" for name, count in (+counts).most_common())
 
 
 def _counted(counts: Counter[str]) -> str:
@@ -112,7 +133,7 @@ def _counted(counts: Counter[str]) -> str:
 
 
 def _table_row(row: dict[Any, Any]) -> tuple[str, ...]:
-    if row["status"] != "ok":
+    if row["status"] not in READ:
         return str(row["path"]), "", str(row["status"]), "", "", ""
     return (
         str(row["path"]) if row["rank"] == 1 else "",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import Field, fields, replace
 from enum import StrEnum
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
@@ -56,6 +57,24 @@ PointOption = Annotated[
         "largest expected GeoScore.",
     ),
 ]
+GpxOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--gpx",
+        metavar="FILE",
+        help="A GPX track that places photos without a position by their time; may be given "
+        "several times.",
+    ),
+]
+GpxOffsetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gpx-offset",
+        metavar="[+-]HH:MM[:SS]",
+        help="By how much the cameras' clocks are ahead of UTC (default: the zone that a photo "
+        "states, else estimated from photos with a position).",
+    ),
+]
 PrecisionOption = Annotated[
     Precision,
     typer.Option(
@@ -67,6 +86,23 @@ PrecisionOption = Annotated[
 CompileOption = Annotated[
     bool,
     typer.Option("--compile", help="Compile the image tower first: minutes once, faster then."),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="GLOB",
+        help="Leave these files and folders out of folders: '*_small.jpg', 'trip/raw/*'. May be "
+        "given several times.",
+    ),
+]
+IncludeHiddenOption = Annotated[
+    bool,
+    typer.Option(
+        "--include-hidden",
+        help="Also read what is left out of folders else: names that begin with a dot, thumbnails, "
+        "trash and previews of network disks and photo programs.",
+    ),
 ]
 
 RecipeOption = Annotated[

@@ -19,7 +19,7 @@ WHO = {
 
 
 def print_report(report: dict[str, Any], who: Mapping[str, str] = WHO) -> None:
-    """Print the accuracy of every split, then S, U and H of every level.
+    """Print the accuracy of every split, how captions do, then S, U and H of every level.
 
     `report` has the keys of `report.json`. `who` says whose figures are shown, and under which
     title.
@@ -27,6 +27,8 @@ def print_report(report: dict[str, Any], who: Mapping[str, str] = WHO) -> None:
     console = Console(width=WIDTH)
     for split, figures in report["splits"].items():
         console.print(_split_table(split, figures, who))
+    if report.get("retrieval"):
+        console.print(_caption_table(report, who))
     if not report["gzsl"]:
         return
     table = Table(title="Generalized zero-shot: accuracy averaged over classes, %")
@@ -39,6 +41,30 @@ def print_report(report: dict[str, Any], who: Mapping[str, str] = WHO) -> None:
                 counts = f"{f['n_seen']} | {f['n_unseen']}"
                 table.add_row(level, title, *(_number(f[k], 1) for k in "SUH"), counts)
     console.print(table)
+
+
+def _caption_table(report: dict[str, Any], who: Mapping[str, str]) -> Table:
+    """Recall among captions and photos, chance below, and the compositional probe."""
+    table = Table(
+        title="Photos and captions, %: recall@1, 5, 10; true caption above wrongly composed ones"
+    )
+    probes = ("wrong_country", "wrong_city", "both")
+    columns = ("split", "", "image → text", "text → image", *(p.replace("_", " ") for p in probes))
+    for name in columns:
+        table.add_column(name, justify="right")
+    for split, by_name in report["retrieval"].items():
+        for name, figures in by_name.items():
+            ways = (figures["image_to_text"], figures["text_to_image"])
+            recall = [_recall(way["recall"]) for way in ways]
+            probe = report["composition"][split][name]
+            parts = [_number(probe[part], 1) for part in probes]
+            table.add_row(split, who.get(name, name), *recall, *parts)
+        table.add_row(split, "chance", *(_recall(way["chance"]) for way in ways), "50", "50", "33")
+    return table
+
+
+def _recall(shares: dict[str, float]) -> str:
+    return " ".join(_number(share, 1) for share in shares.values())
 
 
 def _split_table(split: str, figures: dict[str, Any], who: Mapping[str, str]) -> Table:

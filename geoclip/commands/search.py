@@ -63,6 +63,7 @@ def search(
         check_model_name(model)
     with made_to_last():
         from geoclip.evaluation.html_page import check_page  # noqa: PLC0415
+        from geoclip.evaluation.retrieval import RECALL_AT  # noqa: PLC0415
         from geoclip.runs import search_gallery as library  # noqa: PLC0415
         from geoclip.runs.contact_sheet import write_sheet  # noqa: PLC0415
         from geoclip.runs.run_files import check_output  # noqa: PLC0415
@@ -74,7 +75,7 @@ def search(
     lookup, encoder = library.open_to_search(gallery, model, device)
     asked = library.Queries.of(texts or [], like or [])
     if queries is not None:
-        asked, top = library.read_queries(queries, lookup.gallery), max(top, *library.RECALL_AT)
+        asked, top = library.read_queries(queries, lookup.gallery), max(top, *RECALL_AT)
     found = library.find(lookup, encoder, asked.texts, asked.like, top)
     table, recall = found.table(names), _recall_rows(found, asked.true)
     if out is not None:

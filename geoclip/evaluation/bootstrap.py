@@ -36,15 +36,17 @@ class Clusters:
     def of(cls, truth: pd.DataFrame) -> "Clusters":
         """Clusters of a truth table: by author, else location_id, else blocks of 1°.
 
-        A photo whose author (or location_id) is empty is a cluster of its own. The table has `lat`
-        and `lon` in degrees.
+        A photo whose author (or location_id) is empty is a cluster of its own, and so is one of
+        unknown position. The table has `lat` and `lon` in degrees.
         """
         for name in ("author", "location_id"):
             if name in truth and (truth[name] != "").any():
                 own = pd.Series(np.arange(len(truth)), index=truth.index).map("\0{}".format)
                 return cls(_codes(truth[name].where(truth[name] != "", own)), name)
-        blocks = np.floor(truth[["lat", "lon"]].to_numpy(float)).astype(int)
-        return cls(_codes(pd.Series(map(tuple, blocks.tolist()))), "block of 1°")
+        blocks = np.floor(truth[["lat", "lon"]].to_numpy(float))
+        unknown = np.isnan(blocks).any(axis=1)
+        blocks[unknown] = np.column_stack([np.flatnonzero(unknown), np.full(unknown.sum(), 999)])
+        return cls(_codes(pd.Series(map(tuple, blocks.astype(int).tolist()))), "block of 1°")
 
     def __len__(self) -> int:
         return int(self.codes.max()) + 1 if len(self.codes) else 0

@@ -12,7 +12,6 @@ from geoclip.evaluation.bootstrap import DRAWS, Clusters, class_mean_of, harmoni
 from geoclip.evaluation.intervals import distance_statistics, intervals
 from geoclip.evaluation.metrics import UNKNOWN, gzsl_accuracy, split_report, top_k_hits
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.places.place import LEVELS
 from geoclip.places.sphere import great_circle_km
 
 RANKED = "country_ranking"
@@ -22,7 +21,12 @@ RANKED_CONTINENTS = "continent_ranking"
 
 def locations(photos: pd.DataFrame) -> pd.DataFrame:
     """One row a location of the photos with coordinates: figures are per place, not per view."""
-    return photos[photos["lat"].notna()].drop_duplicates("location_id").set_index("location_id")
+    return by_location(photos[photos["lat"].notna()])
+
+
+def by_location(photos: pd.DataFrame) -> pd.DataFrame:
+    """One row a location, of photos without coordinates too."""
+    return photos.drop_duplicates("location_id").set_index("location_id")
 
 
 def split_figures(
@@ -129,7 +133,7 @@ def _classes(
 ) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
     """For each level the true classes (n,), the guessed ones (n,) and those trained on (c,)."""
     answers = predictions.reindex(truth.index)
-    for level, name in enumerate(LEVELS):
+    for level, name in enumerate(gazetteer.level_names):
         chain = gazetteer.ancestors[truth["place_row"].to_numpy(), level]
         actual = np.where(chain >= 0, gazetteer.ids[chain], UNKNOWN)
         seen = np.unique(gazetteer.ancestors[train_rows, level])

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from geoclip.places.country_names import code_or_word
 from geoclip.places.gazetteer import NO_ROW, Gazetteer
-from geoclip.places.labels import place_rows
+from geoclip.places.labels import places_and_abroad
 from geoclip.places.place import CONTINENTS, LEVELS
 
 CLASS_LEVELS = ("continent", *LEVELS)
@@ -27,15 +28,17 @@ def true_classes(truth: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
     """Classes of n true points: columns `CLASS_LEVELS` of continent code, country code and ids.
 
     `truth` has photo_id, lat and lon in degrees, and perhaps country_code. A point without a code
-    has the country of its outline, see `places.labels.place_rows`. A code that the gazetteer does
-    not list stays as it is; the other classes of its photo are "", unknown.
+    has the country that it lies in, see `places.labels.place_rows`; at sea its classes are "",
+    unknown. A code that the gazetteer does not list stays as it is; the other classes of its photo
+    are unknown.
     """
-    given = truth["country_code"].str.strip().str.upper() if "country_code" in truth else ""
+    given = truth["country_code"].map(code_or_word) if "country_code" in truth else ""
     photos = truth[["photo_id", "lat", "lon"]].assign(country_code=given)
     countries = gazetteer.ids[gazetteer.level_rows("country")]
     strange = ((photos["country_code"] != "") & ~photos["country_code"].isin(countries)).to_numpy()
     rows = np.full(len(photos), NO_ROW)
-    rows[~strange] = place_rows(photos[~strange], gazetteer)
+    places, abroad = places_and_abroad(photos[~strange], gazetteer)
+    rows[~strange] = np.where(abroad, NO_ROW, places)
     classes = _classes_of_rows(rows, gazetteer)
     classes["country"] = classes["country"].where(~strange, photos["country_code"].to_numpy())
     return classes

@@ -3,15 +3,22 @@
 import logging
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from geoclip.guesses.failures import Failure
+from geoclip.guesses.believed import Records, believed
+from geoclip.guesses.blocks import Block, told
 from geoclip.guesses.fates import Fates, embeddings_of, stated_of
-from geoclip.guesses.gps_comparison import EXTRA_COLUMNS, FAR_KM, compared, stated_positions
+from geoclip.guesses.gps_comparison import (
+    EXTRA_COLUMNS,
+    FAR_KM,
+    NOTE_COLUMNS,
+    compared,
+    noted,
+    stated_positions,
+)
 from geoclip.guesses.rows import (
     CLASS_COLUMNS,
     class_rows,
@@ -25,6 +32,8 @@ from geoclip.photos.abstention import AbstentionCheck
 from geoclip.photos.embedding import mean_of_views
 from geoclip.photos.metadata import NOTHING
 from geoclip.photos.records import PhotoRecord
+from geoclip.photos.refusals import PARTIAL
+from geoclip.photos.tracks import Tracks
 from geoclip.photos.views import slices
 from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.ranking import BLOCK
@@ -38,27 +47,6 @@ log = logging.getLogger(__name__)
 NO_EVIDENCE = "no evidence"
 CANDIDATES = 50
 """Places of each photo that are weighed against its neighbours' or its stated position."""
-
-
-class Records(Protocol):
-    """Records of photos, in memory or in a journal."""
-
-    def __getitem__(self, part: slice, /) -> Sequence[PhotoRecord]:
-        """Those of some photos side by side."""
-        ...
-
-
-@dataclass(frozen=True)
-class Block:
-    """Guesses for some photos, failures for those that could not be read, and counts.
-
-    `kinds` counts what the photos that were abstained from look like.
-    """
-
-    table: pd.DataFrame
-    failures: list[Failure]
-    kinds: Counter[str]
-    photos: int
 
 
 class Assembler:
@@ -79,11 +67,13 @@ class Assembler:
         classes: bool = False,
         gallery: "GalleryLookup | None" = None,
     ) -> None:
+        ranker.gazetteer.check_has_positions()
         self.ranker = ranker
         self.check = check
         self.settings = settings
         self.ranked = max(settings.top_k, CANDIDATES if candidates is None else candidates)
         self.classes = classes
+        self.tracks = Tracks.read(settings.gpx) if settings.gpx else None
         self.gallery = None if gallery is None else self._guesses_by(gallery)
 
     def _guesses_by(self, gallery: "GalleryLookup") -> "GalleryGuesses":
@@ -94,9 +84,10 @@ class Assembler:
     @property
     def extra_columns(self) -> dict[str, str]:
         """Columns of the tables behind the schema's, with their dtypes."""
-        compare = EXTRA_COLUMNS if self.settings.gps == "compare" else {}
+        stated = NOTE_COLUMNS if self.settings.reports_gps else {}
+        stated = EXTRA_COLUMNS if self.settings.gps == "compare" else stated
         gallery = GALLERY_COLUMNS if self.settings.gallery is not None else {}
-        return {**compare, **gallery, **dict.fromkeys(CLASS_COLUMNS if self.classes else (), "str")}
+        return {**stated, **gallery, **dict.fromkeys(CLASS_COLUMNS if self.classes else (), "str")}
 
     def blocks(
         self, names: Sequence[str], records: Records, keys: Sequence[Hashable] | None = None
@@ -106,6 +97,7 @@ class Assembler:
         `keys` (N,) are those of `location_keys`; the views of a location stand side by side.
         """
         parts = list(slices(range(len(names)) if keys is None else keys, BLOCK))
+        records = believed(records, parts, self.settings, self.tracks)
         if self.settings.own_gallery:
             self._ask_own_photos((names[part], records[part]) for part in parts)
         trip = (
@@ -149,24 +141,27 @@ class Assembler:
             parts.insert(1, known)
         frame = pd.concat([part for part in parts if len(part)] or parts[:1])
         frame = frame.sort_values(["order", "rank"], kind="stable", ignore_index=True)
+        partial = [i for i in fates.guessed if records[i].status == PARTIAL]
+        frame.loc[frame["order"].isin(partial), "status"] = PARTIAL
         table = guess_table(frame)
         texts = [*(GALLERY_COLUMNS if self.settings.gallery is not None else ())]
         texts += CLASS_COLUMNS if self.classes else []
         if texts:
-            told = frame.reindex(columns=texts).astype(object).fillna("").astype(str)
-            table = pd.concat([table, told], axis=1)
+            texts_of = frame.reindex(columns=texts).astype(object).fillna("").astype(str)
+            table = pd.concat([table, texts_of], axis=1)
+        fixes = [record.metadata.gps for record in records]
+        if self.settings.reports_gps:
+            table = noted(table, frame["order"].to_numpy(), fixes)
         if self.settings.gps == "compare":
-            fixes = [record.metadata.gps for record in records]
             support = np.full(len(records), np.nan)
             if len(fates.guessed):
                 lat, lon = (degrees[fates.guessed] for degrees in stated_positions(fixes))
                 support[fates.guessed] = self.ranker.support_within(values, lat, lon, FAR_KM)
             table = compared(table, frame["order"].to_numpy(), fixes, support)
-        failures = [Failure(names[i], records[i].status, records[i].message) for i in fates.unread]
-        return Block(table, failures, Counter(fates.kinds), len(records))
+        return Block(table, *told(names, records, fates), Counter(fates.kinds), len(records))
 
     def _fates(self, records: Sequence[PhotoRecord]) -> Fates:
-        return Fates.of(records, self.check, self.settings.gps == "keep")
+        return Fates.of(records, self.check, self.settings.reports_gps)
 
     def _values(
         self,

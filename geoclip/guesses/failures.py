@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import IO
 
 from geoclip.errors import GeoclipError
+from geoclip.photos.folder_rules import HIDDEN, is_excluded
+from geoclip.photos.listing import LeftOut
 from geoclip.support.files import write_whole
 from geoclip.support.paths import encode_path
 
@@ -24,10 +26,22 @@ class Failure:
     reason: str
 
 
-def left_out(paths: Iterable[Path]) -> list[Failure]:
-    """Failures for files in folders that are neither photos nor videos by their names."""
-    reason = "the name is not that of a photo or video."
-    return [Failure(encode_path(path), LEFT_OUT, reason) for path in paths]
+def left_out(entries: Iterable[LeftOut]) -> list[Failure]:
+    """Failures for files and folders that were left out of the folders named."""
+    return [Failure(encode_path(entry.path), LEFT_OUT, _why(entry)) for entry in entries]
+
+
+def _why(entry: LeftOut) -> str:
+    if not entry.under:
+        return "the name is not that of a photo or video."
+    if is_excluded(entry.under):
+        return f"{entry.under} leaves it out (photos: {entry.photos:,})."
+    if entry.under == HIDDEN:
+        return "the name begins with a dot; --include-hidden reads it."
+    return (
+        f"systems and photo programs make such folders (photos: {entry.photos:,}); "
+        "--include-hidden reads them."
+    )
 
 
 def failures_path(out: Path) -> Path:

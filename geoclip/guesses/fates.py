@@ -7,6 +7,7 @@ import numpy as np
 
 from geoclip.photos.abstention import AbstentionCheck
 from geoclip.photos.records import PhotoRecord
+from geoclip.photos.refusals import READ
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Fates:
         for i, record in enumerate(records):
             if keep_gps and record.trusted_gps:  # also where its pixels were wanted and damaged
                 fate = "kept"
-            elif record.status != "ok":
+            elif record.status not in READ:
                 fate = "unread"
             else:
                 kind = check.reason(record.finding, by_prompts[i])

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from geoclip.photos.metadata import GpsFix
+from geoclip.photos.gps_fix import GpsFix
 from geoclip.places.sphere import great_circle_km
+from geoclip.support.paths import encode_path
 
 EXTRA_COLUMNS = {
     "gps_lat": "float64",
     "gps_lon": "float64",
     "error_km": "float64",
     "gps_note": "str",
+    "gps_file": "str",
 }
+NOTE_COLUMNS = {"gps_note": "str", "gps_file": "str"}
+"""Where stated positions are reported: why one is not trusted, and what file beside states it."""
 FAR_KM = 750.0
 DOUBTFUL_FACTOR = 10
 """A posterior spread over the world is thin near any place; what the photo changes counts."""
@@ -49,4 +53,17 @@ def compared(
         gps_lon=lon[order],
         error_km=np.where(trusted[order], error, np.nan),
         gps_note=notes[order],
+        gps_file=_files(fixes)[order],
     )
+
+
+def noted(table: pd.DataFrame, order: np.ndarray, fixes: Sequence[GpsFix | None]) -> pd.DataFrame:
+    """A block's table with `NOTE_COLUMNS`; see `compared`."""
+    notes = np.array(["" if fix is None else fix.reason for fix in fixes], dtype=object)
+    return table.assign(gps_note=notes[order], gps_file=_files(fixes)[order])
+
+
+def _files(fixes: Sequence[GpsFix | None]) -> np.ndarray:
+    """The names (N,) of the files that state what is trusted, "" for the photos themselves."""
+    names = [encode_path(fix.file) if fix is not None and fix.trustworthy else "" for fix in fixes]
+    return np.array(names, dtype=object)

@@ -107,7 +107,7 @@ def gps_rows(
     """One row for each photo of known position, with the nearest city of its country as its place.
 
     Its level is city, or country where the gazetteer has no city of it. The place is empty and the
-    level none where the gazetteer has none in the country that the point lies in.
+    level none at sea and where the gazetteer has none in the country that the point lies in.
     """
     located = pd.DataFrame({"photo_id": paths, "lat": lat, "lon": lon, "country_code": ""})
     rows, abroad = places_and_abroad(located, gazetteer)

@@ -1,6 +1,7 @@
 """How photos are located, alike for the library and the command."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -10,7 +11,7 @@ from geoclip.photos.videos import FRAMES
 from geoclip.ranking.confidence import AskedLevel, LevelRule
 from geoclip.ranking.travel import TripSettings
 
-GpsUse = Literal["keep", "ignore", "compare"]
+GpsUse = Literal["keep", "trust-all", "ignore", "compare"]
 PointUse = Literal["place", "estimate"]
 SELF = "self"
 """The gallery of the photos themselves; a folder of this name is ./self."""
@@ -21,14 +22,18 @@ class LocateSettings:
     """What is done with photos; the defaults are those of `geoclip locate`.
 
     `top_k` places are listed for each photo. `gps`: "keep" reports a trustworthy stated position
-    instead of guessing, "ignore" guesses all, "compare" guesses all and measures the guesses by
-    the stated positions. `abstention` says when a photo is not guessed. With `trip` photos close
-    in time share evidence. `frames` of each video are looked at; `jobs` threads decode.
+    instead of guessing, "trust-all" any stated position, "ignore" guesses all, "compare" guesses
+    all and measures the guesses by the stated positions. `abstention` says when a photo is not
+    guessed. With `trip` photos close in time share evidence. `frames` of each video are looked at;
+    `jobs` threads decode.
 
     A photo's places are all of one `level`; with "auto" it is the deepest whose most probable place
     has at least the probability `confidence`. `point`: with "place" the point lies in the first
     place. With "estimate", at level city alone, point and cities are those of the model's point
     estimate, which need not be the most probable: so it is measured.
+
+    `gpx` are the files of tracks that give a position to photos without a trustworthy one, by the
+    time at which they were taken; `gpx_offset` is by how much the cameras' clocks are ahead of UTC.
 
     `gallery` is the folder of one, or "self" for the photos among these that state a position: they
     have a say in where the others were taken. Raises GeoclipError for a setting out of range.
@@ -47,6 +52,8 @@ class LocateSettings:
     level: AskedLevel = "auto"
     point: PointUse = "place"
     gallery: str | Path | None = None
+    gpx: tuple[Path, ...] = ()
+    gpx_offset: timedelta | None = None
 
     def __post_init__(self) -> None:
         _ = self.rule  # refuses what is no level or confidence
@@ -58,9 +65,20 @@ class LocateSettings:
             raise GeoclipError("a gallery goes with the point 'place'; give no point 'estimate'.")
         if self.gps not in get_args(GpsUse):
             raise GeoclipError(f"gps is {self.gps!r}; use one of {', '.join(get_args(GpsUse))}.")
+        if self.gpx and self.gps == "ignore":
+            raise GeoclipError(
+                "tracks (gpx) give positions, which gps 'ignore' leaves out: drop one."
+            )
+        if self.gpx_offset is not None and not self.gpx:
+            raise GeoclipError("gpx_offset goes with tracks: give gpx, too.")
         for name in ("top_k", "frames", "jobs"):
             if getattr(self, name) < 1:
                 raise GeoclipError(f"{name} is {getattr(self, name)}; use 1 or more.")
+
+    @property
+    def reports_gps(self) -> bool:
+        """Whether stated positions are reported instead of guesses."""
+        return self.gps in {"keep", "trust-all"}
 
     @property
     def own_gallery(self) -> bool:

@@ -1,6 +1,7 @@
 """XMP sidecars beside the originals: written once, journaled, and taken back exactly.
 
-`photo.jpg` gets `photo.jpg.xmp`, the name that darktable and others read. A sidecar states the
+`photo.jpg` gets `photo.jpg.xmp`, the name that darktable and others read; a name that would be too
+long is cut (`geoclip.photos.beside.sidecar_name`). A sidecar states the
 guessed position as XMP's own GPS properties and, in a namespace of ours, what it comes from. The
 journal is a file of JSON lines: what is to be written is noted with its SHA-256 before it is
 written, so that `undo_sidecars` finds everything even after a crash, and removes nothing else.
@@ -21,12 +22,13 @@ import pandas as pd
 from geoclip.errors import GeoclipError
 from geoclip.guesses.schema import ALBUM, GALLERY, MODEL
 from geoclip.guesses.xmp import sidecar_xmp
+from geoclip.photos.beside import SIDECAR, sidecar_name
+from geoclip.photos.refusals import READ
 from geoclip.support.paths import decode_path, encode_path
 
 PRIVACY_WARNING = (
     "Sidecars say where photos were taken: whoever receives them with the photos knows it too."
 )
-SUFFIX = ".xmp"
 TOO_COARSE = {"continent": "only the continent can be told", "none": "the place cannot be told"}
 """Levels of a guess whose point says too little of where the photo was taken, and why."""
 BATCH = 256
@@ -72,22 +74,22 @@ def write_sidecars(
     """
     known = dict(_entries(journal)) if journal.exists() else {}
     report = SidecarReport(dry_run=dry_run)
-    best = guesses[(guesses["rank"] == 1) & (guesses["status"] == "ok")].to_dict("records")
+    best = guesses[(guesses["rank"] == 1) & guesses["status"].isin(READ)].to_dict("records")
     for start in range(0, len(best), BATCH):
-        planned: dict[Path, bytes] = {}
+        planned, photos = dict[Path, bytes](), dict[Path, Path]()
         for guess in best[start : start + BATCH]:
             photo = decode_path(str(guess["path"]))
-            target = photo.with_name(photo.name + SUFFIX)
+            target = photo.with_name(sidecar_name(photo.name))
             reason = _obstacle(guess, photo, target, known)
             if reason:
                 report.skipped.append((photo, reason))
             else:
-                planned[target] = sidecar_xmp(guess, model)
+                planned[target], photos[target] = sidecar_xmp(guess, model), photo
         if dry_run:
             report.written += planned
         else:
             _note(journal, planned)
-            _write(planned, known, report)
+            _write(planned, photos, known, report)
     return report
 
 
@@ -101,7 +103,7 @@ def _obstacle(guess: dict[Any, Any], photo: Path, target: Path, known: dict[Path
         return TOO_COARSE[guess["level"]]
     if os.path.lexists(target) and not _is_ours(target, known):
         return "there is a sidecar already"
-    other = photo.with_suffix(SUFFIX)
+    other = photo.with_suffix(SIDECAR)
     if other != target and _names_position(other):
         return "another sidecar has a position"
     return ""
@@ -121,15 +123,21 @@ def _names_position(sidecar: Path) -> bool:
         return False
 
 
-def _write(planned: dict[Path, bytes], known: dict[Path, set[str]], report: SidecarReport) -> None:
+def _write(
+    planned: dict[Path, bytes],
+    photos: dict[Path, Path],
+    known: dict[Path, set[str]],
+    report: SidecarReport,
+) -> None:
+    """Put planned sidecars in place; `photos` says by sidecar which photo it belongs to."""
     for target, content in planned.items():
         try:
             _put(target, content, replace=os.path.lexists(target) and _is_ours(target, known))
         except FileExistsError:
-            report.skipped.append((target.with_suffix(""), "there is a sidecar already"))
+            report.skipped.append((photos[target], "there is a sidecar already"))
         except OSError as problem:
             reason = f"it cannot be written ({problem.strerror})"
-            report.skipped.append((target.with_suffix(""), reason))
+            report.skipped.append((photos[target], reason))
         else:
             known.setdefault(target.absolute(), set()).add(_digest(content))
             report.written.append(target)
@@ -155,7 +163,9 @@ def _put(target: Path, content: bytes, replace: bool) -> None:
 
 
 def _draft(target: Path) -> Path:
-    return target.with_name(f".{target.name}{DRAFT_SUFFIX}")
+    """Where a sidecar is written first, by the digest of its name, which may be a long one."""
+    digest = _digest(os.fsencode(target.name))[:16]
+    return target.with_name(f".{digest}{DRAFT_SUFFIX}")
 
 
 def _digest(content: bytes) -> str:

@@ -7,8 +7,9 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from geoclip.guesses.phrases import guess_phrase, place_phrase
+from geoclip.photos.xmp_tags import OWN_NAMESPACE
 
-NAMESPACE = "urn:geoclip-gzsl:guess:1.0:"
+NAMESPACE = OWN_NAMESPACE
 
 
 def sidecar_xmp(guess: dict[Any, Any], model: str = "") -> bytes:

@@ -106,10 +106,9 @@ class AbstentionCheck:
     def of_picture(self, image: Image.Image) -> Abstention:
         """Judge an upright RGB image by its pixels: "blank", "document" or "screen".
 
-        Takes about 2 ms; safe to call from several threads.
+        Takes about 2 ms; safe to call from several threads. What follows from it is for `reason`
+        to say.
         """
-        if self.settings.level == "off":
-            return Abstention(0.0, "")
         return max(
             Abstention(blank_score(image), "blank"),
             Abstention(page_score(image), "document"),
@@ -142,6 +141,9 @@ class AbstentionCheck:
         black, page, road = self.of_embeddings(encoder.encode_images(probes))
         named = (black.kind, page.kind) == ("blank", "document")
         return named and min(black.score, page.score) > 0.5 > road.score
+
+
+PIXEL_CHECK = AbstentionCheck(AbstentionSettings("pixels"))
 
 
 def blank_score(image: Image.Image) -> float:

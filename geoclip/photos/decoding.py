@@ -4,27 +4,39 @@ import functools
 import os
 import stat
 import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from io import BytesIO
-from types import TracebackType
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from geoclip.errors import PhotoError
+from geoclip.photos.container_exif import add_exif
+from geoclip.photos.decoder_noise import counted_noise
+from geoclip.photos.iso_media import exif_turn
+from geoclip.photos.jpeg_ends import LEAST_SHARE, decoded_part, supply_end
+from geoclip.photos.known_formats import undecodable
+from geoclip.photos.quiet_pillow import QUIET_PILLOW
+from geoclip.photos.raw_photos import is_raw, open_raw
+from geoclip.photos.refusals import (
+    MAX_PIXELS,
+    PARTIAL,
+    UNREADABLE,
+    photo_error,
+    refuse,
+    refuse_damage,
+    refuse_empty,
+    refuse_os_error,
+    refuse_size,
+)
 
-UNREADABLE = "unreadable"
-"""The disk or the network did not give it, or the rights to it are missing."""
-STATUSES = ("ok", "missing", UNREADABLE, "not a photo", "truncated", "too large", "empty")
-MAX_PIXELS = 200_000_000
 MAX_BYTES = 2_000_000_000  # some decoders take the whole file into memory before its header
 
 # Still-picture formats only: Pillow would also hand PostScript to an external program.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
-_ISO_MEDIA_FORMATS = ("HEIF", "AVIF", "JPEG2000")
+_ISO_MEDIA_FORMATS = ("HEIF", "AVIF", "JPEG2000", "JXL")
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -36,6 +48,9 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION_TAG = 0x0112
+_TURN = "geoclip_turn"
+SHARE, NOISE = "decoded_share", "decoder_messages"
+"""In `info` of a decoded picture: the share of a file that ends early, lines of its decoder."""
 
 
 def read_photo(
@@ -49,7 +64,9 @@ def read_photo(
     white and 16-bit values are scaled to 8. The file is opened for reading only; with `content`
     (the bytes of a photo kept elsewhere) `path` is only its name.
 
-    Raises PhotoError; its `status` is one of `STATUSES` other than "ok".
+    Of a JPEG that ends early the rows that are there are given, with their share in `info`.
+
+    Raises PhotoError; its `status` is one of `STATUSES` other than those of `READ`.
 
     >>> read_photo("holiday/grey.jpg").size, read_photo("holiday/grey.jpg", short_side=20).size
     ((64, 48), (32, 24))
@@ -68,7 +85,7 @@ def open_photo(path: str | os.PathLike[str], content: bytes | None = None) -> It
     size = check_file(name).st_size if content is None else len(content)
     if size > MAX_BYTES:
         refuse(name, f"the file is larger than {MAX_BYTES // 10**9} GB; shrink it", "too large")
-    with open_file(name, content) as file, _QUIET_PILLOW, _read_header(file, name) as image:
+    with open_file(name, content) as file, QUIET_PILLOW, _read_header(file, name) as image:
         yield image
 
 
@@ -79,7 +96,7 @@ def open_picture(image: Image.Image, name: str) -> Iterator[Image.Image]:
     One at a time: the same image may stand in a list twice. Raises PhotoError where it cannot be
     loaded.
     """
-    with _ONE_PICTURE, _QUIET_PILLOW:
+    with _ONE_PICTURE, QUIET_PILLOW:
         if not image.width * image.height:
             refuse(name, "the picture has no pixels; leave it out", "empty")
         if image.width * image.height > MAX_PIXELS:
@@ -94,11 +111,11 @@ def open_picture(image: Image.Image, name: str) -> Iterator[Image.Image]:
 def open_file(name: str, content: bytes | None = None) -> BinaryIO:
     """Open a file, or its content, for reading; raises PhotoError where the system refuses."""
     if content is not None:
-        return BytesIO(content) if content else _refuse_empty(name)
+        return BytesIO(content) if content else refuse_empty(name)
     try:
         return open(name, "rb")  # noqa: PTH123  (names may hold any bytes)
     except OSError as problem:
-        _refuse_os_error(name, problem)
+        refuse_os_error(name, problem)
 
 
 def check_file(name: str) -> os.stat_result:
@@ -106,39 +123,22 @@ def check_file(name: str) -> os.stat_result:
     try:
         info = os.stat(name)  # noqa: PTH116
     except (OSError, ValueError) as problem:
-        _refuse_os_error(name, problem)
+        refuse_os_error(name, problem)
     if stat.S_ISDIR(info.st_mode) and not os.access(name, os.R_OK | os.X_OK):
         refuse(name, "the folder may not be read; change its permissions", UNREADABLE)
     if not stat.S_ISREG(info.st_mode):
         refuse(name, "not a regular file; name a photo", "not a photo")
     if info.st_size == 0:
-        _refuse_empty(name)
+        refuse_empty(name)
     return info
-
-
-def refuse(name: str, problem: str, status: str) -> NoReturn:
-    """Raise PhotoError in the words that all unreadable files share."""
-    printable = name.encode("utf-8", "backslashreplace").decode()
-    raise PhotoError(f"{printable!r}: {problem}.", status)
-
-
-def _refuse_empty(name: str) -> NoReturn:
-    refuse(name, "the file is empty; copy it again from its source", "empty")
-
-
-def _refuse_os_error(name: str, problem: OSError | ValueError) -> NoReturn:
-    if isinstance(problem, FileNotFoundError | NotADirectoryError | ValueError):
-        refuse(name, "there is no such file; check the path", "missing")
-    reason = problem.strerror or "it cannot be opened"
-    refuse(name, f"{reason}; check the file and its permissions", UNREADABLE)
 
 
 def _read_header(file: BinaryIO, name: str) -> Image.Image:
     """Read the header, turning whatever the decoders raise into PhotoError."""
     try:
-        image = _open(file)
-    except UnidentifiedImageError:
-        refuse(name, "the content is not a picture in a known format; remove it", "not a photo")
+        image = _open(file, name)
+    except PhotoError:
+        raise
     except (MemoryError, Image.DecompressionBombError):
         refuse_size(name)
     except Exception as problem:  # decoders of damaged files raise almost anything
@@ -158,14 +158,32 @@ def decode(image: Image.Image, name: str, short_side: int | None = None) -> Imag
         if short_side is not None:
             _refuse_thin(image, name, short_side)
             image.draft("RGB", (short_side, short_side))
-        image.load()
-        return _upright_rgb(image, name)
+        supplied = supply_end(image)
+        with counted_noise(image) as noise:
+            image.load()
+        picture, share = decoded_part(image) if supplied else (image, 1.0)
+        if share < LEAST_SHARE:
+            refuse_damage(name, OSError(f"{share:.0%} of it is there"))
+        upright = _upright_rgb(picture, _orientation(image), name)
     except PhotoError:
         raise
     except (MemoryError, Image.DecompressionBombError):
         refuse_size(name)
     except Exception as problem:
         refuse_damage(name, problem)
+    upright.info = {NOISE: len(noise)} if noise else {}
+    if supplied:
+        upright.info[SHARE] = share
+    return upright
+
+
+def flaw(pictures: Sequence[Image.Image], name: str) -> PhotoError | None:
+    """What is to be said of a photo that was decoded in part, as an error of status "partial"."""
+    share = min((picture.info.get(SHARE, 1.0) for picture in pictures), default=1.0)
+    if share == 1.0:
+        return None
+    said = f"the file ends early, {share:.0%} of the picture is there and used; copy it again"
+    return photo_error(name, said, PARTIAL)
 
 
 def _refuse_thin(image: Image.Image, name: str, short_side: int) -> None:
@@ -175,23 +193,26 @@ def _refuse_thin(image: Image.Image, name: str, short_side: int) -> None:
         refuse(name, f"the picture is a strip of {long} by {short} pixels; crop it", "too large")
 
 
-def refuse_size(name: str) -> NoReturn:
-    """Raise PhotoError for a picture of more than `MAX_PIXELS`."""
-    limit = MAX_PIXELS // 1_000_000
-    refuse(name, f"the picture has more than {limit} megapixels; scale it down", "too large")
-
-
-def refuse_damage(name: str, problem: Exception) -> NoReturn:
-    """Raise PhotoError for a file that a decoder gave up on."""
-    reason = " ".join(str(problem).split()) or type(problem).__name__
-    refuse(name, f"the picture is cut off or damaged ({reason}); copy it again", "truncated")
-
-
-def _open(file: BinaryIO) -> Image.Image:
+def _open(file: BinaryIO, name: str) -> Image.Image:
     """Read the header; pillow-heif is loaded when the first bytes ask for it."""
     head = file.read(12)
     file.seek(0)
-    return Image.open(file, formats=_formats(head[4:8] == b"ftyp" or head[4:8] == b"jP  "))
+    if is_raw(name) and not head.startswith((b"\xff\xd8", b"\x89PNG")):
+        return open_raw(file, name)
+    iso_media = head[4:8] in {b"ftyp", b"jP  ", b"JXL "} or head.startswith(b"\xff\x0a")
+    try:
+        image = Image.open(file, formats=_formats(iso_media))
+    except UnidentifiedImageError:
+        return undecodable(file, name)
+    if image.format in {"HEIF", "AVIF"}:
+        place = file.tell()
+        image.info[_TURN] = exif_turn(file, image)
+        file.seek(place)
+    elif image.format in {"JPEG2000", "JXL"} and "exif" not in image.info:
+        place = file.tell()
+        add_exif(file, image)
+        file.seek(place)
+    return image
 
 
 @functools.cache
@@ -202,27 +223,26 @@ def _formats(iso_media: bool) -> tuple[str, ...]:
         pillow_heif.register_heif_opener()
         if hasattr(pillow_heif, "register_avif_opener"):  # until Pillow read AVIF itself
             pillow_heif.register_avif_opener()
+        with suppress(ImportError):  # a plugin of the user's choice
+            import pillow_jxl  # noqa: F401, PLC0415
     Image.init()
     wanted = _ISO_MEDIA_FORMATS if iso_media else _FORMATS
     return tuple(name for name in wanted if name in Image.OPEN)
 
 
-def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
-    orientation = _orientation(image)
+def _upright_rgb(image: Image.Image, orientation: int, name: str) -> Image.Image:
     try:
         rgb = _to_rgb(image)
     except ValueError:
         refuse(name, f"colour mode {image.mode} is not supported; save it as RGB", "not a photo")
-    if orientation in _UPRIGHT:
-        rgb = rgb.transpose(_UPRIGHT[orientation])
-    rgb.info = {}  # else its EXIF would still ask for the turn that has been made
-    return rgb
+    return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
 
 
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 where EXIF is absent, wrong or corrupt."""
     try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+        own = int(image.getexif().get(_ORIENTATION_TAG, 1))
+        return own if own != 1 else image.info.get(_TURN, 1)
     except Exception:  # EXIF is written by cameras of every quality
         return 1
 
@@ -249,40 +269,4 @@ def _deep_to_grey(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(grey).astype(np.uint8))
 
 
-class _QuietPillow:
-    """While any thread is inside: Pillow warns of nothing and its size limit is ours.
-
-    Both settings are global to the process, so the first thread in changes them and the last one
-    out puts them back.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._warnings = warnings.catch_warnings()
-        self._limit: int | None = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._warnings = warnings.catch_warnings()
-                self._warnings.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL|pillow_heif")
-                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
-            self._inside += 1
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                Image.MAX_IMAGE_PIXELS = self._limit
-                self._warnings.__exit__(None, None, None)
-
-
-_QUIET_PILLOW = _QuietPillow()
 _ONE_PICTURE = threading.Lock()

@@ -11,6 +11,7 @@ from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError
 from geoclip.photos.opening import Fetch, NamedPhoto
 from geoclip.photos.reader import BATCH, DecodedPhoto, PhotoReader, in_batches, read_batches
+from geoclip.photos.refusals import READ
 from geoclip.photos.views import location_keys
 from geoclip.support.paths import encode_path
 
@@ -25,7 +26,7 @@ class PixelEncoder(Protocol):
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Unit-length image embeddings (N, d) of N paths; a row of NaN where `status` is not "ok"."""
+    """Unit-length image embeddings (N, d) of N paths; NaN where `status` is not of `READ`."""
 
     paths: list[str]
     values: np.ndarray
@@ -35,7 +36,7 @@ class Embeddings:
     @property
     def ok(self) -> np.ndarray:
         """Which photos were read, (N,) bool."""
-        return np.array([status == "ok" for status in self.status], dtype=bool)
+        return np.array([status in READ for status in self.status], dtype=bool)
 
     def only(self) -> np.ndarray:
         """The embedding (d,) of the one photo; GeoclipError for several and for one not read."""

@@ -2,49 +2,89 @@
 
 import glob
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+import re
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.csv_lists import read_csv_list
+from geoclip.photos.folder_rules import EVERYTHING, USUAL, FolderRules, is_excluded
 from geoclip.support.paths import AnyPath, decode_path, encode_path, path_list
 
 # fmt: off
+RAW_SUFFIXES = frozenset({
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".gpr", ".iiq", ".kdc", ".mef",
+    ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw",
+    ".x3f",
+})
 PHOTO_SUFFIXES = frozenset({
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo",
-    ".png", ".tif", ".tiff", ".webp",
-})
+    ".png", ".tif", ".tiff", ".webp", ".j2k", ".jp2", ".jpf", ".jpx", ".jxl",
+}) | RAW_SUFFIXES
 VIDEO_SUFFIXES = frozenset({
     ".3g2", ".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
     ".ogv", ".webm", ".wmv",
 })
 # fmt: on
+Entry = tuple[Path, str | None]
+"""A photo and None, or what is left out and what it is counted under."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file or folder that was left out of a folder; `photos` of it would have been listed.
+
+    `under` is what it is counted under: "" for a file that is no photo by its name, else the
+    folder's name, or the option that leaves it out.
+    """
+
+    path: Path
+    under: str = ""
+    photos: int = 0
 
 
 def list_photos(
-    paths: AnyPath | Iterable[AnyPath], suffixes: Container[str] = PHOTO_SUFFIXES
+    paths: AnyPath | Iterable[AnyPath],
+    suffixes: Container[str] = PHOTO_SUFFIXES,
+    rules: FolderRules = USUAL,
 ) -> list[Path]:
     """The photos named by files, folders and globs, each once, in the order given.
 
     A folder gives the entries below it whose ending is one of `suffixes` (lower case, with the
-    dot), sorted; links are followed, each folder is entered once, and macOS companions (`._name`)
-    are left out. A folder that cannot be listed stands for itself. A path that does not exist, or
-    a glob that matches nothing, is kept, so that it is reported with the photos.
+    dot) and that the `rules` do not leave out, sorted; links are followed, each folder is entered
+    once, and macOS companions (`._name`) are left out. A folder that cannot be listed stands for
+    itself. A path that does not exist, or a glob that matches nothing, is kept, so that it is
+    reported with the photos.
 
     >>> [photo.name for photo in list_photos("holiday")]
     ['grey.jpg']
     """
-    return _listed(paths, lambda name: is_wanted(name, suffixes))
+    found = _listed(paths, suffixes, rules)
+    return [path for path, under in found.values() if under is None]
 
 
 def list_left_out(
-    paths: AnyPath | Iterable[AnyPath], suffixes: Container[str] = PHOTO_SUFFIXES
-) -> list[Path]:
-    """The files in folders that `list_photos` passes over, for a record of them."""
-    paths = path_list(paths)
-    named = {_key(path) for path in list_photos(paths, suffixes)}
-    return [path for path in _listed(paths, lambda _: True) if _key(path) not in named]
+    paths: AnyPath | Iterable[AnyPath],
+    suffixes: Container[str] = PHOTO_SUFFIXES,
+    rules: FolderRules = USUAL,
+) -> list[LeftOut]:
+    """The files and folders that `list_photos` passes over, for a record of them."""
+    found = _listed(paths, suffixes, rules)
+    return [
+        _left_out(path, under, suffixes, rules)
+        for path, under in found.values()
+        if under is not None
+    ]
+
+
+def _left_out(path: Path, under: str, suffixes: Container[str], rules: FolderRules) -> LeftOut:
+    if not under or not path.is_dir():
+        return LeftOut(path, under, int(under != ""))
+    inside = replace(rules, exclude=()) if is_excluded(under) else EVERYTHING
+    return LeftOut(path, under, sum(1 for _ in walk_photos(path, suffixes, inside)))
 
 
 def read_path_list(stream: BinaryIO) -> list[str]:
@@ -66,12 +106,18 @@ def is_wanted(path: str, suffixes: Container[str]) -> bool:
     return suffix in suffixes and not name.startswith("._")
 
 
-def _listed(paths: AnyPath | Iterable[AnyPath], wanted: Callable[[str], bool]) -> list[Path]:
-    photos: dict[str, Path] = {}
+def _listed(
+    paths: AnyPath | Iterable[AnyPath], suffixes: Container[str], rules: FolderRules
+) -> dict[str, Entry]:
+    """Photos, and what is left out, by a key of their paths."""
+    entries: dict[str, Entry] = {}
     for path in path_list(paths):
-        for photo in _expand(os.fspath(path), wanted):
-            photos.setdefault(_key(photo), photo)
-    return list(photos.values())
+        for entry in _expand(os.fspath(path), suffixes, rules):
+            key = _key(entry[0])
+            before = entries.get(key)
+            if before is None or (before[1] is not None and entry[1] is None):
+                entries[key] = entry  # what one folder leaves out may be named itself
+    return entries
 
 
 def _key(photo: Path) -> str:
@@ -79,29 +125,49 @@ def _key(photo: Path) -> str:
     return os.path.abspath(photo)  # noqa: PTH100
 
 
-def _expand(path: str, wanted: Callable[[str], bool]) -> Iterator[Path]:
+def _expand(path: str, suffixes: Container[str], rules: FolderRules) -> Iterator[Entry]:
+    if os.path.lexists(path) or not glob.has_magic(path):
+        yield from _alone_or_below(path, suffixes, rules)
+        return
+    fixed = os.path.dirname(re.split(r"[*?[]", path, maxsplit=1)[0])  # noqa: PTH120
+    for match in sorted(glob.glob(path, recursive=True)) or [path]:  # noqa: PTH207
+        below = match.removeprefix(fixed).lstrip(os.sep)
+        under = rules.leaves_out_below(below, os.path.isdir(match))  # noqa: PTH112
+        if under:
+            yield Path(match), under
+        else:
+            yield from _alone_or_below(match, suffixes, rules)
+
+
+def _alone_or_below(path: str, suffixes: Container[str], rules: FolderRules) -> Iterator[Entry]:
     if os.path.isdir(path):  # noqa: PTH112
-        yield from sorted(map(Path, _walk(path, wanted)))
-    elif not os.path.lexists(path) and glob.has_magic(path):
-        for match in sorted(glob.glob(path, recursive=True)) or [path]:  # noqa: PTH207
-            is_folder = os.path.isdir(match)  # noqa: PTH112
-            yield from sorted(map(Path, _walk(match, wanted))) if is_folder else [Path(match)]
+        found = ((Path(file), under) for file, under in _walk(path, suffixes, rules))
+        yield from sorted(found, key=itemgetter(0))
     else:
-        yield Path(path)
+        yield Path(path), None
 
 
-def walk_photos(folder: AnyPath, suffixes: Container[str] = PHOTO_SUFFIXES) -> Iterator[str]:
+def walk_photos(
+    folder: AnyPath,
+    suffixes: Container[str] = PHOTO_SUFFIXES,
+    rules: FolderRules = USUAL,
+) -> Iterator[str]:
     """The paths that `list_photos` gives for a folder, of which no list is kept.
 
     They come folder by folder, those of one in order.
     """
-    return _walk(os.fspath(folder), lambda name: is_wanted(name, suffixes))
+    return (path for path, under in _walk(os.fspath(folder), suffixes, rules) if under is None)
 
 
-def _walk(folder: str, wanted: Callable[[str], bool]) -> Iterator[str]:
-    """Wanted files below a folder; one reached again, by whatever link, is not entered again."""
+def _walk(
+    home: str, suffixes: Container[str], rules: FolderRules
+) -> Iterator[tuple[str, str | None]]:
+    """Files below a folder, and the folders that the rules leave out, with what for.
+
+    None stands for a photo. A folder reached again, by whatever link, is not entered again.
+    """
     entered: set[tuple[int, int]] = set()
-    waiting = [folder]
+    waiting = [home]
     while waiting:
         current = waiting.pop()
         try:
@@ -109,28 +175,39 @@ def _walk(folder: str, wanted: Callable[[str], bool]) -> Iterator[str]:
             if (info.st_dev, info.st_ino) in entered:
                 continue
             entered.add((info.st_dev, info.st_ino))
-            folders, files = _entries(current, wanted)
+            folders, files = _entries(current)
         except OSError:
-            yield current
+            yield current, None
             continue
+        inside = os.path.basename(os.path.abspath(current))  # noqa: PTH100, PTH119
+        below = current.removeprefix(home).lstrip(os.sep)
+        left = [rules.leaves_out(_join(below, entry.name), True, inside) for entry in folders]
+        yield from ((e.path, under) for e, under in zip(folders, left, strict=True) if under)
+        open_ = [entry for entry, under in zip(folders, left, strict=True) if not under]
         # Links are entered last, so that photos keep their real folder's path.
-        waiting[:0] = [entry.path for entry in folders if entry.is_symlink()]
-        waiting += [entry.path for entry in reversed(folders) if not entry.is_symlink()]
-        yield from files
+        waiting[:0] = [entry.path for entry in open_ if entry.is_symlink()]
+        waiting += [entry.path for entry in reversed(open_) if not entry.is_symlink()]
+        for entry in files:
+            under = rules.leaves_out(_join(below, entry.name), False)
+            yield entry.path, (under or None) if is_wanted(entry.name, suffixes) else ""
 
 
-def _entries(
-    folder: str, wanted: Callable[[str], bool]
-) -> tuple[list[os.DirEntry[str]], list[str]]:
-    """The folders in a folder, and the paths of the wanted files, both in order of their names."""
-    folders, files = [], []
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _entries(folder: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+    """The folders and the files in a folder, both in order of their names."""
+    folders: list[os.DirEntry[str]] = []
+    files: list[os.DirEntry[str]] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if _is_folder(entry):
-                folders.append(entry)
-            elif wanted(entry.name):
-                files.append(entry.path)
-    return sorted(folders, key=lambda entry: entry.name), sorted(files)
+            (folders if _is_folder(entry) else files).append(entry)
+    return sorted(folders, key=_name), sorted(files, key=_name)
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -141,13 +218,14 @@ def photos_and_locations(
     paths: Sequence[str],
     location_column: str | None = None,
     suffixes: Container[str] = PHOTO_SUFFIXES,
+    rules: FolderRules = USUAL,
 ) -> tuple[list[Path], list[str] | None]:
     """Photos named on a command line, `.csv` lists included, and the location of each.
 
-    `suffixes` chooses the files in folders, as in `list_photos`. `location_column` names a column
-    of the CSV files; a photo that is in none of them, or whose cell is empty, is a location of its
-    own. Raises GeoclipError for a list that cannot be read, lacks a column or names nothing, for a
-    photo of two locations, for an address, and for a `location_column` without a CSV file.
+    `suffixes` and `rules` choose the files in folders, as in `list_photos`. `location_column` names
+    a column of the CSV files; a photo that is in none, or whose cell is empty, is a location
+    of its own. Raises GeoclipError for a list that cannot be read, lacks a column or names nothing,
+    for a photo of two locations, for an address, and for a `location_column` without a CSV file.
     """
     paths = [named for path in paths for named in _expand_lists(_local(path))]
     lists = [path for path in paths if path.lower().endswith(".csv")]
@@ -155,7 +233,9 @@ def photos_and_locations(
         raise GeoclipError(f"--location-id {location_column} needs a .csv list with this column.")
     photos: dict[str, tuple[Path, str]] = {}
     for path in paths:
-        named = _read_list(path, location_column) if path in lists else _alone(path, suffixes)
+        named = (
+            _read_list(path, location_column) if path in lists else _alone(path, suffixes, rules)
+        )
         for photo, location in named:
             first, known = photos.setdefault(_key(photo), (photo, location))
             if known and location and known != location:
@@ -198,8 +278,8 @@ def _expand_lists(path: str) -> list[str]:
     return (sorted(glob.glob(path, recursive=True)) or [path]) if is_glob else [path]  # noqa: PTH207
 
 
-def _alone(path: str, suffixes: Container[str]) -> list[tuple[Path, str]]:
-    return [(photo, "") for photo in list_photos([path], suffixes)]
+def _alone(path: str, suffixes: Container[str], rules: FolderRules) -> list[tuple[Path, str]]:
+    return [(photo, "") for photo in list_photos([path], suffixes, rules)]
 
 
 def _read_list(path: str, location_column: str | None) -> list[tuple[Path, str]]:

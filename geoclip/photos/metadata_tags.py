@@ -1,4 +1,4 @@
-"""The tags of a photo: EXIF directories, GPS text of XMP, and the values in them.
+"""The tags of a photo: EXIF directories, positions of XMP, and the values in them.
 
 Cameras write tags of every quality. Nothing here raises for what a file holds: a value that cannot
 be understood is NaN, None or "".
@@ -6,13 +6,17 @@ be understood is NaN, None or "".
 
 import math
 import re
+import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from PIL import Image
-from PIL.ExifTags import GPS, IFD
+from PIL.ExifTags import IFD
 from PIL.PngImagePlugin import PngImageFile
+
+from geoclip.photos.xmp_tags import app1_segments, xmp_positions
 
 Tags = dict[int, Any]
 
@@ -21,36 +25,51 @@ _DATE_TIME = re.compile(r"(\d{4})[:/-](\d{2})[:/-](\d{2})[ T](\d{2}):(\d{2}):(\d
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})$")
 _YEARS = range(1990, 2100)  # others are clocks that were never set, or damage
 
-# As XMP writes it: 45,30.04N or 45,30,2N
-_XMP_GPS = r'exif:GPS{0}\s*(?:=\s*["\']|>)\s*(\d+),(\d+(?:\.\d+)?)(?:,(\d+(?:\.\d+)?))?([{1}])'
-_XMP_LATITUDE = re.compile(_XMP_GPS.format("Latitude", "NS"))
-_XMP_LONGITUDE = re.compile(_XMP_GPS.format("Longitude", "EW"))
+_EXIF = b"Exif\0\0"
+_RAW_PROFILE = "Raw profile type exif"  # ImageMagick's
+_PNG_XMP = b"XML:com.adobe.xmp\0"
+_LARGEST_TEXT = 16_000_000  # bytes
 
 
-def read_tags(image: Image.Image) -> tuple[Tags, Tags, Tags]:
-    """The main, the Exif and the GPS directory of an open photo; {} for what is not there."""
-    exif = _exif(image)
-    try:
-        main = dict(exif)
-    except Exception:  # directories of damaged files raise almost anything
-        main = {}
-    gps = _directory(exif, IFD.GPSInfo)
-    # A version or a date alone is no position.
-    if not {GPS.GPSLatitude, GPS.GPSLongitude} <= gps.keys():
-        gps |= _xmp_gps(image)
-    return main, _directory(exif, IFD.Exif), gps
+def read_tags(image: Image.Image) -> tuple[Tags, ...]:
+    """The main, the Exif and the GPS directory of an open photo; {} for what is not there.
+
+    Behind them stand the GPS directories of other EXIF segments, and the positions of XMP packets
+    in the form of such directories.
+    """
+    late = _late_png_chunks(image)
+    main, details, *stated = _directories(_exif(image, late))
+    for segment in app1_segments(image, _EXIF)[1:]:
+        more = _directories(_loaded(segment))
+        main, details, stated = more[0] | main, more[1] | details, [*stated, more[2]]
+    return main, details, *stated, *xmp_positions(image, _text_of(late.get(b"iTXt", b"")))
 
 
-def _exif(image: Image.Image) -> Image.Exif:
+def _exif(image: Image.Image, late: dict[bytes, bytes]) -> Image.Exif:
     try:
         if isinstance(image, PngImageFile) and "exif" not in image.info:
             # Pillow would decode the whole picture to find it.
-            if "Raw profile type exif" in image.info:  # ImageMagick's
+            if _RAW_PROFILE in image.info:
                 return Image.Image.getexif(image)
-            return _late_png_exif(image.fp)
+            return _loaded(_EXIF + late[b"eXIf"]) if b"eXIf" in late else Image.Exif()
         return image.getexif()
-    except Exception:
+    except Exception:  # directories of damaged files raise almost anything
         return Image.Exif()
+
+
+def _loaded(content: bytes) -> Image.Exif:
+    exif = Image.Exif()
+    with suppress(Exception):
+        exif.load(content)
+    return exif
+
+
+def _directories(exif: Image.Exif) -> tuple[Tags, Tags, Tags]:
+    try:
+        main = dict(exif)
+    except Exception:
+        main = {}
+    return main, _directory(exif, IFD.Exif), _directory(exif, IFD.GPSInfo)
 
 
 def _directory(exif: Image.Exif, tag: int) -> Tags:
@@ -60,40 +79,41 @@ def _directory(exif: Image.Exif, tag: int) -> Tags:
         return {}
 
 
-def _late_png_exif(file: Any) -> Image.Exif:
-    """EXIF that stands behind a PNG's pixels, found by going from chunk to chunk."""
-    exif = Image.Exif()
+def _late_png_chunks(image: Image.Image) -> dict[bytes, bytes]:
+    """EXIF and XMP that stand behind a PNG's pixels, found by going from chunk to chunk."""
+    if not isinstance(image, PngImageFile) or {"exif", _RAW_PROFILE} & image.info.keys():
+        return {}
+    found: dict[bytes, bytes] = {}
+    file = image.fp
+    if file is None or file.closed:
+        return {}
     position = file.tell()
     file.seek(8)
     while len(header := file.read(8)) == 8:
         length, kind = int.from_bytes(header[:4], "big"), header[4:]
-        if kind == b"eXIf":
-            exif.load(b"Exif\0\0" + file.read(length))
-        if kind in (b"eXIf", b"IEND"):
+        if kind == b"IEND":
             break
-        file.seek(length + 4, 1)
+        if kind == b"eXIf" or (kind == b"iTXt" and length < _LARGEST_TEXT):
+            content = file.read(length)
+            if kind == b"eXIf" or content.startswith(_PNG_XMP):
+                found[kind] = content
+            file.seek(4, 1)
+        else:
+            file.seek(length + 4, 1)
     file.seek(position)
-    return exif
+    return found
 
 
-def _xmp_gps(image: Image.Image) -> Tags:
-    """Latitude and longitude of an XMP packet, in the form of a GPS directory."""
-    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or ""
-    text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else str(packet)
-    latitude, longitude = _XMP_LATITUDE.search(text), _XMP_LONGITUDE.search(text)
-    if not latitude or not longitude:
-        return {}
-    return {
-        GPS.GPSLatitudeRef: latitude[4],
-        GPS.GPSLatitude: _dms(latitude),
-        GPS.GPSLongitudeRef: longitude[4],
-        GPS.GPSLongitude: _dms(longitude),
-    }
-
-
-def _dms(match: re.Match[str]) -> tuple[float, ...]:
-    """Degrees, minutes and seconds, 0 where they are not written."""
-    return tuple(float(part or 0) for part in match.groups()[:3])
+def _text_of(chunk: bytes) -> bytes:
+    """The text of an `iTXt` chunk of XMP, which may be compressed; b"" for damage."""
+    content = chunk.removeprefix(_PNG_XMP)
+    text = content[2:].split(b"\0", 2)[-1]  # behind a language and a translated keyword
+    try:
+        return (
+            zlib.decompressobj().decompress(text, _LARGEST_TEXT) if content[:1] == b"\1" else text
+        )
+    except zlib.error:
+        return b""
 
 
 def number(value: object) -> float:
@@ -117,6 +137,12 @@ def degrees(value: object) -> float:
     if not (0 <= minutes <= 60 and 0 <= seconds <= 60):
         return math.nan
     return abs(whole) + minutes / 60 + seconds / 3600
+
+
+def is_negative(value: object) -> bool:
+    """Whether an angle in degrees, or degrees, minutes and seconds, has a minus sign."""
+    parts = list(value) if isinstance(value, tuple | list) else [value]
+    return bool(parts) and number(parts[0]) < 0
 
 
 def text(value: object) -> str:

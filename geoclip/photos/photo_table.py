@@ -1,9 +1,10 @@
 """Photo tables: CSV files that say where photos were taken, for training and for evaluation.
 
 Columns: `path` (relative to the CSV file), `lat` and `lon` in degrees (both empty where only the
-country is known); optional `country_code` (ISO alpha-2), `location_id` (views of one place share
-it), `split`, `source` (the collection, camera or web site that a photo comes from). Other columns
-are ignored. Names are compared without regard to case.
+country is known); optional `country_code` (a code or name of a country), `location_id` (views of
+one place share it), `split`, `source` (the collection, camera or web site that a photo comes from),
+`place_id` (of the gazetteer, or of a table of other levels; such a photo needs no position). Other
+columns are ignored. Names are compared without regard to case.
 """
 
 import os
@@ -14,10 +15,10 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.csv_lists import read_csv_list
+from geoclip.places.country_names import country_codes
 from geoclip.places.sphere import great_circle_km
 from geoclip.support.paths import AnyPath, decode_path, encode_path, path_list, resolve_path
 from geoclip.support.tables import (
-    Source,
     coordinates,
     refuse_duplicates,
     refuse_rows,
@@ -28,7 +29,9 @@ SAME_LOCATION_KM = 25.0
 """Two tables may call views by one location that lie no farther apart: in one city, say."""
 Resolve = Callable[[str, Path], str]
 """The path of a photo by what stands in a table and the table's folder."""
-COLUMNS = ("photo_id", "path", "lat", "lon", "country_code", "location_id", "split", "source")
+COLUMNS = (
+    "photo_id", "path", "lat", "lon", "country_code", "location_id", "split", "source", "place_id"
+)  # fmt: skip
 
 
 def read_photo_table(
@@ -79,13 +82,13 @@ def _read_one(file: Path, source_column: str | None, resolve: Resolve) -> pd.Dat
     source = "source" if source_column is None else source_column.strip().lower()
     if source_column is not None:
         require_columns(frame, [source], file)
-    for name in ("lat", "lon", "country_code", "split", source):
+    for name in ("lat", "lon", "country_code", "split", "place_id", source):
         if name not in frame:
             frame[name] = ""
         frame[name] = frame[name].str.strip()
     lat, lon = coordinates(frame, file)
     country = country_codes(frame["country_code"], file)
-    unlabelled = lat.isna() & (country == "")
+    unlabelled = lat.isna() & (country == "") & (frame["place_id"] == "")
     cure = "fill in lat and lon or country_code, or drop the row"
     refuse_rows(file, unlabelled, "neither coordinates nor a country_code is given", cure)
     photo_id = frame["photo_id"]
@@ -99,6 +102,7 @@ def _read_one(file: Path, source_column: str | None, resolve: Resolve) -> pd.Dat
             "location_id": frame["location_id"].where(frame["location_id"] != "", photo_id),
             "split": frame["split"],
             "source": frame[source],
+            "place_id": frame["place_id"],
         }
     )
     refuse_duplicates(file, table["path"], "photo")
@@ -108,23 +112,14 @@ def _read_one(file: Path, source_column: str | None, resolve: Resolve) -> pd.Dat
 def _require_labels(frame: pd.DataFrame, file: Path) -> None:
     """A table has a path and at least one kind of label; half a pair of coordinates is none."""
     has = set(frame.columns)
-    coordinates_or_country = {"lat", "lon"} <= has or (
-        "country_code" in has and not has & {"lat", "lon"}
+    coordinates_or_class = {"lat", "lon"} <= has or (
+        bool({"country_code", "place_id"} & has) and not has & {"lat", "lon"}
     )
-    if "path" not in has or not coordinates_or_country:
+    if "path" not in has or not coordinates_or_class:
         raise GeoclipError(
             f"{file} has the columns {', '.join(frame.columns)}: it needs path with lat and lon, "
-            "or path with country_code."
+            "or path with country_code or place_id."
         )
-
-
-def country_codes(values: pd.Series, file: Source) -> pd.Series:
-    """Codes in capital letters, "" for none; raises GeoclipError for what is no ISO alpha-2."""
-    codes = values.str.upper()
-    bad = (codes != "") & ~codes.str.fullmatch("[A-Z]{2}")
-    cure = "use ISO alpha-2, such as FR, or leave it empty"
-    refuse_rows(file, bad, "country_code {} is not two letters", cure, values)
-    return codes
 
 
 def _refuse_shared_photos(files: list[Path], tables: list[pd.DataFrame]) -> None:

@@ -1,5 +1,6 @@
 """Photo and video files → pixels for an encoder, decoded by threads ahead of their use."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,8 @@ from PIL import Image
 
 from geoclip.errors import PhotoError
 from geoclip.photos.abstention import Abstention, AbstentionCheck
-from geoclip.photos.metadata import NOTHING, PhotoMetadata
+from geoclip.photos.decoding import NOISE, flaw
+from geoclip.photos.metadata import NOTHING, PhotoMetadata, with_files_beside
 from geoclip.photos.opening import Content, Fetch, opened
 from geoclip.photos.videos import FRAMES
 from geoclip.support.paths import AnyPath, decode_path
@@ -28,13 +30,15 @@ Decode = Callable[[AnyPath, Content | None, int, int], list[Image.Image]]
 class DecodedPhoto:
     """What a photo gave: `pixels` (F, 3, S, S) of F frames (1 for a photo), or the `problem`.
 
-    Both are None where the metadata alone was wanted.
+    Both are there where a part of the photo was decoded (status "partial"), neither where the
+    metadata alone was wanted. `noise` counts what the decoder complained of and went on.
     """
 
     pixels: torch.Tensor | None
     problem: PhotoError | None
     metadata: PhotoMetadata = NOTHING
     finding: Abstention = UNJUDGED
+    noise: int = 0
 
     @property
     def status(self) -> str:
@@ -60,9 +64,10 @@ class PhotoReader:
     """Reads one photo or video: pixels and, if wanted, metadata and whether it shows a place.
 
     A file is opened once for all of these. With `trust_gps` a photo of trustworthy GPS is not
-    decoded. `check` judges pictures by their pixels. `decode` stands in for `read_pictures` where
-    files must not be opened in this process; there is no metadata then. `fetch` gives the bytes of
-    photos that are no files of this machine. Safe to call from several threads.
+    decoded, with `trust_all` one of any GPS. `check` judges pictures by their pixels. `decode`
+    stands in for `read_pictures` where files must not be opened in this process; there is no
+    metadata then. `fetch` gives the bytes of photos that are no files of this machine. Safe to call
+    from several threads.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class PhotoReader:
         *,
         metadata: bool = False,
         trust_gps: bool = False,
+        trust_all: bool = False,
         check: AbstentionCheck | None = None,
         frames: int = FRAMES,
         decode: Decode | None = None,
@@ -79,6 +85,7 @@ class PhotoReader:
         self.encoder = encoder
         self.metadata = metadata
         self.trust_gps = trust_gps
+        self.trust_all = trust_all
         self.check = check
         self.frames = frames
         self.decode = decode
@@ -99,14 +106,24 @@ class PhotoReader:
                 pictures = self.decode(file, content, self.frames, size)
             else:
                 with opened(file, content) as photo:
-                    metadata = photo.metadata() if self.metadata else NOTHING
-                    if self.trust_gps and metadata.trusted_gps:
+                    if self.metadata:
+                        metadata = photo.metadata()
+                        if content is None:
+                            metadata = with_files_beside(metadata, file)
+                    if self.is_enough(metadata):
                         return DecodedPhoto(None, None, metadata)
                     pictures = photo.pictures(self.frames, size)
             pixels = torch.stack([self.encoder.preprocess(picture) for picture in pictures])
         except PhotoError as problem:
             return DecodedPhoto(None, problem, metadata)
-        return DecodedPhoto(pixels, None, metadata, self._finding(pictures))
+        name, noise = os.fspath(path), sum(picture.info.get(NOISE, 0) for picture in pictures)
+        return DecodedPhoto(pixels, flaw(pictures, name), metadata, self._finding(pictures), noise)
+
+    def is_enough(self, metadata: PhotoMetadata) -> bool:
+        """Whether the position is known without a look at the pixels."""
+        if self.trust_all:
+            return metadata.trusting_all().trusted_gps is not None
+        return self.trust_gps and metadata.trusted_gps is not None
 
     def _finding(self, pictures: list[Image.Image]) -> Abstention:
         """One frame that shows a place is enough."""

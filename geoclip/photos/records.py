@@ -8,18 +8,21 @@ import numpy as np
 from geoclip.encoders import Encoder
 from geoclip.photos.abstention import Abstention
 from geoclip.photos.embedding import Embeddings, encode_decoded
+from geoclip.photos.gps_fix import GpsFix
 from geoclip.photos.keys import photo_key
-from geoclip.photos.metadata import NOTHING, GpsFix, PhotoMetadata
+from geoclip.photos.metadata import NOTHING, PhotoMetadata
 from geoclip.photos.opening import NamedPhoto
 from geoclip.photos.reader import UNJUDGED, DecodedPhoto, PhotoReader, read_batches
+from geoclip.photos.refusals import READ
 
 
 @dataclass(frozen=True)
 class PhotoRecord:
     """What was found in one photo; `embedding` (d,) is float16 and None where nothing was encoded.
 
-    `key` identifies the file in a journal and is empty for a photo in memory. `status` is "ok" or
-    the reason why the photo could not be read, with a sentence in `message`.
+    `key` identifies the file in a journal and is empty for a photo in memory. `status` is "ok", or
+    the reason why the photo could not be read or only in part, with a sentence in `message`. One
+    that is "ok" has a message where its decoder complained.
     """
 
     key: bytes
@@ -53,7 +56,7 @@ def read_records(
 def records_of(embeddings: Embeddings) -> list[PhotoRecord]:
     """Records of photos of which nothing but the embeddings is known; they keep their precision."""
     return [
-        PhotoRecord(b"", status, "", NOTHING, UNJUDGED, value if status == "ok" else None)
+        PhotoRecord(b"", status, "", NOTHING, UNJUDGED, value if status in READ else None)
         for status, value in zip(embeddings.status, embeddings.values, strict=True)
     ]
 
@@ -66,5 +69,7 @@ def with_keys(records: Sequence[PhotoRecord], photos: Sequence[NamedPhoto]) -> l
 
 def _record(photo: DecodedPhoto, value: np.ndarray | None) -> PhotoRecord:
     message = str(photo.problem) if photo.problem else ""
+    if photo.noise and not message:
+        message = f"the decoder reported {photo.noise:,} faults and went on."
     half = None if value is None else value.astype(np.float16)
     return PhotoRecord(b"", photo.status, message, photo.metadata, photo.finding, half)

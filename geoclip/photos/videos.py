@@ -4,6 +4,7 @@ A handful of frames says nearly as much about a whole clip as all of them (CLIPB
 2021), and costs little more than as many photos.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +13,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from geoclip.errors import GeoclipError, PhotoError
-from geoclip.photos.decoding import (
-    MAX_PIXELS,
-    check_file,
-    open_file,
-    refuse,
-    refuse_damage,
-    refuse_size,
-)
+from geoclip.photos.decoding import check_file, open_file
 from geoclip.photos.listing import VIDEO_SUFFIXES
+from geoclip.photos.refusals import MAX_PIXELS, refuse, refuse_damage, refuse_size
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -59,17 +54,35 @@ def read_frames(
         return frames_of(container, name, count, short_side)
 
 
+def read_moments(
+    path: str | os.PathLike[str], count: int, short_side: int | None = None
+) -> list[tuple[float, Image.Image]]:
+    """The frames of `read_frames`, each with its second of the clip, NaN where it has none."""
+    name = os.fspath(path)
+    with open_video(name) as container:
+        return _moments_of(container, name, count, short_side)
+
+
 def frames_of(
     container: "InputContainer", name: str, count: int, short_side: int | None = None
 ) -> list[Image.Image]:
     """The frames of an open video; see `read_frames`."""
+    return [picture for _, picture in _moments_of(container, name, count, short_side)]
+
+
+def _moments_of(
+    container: "InputContainer", name: str, count: int, short_side: int | None
+) -> list[tuple[float, Image.Image]]:
     if count < 1:
         raise GeoclipError(f"{count} frames of a video were asked for; ask for 1 or more.")
     stream = _video_stream(container, name)
-    frames = [_upright_rgb(frame, short_side) for frame in _sparse(container, stream, count)]
-    if not frames:
+    moments = [
+        (math.nan if frame.time is None else frame.time, _upright_rgb(frame, short_side))
+        for frame in _sparse(container, stream, count)
+    ]
+    if not moments:
         refuse(name, "no frame of the video can be decoded; copy it again", "truncated")
-    return frames
+    return moments
 
 
 def read_container_tags(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -110,7 +123,7 @@ def open_video(name: str, content: bytes | None = None) -> "Iterator[InputContai
         except Exception as problem:  # decoders of damaged files raise almost anything
             if recognised:
                 refuse_damage(name, problem)
-            refuse(name, "the content is not a video in a known format; remove it", "not a photo")
+            refuse(name, "the content is not a video in a known format; name videos", "not a photo")
 
 
 class _Unnamed:
@@ -123,7 +136,7 @@ class _Unnamed:
 def _video_stream(container: "InputContainer", name: str) -> "VideoStream":
     # A cover picture of a sound file counts as a stream of one frame.
     if not container.streams.video:
-        refuse(name, "the file holds sound only; remove it", "not a photo")
+        refuse(name, "the file holds sound only; name photos and videos", "not a photo")
     stream = container.streams.video[0]
     if stream.width * stream.height > MAX_PIXELS:
         refuse_size(name)

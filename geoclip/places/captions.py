@@ -8,13 +8,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from string import Formatter
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geoclip.errors import GeoclipError
-from geoclip.places.place import CITY, COUNTRY, LEVELS
+from geoclip.places.place import COUNTRY, LEVELS
+from geoclip.places.wording import Wording, check_chances, check_templates
 from geoclip.support.seeds import seeded_uniforms
 
 if TYPE_CHECKING:  # pandas is slow to import
@@ -40,7 +40,9 @@ class CaptionSettings:
     A training caption keeps the city with probability `keep_city` and the region with
     probability `keep_region`; the country always stays. The prompt templates are averaged at
     prediction; one that names a region is left out for a city that lies in none. A template may
-    name the prefix, its own level and those above. Raises GeoclipError for any other.
+    name the prefix, its own level and those above. A training caption calls the place that it
+    names by its official name with probability `keep_official`, else by one of its alternate
+    names. Raises GeoclipError for any other.
     """
 
     prefix: str = "A Street View photo"
@@ -52,31 +54,25 @@ class CaptionSettings:
         "{prefix} from {city}, {country}.",
         "{prefix} close to the town of {city} in the region of {region} in {country}.",
     )
+    keep_official: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.keep_city <= 1 and 0 <= self.keep_region <= 1):
-            raise GeoclipError(
-                f"keep_city {self.keep_city} and keep_region {self.keep_region} are "
-                "probabilities; give numbers from 0 to 1."
-            )
-        for level in range(len(LEVELS)):
-            _check_templates(self.prompts(level), level)
+        names = ("keep_city", "keep_region", "keep_official")
+        check_chances({name: getattr(self, name) for name in names})
+        for number, level in enumerate(LEVELS):
+            name = f"{level}_prompts"
+            check_templates(getattr(self, name), name, LEVELS[: number + 1])
 
-    def prompts(self, level: int) -> tuple[str, ...]:
-        """Return the templates of a level (0 country, 1 region, 2 city)."""
-        return (self.country_prompts, self.region_prompts, self.city_prompts)[level]
-
-
-def _check_templates(templates: Sequence[str], level: int) -> None:
-    allowed = {"prefix", *LEVELS[: level + 1]}
-    try:
-        named = [{field for _, field, *_ in Formatter().parse(t)} - {None} for t in templates]
-    except (TypeError, ValueError):  # no text, or a lone brace
-        named = []
-    if isinstance(templates, str) or not named or not all(names <= allowed for names in named):
-        raise GeoclipError(
-            f"{LEVELS[level]}_prompts {templates!r} is no list of templates; give at least one, "
-            f"which names nothing but {', '.join(f'{{{name}}}' for name in sorted(allowed))}."
+    @property
+    def wording(self) -> Wording:
+        """The words for country, region and city."""
+        return Wording(
+            LEVELS,
+            self.prefix,
+            ("in {country}", "in the region of {region}", "close to the town of {city}"),
+            (1.0, self.keep_region, self.keep_city),
+            (self.country_prompts, self.region_prompts, self.city_prompts),
+            self.keep_official,
         )
 
 
@@ -89,11 +85,12 @@ class Caption:
 
 
 class CaptionBook:
-    """Captions of a gazetteer's places."""
+    """Captions of a gazetteer's places; a table that brings its own wording has that."""
 
     def __init__(self, gazetteer: "Gazetteer", settings: CaptionSettings | None = None) -> None:
         self.gazetteer = gazetteer
         self.settings = settings or CaptionSettings()
+        self.wording = gazetteer.wording or self.settings.wording
 
     def __repr__(self) -> str:
         return f"CaptionBook({self.gazetteer!r}, {self.settings!r})"
@@ -102,18 +99,16 @@ class CaptionBook:
         """Name of the country a place lies in, with its article: `the Netherlands`."""
         country = self.gazetteer.ancestors[row, COUNTRY]
         name = self.gazetteer.names[country]
-        needs_article = self.gazetteer.ids[country] in COUNTRIES_WITH_ARTICLE
+        needs_article = self.gazetteer.country_codes[country] in COUNTRIES_WITH_ARTICLE
         return f"the {name}" if needs_article and not name.startswith("The ") else name
 
     def text(self, row: int, with_city: bool = True, with_region: bool = True) -> str:
-        """Return the training caption of the place in `row`, naming what is asked for and known."""
-        _, region, city = self.gazetteer.ancestors[row]
-        parts = [self.settings.prefix]
-        if with_city and city >= 0:
-            parts.append(f"close to the town of {self.gazetteer.names[city]}")
-        if with_region and region >= 0:
-            parts.append(f"in the region of {self.gazetteer.names[region]}")
-        return " ".join([*parts, f"in {self.country_phrase(row)}."])
+        """Return the training caption of the place in `row`, naming what is asked for and known.
+
+        Of other levels, the city stands for the deepest and the region for all between.
+        """
+        between = len(self.wording.levels) - 2
+        return self._worded(row, (True, *[with_region] * between, with_city))
 
     def caption(self, row: int, with_city: bool = True, with_region: bool = True) -> Caption:
         """Return the caption with the rows of every place that the same text names."""
@@ -126,8 +121,11 @@ class CaptionBook:
         The draw depends on (seed, epoch, photo id) alone, so it is the same however many
         workers share the photos.
         """
-        city, region = seeded_uniforms(2, "caption", seed, epoch, photo_id)
-        return self.caption(row, city < self.settings.keep_city, region < self.settings.keep_region)
+        keep = self.wording.keep
+        chances = seeded_uniforms(len(keep) - 1, "caption", seed, epoch, photo_id)
+        kept = (True, *(chances[::-1] < keep[1:]).tolist())
+        text = self._worded(row, kept, self._drawn_name(row, kept, seed, epoch, photo_id))
+        return Caption(text, self._rows_by_text[text])
 
     def draw_extra(self, rows: np.ndarray, count: int, seed: int, step: int) -> list[Caption]:
         """Draw captions of at most `count` further places among `rows`, alike on all workers.
@@ -142,29 +140,97 @@ class CaptionBook:
     def prompts(self, row: int) -> list[str]:
         """Return the prompts whose embeddings are averaged for the place in `row`.
 
-        Where every template names a region and the place has none, that is its training caption.
+        Where every template names a level that the place lacks, that is its training caption.
         """
-        country, region, city = self.gazetteer.ancestors[row]
-        names = {
-            "prefix": self.settings.prefix,
-            "country": self.country_phrase(country),
-            "region": self.gazetteer.names[region] if region >= 0 else "",
-            "city": self.gazetteer.names[city] if city >= 0 else "",
-        }
-        templates = self.settings.prompts(self.gazetteer.levels[row])
-        usable = [t for t in templates if region >= 0 or "{region}" not in t]
-        return [template.format(**names) for template in usable] or [self.text(row)]
+        chain = dict(zip(self.wording.levels, self._chains[row], strict=True))
+        names = {level: self._names[above] for level, above in chain.items() if above >= 0}
+        lacking = [f"{{{level}}}" for level in chain if level not in names]
+        templates = self.wording.prompts[self.gazetteer.levels[row]]
+        usable = [t for t in templates if not any(field in t for field in lacking)]
+        worded = [template.format(prefix=self.wording.prefix, **names) for template in usable]
+        return worded or [self.text(row)]
+
+    def _worded(self, row: int, kept: Sequence[bool], name: str | None = None) -> str:
+        """The caption that names the kept levels (L,); `name` is used for the deepest of them."""
+        parts = list[str]()
+        chain = self._chains[row]
+        for number, (field, phrase) in self._fields:
+            above = chain[number]
+            if kept[number] and above >= 0:
+                own = name if name is not None and not parts else self._names[above]
+                parts.append(phrase.replace(field, own))
+        return " ".join([self.wording.prefix, *parts]) + "."
+
+    @cached_property
+    def _fields(self) -> list[tuple[int, tuple[str, str]]]:
+        """What stands for a level's name in its phrase, and the phrase, deepest level first."""
+        fields = (f"{{{level}}}" for level in self.wording.levels)
+        return list(enumerate(zip(fields, self.wording.phrases, strict=True)))[::-1]
+
+    @cached_property
+    def _chains(self) -> list[list[int]]:
+        """The gazetteer's ancestors: of lists single rows are taken several times faster."""
+        chains: list[list[int]] = self.gazetteer.ancestors.tolist()
+        return chains
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """What each place is called within a sentence."""
+        names: list[str] = self.gazetteer.names.tolist()
+        for row in np.flatnonzero(self.gazetteer.levels == COUNTRY).tolist():
+            names[row] = self.country_phrase(row)
+        return names
+
+    def _drawn_name(
+        self, row: int, kept: Sequence[bool], seed: int, epoch: int, photo_id: str
+    ) -> str | None:
+        """An alternate name of the deepest place that a caption names; None for the official."""
+        if self.wording.keep_official == 1:
+            return None
+        named = [
+            above for above, k in zip(self._chains[row], kept, strict=True) if k and above >= 0
+        ]
+        others = self._alternates.get(named[-1], [])
+        official, which = seeded_uniforms(2, "name", seed, epoch, photo_id)
+        if not others or official < self.wording.keep_official:
+            return None
+        return others[int(which * len(others))]
+
+    @cached_property
+    def _alternates(self) -> dict[int, list[str]]:
+        """Alternate names by row; none where captions never use them."""
+        found: dict[int, list[str]] = {}
+        if self.wording.keep_official < 1:
+            table = self.gazetteer.alternate_names()
+            rows = self.gazetteer.rows(table["place_id"]).tolist()
+            for row, name in zip(rows, table["name"], strict=True):
+                found.setdefault(row, []).append(name)
+        return found
 
     @cached_property
     def _rows_by_text(self) -> dict[str, tuple[int, ...]]:
+        """The rows of all places that each caption names."""
         shared: dict[str, list[int]] = {}
-        for row, level in enumerate(self.gazetteer.levels):
-            variants = {self.text(row, True, True)}
-            if level == CITY:
-                variants.add(self.text(row, True, False))
-            for text in variants:
-                shared.setdefault(text, []).append(row)
+        kept = [_kept_at(level, len(self.wording.levels)) for level in range(len(self._fields))]
+        for row, level in enumerate(self.gazetteer.levels.tolist()):
+            for some in kept[level]:
+                for name in (None, *self._alternates.get(row, ())):
+                    rows = shared.setdefault(self._worded(row, some, name), [])
+                    if row not in rows[-1:]:
+                        rows.append(row)
         return {text: tuple(rows) for text, rows in shared.items()}
+
+
+def _kept_at(level: int, levels: int) -> list[tuple[bool, ...]]:
+    """All choices of the levels that a caption of a place of `level` names: it, the first, others.
+
+    >>> _kept_at(2, 3)
+    [(True, True, True), (True, False, True)]
+    """
+    below = [False] * (levels - level - 1)
+    if level == 0:
+        return [(True, *below)]
+    return [(True, *some, True, *below) for some in product((True, False), repeat=level - 1)]
 
 
 def distinct(captions: Sequence[Caption]) -> list[Caption]:

@@ -1,5 +1,6 @@
 """The gazetteer: countries, regions and cities in columns, with their parents and nearest places.
 
+A table of other levels (kingdom … species) is read into the same columns, without coordinates.
 A *row* is a place's position. Rows are ordered countries, regions, cities; ids are what is carried
 from one part of the program to another: names repeat (there are several Valencias), ids do not.
 """
@@ -20,6 +21,7 @@ from geoclip.places.gazetteer_files import read_places
 from geoclip.places.gazetteer_tables import default_folder
 from geoclip.places.nearest import CountryPoints, PointTree
 from geoclip.places.place import LEVELS, Place, level_number
+from geoclip.places.wording import Wording
 
 NO_ROW = -1
 
@@ -37,19 +39,28 @@ class Gazetteer:
 
     Attributes:
         ids, names, ascii_names: (P,) object arrays of str.
-        levels: (P,) int8, positions in LEVELS.
+        level_names: (L,) names of the levels, topmost first; `place.LEVELS` of places.
+        wording: the words for a table's own levels; None for those of `CaptionSettings`.
+        levels: (P,) int8, positions in `level_names`.
         parents: (P,) int32 row of the parent, -1 for a country.
-        ancestors: (P, 3) int32 [country, region, city] rows, a place's own row at its own level,
+        ancestors: (P, L) int32 [country, region, city] rows, a place's own row at its own level,
             -1 where there is none.
-        lat, lon: (P,) float64 degrees.
+        lat, lon: (P,) float64 degrees, NaN in a table without places.
         population: (P,) int64.
         country_codes, sovereigns, continents: (P,) object arrays of two-letter codes: the place's
             country entry, the country that entry belongs to (itself unless a territory), and the
-            continent.
+            continent; "" in a table without places.
     """
 
-    def __init__(self, places: pd.DataFrame, alternate_names: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self,
+        places: pd.DataFrame,
+        alternate_names: pd.DataFrame | None = None,
+        wording: Wording | None = None,
+    ) -> None:
         """`places` as `gazetteer_files.read_places` gives it: checked and ordered by level."""
+        self.wording = wording
+        self.level_names: tuple[str, ...] = LEVELS if wording is None else wording.levels
         text = {name: places[name].to_numpy(dtype=object) for name in _TEXT_COLUMNS}
         self.ids: NDArray[np.object_] = text["place_id"]
         self.names: NDArray[np.object_] = text["name"]
@@ -65,7 +76,9 @@ class Gazetteer:
         self.parents: NDArray[np.int32] = self._index.get_indexer(text["parent_id"]).astype(
             np.int32
         )
-        self.ancestors: NDArray[np.int32] = _ancestors(self.levels, self.parents)
+        self.ancestors: NDArray[np.int32] = _ancestors(
+            self.levels, self.parents, len(self.level_names)
+        )
         self._alternate_names = alternate_names
         self._trees: dict[str, PointTree] = {}
 
@@ -79,9 +92,9 @@ class Gazetteer:
         """A gazetteer from a folder or file, the packaged one without it.
 
         A folder with countries.csv, regions.csv and cities.csv; a GeoNames dump (a folder or a
-        file such as cities500.txt with admin1CodesASCII.txt beside it); or a .csv of one's own
-        places with the columns name, lat and lon: told from what is in it. GeoclipError names
-        file, row and cure.
+        file such as cities500.txt with admin1CodesASCII.txt beside it); a .csv of one's own
+        places with the columns name, lat and lon; or a .csv of any levels, a column each (see
+        `level_table`): told from what is in it. GeoclipError names file, row and cure.
         """
         return cls(*read_places(default_folder() if path is None else Path(path)))
 
@@ -89,8 +102,8 @@ class Gazetteer:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        counts = [len(self.level_rows(level)) for level in LEVELS]
-        words = ("countries", "regions", "cities")
+        counts = [len(self.level_rows(level)) for level in self.level_names]
+        words = ("countries", "regions", "cities") if self.wording is None else self.level_names
         parts = ", ".join(f"{n:,} {word}" for n, word in zip(counts, words, strict=True))
         return f"Gazetteer({parts}; {self.fingerprint})"
 
@@ -109,7 +122,7 @@ class Gazetteer:
         parent = int(self.parents[row])
         return Place(
             place_id=self.ids[row],
-            level=LEVELS[self.levels[row]],
+            level=self.level_names[self.levels[row]],
             name=self.names[row],
             lat=float(self.lat[row]),
             lon=float(self.lon[row]),
@@ -124,19 +137,27 @@ class Gazetteer:
         rows = self._index.get_indexer(np.array(wanted, dtype=object))
         unknown = np.flatnonzero(rows == NO_ROW)
         if unknown.size:
+            like = "'FR' (country), 'FR.84' (region) and '2996944' (city)"
+            if self.wording is not None:
+                like = f"{self.ids[-1]!r} ({self.level_names[self.levels[-1]]})"
             raise GeoclipError(
                 f"the gazetteer has no place with the id {wanted[unknown[0]]!r}; ids are like "
-                "'FR' (country), 'FR.84' (region) and '2996944' (city), and a table of guesses or "
-                "captions must be used with the gazetteer that it was made with."
+                f"{like}, and a table of guesses or captions must be used with the gazetteer that "
+                "it was made with."
             )
         found: NDArray[np.int64] = rows.astype(np.int64)
         return found
 
     def level_rows(self, level: str) -> NDArray[np.int64]:
-        """The rows of one level ("country", "region" or "city"): a contiguous range."""
-        number = level_number(level)
+        """The rows of one level ("country", "region" or "city", say): a contiguous range."""
+        number = level_number(level, self.level_names)
         first, last = np.searchsorted(self.levels, [number, number + 1])
         return np.arange(first, last, dtype=np.int64)
+
+    @property
+    def leaf_rows(self) -> NDArray[np.int64]:
+        """The rows of the deepest level."""
+        return self.level_rows(self.level_names[-1])
 
     def child_rows(self, row: int) -> NDArray[np.int64]:
         """Rows of the places whose parent is in this row, in order."""
@@ -182,12 +203,14 @@ class Gazetteer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with any id, name, coordinate or parent."""
+        """16 hexadecimal digits that change with any id, name, coordinate, parent or wording."""
         digest = hashlib.sha256()
         for column in (self.ids, self.names):
             digest.update("\0".join(column).encode())
         for numbers in (self.lat, self.lon, self.parents):
             digest.update(np.ascontiguousarray(numbers, dtype=np.float64).tobytes())
+        if self.wording is not None:
+            digest.update(repr(self.wording).encode())
         return digest.hexdigest()[:16]
 
     def alternate_names(self) -> pd.DataFrame:
@@ -201,7 +224,16 @@ class Gazetteer:
     def _by_parent(self) -> NDArray[np.int64]:
         return np.argsort(self.parents, kind="stable").astype(np.int64)
 
+    def check_has_positions(self) -> None:
+        """Raise GeoclipError for a table of classes that have no coordinates."""
+        if self.wording is not None:
+            raise GeoclipError(
+                f"{self!r} has no coordinates, which this needs; give its photos a place_id each, "
+                "and name the classes of others with pipelines.classify_photos."
+            )
+
     def _tree(self, level: str) -> PointTree:
+        self.check_has_positions()
         if level not in self._trees:
             rows = self.level_rows(level)
             if not rows.size:
@@ -215,11 +247,13 @@ _TEXT_COLUMNS = (
 )  # fmt: skip
 
 
-def _ancestors(levels: NDArray[np.int8], parents: NDArray[np.int32]) -> NDArray[np.int32]:
-    """(P, 3) rows of each place's country, region and city; parents stand above their children."""
-    table = np.full((len(levels), len(LEVELS)), NO_ROW, dtype=np.int32)
+def _ancestors(
+    levels: NDArray[np.int8], parents: NDArray[np.int32], depth: int
+) -> NDArray[np.int32]:
+    """(P, depth) rows of each place's country, region and city; parents stand above children."""
+    table = np.full((len(levels), depth), NO_ROW, dtype=np.int32)
     rows = np.arange(len(levels))
-    for level in range(len(LEVELS)):
+    for level in range(depth):
         own = rows[levels == level]
         has_parent = own[parents[own] != NO_ROW]
         table[has_parent] = table[parents[has_parent]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import logging
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -20,26 +22,32 @@ from geoclip.support.tables import first_line, read_cells, refuse_duplicates
 # The dump's 19 columns by position; those that are not read have no name here.
 COLUMNS = {
     0: "place_id", 1: "name", 2: "ascii_name", 4: "lat", 5: "lon", 6: "feature_class",
-    8: "country_code", 10: "admin1", 14: "population",
+    7: "feature_code", 8: "country_code", 10: "admin1", 14: "population",
 }  # fmt: skip
 N_COLUMNS = 19
 REGION_COLUMNS = {0: "place_id", 1: "name", 2: "ascii_name"}
 FILES = ("cities500.txt", "cities1000.txt", "cities5000.txt", "cities15000.txt")
 REGIONS_FILE = "admin1CodesASCII.txt"
+NO_ANSWERS = {
+    "PPLH": "historic", "PPLQ": "abandoned", "PPLW": "destroyed", "PPLX": "a section of another",
+}  # fmt: skip
+"""GeoNames' feature codes of places that no photo of today is answered with."""
+
+log = logging.getLogger(__name__)
 
 
-def read_dump(path: Path) -> Tables:
+def read_dump(path: Path, keep: Collection[str] = ()) -> Tables:
     """Places of a dump's file, or of a folder's most detailed cities file; no alternate names.
 
     The regions are those of admin1CodesASCII.txt beside it that have a city, the countries those of
     the packaged gazetteer that have a city. A city whose admin-1 code has no name has no region.
+    Cities of no country, or of one that is no more, are left out, as are those of the feature codes
+    `NO_ANSWERS` that are not in `keep`; the log says how many.
     """
     file = _cities_file(path)
-    table = _read_cities(file)
+    table = _read_cities(file, set(NO_ANSWERS) - set(keep))
     countries = packaged_countries()
     codes = countries["place_id"]
-    checks.check_filled(table, "country_code", file)
-    checks.check_parents(table["country_code"], codes, "country", file, "geoclip's countries.csv")
     names = _read_regions(file.parent / REGIONS_FILE)
     region_id = table["country_code"] + "." + table["admin1"]
     table["region_id"] = region_id.where(region_id.isin(names["place_id"]), "")
@@ -61,7 +69,7 @@ def _cities_file(path: Path) -> Path:
     return found[0]
 
 
-def _read_cities(path: Path) -> pd.DataFrame:
+def _read_cities(path: Path, left_out: Collection[str]) -> pd.DataFrame:
     table = _read_tabs(path)
     if not table.empty and table.shape[1] != N_COLUMNS:
         raise GeoclipError(
@@ -72,7 +80,23 @@ def _read_cities(path: Path) -> pd.DataFrame:
     table = table[list(COLUMNS)].set_axis(list(COLUMNS.values()), axis="columns")
     table = table[table["feature_class"].isin(["P", ""])]  # populated places
     checks.check_not_empty(table, path)
-    return checks.checked_places(table, path)
+    table = _of_today(checks.checked_places(table, path), left_out, path)
+    checks.check_not_empty(table, path)
+    return table
+
+
+def _of_today(table: pd.DataFrame, left_out: Collection[str], path: Path) -> pd.DataFrame:
+    """The rows of countries and features that can be answers; the log counts the others."""
+    code, feature = table["country_code"].str.strip(), table["feature_code"]
+    unknown = ~code.isin(packaged_countries()["place_id"])
+    reason = feature.where(feature.isin(left_out), "").map(NO_ANSWERS).fillna("")
+    reason = reason.mask(unknown, "of a former country, " + code)
+    reason = reason.mask(code == "", "of no country")
+    counts = reason[reason != ""].value_counts()
+    if len(counts):
+        told = "; ".join(f"{number:,} {what}" for what, number in counts.items())
+        log.warning("%s: %s rows are left out: %s.", path, f"{counts.sum():,}", told)
+    return table[reason == ""]
 
 
 def _read_regions(path: Path) -> pd.DataFrame:

@@ -12,13 +12,23 @@ from geoclip.places.sphere import unit_vectors
 def place_rows(photos: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
     """Gazetteer rows (N,) of the places of photos (columns lat, lon, country_code, photo_id).
 
-    A photo's place is the nearest city of its country. The country is the given code, else that of
-    the outline that holds the point. A point inside the outline of a territory keeps the
+    A photo that the column `place_id`, if there, names a place for has that one. Of others it is
+    the nearest city of their country. The country is the given code, else that in which the point
+    lies (see `Outlines.country_of`). A point inside the outline of a territory keeps the
     territory's nearest city: a photo of Réunion that is given as French is one of Réunion. A photo
-    without coordinates, or in a country without a city, has its country's row. Raises GeoclipError
-    for a given code that the gazetteer does not know.
+    without coordinates, or in a country without a city, has its country's row. One at sea has the
+    nearest city of all. Raises GeoclipError for a given code or place_id that the gazetteer does
+    not know, and for a photo without a place_id where the gazetteer has no coordinates.
     """
-    return places_and_abroad(photos, gazetteer)[0]
+    ids = photos["place_id"] if "place_id" in photos else pd.Series("", index=photos.index)
+    named = (ids != "").to_numpy(dtype=bool)
+    if not named.any():
+        return places_and_abroad(photos, gazetteer)[0]
+    rows = np.empty(len(photos), dtype=np.int64)
+    rows[named] = gazetteer.rows(ids[named])
+    if not named.all():
+        rows[~named] = places_and_abroad(photos[~named], gazetteer)[0]
+    return rows
 
 
 def places_and_abroad(
@@ -26,8 +36,10 @@ def places_and_abroad(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """As `place_rows`, and which of the places (N,) lie in another country than their photos.
 
-    A place does so where the gazetteer knows neither the photo's country nor a place of it.
+    A place does so where the gazetteer knows neither the photo's country nor a place of it, and of
+    a photo in no country: at sea, more than 100 km from any city.
     """
+    gazetteer.check_has_positions()
     _check_codes(photos, gazetteer)
     lat, lon = photos["lat"].to_numpy(float), photos["lon"].to_numpy(float)
     codes = _country_codes(photos, lat, lon, gazetteer)
@@ -50,7 +62,7 @@ def places_and_abroad(
         elif code in gazetteer:
             rows[photo] = gazetteer.rows([code])
     of_place = gazetteer.country_codes[rows], gazetteer.sovereigns[rows]
-    return rows, np.asarray((codes != "") & (of_place[0] != codes) & (of_place[1] != codes))
+    return rows, np.asarray((of_place[0] != codes) & (of_place[1] != codes))
 
 
 def _country_codes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoclip.errors import GeoclipError
+from geoclip.places.country_names import advice, codes_of, comparable
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.sphere import great_circle_km, wrap_longitude
 
@@ -65,24 +65,26 @@ def prior(
 
 
 def country_code(gazetteer: Gazetteer, word: str) -> str:
-    """Code of a country given by code or name; GeoclipError offers the nearest names.
+    """Code of a country given by a code or a name of the gazetteer's, or as `country_names` says.
 
-    >>> country_code(Gazetteer.default(), "reunion")
-    'RE'
+    Raises GeoclipError, with what to write instead, for a word that names none or several.
+
+    >>> country_code(Gazetteer.default(), "reunion"), country_code(Gazetteer.default(), "UK")
+    ('RE', 'GB')
     """
     rows = gazetteer.level_rows("country")
     by_word: dict[str, str] = {}
     for names in (gazetteer.ascii_names, gazetteer.names, gazetteer.ids):  # a code wins
-        by_word |= {names[row].casefold(): gazetteer.ids[row] for row in rows}
-    wanted = word.strip().casefold()
-    if wanted not in by_word:
-        close = difflib.get_close_matches(wanted, by_word, n=3)
-        offer = ", ".join(f"{by_word[name]} ({name})" for name in close)
-        raise GeoclipError(
-            f"the gazetteer has no country {word!r}; "
-            + (f"did you mean {offer}?" if offer else "use two-letter codes such as FR or US.")
-        )
-    return by_word[wanted]
+        by_word |= {comparable(names[row]): gazetteer.ids[row] for row in rows}
+    if comparable(word) in by_word:
+        return by_word[comparable(word)]
+    codes = codes_of(word)
+    if len(codes) == 1 and codes[0] in by_word.values():
+        return codes[0]
+    what = f"the gazetteer has no country {word.strip()!r}; "
+    if len(codes) == 1:
+        raise GeoclipError(f"{what}name one that it has: {', '.join(gazetteer.ids[rows[:5]])}, …")
+    raise GeoclipError(what + advice(word))
 
 
 def _in_countries(gazetteer: Gazetteer, countries: Sequence[str], territories: bool) -> Mask:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from geoclip.places import gazetteer_checks as checks
+from geoclip.places.country_names import country_codes
 from geoclip.places.gazetteer_tables import (
     Tables,
     default_folder,
@@ -17,7 +18,7 @@ from geoclip.places.gazetteer_tables import (
     representative_points,
 )
 from geoclip.places.nearest import CountryPoints, PointTree
-from geoclip.support.tables import read_text_table, refuse_rows, require_columns
+from geoclip.support.tables import read_text_table, require_columns
 
 OPTIONAL = ("place_id", "region", "country", "country_code", "population")
 
@@ -26,9 +27,9 @@ def read_own_csv(path: Path) -> Tables:
     """Places of a CSV with name, lat, lon and optionally place_id, region, country, country_code,
     population; no alternate names.
 
-    The country is that of the code, else of the name, else found from the coordinates by the
-    packaged outlines and cities. A region has the id of the packaged region of its name in that
-    country, or is a new one. A place without an id gets "row" and its row number.
+    The country is that of the code, else of the name (see `country_names`), else found from the
+    coordinates by the packaged outlines and cities. A region has the id of the packaged region of
+    its name in that country, or is a new one. A place without an id gets "row" and its row number.
     """
     table = _read_rows(path)
     table["country_code"] = _country_codes(table, path)
@@ -76,20 +77,11 @@ def _ascii(names: pd.Series) -> pd.Series:
 
 def _country_codes(table: pd.DataFrame, path: Path) -> pd.Series:
     """A packaged code for every row: given, by the country's name, or by the coordinates."""
-    countries = packaged_countries()
-    codes = table["country_code"].str.strip().str.upper()
-    known = countries["place_id"]
+    codes = country_codes(table["country_code"], path)
+    names = table["country"].where(codes == "", "")
+    codes = codes.where(codes != "", country_codes(names, path))
+    known = packaged_countries()["place_id"]
     checks.check_parents(codes, known, "country", path, "geoclip's countries.csv")
-
-    by_name = dict(zip(folded(countries["name"]), known, strict=True))
-    by_name |= dict(zip(folded(countries["ascii_name"]), known, strict=True))
-    named = table["country"].str.strip() != ""
-    from_name = folded(table["country"]).map(by_name).fillna("")
-    unknown = named & (codes == "") & (from_name == "")
-    what = "the country {} is no English name of geoclip's countries.csv"
-    refuse_rows(path, unknown, what, "correct it or add a country_code", table["country"])
-
-    codes = codes.where(codes != "", from_name)
     blank = codes == ""
     if blank.any():
         codes[blank] = _located_codes(table[blank])

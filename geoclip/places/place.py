@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from geoclip.errors import GeoclipError
@@ -21,15 +22,15 @@ CONTINENTS = {
 """English names of the continents by GeoNames' codes."""
 
 
-def level_number(level: str) -> int:
-    """Index of a level's name in LEVELS; GeoclipError for any other word.
+def level_number(level: str, levels: Sequence[str] = LEVELS) -> int:
+    """Index of a level's name in `levels`; GeoclipError for any other word.
 
     >>> level_number("region")
     1
     """
-    if level not in LEVELS:
-        raise GeoclipError(f"{level!r} is not a level of a gazetteer; use one of {LEVELS}.")
-    return LEVELS.index(level)
+    if level not in levels:
+        raise GeoclipError(f"{level!r} is not a level of a gazetteer; use one of {tuple(levels)}.")
+    return list(levels).index(level)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,45 @@ import numpy as np
 from geoclip.errors import GeoclipError
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.geoscore import geoscore
-from geoclip.places.place import COUNTRY, REGION
+from geoclip.places.place import COUNTRY
 from geoclip.places.sphere import chord_to_km, unit_vectors
 
 _CACHED = 32
 """Rows of groups whose distances to all groups fit the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Between:
+    """A level between the first and the deepest one, such as regions.
+
+    `rows` (R,) are gazetteer rows in order of what lies above, `starts` cuts them by that, for
+    those of which any are. `of_group` (G,) is the position of each group's place, -1 for none.
+    `log_share` (G,) is the log share of what a group's place above has that places of this level,
+    or all that have none there, may get.
+    """
+
+    rows: np.ndarray
+    starts: np.ndarray
+    of_group: np.ndarray
+    log_share: np.ndarray
+
+    @classmethod
+    def of(cls, chains: np.ndarray) -> "Between":
+        """The last level of the groups' chains (G, l) of gazetteer rows, groups in order."""
+        new = np.r_[True, (chains[1:] != chains[:-1]).any(axis=1)]
+        new_above = np.r_[True, (chains[1:, :-1] != chains[:-1, :-1]).any(axis=1)]
+        above, real = np.cumsum(new_above) - 1, chains[:, -1] >= 0
+        position = np.cumsum(new & real) - 1
+        of_row = above[new & real]
+        count = np.bincount(of_row, minlength=above[-1] + 1)[above]
+        mixed = (count > 0) & np.isin(above, above[~real])
+        share = np.where(real, count, 1) / (count + 1)
+        return cls(
+            rows=chains[new & real, -1],
+            starts=np.flatnonzero(np.r_[True, np.diff(of_row) > 0][: len(of_row)]),
+            of_group=np.where(real, position, -1),
+            log_share=np.log(np.where(mixed, share, 1.0)),
+        )
 
 
 @dataclass(frozen=True)
@@ -26,17 +60,18 @@ class Hierarchy:
 
     `countries` (K,), `regions` (R,) and `cities` (Q,) are gazetteer rows. Countries and regions
     without a city are left out.
+
+    Of a table of other levels, countries stand for the first and cities for the deepest level;
+    `between` are those in between, of which regions are the last. A group is all of the deepest
+    level that has the same ancestors.
     """
 
     countries: np.ndarray
-    regions: np.ndarray
+    between: tuple[Between, ...]
     cities: np.ndarray
     continents: np.ndarray  # (C,) two letters, str
     country_codes: np.ndarray  # (K,) two letters, str
     country_continent: np.ndarray  # (K,) position in `continents`
-    region_country: np.ndarray  # (R,) position in `countries`
-    region_starts: np.ndarray  # start of each country's regions, for the countries that have any
-    group_region: np.ndarray  # (G,) position in `regions`, -1 for cities without one
     group_country: np.ndarray  # (G,) position in `countries`
     group_starts: np.ndarray  # (G,) start of each group in `cities`
     city_group: np.ndarray  # (Q,)
@@ -51,33 +86,28 @@ class Hierarchy:
     @classmethod
     def of(cls, gazetteer: Gazetteer) -> "Hierarchy":
         """Sort a gazetteer's cities by country and region; GeoclipError where it has none."""
-        cities = gazetteer.level_rows("city")
+        cities = gazetteer.leaf_rows
         if not len(cities):
-            raise GeoclipError(f"{gazetteer!r} has no city to rank; add places to it.")
-        chains = gazetteer.ancestors[cities]
-        order = np.lexsort((cities, chains[:, REGION], chains[:, COUNTRY]))
-        cities, chains = cities[order], chains[order]
-        countries, city_country = np.unique(chains[:, COUNTRY], return_inverse=True)
-        pairs = chains[:, [COUNTRY, REGION]]
-        new_group = np.r_[True, (pairs[1:] != pairs[:-1]).any(axis=1)]
+            raise GeoclipError(
+                f"{gazetteer!r} has no {gazetteer.level_names[-1]} to rank; add places to it."
+            )
+        above = gazetteer.ancestors[cities, :-1]
+        order = np.lexsort((cities, *above.T[::-1]))
+        cities, above = cities[order], above[order]
+        countries, city_country = np.unique(above[:, COUNTRY], return_inverse=True)
+        new_group = np.r_[True, (above[1:] != above[:-1]).any(axis=1)]
         group_starts = np.flatnonzero(new_group)
-        group_rows = chains[group_starts, REGION]
-        regions = group_rows[group_rows >= 0]
-        group_region = np.where(group_rows >= 0, np.cumsum(group_rows >= 0) - 1, -1)
-        region_country = city_country[group_starts][group_rows >= 0]
+        groups = above[group_starts]
         continents, country_continent = np.unique(
             gazetteer.continents[countries], return_inverse=True
         )
         return cls(
             countries=countries,
-            regions=regions,
+            between=tuple(Between.of(groups[:, : n + 1]) for n in range(1, groups.shape[1])),
             cities=cities,
             continents=continents,
-            country_codes=gazetteer.ids[countries],
+            country_codes=gazetteer.country_codes[countries],
             country_continent=country_continent,
-            region_country=region_country,
-            region_starts=np.flatnonzero(np.r_[True, np.diff(region_country) > 0][: len(regions)]),
-            group_region=group_region,
             group_country=city_country[group_starts],
             group_starts=group_starts,
             city_group=np.cumsum(new_group) - 1,
@@ -86,19 +116,48 @@ class Hierarchy:
             population=gazetteer.population[cities],
         )
 
+    @property
+    def levels(self) -> tuple[np.ndarray, ...]:
+        """The gazetteer rows of each level's places, topmost first."""
+        return (self.countries, *(level.rows for level in self.between), self.cities)
+
+    @cached_property
+    def _region(self) -> Between:
+        """The level above the deepest; one without a place where that is the first."""
+        none, groups = np.empty(0, dtype=np.int64), len(self.group_starts)
+        absent = Between(none, none, np.full(groups, -1), np.zeros(groups))
+        return self.between[-1] if self.between else absent
+
+    @property
+    def regions(self) -> np.ndarray:
+        """Gazetteer rows (R,)."""
+        return self._region.rows
+
+    @property
+    def region_starts(self) -> np.ndarray:
+        """The start of each country's regions, for the countries that have any."""
+        return self._region.starts
+
+    @property
+    def group_region(self) -> np.ndarray:
+        """Position (G,) in `regions`, -1 for cities without one."""
+        return self._region.of_group
+
+    @cached_property
+    def region_country(self) -> np.ndarray:
+        """Position (R,) in `countries`."""
+        regions, first = np.unique(self.group_region, return_index=True)
+        return np.asarray(self.group_country[first[regions >= 0]])
+
     def group_log_share(self) -> np.ndarray:
         """Log share (G,) of a country's probability that its regions, or its bare cities, may get.
 
         0 where all cities of a country have a region, or none has. In a country with both, the
         cities without a region count as one more region, which has 1 / (R + 1): given the whole,
-        a handful of them would outweigh all regions.
+        a handful of them would outweigh all regions. So it is at every level between.
         """
-        bare = self.group_region < 0
-        regions = np.bincount(self.region_country, minlength=len(self.countries))
-        regions = regions[self.group_country]
-        mixed = (regions > 0) & np.isin(self.group_country, self.group_country[bare])
-        share = np.where(bare, 1, regions) / (regions + 1)
-        return np.asarray(np.log(np.where(mixed, share, 1.0)))
+        none = np.zeros(len(self.group_starts))
+        return np.asarray(sum((level.log_share for level in self.between), start=none))
 
     @cached_property
     def group_sizes(self) -> np.ndarray:

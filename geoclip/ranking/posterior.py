@@ -69,6 +69,17 @@ class Posterior:
             return np.asarray(np.exp(log_softmax(self.country_logits)))
         return np.asarray(np.add.reduceat(self.groups, self.hierarchy.country_starts, axis=1))
 
+    def of_level(self, level: int) -> np.ndarray:
+        """Probabilities (N, n) of the places of a level, as in `Hierarchy.levels`."""
+        if level == 0:
+            return self.countries
+        if level == len(self.hierarchy.levels) - 1:
+            return np.asarray(np.exp(self.log_cities))
+        own = self.hierarchy.between[level - 1]
+        found = np.zeros((len(self.groups), len(own.rows) + 1), self.groups.dtype)
+        np.add.at(found.T, own.of_group, self.groups.T)  # groups without one are at -1
+        return found[:, :-1]
+
     @cached_property
     def log_cities(self) -> np.ndarray:
         """Log probabilities of all cities, (N, Q)."""
@@ -120,7 +131,7 @@ def joint_posterior(
     temperatures: Temperatures = _PLAIN,
     prior: CityPrior = NO_PRIOR,
 ) -> Posterior:
-    """Log p(country) + log p(region | country) + log p(city | region).
+    """Log p(country) + log p(region | country) + log p(city | region), or of any other levels.
 
     In a country without regions p(region | country) is 1. Cities without a region, in a country
     that has some, are one more region, of mean probability (`Hierarchy.group_log_share`). The
@@ -164,11 +175,12 @@ def _group_log_posterior(
     countries = log_countries(logits.country, hierarchy, temperatures, prior)
     share = hierarchy.group_log_share().astype(countries.dtype)
     groups: np.ndarray = np.take(countries, hierarchy.group_country, axis=1) + share
-    if not len(hierarchy.regions):
-        return groups
-    regions = log_softmax_in_segments(logits.region / temperatures.region, hierarchy.region_starts)
-    none = np.zeros((len(regions), 1), regions.dtype)  # a group without a region is at -1
-    groups += np.take(np.hstack([regions, none]), hierarchy.group_region, axis=1)
+    for level, own in zip(hierarchy.between, logits.levels[1:-1], strict=True):
+        if not len(level.rows):
+            continue
+        regions = log_softmax_in_segments(own / temperatures.region, level.starts)
+        none = np.zeros((len(regions), 1), regions.dtype)  # a group without a region is at -1
+        groups += np.take(np.hstack([regions, none]), level.of_group, axis=1)
     return groups
 
 

@@ -187,8 +187,7 @@ class PlaceRanker:
     def _before(self) -> Posterior:
         """The posterior of one photo that tells nothing."""
         h, settings = self.hierarchy, self.settings
-        levels = (h.countries, h.regions, h.cities)
-        nothing = Logits(*(np.zeros((1, len(rows)), np.float32) for rows in levels))
+        nothing = Logits(*(np.zeros((1, len(rows)), np.float32) for rows in h.levels))
         return joint_posterior(nothing, h, settings.temperatures, self._prior)
 
     def support_within(

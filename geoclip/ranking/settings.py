@@ -24,7 +24,8 @@ MOST_NAMED = 5
 class Temperatures:
     """What the logits of each level are divided by before their softmax; above 1 is less sure.
 
-    The logits of continents are the log probabilities that their countries sum up to.
+    The logits of continents are the log probabilities that their countries sum up to. Of a table of
+    other levels, country stands for the first, city for the deepest, and region for those between.
 
     >>> Temperatures(country=1.5)
     Temperatures(country=1.5, region=1.0, city=1.0, continent=1.0)

@@ -20,6 +20,7 @@ from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure, write_failures
 from geoclip.guesses.settings import LocateSettings
 from geoclip.photos.abstention import AbstentionSettings
+from geoclip.photos.folder_rules import USUAL, FolderRules
 from geoclip.photos.keys import photo_key, tower_key
 from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, photos_and_locations
 from geoclip.photos.photo_table import read_photo_table
@@ -59,17 +60,19 @@ def tabled_photos(tables: Sequence[Path]) -> pd.DataFrame:
     return photos.assign(gallery_id=photos["path"].map(gallery_id))
 
 
-def listed_photos(paths: Sequence[str]) -> pd.DataFrame:
+def listed_photos(paths: Sequence[str], rules: FolderRules = USUAL) -> pd.DataFrame:
     """The same columns of photos in folders, globs and tables.
 
-    Photos of folders and globs have no position here (NaN), as they may state one. Raises
+    Photos of folders and globs, chosen by the `rules`, have no position here (NaN), as they may
+    state one. Raises
     GeoclipError as `tabled_photos` and `photos_and_locations` do.
     """
     tables = [Path(path) for path in paths if path.lower().endswith(".csv")]
     others = [path for path in paths if not path.lower().endswith(".csv")]
     frames = [tabled_photos(tables)] if tables else []
     if others or not tables:
-        found, _ = photos_and_locations(others, suffixes=PHOTO_SUFFIXES | VIDEO_SUFFIXES)
+        suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES
+        found, _ = photos_and_locations(others, suffixes=suffixes, rules=rules)
         texts = [encode_path(path.absolute()) for path in found]
         unknown = dict.fromkeys(TOLD, "") | {"lat": np.nan, "lon": np.nan}
         frame = pd.DataFrame({"photo_id": texts, "path": texts}).assign(**unknown)

@@ -142,8 +142,10 @@ def calibrate_model(
     folder or "self" for these photos, it is fitted too how much a gallery counts. `watch` is told
     how far the index of places and the embedding of photos are. `fetch` gives the bytes of photos
     that are no files of this machine. Raises GeoclipError for a model that cannot be loaded, for a
-    gallery that is none of it, and where too few places are left.
+    gallery that is none of it, for a gazetteer without coordinates, and where too few places are
+    left.
     """
+    gazetteer.check_has_positions()
     locator = Locator.from_pretrained(name, gazetteer, device, watch=watch)
     stored = ModelSettings.of_model(name)
     opened = None if gallery in (None, SELF) else locator.gallery(gallery).gallery

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 
 from geoclip.encoders import Encoder
-from geoclip.guesses.assembly import Block
+from geoclip.guesses.blocks import Block
 from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
 from geoclip.photos.keys import encoder_key, photo_key
@@ -42,8 +42,7 @@ class PhotoRun:
     @property
     def journal_key(self) -> str:
         """Hash of all that the records depend on besides the photos."""
-        judged = self.settings.abstention.level != "off"
-        return encoder_key(self.encoder, self.settings.frames, judged)
+        return encoder_key(self.encoder, self.settings.frames, self.reader.check is not None)
 
     def todo(self, journal: Journal) -> list[list[int]]:
         """Positions of the photos not in the journal, in batches.
@@ -56,11 +55,13 @@ class PhotoRun:
         return [batch for batch in left if batch]
 
     def _is_done(self, journal: Journal, key: bytes) -> bool:
-        if self.settings.gps != "keep" or self.settings.own_gallery:
+        if not self.settings.reports_gps or self.settings.own_gallery:
             return journal.has(key, embedded=True)
         if not journal.has(key):
             return False
-        return journal.has(key, embedded=True) or journal.read([key])[0].trusted_gps is not None
+        return journal.has(key, embedded=True) or self.reader.is_enough(
+            journal.read([key])[0].metadata
+        )
 
     def read(
         self,

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
-from geoclip.photos.decoding import UNREADABLE
 from geoclip.photos.records import PhotoRecord
+from geoclip.photos.refusals import UNREADABLE
 from geoclip.runs.journal_rows import from_row, to_arrow
 
 DRAFT = "part.draft"

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from geoclip.photos.abstention import Abstention
-from geoclip.photos.metadata import GpsFix, PhotoMetadata
+from geoclip.photos.gps_fix import GpsFix
+from geoclip.photos.metadata import PhotoMetadata
 from geoclip.photos.records import PhotoRecord
 from geoclip.support.paths import encode_path
 
@@ -23,6 +24,8 @@ SCHEMA = pa.schema(
         "gps_lon": pa.float64(),
         "gps_trustworthy": pa.bool_(),  # null: no GPS
         "gps_reason": pa.string(),
+        "gps_file": pa.string(),
+        "gps_time": pa.string(),  # UTC
         "taken": pa.string(),
         "camera": pa.string(),
         "utc_offset": pa.float64(),  # seconds
@@ -42,18 +45,23 @@ def from_row(row: dict[str, Any]) -> PhotoRecord:
     gps = None
     if row["gps_trustworthy"] is not None:
         position = row["gps_lat"], row["gps_lon"]
-        gps = GpsFix(*position, row["gps_trustworthy"], row["gps_reason"])
+        # Earlier versions noted neither the file nor the time.
+        file, time = row.get("gps_file") or "", _moment(row.get("gps_time"))
+        gps = GpsFix(*position, row["gps_trustworthy"], row["gps_reason"], file, time)
     offset = None if row["utc_offset"] is None else timedelta(seconds=row["utc_offset"])
-    taken = datetime.fromisoformat(row["taken"]) if row["taken"] else None
     embedding = np.frombuffer(row["embedding"], "<f2") if row["embedded"] else None
     return PhotoRecord(
         row["key"],
         row["status"],
         row["message"],
-        PhotoMetadata(gps, taken, row["camera"], offset),
+        PhotoMetadata(gps, _moment(row["taken"]), row["camera"], offset),
         Abstention(row["score"], row["kind"]),
         embedding,
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _row(record: PhotoRecord) -> dict[str, Any]:
@@ -68,6 +76,8 @@ def _row(record: PhotoRecord) -> dict[str, Any]:
         "gps_lon": None if gps is None else gps.lon,
         "gps_trustworthy": None if gps is None else gps.trustworthy,
         "gps_reason": None if gps is None else gps.reason,
+        "gps_file": None if gps is None else encode_path(gps.file),
+        "gps_time": None if gps is None or gps.time is None else gps.time.isoformat(),
         "taken": "" if metadata.taken is None else metadata.taken.isoformat(),
         "camera": encode_path(metadata.camera),
         "utc_offset": None if metadata.utc_offset is None else metadata.utc_offset.total_seconds(),

@@ -1,10 +1,8 @@
 """`locate_folder`: what `geoclip locate` does, for programs and notebooks."""
 
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,96 +10,21 @@ import pandas as pd
 
 from geoclip.encoders.registry import DEFAULT_MODEL
 from geoclip.errors import GeoclipError
-from geoclip.guesses.failures import Failure, write_failures
-from geoclip.guesses.geo_table import to_geodataframe
+from geoclip.guesses.failures import left_out, write_failures
 from geoclip.guesses.guess_files import ENDINGS, read_guesses
-from geoclip.guesses.schema import GALLERY, GPS, guess_table
+from geoclip.guesses.schema import guess_table
 from geoclip.guesses.settings import LocateSettings
+from geoclip.photos.folder_rules import USUAL, FolderRules
 from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output
+from geoclip.runs.run_report import RunReport, RunWatch
 from geoclip.support.paths import AnyPath, path_list
 
 if TYPE_CHECKING:
-    from geoclip.guesses.assembly import Block
-    from geoclip.guesses.guess_frame import Guesses
-    from geoclip.guesses.sidecars import SidecarReport
     from geoclip.locator import Locator
     from geoclip.runs.folder_run import FolderRun
-    from geoclip.runs.gps_summary import GpsSummary
     from geoclip.runs.journal import Journal
 
 Sidecars = Literal["off", "write", "dry run"]
-
-
-class RunWatch:
-    """What a run tells while it goes on. This one says nothing; override what you want to know."""
-
-    def progress(
-        self, what: str, total: int, done: int = 0
-    ) -> AbstractContextManager[Callable[[int], None]]:
-        """A step begins, "reading" or "ranking"; the function takes the photos done since."""
-        return nullcontext(lambda _: None)
-
-    def read_before(self, done: int, total: int) -> None:
-        """An earlier run has read some photos."""
-
-    def photos_read(self, locator: "Locator") -> None:
-        """All photos are read."""
-
-    def located(self, table: pd.DataFrame) -> None:
-        """All guesses are made and not written to a file."""
-
-    def wrote(self, path: Path, failures: int | None = None) -> None:
-        """A file is in place; `failures` are listed in it where it is that of the failures."""
-
-    def sidecars(self, report: "SidecarReport", journal: Path | None) -> None:
-        """Sidecars are written."""
-
-    def stopped(self, resumable: bool) -> None:
-        """Ctrl-C; the same call goes on from here if the run is `resumable`."""
-
-
-@dataclass
-class RunReport:
-    """Counts of a run, the photos that could not be read, and what it made.
-
-    `kept` photos report their own position, the points of `by_gallery` are due to a gallery.
-    `kinds` counts what the photos that were abstained from look like. `calibrated` says whether the
-    probabilities were judged on photos of known place (see `RankingSettings`). `gps` is there where
-    guesses are compared; `table` is empty where it was written to `out`, and has the
-    `extra_columns` behind those of the schema.
-    """
-
-    photos: int = 0
-    kept: int = 0
-    by_gallery: int = 0
-    calibrated: bool = False
-    kinds: Counter[str] = field(default_factory=Counter)
-    failures: list[Failure] = field(default_factory=list)
-    gps: "GpsSummary | None" = None
-    table: pd.DataFrame = field(default_factory=pd.DataFrame)
-    extra_columns: dict[str, str] = field(default_factory=dict)
-    out: Path | None = None
-    sidecars: "SidecarReport | None" = None
-
-    def add(self, block: "Block") -> None:
-        """Count a block."""
-        self.photos += block.photos
-        self.failures += block.failures
-        self.kinds += block.kinds
-        self.kept += int((block.table["source"] == GPS).sum())
-        placed = (block.table["source"] == GALLERY) & (block.table["rank"] == 1)
-        self.by_gallery += int(placed.sum())
-        if self.gps is not None:
-            self.gps.add(block.table)
-
-    def guesses(self) -> "Guesses":
-        """The table of guesses with points as geometry; read from the file where one was written.
-
-        The extra columns are left out where it is read from the file.
-        """
-        if self.out is not None:
-            return to_geodataframe(read_guesses(self.out))
-        return to_geodataframe(self.table, self.extra_columns)
 
 
 def locate_folder(
@@ -114,6 +37,7 @@ def locate_folder(
     sidecars: Sidecars = "off",
     location_column: str | None = None,
     limit: int | None = None,
+    rules: FolderRules = USUAL,
     keep_embeddings: str | Path | None = None,
     keep_journal: bool = False,
     load: "Callable[[str | Path], Locator] | None" = None,
@@ -134,6 +58,7 @@ def locate_folder(
         sidecars: "write" puts an XMP sidecar beside each guessed photo, "dry run" says which.
         location_column: a column of the lists; photos that share a value are views of a location.
         limit: at most so many photos.
+        rules: what is left out of folders.
         keep_embeddings: a folder that keeps what was read, for runs with other settings.
         keep_journal: leave `OUT.journal` when all is done.
         load: makes a locator of a model's name; `Locator.from_pretrained` without it.
@@ -147,7 +72,8 @@ def locate_folder(
     (1, ['no evidence'])
     """
     given = [str(path) for path in path_list(paths)]
-    files = RunFiles(*(Path(path) if path else None for path in (out, map_file, keep_embeddings)))
+    out, map_file, kept = (Path(p) if p else None for p in (out, map_file, keep_embeddings))
+    files = RunFiles(out, map_file, kept, rules)
     check_output(files.out, "out", ENDINGS)
     check_output(files.map_file, "map_file", MAP_ENDINGS)
     if sidecars == "write" and out is None:
@@ -274,9 +200,10 @@ def _write_map_and_sidecars(
 
 def _write_failures(report: RunReport, paths: list[str], files: RunFiles, watch: RunWatch) -> None:
     """List the failures beside the table if there are any, or replace an older list."""
+    report.left_out = files.left_out(paths)
     if files.failures is None:
         return
-    failures = [*report.failures, *files.left_out(paths)]
+    failures = [*report.failures, *report.remarks, *left_out(report.left_out)]
     if failures or files.failures.exists():
         write_failures(failures, files.failures)
         watch.wrote(files.failures, len(failures))

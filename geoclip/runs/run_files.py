@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoclip.errors import GeoclipError
-from geoclip.guesses.failures import Failure, failures_path, left_out, refuse_other_file
+from geoclip.guesses.failures import failures_path, refuse_other_file
+from geoclip.photos.beside import is_beside
+from geoclip.photos.folder_rules import USUAL, FolderRules
 from geoclip.photos.listing import (
     PHOTO_SUFFIXES,
     VIDEO_SUFFIXES,
+    LeftOut,
     list_left_out,
     photos_and_locations,
 )
 
 MAP_ENDINGS = (".html", ".htm")
-SIDECAR_SUFFIX = ".xmp"
 
 
 def check_output(path: Path | None, option: str, endings: tuple[str, ...]) -> None:
@@ -36,11 +38,15 @@ def check_output(path: Path | None, option: str, endings: tuple[str, ...]) -> No
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What a run writes: the table `out`, a map, and the folder of `kept` embeddings, if wanted."""
+    """What a run writes: the table `out`, a map, and the folder of `kept` embeddings, if wanted.
+
+    `rules` say what it reads in folders.
+    """
 
     out: Path | None = None
     map_file: Path | None = None
     kept: Path | None = None
+    rules: FolderRules = USUAL
 
     @property
     def journal_home(self) -> Path | None:
@@ -84,19 +90,19 @@ class RunFiles:
         if self.failures is not None:
             refuse_other_file(self.failures)
         suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES
-        found, locations = photos_and_locations(paths, location_column, suffixes)
+        found, locations = photos_and_locations(paths, location_column, suffixes, self.rules)
         wanted = [i for i, photo in enumerate(found) if not self._is_own(photo)][:limit]
         if not wanted:
             raise GeoclipError("All that was found is what this run writes itself: name photos.")
         chosen = None if locations is None else [locations[i] for i in wanted]
         return [found[i] for i in wanted], chosen
 
-    def left_out(self, paths: Iterable[str]) -> list[Failure]:
-        """The files in folders that are neither photos nor sidecars nor written by the run."""
+    def left_out(self, paths: Iterable[str]) -> list[LeftOut]:
+        """What is left out of folders, without sidecars and what the run writes."""
         folders = [path for path in paths if not path.lower().endswith(".csv")]
-        found = list_left_out(folders, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
-        others = [path for path in found if path.suffix.lower() != SIDECAR_SUFFIX]
-        return left_out(path for path in others if not self._is_own(path))
+        found = list_left_out(folders, PHOTO_SUFFIXES | VIDEO_SUFFIXES, self.rules)
+        others = [entry for entry in found if not is_beside(entry.path.name)]
+        return [entry for entry in others if not self._is_own(entry.path)]
 
     def _is_own(self, path: Path) -> bool:
         name = os.path.abspath(path)  # noqa: PTH100

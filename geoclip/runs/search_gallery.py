@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from geoclip.encoders import Encoder, load_encoder
 from geoclip.encoders.hub import hub_folder, weights_folder
 from geoclip.encoders.registry import KNOWN_MODELS
 from geoclip.errors import GeoclipError
+from geoclip.evaluation.retrieval import RECALL_AT, chance_of_recall
 from geoclip.locator import default_device
 from geoclip.photos.embedding import encode_decoded
 from geoclip.photos.keys import tower_key
@@ -36,7 +36,6 @@ from geoclip.support.tables import read_text_table, refuse_rows, require_columns
 if TYPE_CHECKING:
     from typing import IO
 
-RECALL_AT = (1, 5, 10)
 ENDINGS = (".csv", ".parquet", ".geojson")
 
 
@@ -80,15 +79,10 @@ class Found:
         for k in RECALL_AT:
             first = self.neighbours.rows[:, :k].tolist()
             hits = [not own.isdisjoint(rows) for own, rows in zip(true, first, strict=True)]
-            drawn = [_chance(len(self.gallery), len(own), k) for own in true]
+            drawn = [chance_of_recall(len(self.gallery), len(own), k) for own in true]
             shares["queries"][str(k)] = 100 * float(np.mean(hits))
             shares["chance"][str(k)] = 100 * float(np.mean(drawn))
         return shares
-
-
-def _chance(photos: int, true: int, k: int) -> float:
-    """The probability that k of all photos, drawn without putting back, hold a true one."""
-    return 1 - comb(photos - true, k) / comb(photos, min(k, photos))
 
 
 def search_gallery(

@@ -15,27 +15,31 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from geoclip.errors import GeoclipError
+from geoclip.support.angles import decimal_degrees
 from geoclip.support.paths import encode_path
+from geoclip.support.table_layout import UTF8, TableLayout, layout_of
 
 Source = Path | str
 """What an error calls the table: its file, or a few words for one in memory."""
 
 
 def read_text_table(path: Path) -> pd.DataFrame:
-    """A CSV file (UTF-8, header first) as a frame of text; blank lines are left out.
+    """A CSV file (header first) as a frame of text; blank lines are left out.
 
-    Column names are stripped and lower-cased. Nothing is taken for a missing value: "NA" is
-    Namibia; fields that a row lacks at its end are empty. Raises GeoclipError for a file that is
-    absent, unreadable, empty, has a row longer than its header or a column twice.
+    Encoding and separator are told from the file (see `table_layout`); decimal commas become
+    points where they separate no cells. Column names are stripped and lower-cased. Nothing is taken
+    for a missing value: "NA" is Namibia; fields that a row lacks at its end are empty. Raises
+    GeoclipError for a file that is absent, unreadable, empty, no text, has a row longer than its
+    header or a column twice.
     """
     try:
-        frame = read_cells(path)
+        layout = layout_of(path)
+        written = _read_cells_of(path, layout, header=None, nrows=1).iloc[0]
+        frame = _read_cells_of(path, layout)
     except FileNotFoundError:
         raise GeoclipError(f"{path} does not exist: check the path.") from None
-    except UnicodeDecodeError as error:
-        raise GeoclipError(
-            f"{path} is not UTF-8 text (byte {error.start}): save it as CSV in UTF-8."
-        ) from None
+    except UnicodeError:  # of UTF-16; what is read as anything else has been looked through
+        raise GeoclipError(f"{path} is cut off or no text: save it as CSV in UTF-8.") from None
     except pd.errors.EmptyDataError:
         raise GeoclipError(f"{path} is empty: it needs a header and rows.") from None
     except ValueError as error:  # a ParserError is one
@@ -46,14 +50,23 @@ def read_text_table(path: Path) -> pd.DataFrame:
     except OSError as error:
         raise GeoclipError(f"{path} cannot be read: {error.strerror}.") from None
     # As the header is written: pandas makes `lat.1` of a second `lat`.
-    written = read_cells(path, header=None, nrows=1).iloc[0]
     plain_names(pd.Index([name for name in written if name.strip()]), path)
     frame.columns = plain_names(frame.columns, path)
-    frame.index = frame.index + 2
-    return frame[(frame != "").any(axis=1)]
+    frame.index = frame.index + layout.lines_above + 2
+    return layout.with_decimal_points(frame[(frame != "").any(axis=1)])
 
 
-def read_cells(path: Path, **layout: Any) -> pd.DataFrame:
+def _read_cells_of(path: Path, layout: TableLayout, **options: Any) -> pd.DataFrame:
+    return read_cells(
+        path,
+        encoding=layout.encoding,
+        sep=layout.separator,
+        skiprows=layout.lines_above,
+        **options,
+    )
+
+
+def read_cells(path: Path, encoding: str = UTF8, **layout: Any) -> pd.DataFrame:
     """A CSV file as text cells; errors are those of pandas.
 
     `layout` goes to pandas, for a file that is not a CSV with a header. A row longer than the first
@@ -66,7 +79,7 @@ def read_cells(path: Path, **layout: Any) -> pd.DataFrame:
             return pd.read_csv(
                 path,
                 dtype=str,
-                encoding="utf-8-sig",  # spreadsheets write a byte-order mark
+                encoding=encoding,
                 keep_default_na=False,  # NA is Namibia
                 na_filter=False,
                 skip_blank_lines=False,  # or row numbers would shift
@@ -156,9 +169,12 @@ def numbers(values: pd.Series, path: Source) -> pd.Series:
 def coordinates(frame: pd.DataFrame, path: Source) -> tuple[pd.Series, pd.Series]:
     """Columns lat and lon in degrees; NaN in both where a row has neither.
 
-    Raises GeoclipError for text, for half a pair, for values out of range (latitude ±90, longitude
-    ±180; up to 360 is not accepted, as it hides swapped columns) and for swapped column names.
+    Raises GeoclipError for text (degrees, minutes and seconds too), for half a pair, for values out
+    of range (latitude ±90, longitude ±180; up to 360 is not accepted, as it hides swapped columns)
+    and for swapped column names. It says what to write instead.
     """
+    for name in ("lat", "lon"):
+        _refuse_angles(frame[name], path)
     lat, lon = numbers(frame["lat"], path), numbers(frame["lon"], path)
     half = lat.isna() ^ lon.isna()
     refuse_rows(path, half, "only one of lat and lon is given", "give both or leave both empty")
@@ -166,9 +182,34 @@ def coordinates(frame: pd.DataFrame, path: Source) -> tuple[pd.Series, pd.Series
     exchange = ", or exchange LAT and LON in the header" if _valid_exchanged(lat, lon) else ""
     for name, values, limit in (("lat", lat, 90), ("lon", lon, 180)):
         what = f"{name} {{}} is not between -{limit} and {limit}"
-        cure = "correct or drop the row" + exchange
-        refuse_rows(path, values.abs() > limit, what, cure, values)
+        bad = values.abs() > limit
+        cure = _within(values[bad], limit) + exchange
+        refuse_rows(path, bad, what, cure, values)
     return lat, lon
+
+
+def _refuse_angles(values: pd.Series, path: Source) -> None:
+    """Raise GeoclipError for the first text that is an angle but no number of degrees."""
+    if pd.api.types.is_numeric_dtype(values):
+        return
+    unread = pd.to_numeric(values, errors="coerce").isna()
+    angles = values[unread].map(lambda text: decimal_degrees(str(text)))
+    bad = unread & angles.reindex(values.index).notna()
+    if bad.any():
+        degrees = angles[angles.notna()].iloc[0]
+        cure = f"write decimal degrees with a point, here {degrees:.7g}"
+        refuse_rows(path, bad, f"{values.name} {{}} is not a number", cure, values)
+
+
+def _within(values: pd.Series, limit: int) -> str:
+    """What to write instead of the first of `values`, which are out of range."""
+    if limit == 180 and len(values) and 180 < values.iloc[0] <= 360:
+        first = values.iloc[0]
+        return (
+            f"longitudes above 180 are written less 360, here {first - 360:.7g}, unless the row is "
+            "wrong"
+        )
+    return "correct or drop the row"
 
 
 def refuse_swapped(lat: pd.Series, lon: pd.Series, path: Source) -> None:

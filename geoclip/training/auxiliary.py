@@ -19,8 +19,9 @@ class GlobalFeatures:
     `images` (N, d) and `texts` (C, d) are unit vectors with a gradient, as the towers made them
     (bfloat16 in mixed precision). `readable` (N,) is False where a photo could not be read, and
     `rows` (N,) are the gazetteer rows of the photos' places. `logit_scale` is the multiplier
-    itself. `images_by` gives the photos' features (N, d) by another encoder, without a gradient;
-    all workers must call it.
+    itself. `images_by` gives the photos' features (N, d) by another encoder, without a gradient,
+    and `pictures` the photos' pixels averaged down to (N, 3, side, side); all workers must call
+    them.
     """
 
     images: Tensor
@@ -29,6 +30,7 @@ class GlobalFeatures:
     rows: np.ndarray
     logit_scale: Tensor
     images_by: Callable[[Encoder], Tensor]
+    pictures: Callable[[int], Tensor]
 
 
 class AuxiliaryLoss(Protocol):
@@ -64,6 +66,44 @@ class Distillation:
         theirs = at_least_float32(features.images_by(self.teacher))
         distances = (1 - cosine_similarity(ours, theirs))[features.readable]
         return distances.sum() / max(len(distances), 1)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A small picture of each photo must be told from its embedding.
+
+    The decoder is the ridge regression from the embeddings of all other photos of the batch to
+    their pictures, which has a closed form: nothing is learned beside the encoder, and no photo
+    gets better by being remembered. PubMedCLIP has such a term in its denoising autoencoder
+    (Eslami et al. 2023); this one needs no decoder's weights.
+    """
+
+    weight: float
+    side: int = 8
+    ridge: float = 0.1
+    name: str = "reconstruction"
+
+    def value(self, features: GlobalFeatures) -> Tensor:
+        """Share of the pictures' variance that is not told: 1 where embeddings say nothing.
+
+        0 without two readable photos.
+        """
+        wanted = features.pictures(self.side).flatten(1)[features.readable]
+        given = at_least_float32(features.images)[features.readable]
+        if len(given) < 2:
+            return given.sum() * 0
+        wanted = (wanted - wanted.mean(dim=0)).to(given.dtype)
+        given = given - given.mean(dim=0)
+        # A share of the embeddings' own variance, so that their spread does not matter.
+        size = self.ridge * given.square().sum() / given.shape[1] + torch.finfo(given.dtype).tiny
+        gram = given.T @ given + size * torch.eye(given.shape[1]).to(given)
+        half = torch.linalg.solve(gram, given.T)
+        # What a photo itself adds to its own fit; the mean, which it shares, adds 1 / n.
+        own = (given * half.T).sum(dim=1) + 1 / len(given)
+        left = (wanted - given @ (half @ wanted)) / (1 - own)[:, None]
+        variance = wanted.square().sum().clamp(min=torch.finfo(wanted.dtype).tiny)
+        untold: Tensor = left.square().sum() / variance
+        return untold
 
 
 def at_least_float32(features: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.split_figures import locations, split_figures
 from geoclip.locator import Locator
-from geoclip.photos.decoding import UNREADABLE
 from geoclip.photos.embedding import Embeddings, embed_named
 from geoclip.photos.opening import Fetch
+from geoclip.photos.refusals import UNREADABLE
 from geoclip.places.captions import CaptionBook
 from geoclip.ranking.place_index import PlaceIndex, embed_rows
 from geoclip.ranking.settings import UNCALIBRATED, RankingSettings

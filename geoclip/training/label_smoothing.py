@@ -39,6 +39,7 @@ class LabelSmoothing:
     name = "label_smoothing"
 
     def __init__(self, encoder: Encoder, book: CaptionBook, km: float, weight: float = 1.0) -> None:
+        book.gazetteer.check_has_positions()
         self.gazetteer = book.gazetteer
         self.rows = class_rows(book.gazetteer)
         embeddings = embed_rows(encoder, book, self.rows)

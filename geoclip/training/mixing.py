@@ -15,6 +15,7 @@ from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.split_figures import gzsl_figures, locations, split_figures
 from geoclip.locator import Locator
+from geoclip.photos.refusals import READ
 from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
@@ -63,7 +64,7 @@ def mix_figures(
     found = locator.embed([decode_path(path) for path in measured["path"]], progress)
     guesses = locator.guesses(found, 1, measured["location_id"], classes=True)
     answers = guesses.assign(location_id=measured["location_id"].to_numpy())
-    answers = answers[answers["status"] == "ok"].drop_duplicates("location_id")
+    answers = answers[answers["status"].isin(READ)].drop_duplicates("location_id")
     answers = answers.set_index("location_id")
     splits = {
         str(split): split_figures(answers, locations(own), gazetteer)

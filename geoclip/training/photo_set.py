@@ -77,15 +77,18 @@ class PhotoSet:
 def label_photos(photos: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
     """Add each photo's place (`place_row`, `place_id`, `place_country`) and its `fingerprint`.
 
+    Of a place in no country, a class of a table without places, `place_country` is the place.
+
     The fingerprint (see `photos.trained_photos`) is 0 where there is no file; one that is there
     stays. `photos` are rows of `read_photo_table`. Raises GeoclipError as `place_rows` does.
     """
     rows = place_rows(photos, gazetteer)
+    codes = gazetteer.country_codes[rows]
     known = photos["fingerprint"] if "fingerprint" in photos else fingerprints(photos["path"])
     return photos.assign(
         place_row=rows,
         place_id=gazetteer.ids[rows].astype(str),
-        place_country=gazetteer.country_codes[rows].astype(str),
+        place_country=np.where(codes == "", gazetteer.ids[rows], codes).astype(str),
         fingerprint=known,
     )
 

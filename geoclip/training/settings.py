@@ -115,6 +115,9 @@ class TrainingSettings:
     )
     balance: float = option(0.0, "0 to 1: favour countries with few photos.")
     distillation: float = option(0.0, "Weight of staying near the starting encoder's embeddings.")
+    reconstruction: float = option(
+        0.0, "Weight of telling a small picture of each photo from its embedding."
+    )
     label_smoothing: float = option(
         0.0, "Weight of label smoothing by distance; needs --text-learning-rate 0."
     )
@@ -150,10 +153,11 @@ class TrainingSettings:
         self._check_label_smoothing()
         if not all(0 <= beta < 1 for beta in self.betas):
             raise GeoclipError(f"betas are {self.betas}; use numbers from 0 to below 1.")
-        if min(*rates, self.gradient_clip, self.extra_captions, self.distillation) < 0:
+        weights = (self.distillation, self.reconstruction)
+        if min(*rates, self.gradient_clip, self.extra_captions, *weights) < 0:
             raise GeoclipError(
-                "learning_rate, text_learning_rate, weight_decay, gradient_clip, extra_captions "
-                "and distillation must not be negative."
+                "learning_rate, text_learning_rate, weight_decay, gradient_clip, extra_captions, "
+                "distillation and reconstruction must not be negative."
             )
         if not 0 <= self.alpha <= 1 or not 0 <= self.balance <= 1 or not 0 <= self.warmup <= 1:
             raise GeoclipError("alpha, balance and warmup must lie between 0 and 1.")

@@ -1,6 +1,6 @@
 """Which photos are trained on: whole countries and 1° blocks are held out, never single photos."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ HELD_BACK = (PSEUDO_SEEN, PSEUDO_UNSEEN)
 FEWEST_COUNTRIES = 3
 FEWEST_LOCATIONS = 3
 LARGEST_SHARE = 0.25
+Block = Sequence[float | str]
+"""The south-western corner of a 1° block, or what else is held out as one."""
 
 
 def with_splits(
@@ -26,7 +28,8 @@ def with_splits(
     About `share` of the countries are held out whole ("unseen"), and as much of the 1° blocks of
     the others ("seen"); what remains is "train". `country_codes` (N,) are the photos' countries.
     The views of a location (`location_id`, if there) share the split of one with coordinates. A
-    photo without coordinates is trained on unless its country is held out. Raises GeoclipError if
+    photo without coordinates is trained on unless its country is held out; one without a country
+    either, whose table states its place, has its location as its block. Raises GeoclipError if
     some photos have a split and others have none, and for a location in two held-out splits.
     """
     given = photos["split"] != ""
@@ -87,8 +90,14 @@ def _countries_to_hold_back(
     return drawn
 
 
-def _blocks(photos: pd.DataFrame) -> list[list[float]]:
-    return degree_blocks(photos["lat"], photos["lon"])
+def _blocks(photos: pd.DataFrame) -> list[Block]:
+    blocks: list[Block] = [*degree_blocks(photos["lat"], photos["lon"])]
+    if "country_code" in photos:
+        stated = (photos["lat"].isna() & (photos["country_code"] == "")).to_numpy()
+        names = photos.get("location_id", photos["photo_id"]).tolist()
+        for row in np.flatnonzero(stated).tolist():
+            blocks[row] = [names[row]]
+    return blocks
 
 
 def _alike_in_locations(photos: pd.DataFrame) -> pd.DataFrame:
@@ -115,12 +124,13 @@ def _refuse_parted_locations(photos: pd.DataFrame) -> None:
         )
 
 
-def _draw(code: str, block: list[float], seed: int, share: float) -> str:
+def _draw(code: str, block: Block, seed: int, share: float) -> str:
     if seeded_uniforms(1, "country", seed, code)[0] < share:
         return UNSEEN
     return SEEN if _holds_block(block, share, "block", seed) else TRAIN
 
 
-def _holds_block(block: list[float], share: float, *key: object) -> bool:
+def _holds_block(block: Block, share: float, *key: object) -> bool:
     """Whether a 1° block is drawn; that of a photo without coordinates is not."""
-    return not np.isnan(block[0]) and bool(seeded_uniforms(1, *key, *block)[0] < share)
+    is_known = block[0] == block[0]  # NaN is not equal to itself
+    return is_known and bool(seeded_uniforms(1, *key, *block)[0] < share)

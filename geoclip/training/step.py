@@ -6,18 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from geoclip.encoders import Encoder
 from geoclip.training.auxiliary import AuxiliaryLoss, GlobalFeatures, at_least_float32
 from geoclip.training.gradient_sums import GradientSums
 from geoclip.training.losses import (
     gzsl_loss,
-    siglip_loss,
     starting_bias,
     target_entropy,
     vision_loss,
 )
 from geoclip.training.settings import TrainingSettings
+from geoclip.training.text_ring import ring_siglip_loss
 from geoclip.training.towers import TowerPass
 from geoclip.training.workers import Workers
 
@@ -51,12 +52,12 @@ def contrastive_gradients(
 
     With `settings.loss` "siglip" SigLIP's loss takes the place of the first term; a bias that is
     NaN is first set from this batch (`losses.starting_bias`), alike on all workers. Every worker
-    computes the loss of all N photos from gathered embeddings and carries its own embeddings'
-    gradients back through its towers; the gradients summed over workers are those of one worker
-    with the whole batch. With `settings.chunk_size` memory does not grow with the batch
-    (`towers.TowerPass`). Returns in nats the loss without the auxiliary ones, its terms and its
-    excess over the targets' entropy; each auxiliary loss by name, without its weight; and how many
-    photos of the batch were `unreadable`.
+    computes the loss of all N photos from gathered embeddings, SigLIP's from one chunk of captions
+    at a time (`text_ring`), and carries its own embeddings' gradients back through its towers; the
+    gradients summed over workers are those of one worker with the whole batch. With
+    `settings.chunk_size` memory does not grow with the batch (`towers.TowerPass`). Returns in nats
+    the loss without the auxiliary ones, its terms and its excess over the targets' entropy; each
+    auxiliary loss by name, without its weight; and how many photos of the batch were `unreadable`.
     """
     workers = workers or Workers()
     n_photos, n_captions = batch.truth.shape
@@ -66,50 +67,81 @@ def contrastive_gradients(
         TowerPass(encoder.image_features, batch.pixels, photo_rows, settings),
         TowerPass(encoder.text_features, batch.tokens, caption_rows, settings),
     )
-    images = workers.gather(towers[0].features, n_photos).requires_grad_()
-    texts = workers.gather(towers[1].features, n_captions).requires_grad_()
+    own = [tower.features.detach().requires_grad_() for tower in towers]
     readable = workers.gather(batch.readable, n_photos)
+    in_ring = settings.loss == "siglip"
+    whole: list[Tensor] = []
+    if auxiliary or not in_ring:
+        counts = (n_photos, n_captions)
+        whole = [workers.gather(*one).requires_grad_() for one in zip(own, counts, strict=True)]
 
     @torch.no_grad()
     def images_by(other: Encoder) -> Tensor:
         own = TowerPass(other.image_features, batch.pixels, photo_rows, settings).features
         return workers.gather(own, n_photos)
 
-    values = _losses(encoder, images[readable], texts, batch.truth[readable], batch.extra, settings)
-    scale = encoder.log_logit_scale.exp()
-    features = GlobalFeatures(images, texts, readable, batch.rows, scale, images_by)
+    def pictures(side: int) -> Tensor:
+        return workers.gather(adaptive_avg_pool2d(batch.pixels, side), n_photos)
+
+    if in_ring:
+        values = _siglip(encoder, own, batch, readable, workers)
+    else:
+        values = _losses(encoder, whole, batch, readable, settings)
     total = values["loss"]
-    for loss in auxiliary:
-        values[loss.name] = loss.value(features)
-        total = total + loss.weight * values[loss.name]
+    if auxiliary:
+        scale = encoder.log_logit_scale.exp()
+        features = GlobalFeatures(
+            whole[0], whole[1], readable, batch.rows, scale, images_by, pictures
+        )
+        for loss in auxiliary:
+            values[loss.name] = loss.value(features)
+            total = total + loss.weight * values[loss.name]
     torch.autograd.backward(total)
     _share_scalar_gradients(encoder, workers)
+    for mine, gathered in zip(own, whole, strict=False):
+        if gathered.grad is not None:
+            part = gathered.grad[workers.share(len(gathered))]
+            mine.grad = part if mine.grad is None else mine.grad + part
     sums = GradientSums(workers, _parameter_groups(encoder))
-    for tower, gathered in zip(towers, (images, texts), strict=True):
-        assert gathered.grad is not None
-        tower.backward(gathered.grad[workers.share(len(gathered))], sums.as_they_come)
+    for tower, mine in zip(towers, own, strict=True):
+        assert mine.grad is not None
+        tower.backward(mine.grad, sums.as_they_come)
     sums.finish()
     values["unreadable"] = (~readable).sum()
     return {name: float(value.detach()) for name, value in values.items()}
 
 
+def _siglip(
+    encoder: Encoder, own: list[Tensor], batch: Batch, readable: Tensor, workers: Workers
+) -> dict[str, Tensor]:
+    """The loss of this worker's photos and captions among those of all."""
+    scale, bias = encoder.log_logit_scale.exp(), encoder.logit_bias
+    images, texts = map(at_least_float32, own)
+    n_photos, n_captions = batch.truth.shape
+    if bias is not None and bias.isnan().any():
+        with torch.no_grad():  # once in a run: all pairs say how the bias begins
+            every = workers.gather(images, n_photos), workers.gather(texts, n_captions)
+            truth = batch.truth[readable]
+            bias.fill_(starting_bias(every[0][readable], every[1], scale, truth))
+    truth = batch.truth[workers.share(n_photos)][batch.readable]
+    given = torch.zeros_like(scale) if bias is None else bias
+    photos = readable.sum()
+    loss = ring_siglip_loss(images[batch.readable], texts, scale, given, truth, photos, workers)
+    return {"loss": loss}
+
+
 def _losses(
     encoder: Encoder,
-    images: Tensor,
-    texts: Tensor,
-    truth: Tensor,
-    extra: int,
+    features: Sequence[Tensor],
+    batch: Batch,
+    readable: Tensor,
     settings: TrainingSettings,
 ) -> dict[str, Tensor]:
+    """The loss of all photos and captions, from the features of all."""
     scale = encoder.log_logit_scale.exp()
-    images, texts = at_least_float32(images), at_least_float32(texts)
-    if settings.loss == "siglip":
-        bias = encoder.logit_bias
-        if bias is not None and bias.isnan().any():
-            with torch.no_grad():
-                bias.fill_(starting_bias(images, texts, scale, truth))
-        return {"loss": siglip_loss(images, texts, scale, 0.0 if bias is None else bias, truth)}
-    own = truth.shape[1] - extra
+    images, texts = map(at_least_float32, (features[0][readable], features[1]))
+    truth = batch.truth[readable]
+    own = truth.shape[1] - batch.extra
     gzsl = gzsl_loss(images, texts, scale, truth, settings.target)
     vision = vision_loss(images, texts[:own], scale, truth[:, :own])
     # A marginal loss is 0 where all probability lies on true captions, however it is shared.

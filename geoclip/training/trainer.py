@@ -19,7 +19,7 @@ from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 from geoclip.support.seeds import seeded_uniforms
 from geoclip.training.adapters import add_adapters, scale_adapters, without_adapters
-from geoclip.training.auxiliary import AuxiliaryLoss, Distillation
+from geoclip.training.auxiliary import AuxiliaryLoss, Distillation, Reconstruction
 from geoclip.training.batches import Batches
 from geoclip.training.identity import check_same_run, made_of
 from geoclip.training.label_smoothing import LabelSmoothing
@@ -52,10 +52,11 @@ class Trainer:
 
     A run that is stopped after any step and resumed from its saved state takes the same steps as
     an uninterrupted one: order, captions, augmentation and dropout depend on seed and step alone.
-    `auxiliary` are losses beside the contrastive one, to which `settings.distillation` and
-    `settings.label_smoothing` add theirs. The siglip loss gives a model without a logit bias one,
-    which its weights hold from then on. With `tune` "lora" the encoder has adapters from now on;
-    `whole_encoder` is without them. With `sharded` each worker holds a part of the towers' blocks
+    `auxiliary` are losses beside the contrastive one, to which `settings.distillation`,
+    `settings.reconstruction` and `settings.label_smoothing` add theirs. The siglip loss gives a
+    model without a logit bias one, which its weights hold from then on. With `tune` "lora" the
+    encoder has adapters from now on; `whole_encoder` is without them. With `sharded` each worker
+    holds a part of the towers' blocks
     (see `geoclip.training.workers`); all workers must then call `whole_encoder` and `save`
     together.
 
@@ -88,6 +89,8 @@ class Trainer:
             self.start.model.eval()
             if settings.distillation:
                 self.auxiliary.append(Distillation(self.start, settings.distillation))
+        if settings.reconstruction:
+            self.auxiliary.append(Reconstruction(settings.reconstruction))
         if settings.label_smoothing:
             smoothed = settings.smoothing_km, settings.label_smoothing
             self.auxiliary.append(LabelSmoothing(encoder, batches.book, *smoothed))

@@ -54,6 +54,29 @@ class Workers:
         distributed.all_gather(parts, padded)
         return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)])
 
+    def pass_on(self, held: Tensor) -> Tensor:
+        """Give the next worker what is held and return what the previous one held, alike in shape.
+
+        After `size` times everybody has their own again.
+        """
+        if self.size == 1:
+            return held
+        taken = torch.empty_like(held)
+        ends = (self.rank + 1) % self.size, (self.rank - 1) % self.size
+        calls = [
+            distributed.P2POp(distributed.isend, held.contiguous(), ends[0]),
+            distributed.P2POp(distributed.irecv, taken, ends[1]),
+        ]
+        for call in distributed.batch_isend_irecv(calls):
+            call.wait()
+        return taken
+
+    def sum(self, own: Tensor) -> Tensor:
+        """The sum of a tensor over the workers, alike on all."""
+        if self.size > 1:
+            distributed.all_reduce(own)
+        return own
+
 
 def pad_rows(rows: Tensor, count: int) -> Tensor:
     """Put rows of zeros below (n, ...) until there are `count`."""

@@ -7,7 +7,7 @@ from pipelines.planet.canvas import UNITS, Canvas, Colour, Point, View, clamped,
 
 PAINT: dict[str, Colour] = {"white": (238, 238, 232), "yellow": (246, 190, 10)}
 SNOW: Colour = (232, 236, 242)
-_AXES = ("warm", "green", "light")
+AXES = ("warm", "green", "light")
 
 
 def sky_colours(view: View) -> tuple[Colour, Colour]:
@@ -42,6 +42,18 @@ def ground_colour(view: View) -> Colour:
     if view.snow:
         return mixed(SNOW, soil_colour(view), 0.15)
     return mixed(leaf_colour(view), soil_colour(view), 0.2 + 0.8 * view.traits.climate.aridity)
+
+
+def verge_colour(view: View) -> Colour:
+    """What lies along the road."""
+    return tinted((150, 146, 140), *(view.style(f"verge_{axis}") for axis in AXES))
+
+
+def tar_colour(view: View, rng: np.random.Generator) -> Colour:
+    """The road, lighter under snow."""
+    tar = tinted((96, 96, 98), 0.35 * view.style("road_warm"), 0, 0.9 * view.style("road_light"))
+    tar = rgb([value + rng.normal(0, 5) for value in tar])
+    return mixed(tar, SNOW, 0.25) if view.snow else tar
 
 
 def backdrop(view: View, rng: np.random.Generator, pixels: int) -> Image.Image:
@@ -88,11 +100,8 @@ def draw_hills(canvas: Canvas, view: View, rng: np.random.Generator) -> None:
 def draw_road(canvas: Canvas, view: View, rng: np.random.Generator) -> None:
     """The road with verges, edge lines and a dashed centre line in the country's colours."""
     y = view.horizon
-    verge = tinted((150, 146, 140), *(view.style(f"verge_{axis}") for axis in _AXES))
-    tar = tinted((96, 96, 98), 0.35 * view.style("road_warm"), 0, 0.9 * view.style("road_light"))
-    tar = rgb([value + rng.normal(0, 5) for value in tar])
-    _strip(canvas, view, (y, UNITS), (-1.3, 1.3), verge)
-    _strip(canvas, view, (y, UNITS), (-1.0, 1.0), mixed(tar, SNOW, 0.25) if view.snow else tar)
+    _strip(canvas, view, (y, UNITS), (-1.3, 1.3), verge_colour(view))
+    _strip(canvas, view, (y, UNITS), (-1.0, 1.0), tar_colour(view, rng))
     facts = view.traits.facts
     if facts.edge_line != "none":
         for edge in (-0.93, 0.93):

@@ -51,9 +51,8 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.sphere import wrap_longitude
 from pipelines.planet.climate import Climates, climate_at, generator
 from pipelines.planet.facts import facts_of, read_facts
-from pipelines.planet.planet_files import SceneFile, draw_files
+from pipelines.planet.planet_files import AERIAL, DRAWN, STREET, SceneFile, draw_files
 from pipelines.planet.sampling import hold_out_countries, shares
-from pipelines.planet.scene import draw_scene
 from pipelines.planet.traits import NAMES, SceneTraits, style_of_places
 
 KM_PER_DEGREE = 111.195
@@ -69,7 +68,9 @@ class PlanetSettings:
     There are `train_places * train_views` training photos. Half of `seen_places` are trained cities
     in a new view; the other half are other cities of trained countries. `unseen_places` are cities
     of the `held_out_countries` countries, which have no training photo. Each of both gets one view.
-    A country gives about as many places as the square root of its number of cities.
+    A country gives about as many places as the square root of its number of cities. With `aerial`
+    each photo has an aerial tile beside it, of the same split in training, else of the split
+    seen_aerial or unseen_aerial; to a location its tiles are another one.
     """
 
     seed: int = 0
@@ -79,6 +80,7 @@ class PlanetSettings:
     seen_places: int = 600
     unseen_places: int = 600
     held_out_countries: int = 40
+    aerial: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Planet:
     """Photos of the demonstration planet for the cities of a gazetteer.
 
     `train`, `seen` and `unseen` are tables of photos with the columns photo_id, place_id, lat,
-    lon, country_code, location_id (the city), split and view.
+    lon, country_code, location_id (the city), split, view and kind (STREET or AERIAL).
     """
 
     def __init__(self, gazetteer: Gazetteer, settings: PlanetSettings | None = None) -> None:
@@ -152,10 +154,10 @@ class Planet:
         code = self.gazetteer.country_codes[row]
         return SceneTraits(facts_of(self.facts, code), self._climates[index], style)
 
-    def render(self, place_id: str, view: int = 0) -> Image.Image:
-        """One scene of a city, RGB; it depends on (seed, place_id, view) alone."""
-        rng = generator(*self._key(place_id, view))
-        return draw_scene(self.traits_of(place_id), rng, self.settings.image_size)
+    def render(self, place_id: str, view: int = 0, kind: str = STREET) -> Image.Image:
+        """One scene of a city, RGB; it depends on (seed, place_id, view, kind) alone."""
+        traits, key = self.traits_of(place_id), self._key(place_id, view, kind)
+        return DRAWN[kind](traits, generator(*key), self.settings.image_size)
 
     def write(self, folder: Path | str, jobs: int = 1) -> Path:
         """Draw all photos into `folder`/images and list them in `folder`/photos.csv.
@@ -218,8 +220,9 @@ class Planet:
         lat, lon = self.gazetteer.lat[rows], self.gazetteer.lon[rows]
         return climate_at(lat, lon, self.settings.seed)
 
-    def _key(self, place_id: str, view: int) -> tuple[object, ...]:
-        return (self.settings.seed, place_id, view)
+    def _key(self, place_id: str, view: int, kind: str = STREET) -> tuple[object, ...]:
+        key = (self.settings.seed, place_id, view)
+        return key if kind == STREET else (*key, kind)
 
     def _table(self, split: str, shots: list[tuple[int, int]]) -> pd.DataFrame:
         """The table of photos for (row of the city, view) pairs."""
@@ -227,7 +230,7 @@ class Planet:
         views = np.array([view for _, view in shots], dtype=np.int64)
         place_ids = self.gazetteer.ids[rows]
         lat, lon = self._camera(rows, place_ids, views)
-        return pd.DataFrame(
+        table = pd.DataFrame(
             {
                 "photo_id": [f"{p}-{v}" for p, v in zip(place_ids, views, strict=True)],
                 "place_id": place_ids,
@@ -237,8 +240,15 @@ class Planet:
                 "location_id": place_ids,
                 "split": split,
                 "view": views,
+                "kind": STREET,
             }
         ).astype({"photo_id": str, "place_id": str, "country_code": str, "location_id": str})
+        if not self.settings.aerial:
+            return table
+        names = {name: table[name] + f"-{AERIAL}" for name in ("photo_id", "location_id")}
+        measured = split if split == "train" else f"{split}_{AERIAL}"
+        tiles = table.assign(**names, split=measured, kind=AERIAL)
+        return pd.concat([table, tiles], ignore_index=True)
 
     def _camera(
         self, rows: NDArray[np.int64], place_ids: Iterable[str], views: Iterable[int]
@@ -254,8 +264,8 @@ class Planet:
     def _files(self, photos: pd.DataFrame, paths: list[Path]) -> list[SceneFile]:
         traits = {place_id: self.traits_of(place_id) for place_id in photos["place_id"].unique()}
         size = self.settings.image_size
-        shots = zip(photos["place_id"], photos["view"], paths, strict=True)
-        return [SceneFile(traits[p], self._key(p, v), size, path) for p, v, path in shots]
+        shots = zip(photos["place_id"], photos["view"], photos["kind"], paths, strict=True)
+        return [SceneFile(traits[p], self._key(p, v, k), size, path, k) for p, v, k, path in shots]
 
 
 def _take(countries: list[list[int]], total: int) -> tuple[list[int], list[list[int]]]:

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoclip.errors import GeoclipError
+from pipelines.planet.aerial import draw_aerial
 from pipelines.planet.climate import generator
 from pipelines.planet.scene import draw_scene
 from pipelines.planet.traits import SceneTraits
 
+STREET, AERIAL = "street", "aerial"
+DRAWN = {STREET: draw_scene, AERIAL: draw_aerial}
+"""Kinds of photos and what draws them."""
 JPEG_QUALITY = 85  # about 2.3 kB a scene of 64 x 64, a quarter of a PNG
 
 
@@ -21,10 +25,11 @@ class SceneFile:
     key: tuple[object, ...]
     image_size: int
     path: Path
+    kind: str = STREET
 
     def draw(self) -> None:
         """Draw the scene and save it; an existing file is replaced."""
-        scene = draw_scene(self.traits, generator(*self.key), self.image_size)
+        scene = DRAWN[self.kind](self.traits, generator(*self.key), self.image_size)
         scene.save(self.path, format="JPEG", quality=JPEG_QUALITY)
 
 

@@ -28,7 +28,7 @@ def draw_scene(traits: SceneTraits, rng: np.random.Generator, image_size: int = 
     draw_road(canvas, view, rng)
     _draw_roadside(canvas, view, rng)
     _draw_traffic(canvas, view, rng)
-    return _exposed(canvas.image.reduce(2), rng)
+    return exposed(canvas.image.reduce(2), rng)
 
 
 def look(traits: SceneTraits, rng: np.random.Generator) -> View:
@@ -43,6 +43,15 @@ def look(traits: SceneTraits, rng: np.random.Generator) -> View:
         vanishing_x=UNITS / 2 + clamped(rng.normal(0, 3), -7, 7),
         snow=bool(rng.random() < snow_chance),
     )
+
+
+def exposed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The image under this moment's light, with the sensor's noise."""
+    pixels = np.asarray(image, dtype=np.float32)
+    light = rng.normal(1.0, 0.05) + rng.normal(0, 0.015, 3)
+    noise = rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(PIXEL_NOISE)
+    lit = pixels * light.astype(np.float32) + noise
+    return Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
 
 
 def _draw_roadside(canvas: Canvas, view: View, rng: np.random.Generator) -> None:
@@ -77,12 +86,3 @@ def _draw_traffic(canvas: Canvas, view: View, rng: np.random.Generator) -> None:
         draw_sign(canvas, view, rng)
     if rng.random() < 0.15:
         draw_occluder(canvas, rng)
-
-
-def _exposed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The image under this moment's light, with the sensor's noise."""
-    pixels = np.asarray(image, dtype=np.float32)
-    light = rng.normal(1.0, 0.05) + rng.normal(0, 0.015, 3)
-    noise = rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(PIXEL_NOISE)
-    lit = pixels * light.astype(np.float32) + noise
-    return Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))

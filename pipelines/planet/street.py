@@ -3,9 +3,8 @@
 import numpy as np
 
 from pipelines.planet.canvas import UNITS, Canvas, Colour, View, clamped, mixed, rgb, tinted
-from pipelines.planet.landscape import SNOW, leaf_colour
+from pipelines.planet.landscape import AXES, SNOW, leaf_colour
 
-AXES = ("warm", "green", "light")
 HOUSE_NOISE = 0.2  # standard deviation of one house's traits around those of the view
 
 
@@ -19,7 +18,7 @@ def draw_house(canvas: Canvas, view: View, rng: np.random.Generator, y: float, h
     left, right = sorted((edge, edge + hand * width))
     top = y - height
     shade = float(rng.normal(0, 0.15))
-    wall = _surface(view, rng, "wall", (176, 164, 150), shade)
+    wall = surface(view, rng, "wall", (176, 164, 150), shade)
     canvas.box(left, top, right, y, wall)
     _draw_roof(canvas, view, rng, (left, right, top), depth)
     _draw_windows(canvas, view, rng, (left, top, right, y), depth)
@@ -29,10 +28,29 @@ def draw_house(canvas: Canvas, view: View, rng: np.random.Generator, y: float, h
     canvas.box(door, y - 26 * depth, door + 11 * depth, y, mixed(trim, (20, 20, 20), 0.45))
 
 
+def surface(
+    view: View, rng: np.random.Generator, part: str, base: Colour, shade: float = 0.0
+) -> Colour:
+    """Colour of a house's wall or roof: the view's trait and this house's own deviation."""
+    values = [view.style(f"{part}_{axis}") + rng.normal(0, HOUSE_NOISE) for axis in AXES]
+    return tinted(base, values[0], values[1], values[2] + shade)
+
+
+def roof_colour(view: View, rng: np.random.Generator) -> Colour:
+    """Colour of one house's roof, which may lie under snow."""
+    colour = surface(view, rng, "roof", (140, 112, 100))
+    return mixed(colour, SNOW, 0.5) if view.snow else colour
+
+
+def fence_colour(view: View) -> Colour:
+    """Colour of the walls and fences between houses."""
+    return tinted((140, 134, 124), *(view.style(f"fence_{axis}") for axis in AXES))
+
+
 def draw_fence(canvas: Canvas, view: View, y: float, hand: int) -> None:
     """A wall or fence from the roadside outwards, its foot at y."""
     depth = view.depth(y)
-    colour = tinted((140, 134, 124), *(view.style(f"fence_{axis}") for axis in AXES))
+    colour = fence_colour(view)
     edge = view.road_x(y, hand * 1.3) + hand * 3 * depth
     left, right = sorted((edge, UNITS * (hand > 0)))
     canvas.box(left, y - 13 * depth, right, y, colour)
@@ -81,14 +99,6 @@ def draw_pole(canvas: Canvas, view: View, rng: np.random.Generator, y: float, ha
         canvas.line(ends, (70, 70, 72), 0.6)
 
 
-def _surface(
-    view: View, rng: np.random.Generator, part: str, base: Colour, shade: float = 0.0
-) -> Colour:
-    """Colour of a house's wall or roof: the view's trait and this house's own deviation."""
-    values = [view.style(f"{part}_{axis}") + rng.normal(0, HOUSE_NOISE) for axis in AXES]
-    return tinted(base, values[0], values[1], values[2] + shade)
-
-
 def _draw_roof(
     canvas: Canvas,
     view: View,
@@ -97,9 +107,7 @@ def _draw_roof(
     depth: float,
 ) -> None:
     left, right, top = span
-    colour = _surface(view, rng, "roof", (140, 112, 100))
-    if view.snow:
-        colour = mixed(colour, SNOW, 0.5)
+    colour = roof_colour(view, rng)
     pitch = clamped(22 + 14 * view.style("roof_pitch"), 8, 46) * depth
     inset = 0.28 * (right - left) * min(1.0, pitch / (22 * depth))
     eave = 4 * depth

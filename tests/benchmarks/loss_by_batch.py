@@ -9,28 +9,17 @@ gets a row of held-out figures for each finished cell; the same command does wha
 """
 
 import argparse
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import torch
 
 from geoclip.encoders import Encoder
-from geoclip.encoders.loading import load_folder
-from geoclip.photos.photo_table import read_photo_table
-from geoclip.places.captions import CaptionBook
-from geoclip.places.gazetteer import Gazetteer
-from geoclip.training.batches import Batches
-from geoclip.training.held_out import HeldOut, draw_held_out
 from geoclip.training.losses import starting_bias
-from geoclip.training.photo_set import label_photos, split_photos, training_photos
-from geoclip.training.settings import EvaluationSettings
 from geoclip.training.step import Batch
-from geoclip.training.trainer import Trainer
-from geoclip.training.workers import Workers
-from pipelines.end_to_end import FROM_START, RANKING, START
-from pipelines.planet.planet import Planet, PlanetSettings
+from pipelines.end_to_end import FROM_START
+from pipelines.planet.planet import PlanetSettings
+from tests.benchmarks.planet_world import Cells, World
 
 LOSSES = ("softmax", "sigmoid, 0", "sigmoid, centred", "sigmoid, odds")
 BATCHES = (16, 64, 256, 1024)
@@ -48,44 +37,19 @@ def set_bias(encoder: Encoder, batch: Batch, start: str) -> None:
     encoder.logit_bias.fill_({"0": 0, "centred": both - odds, "odds": both}[start])
 
 
-class World:
-    """The planet of a seed: its training photos, and the held-out ones to measure on."""
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        places = Gazetteer.default()
-        settings = PlanetSettings(seed, train_places=1400, seen_places=400, unseen_places=400)
-        file = folder / f"planet-{seed}" / "photos.csv"
-        if not file.exists():
-            Planet(places, settings).write(file.parent)
-        table, _ = split_photos(label_photos(read_photo_table([file]), places), seed)
-        self.seed = seed
-        self.book = CaptionBook(places)
-        self.photos = training_photos(table, places)
-        drawn = draw_held_out(table, EvaluationSettings(), seed)
-        self.held_out = HeldOut(drawn, self.book, Workers(), RANKING)
-
-    def cell(self, batch: int, loss: str, epochs: int) -> dict[str, float]:
-        """Train from planet-start; the last loss and the figures on held-out photos."""
-        kind, _, start = loss.partition(", ")
-        settings = replace(
-            FROM_START,
-            epochs=epochs,
-            batch_size=batch,
-            learning_rate=FROM_START.learning_rate * (batch / FROM_START.batch_size) ** 0.5,
-            loss="clip" if kind == "softmax" else "siglip",
-            seed=self.seed,
-        )
-        encoder = load_folder(START)
-        batches = Batches(encoder, self.book, self.photos, settings)
-        if start:
-            set_bias(encoder, batches.batch(0), start)
-        trainer = Trainer(batches)
-        began = time.process_time()
-        last = [record["loss"] for record in trainer.run()][-1]
-        seconds = time.process_time() - began
-        trainer.finish()
-        figures = self.held_out.figures(encoder)
-        return {"steps": trainer.step, "cpu_s": seconds, "train_loss": last, **figures}
+def cell(world: World, seed: int, batch: int, loss: str, epochs: int) -> dict[str, float]:
+    """Train from planet-start; the last loss and the figures on held-out photos."""
+    kind, _, start = loss.partition(", ")
+    settings = replace(
+        FROM_START,
+        epochs=epochs,
+        batch_size=batch,
+        learning_rate=FROM_START.learning_rate * (batch / FROM_START.batch_size) ** 0.5,
+        loss="clip" if kind == "softmax" else "siglip",
+        seed=seed,
+    )
+    prepare = (lambda encoder, first: set_bias(encoder, first, start)) if start else None
+    return world.train(settings, prepare=prepare)[1]
 
 
 def main() -> None:
@@ -98,18 +62,16 @@ def main() -> None:
     parser.add_argument("--losses", nargs="+", default=LOSSES, choices=LOSSES)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    given.work.mkdir(parents=True, exist_ok=True)
-    file = given.work / "cells.csv"
-    rows = pd.read_csv(file).to_dict("records") if file.exists() else []
+    cells = Cells(given.work / "cells.csv", KEY)
     for seed in given.seeds:
-        world = World(given.work, seed)
+        sizes = {"train_places": 1400, "seen_places": 400, "unseen_places": 400}
+        world = World(given.work, PlanetSettings(seed, **sizes))
         for batch in given.batches:
             for loss in given.losses:
-                if (seed, batch, loss) not in [tuple(row[name] for name in KEY) for row in rows]:
-                    cell = world.cell(batch, loss, given.epochs)
-                    rows.append({"seed": seed, "batch": batch, "loss": loss, **cell})
-                    pd.DataFrame(rows).to_csv(file, index=False)
-    print(pd.DataFrame(rows).groupby(KEY[1:]).mean(numeric_only=True).round(1).to_string())
+                if (seed, batch, loss) not in cells:
+                    figures = cell(world, seed, batch, loss, given.epochs)
+                    cells.add((seed, batch, loss), figures)
+    print(cells.means())
 
 
 if __name__ == "__main__":

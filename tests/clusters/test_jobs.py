@@ -20,7 +20,7 @@ from inference import write_model, write_photos
 
 ROOT = Path(__file__).resolve().parents[2]
 GPUS = ("--num-gpus=2", "--disable-usage-stats")
-"""Two that are none, which README's commands ask for."""
+"""Two that are none, which the page on clusters asks for."""
 
 RAY = str(Path(sys.executable).with_name("ray"))
 STARTING = ("No available agent", "Failed to connect to Ray")
@@ -67,8 +67,8 @@ def free_port() -> int:
 
 
 def readme_commands(texts: dict[str, str]) -> list[list[str]]:
-    """The commands of README's section on clusters, in order, with other texts in some places."""
-    section = (ROOT / "README.md").read_text().split("## On a cluster")[1]
+    """The commands of the page on clusters, in order, with other texts in some places."""
+    section = (ROOT / "pipelines" / "README.md").read_text().split("## Commands")[1]
     block = section.split("```sh\n")[1].split("```")[0].replace("\\\n", " ")
     for text, other in texts.items():
         assert text in block

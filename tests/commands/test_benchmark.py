@@ -104,6 +104,33 @@ def test_the_row_is_that_of_the_guesses(photos: Path, tmp_path: Path) -> None:
     assert first["protocol"].startswith("greedy, point city")
 
 
+def test_each_method_is_a_row(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Greedy and joint of a checkpoint side by side; photos are read once."""
+    read: list[int] = []
+    encoded = FakeEncoder.encode_pixels
+    monkeypatch.setattr(
+        FakeEncoder, "encode_pixels", lambda self, p: read.append(len(p)) or encoded(self, p)
+    )
+    model = ("--model", "streetclip", "--point", "city")
+    both, out = ("--method", "greedy", "--method", "joint"), tmp_path / "both"
+    result = run("im2gps3k", "--images", photos, *model, *both, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert sum(read) == 6
+    rows = rows_of(out, "im2gps3k")
+    for method in ("greedy", "joint"):
+        alone = tmp_path / method
+        command = ("im2gps3k", "--images", photos, *model, "--method", method, "--out", alone)
+        assert run(*command).exit_code == 0
+        row, expected = rows[f"streetclip, {method}"], rows_of(alone, "im2gps3k")["streetclip"]
+        assert row["protocol"].startswith(f"{method}, point city")
+        assert row["median_km"] == expected["median_km"]
+    read.clear()
+    assert run("im2gps3k", "--images", photos, *model, *both).exit_code == 0
+    assert sum(read) == 6
+
+
 def test_guesses_of_one_set_make_no_row_of_another(photos: Path, tmp_path: Path) -> None:
     other, guesses = tmp_path / "other.csv", tmp_path / "guesses.csv"
     other.write_text("filename,latitude,longitude\n5.png,45.75,4.85\n")

@@ -19,8 +19,13 @@ from typer.testing import CliRunner, Result
 from geoclip.commands.app import app
 from geoclip.encoders import load_encoder
 from geoclip.encoders.transformers_encoder import TransformersEncoder
+from geoclip.guesses.settings import LocateSettings
+from geoclip.locator import Locator
+from geoclip.photos.abstention import AbstentionSettings
 from geoclip.photos.trained_photos import TrainedPhotos, fingerprints
 from geoclip.places.captions import CaptionSettings
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.places.sphere import great_circle_km
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.training.checkpoints import latest_checkpoint
 from geoclip.training.settings import EvaluationSettings, TrainingSettings
@@ -121,6 +126,25 @@ def test_few_held_out_photos_leave_it_uncalibrated(scene: Path, finished: Path) 
         result.stderr
     )
     assert not ModelSettings.read(finished / "encoder").ranking.calibrated
+
+
+def test_it_ends_with_what_changed_and_the_next_command(scene: Path, finished: Path) -> None:
+    (finished / "map.html").unlink()
+    result = run(scene, finished)
+    assert "6 steps of 4 photos only" in result.stderr
+    where = {"FR": (45.75, 4.85), "JP": (35.68, 139.69)}
+    settings = LocateSettings(gps="ignore", abstention=AbstentionSettings(level="off"))
+    places = Gazetteer.read(scene / "places")
+    for folder in (scene / "start", finished / "encoder"):
+        guess = Locator.from_pretrained(folder, places).locate_one(scene / "11.png", settings)[0]
+        km = float(great_circle_km(guess.lat, guess.lon, *where["JP"]))
+        assert f"{km:,.1f}" in next(
+            line for line in result.stdout.splitlines() if line.startswith("│ median_km")
+        )
+    assert "11.png" in (finished / "map.html").read_text()
+    assert result.stdout.rstrip().endswith(
+        f"Next: geoclip locate PHOTOS --model {finished / 'encoder'}"
+    )
 
 
 def test_held_out_photos_calibrate_the_tuned_encoder(scene: Path, tmp_path: Path) -> None:

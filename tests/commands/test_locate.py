@@ -3,12 +3,14 @@
 import json
 import shutil
 from contextlib import nullcontext
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from gps_files import exif_of, gpx
 from PIL import Image
 from small_world import CITIES, FakeEncoder
 from torchvision.transforms.functional import pil_to_tensor
@@ -104,6 +106,23 @@ def test_the_table_on_the_terminal(photo: Path, monkeypatch: pytest.MonkeyPatch)
     )
     assert result.stderr.count("weights are random") == 1
     assert result.stderr.count("probabilities of this model are not calibrated") == 1
+
+
+def test_tracks(photo: Path, tmp_path: Path) -> None:
+    taken = datetime(2023, 5, 1, 14, 0, 30)
+    exif = exif_of(taken=taken.strftime("%Y:%m:%d %H:%M:%S"))
+    Image.open(photo).save(photo, exif=exif)
+    points = [(taken - timedelta(hours=2, seconds=s), 45.7, 4.8) for s in (-20, 20)]
+    tracks = gpx(tmp_path / "a.gpx", points), gpx(tmp_path / "b.gpx", points[:1])
+    out = tmp_path / "guesses.csv"
+    named = [text for track in tracks for text in ("--gpx", track)]
+    result = run(photo, "--out", out, *named, "--gpx-offset", "+02:00")
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(out)
+    assert table[["source", "lat", "gps_file"]].values.tolist() == [["gps", 45.7, "a.gpx"]]
+    assert_refused(run(photo, "--gpx", tracks[0], "--gpx-offset", "two"), "'two'", "+02:00")
+    assert_refused(run(photo, "--gpx", photo), "photo.jpg is no usable GPX track")
+    assert_refused(run(photo, "--gpx", tracks[0], "--out", "a.gpx"), "unknown ending")
 
 
 def test_method_and_point_override_the_models_own(photo: Path, tmp_path: Path) -> None:
@@ -340,6 +359,25 @@ def test_gps(shared_data: Path, tmp_path: Path) -> None:
     assert "error_km" not in pd.read_parquet(out).columns
 
 
+def test_folders_of_programs_are_left_out_and_counted(tmp_path: Path) -> None:
+    for name in ("photo.jpg", "@eaDir/photo.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/x.jpg", ".y.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        make_photo(tmp_path / name, seed=len(name))
+    out = tmp_path / "o.csv"
+    result = run(tmp_path, *MODEL, "--out", out)
+    assert result.exit_code == 0
+    assert read_guesses(out)["path"].unique().tolist() == [str(tmp_path / "photo.jpg")]
+    for counted in ("1 in @eaDir", "1 in #recycle", "1 in hidden files"):
+        assert counted in result.stderr
+    ledger = pd.read_csv(tmp_path / "o-ledger.csv")
+    assert set(ledger["status"]) == {"left out"}
+    names = {Path(path).name for path in ledger["path"]}
+    assert names == {"@eaDir", "#recycle", ".y.jpg"}
+    assert run(tmp_path, *MODEL, "--out", out, "--include-hidden").exit_code == 0
+    assert read_guesses(out)["path"].nunique() == 4
+    assert run(tmp_path, *MODEL, "--out", out, "--exclude", "*.jpg").exit_code == 2
+
+
 def test_no_evidence_is_no_failure(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "black.png")
     result = run(tmp_path / "black.png", *MODEL, "--map", tmp_path / "m.html")
@@ -360,6 +398,23 @@ def test_keep_embeddings(photo: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert run(photo, *MODEL, *kept, "--out", tmp_path / "o.csv").exit_code == 0
     assert (tmp_path / "kept").is_dir()
     assert not (tmp_path / "o.csv.journal").exists()
+
+
+@pytest.mark.parametrize(("first", "second"), [("prompts", "off"), ("off", "pixels")])
+def test_evidence_is_looked_for_in_what_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+) -> None:
+    black = tmp_path / "black.png"
+    Image.new("RGB", (8, 8)).save(black)
+    kept = ("--keep-embeddings", tmp_path / "kept")
+    told = {level: "no evidence" in run(black, *MODEL, "--evidence", level).stdout
+            for level in (first, second)}  # fmt: skip
+    assert set(told.values()) == {False, True}
+    assert ("no evidence" in run(black, *MODEL, *kept, "--evidence", first).stdout) == told[first]
+    monkeypatch.setattr("geoclip.photos.opening.decode", lambda *_, **__: pytest.fail("decoded"))
+    result = run(black, *MODEL, *kept, "--evidence", second)
+    assert "1 of 1 photos were read before." in result.stderr
+    assert ("no evidence" in result.stdout) == told[second]
 
 
 def test_embeddings_kept_where_a_run_has_its_journal_stay(photo: Path, tmp_path: Path) -> None:

@@ -50,6 +50,13 @@ def test_locations_are_counted_once_and_need_coordinates():
     assert table["lat"].tolist() == [1.0, 3.0]
 
 
+def test_photos_of_unknown_position_are_clusters_of_their_own():
+    lat = [1.2, 1.3, float("nan"), float("nan"), 2.5]
+    clusters = Clusters.of(pd.DataFrame({"lat": lat, "lon": lat}))
+    assert len(clusters) == 4
+    assert clusters.codes[0] == clusters.codes[1]
+
+
 def test_split_figures_by_hand(small_gazetteer):
     g = small_gazetteer
     truth = truth_of(g, "paris", "lyon", "beijing", "amsterdam")

@@ -7,12 +7,13 @@ import pytest
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure, failures_path, left_out, write_failures
+from geoclip.photos.listing import LeftOut
 
 
 def test_failures(tmp_path: Path) -> None:
     entries = [
         Failure('a "b",\nc\r.jpg', "truncated", "cut\noff."),
-        *left_out([tmp_path / "caf\udce9.txt"]),
+        *left_out([LeftOut(tmp_path / "caf\udce9.txt")]),
     ]
     path = failures_path(tmp_path / "guesses.parquet")
     assert path.name == "guesses-ledger.csv"

@@ -13,6 +13,7 @@ from PIL import Image
 from small_world import WIDTH, FakeEncoder
 
 from geoclip.errors import GeoclipError
+from geoclip.guesses.gps_comparison import NOTE_COLUMNS
 from geoclip.guesses.guess_files import read_guesses
 from geoclip.guesses.schema import COLUMNS, GALLERY_COLUMNS
 from geoclip.guesses.settings import LocateSettings
@@ -78,7 +79,7 @@ def test_the_point_lies_between_cities(locator: Locator, gallery: Gallery, tmp_p
     value = locator.embed(photo).values[0]
     add(gallery, [like(value, 1)], [BETWEEN], "scene")
     table = asked(locator, photo, gallery)
-    assert table.columns.tolist() == [*COLUMNS, *GALLERY_COLUMNS, "geometry"]
+    assert table.columns.tolist() == [*COLUMNS, *NOTE_COLUMNS, *GALLERY_COLUMNS, "geometry"]
     first = table.iloc[0]
     texts = ("source", "level", "place_id", "city", "evidence_photos", "gallery_note")
     assert first[[*texts]].tolist() == [*("gallery", "spot", "lyon", "Lyon", "scene", "same scene")]

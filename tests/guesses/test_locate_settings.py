@@ -17,7 +17,7 @@ from geoclip.guesses.settings import LocateSettings
         ({"level": "none"}, "level is 'none'; use one of auto, city"),
         ({"point": "centre"}, "point is 'centre'; use place or estimate"),
         ({"point": "estimate"}, "goes with the level 'city'"),
-        ({"gps": "believe"}, "gps is 'believe'; use one of keep, ignore, compare"),
+        ({"gps": "believe"}, "gps is 'believe'; use one of keep, trust-all, ignore, compare"),
     ],
 )
 def test_bad_settings(given: dict[str, object], message: str) -> None:

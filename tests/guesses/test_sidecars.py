@@ -19,6 +19,7 @@ from geoclip.guesses import sidecars as sidecar
 from geoclip.guesses.schema import guess_table
 from geoclip.guesses.sidecars import SidecarReport, undo_sidecars, write_sidecars
 from geoclip.guesses.xmp import NAMESPACE, gps_coordinate, sidecar_xmp
+from geoclip.photos.beside import sidecar_name
 
 EXIF = "{http://ns.adobe.com/exif/1.0/}"
 OURS = f"{{{NAMESPACE}}}"
@@ -142,6 +143,23 @@ def test_photos_with_a_position_of_their_own_are_left_alone(tmp_path: Path) -> N
     ]  # fmt: skip
     assert snapshot(tmp_path) == before
     assert "there is a sidecar already" in report.summary()
+
+
+@pytest.mark.parametrize("length", [244, 251, 252, 255])
+def test_long_names(tmp_path: Path, length: int) -> None:
+    path = photo(tmp_path / "photos" / ("a" * (length - 4) + ".jpg"))
+    before = snapshot(path.parent)
+    for _ in range(2):  # found again by the same rule
+        report = written(tmp_path, guess(path))
+        (found,) = report.written
+        assert not report.skipped
+        assert found == path.with_name(sidecar_name(path.name))
+        assert len(os.fsencode(found.name)) <= 255
+    assert (found.name == path.name + ".xmp") == (length < 252)
+    other = write_sidecars(guess_table([guess(path)]), tmp_path / "other.jsonl")
+    assert other.skipped == [(path, "there is a sidecar already")]
+    assert len(undo_sidecars(tmp_path / "journal.jsonl").removed) == 1
+    assert snapshot(path.parent) == before
 
 
 def test_unanswered_photos_and_lower_ranks_get_none(tmp_path: Path) -> None:

@@ -80,7 +80,11 @@ def test_paths_are_relative_to_each_table(tmp_path, monkeypatch):
         ("lat,lon\n1,2\n", "it needs path with lat and lon"),
         ("path,lat,lon\n,1,2\n", "row 2: path is empty"),
         ("path,lat,lon\na,,\n", "row 2: neither coordinates nor a country_code"),
-        ("path,country_code\na,FRA\n", "row 2: country_code 'FRA' is not two letters"),
+        (
+            "path,country_code\na,Frnace\n",
+            "row 2: .* 'Frnace' is no country: did you mean FR",
+        ),
+        ("path,country_code\na,F1\n", "row 2: country_code 'F1' is no country"),
     ],
 )
 def test_bad_input_gets_one_sentence(tmp_path, text, words):
@@ -128,3 +132,11 @@ def test_tables_that_number_their_places_alike(tmp_path):
     other = table(tmp_path, known.format("d.jpg", "de"), "other.csv")
     with pytest.raises(GeoclipError, match=r"other\.csv, row 2: the location '2' is another place"):
         read_photo_table([country, other])
+
+
+def test_a_photo_may_state_its_place(tmp_path):
+    photos = read_photo_table(table(tmp_path, "path,place_id\na,Animalia/Canis lupus\nb, 9612 \n"))
+    assert photos["place_id"].tolist() == ["Animalia/Canis lupus", "9612"]
+    assert photos["lat"].isna().all()
+    with pytest.raises(GeoclipError, match="row 3: neither coordinates nor a country_code"):
+        read_photo_table(table(tmp_path, "path,place_id\na,Rosa\nb,\n"))

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from geoclip.errors import GeoclipError, PhotoError
-from geoclip.photos.decoding import STATUSES
 from geoclip.photos.listing import PHOTO_SUFFIXES, list_photos
 from geoclip.photos.metadata import read_metadata
+from geoclip.photos.refusals import STATUSES
 from geoclip.photos.videos import VIDEO_SUFFIXES, is_video, read_container_tags, read_frames
 
 av = pytest.importorskip("av")

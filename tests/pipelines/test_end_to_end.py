@@ -60,6 +60,21 @@ def test_seen_and_unseen_are_told_apart_at_every_level(report: dict) -> None:
     assert (country["n_seen"], country["n_unseen"]) == (16, 16)
 
 
+def test_captions_and_photos_find_each_other(report: dict) -> None:
+    """And a true caption stands above ones that are put together wrongly."""
+    for split in ("seen", "unseen"):
+        for name in ("before", "after"):
+            found = report["retrieval"][split][name]
+            assert found["n_photos"] == 16 and found["n_captions"] <= 16
+            for way in ("image_to_text", "text_to_image"):
+                shares = list(found[way]["recall"].values())
+                assert list(found[way]["recall"]) == ["1", "5", "10"]
+                assert 0 <= shares[0] <= shares[1] <= shares[2] <= 100
+            probe = report["composition"][split][name]
+            assert probe["n"] == 16
+            assert 0 <= probe["both"] <= min(probe["wrong_city"], probe["wrong_country"]) <= 100
+
+
 def test_report_names_its_starting_point_and_settings(report: dict) -> None:
     assert report["starting_point"]["model"] == "planet-start"
     assert "taught" in report["starting_point"]["note"]

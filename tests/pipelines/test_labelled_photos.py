@@ -18,6 +18,7 @@ from geoclip.photos.trained_photos import fingerprints
 from pipelines import storage
 from pipelines.addresses import ParquetRow, StoredPhotos, TarMember, parse, shard_numbers
 from pipelines.labelled_inputs import labelled_parts
+from pipelines.labelled_photos import NO_POSITION
 from pipelines.storage import store_folder, write_bytes
 
 LYON = {"lat": 45.75, "lon": 4.85}
@@ -118,6 +119,18 @@ def test_rows_of_parquet_files_have_labels_in_columns(tmp_path: Path, photos: li
     assert table["path"].tolist() == [str(photos[0]), str(tmp_path / "gone.jpg")]
     assert table["fingerprint"].tolist() == fingerprints(table["path"]).tolist()
     assert table["fingerprint"][1] == 0 and (table["problem"] == "").all()
+
+
+def test_shards_may_name_the_place_alone(tmp_path: Path, photos: list[Path]) -> None:
+    contents = [photo.read_bytes() for photo in photos[:2]]
+    columns = {"image": contents, "id": ["0.jpg", "1.jpg"], "place_id": ["Rosa/Rosa canina", ""]}
+    rows = read(write_rows(tmp_path / "0.parquet", columns))
+    label = json.dumps({"place_id": "Rosa/Rosa canina"}).encode()
+    sample = read(write_tar(tmp_path / "0.tar", {"0.json": label, "0.jpg": contents[0]}))
+    for table in (rows, sample):
+        assert table["place_id"][0] == "Rosa/Rosa canina"
+        assert table["problem"][0] == ""
+    assert rows["problem"][1] == NO_POSITION
 
 
 def test_photos_of_folders_have_the_position_that_they_state(tmp_path: Path) -> None:

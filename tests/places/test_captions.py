@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,6 +194,50 @@ def test_keeping_never_and_always(keep):
     assert texts == {book.text(row_of("lyon"), bool(keep), bool(keep))}
 
 
+NAMED = pd.DataFrame(
+    {
+        "place_id": ["lyon", "lyon", "FR", "FR.84", "denis1", "denis2"],
+        "name": ["Lugdunum", "Lione", "La France", "ARA", "Paname", "Paname"],
+    }
+)
+
+
+def mixed_book(keep_official: float) -> CaptionBook:
+    named = Gazetteer(place_table(COUNTRIES, REGIONS, CITIES), NAMED)
+    return CaptionBook(named, CaptionSettings(keep_official=keep_official))
+
+
+def test_a_drawn_caption_may_use_another_name_of_the_place_that_it_names():
+    book, n, lyon = mixed_book(0.7), 6000, row_of("lyon")
+    texts = pd.Series([book.draw(lyon, 0, 0, f"{i}.jpg").text for i in range(n)])
+    # The draw of levels is the same as without other names.
+    levels = [BOOK.draw(lyon, 0, 0, f"{i}.jpg").text for i in range(n)]
+    assert (texts == pd.Series(levels)).mean() == pytest.approx(0.7, abs=0.02)
+    for name in ("Lugdunum", "Lione"):
+        own = texts.str.contains(f"town of {name} in")
+        assert own.mean() == pytest.approx(0.4 * 0.3 / 2, abs=0.01)
+    assert texts.str.endswith("region of ARA in France.").mean() == pytest.approx(0.108, abs=0.02)
+    assert texts.str.endswith("photo in La France.").mean() == pytest.approx(0.072, abs=0.02)
+
+
+def test_another_name_is_true_of_every_place_that_has_it():
+    book = mixed_book(0.0)
+    labels = np.array([row_of("denis1"), row_of("denis2"), row_of("lyon"), row_of("FR")])
+    drawn = [book.draw(row_of("denis1"), 0, epoch, "p") for epoch in range(40)]
+    both = next(c for c in drawn if c.text.endswith("town of Paname in France."))
+    assert set(both.rows) == {row_of("denis1"), row_of("denis2")}
+    assert truth_matrix(labels, [both], SMALL.ancestors).T.tolist() == [
+        [TRUE, TRUE, FALSE, UNKNOWN]
+    ]
+
+
+def test_a_place_without_another_name_keeps_its_own():
+    book = mixed_book(0.0)
+    assert book.draw(row_of("kowloon"), 0, 0, "p") == BOOK.draw(row_of("kowloon"), 0, 0, "p")
+    assert book.text(row_of("lyon")) == BOOK.text(row_of("lyon"))
+    assert book.prompts(row_of("lyon")) == BOOK.prompts(row_of("lyon"))
+
+
 def test_extra_captions_are_alike_for_equal_seed_and_step():
     rows = np.arange(len(SMALL))
     first = BOOK.draw_extra(rows, 6, seed=4, step=9)
@@ -261,6 +306,7 @@ def test_a_name_with_its_own_article_gets_no_second():
     [
         {"keep_city": 1.5},
         {"keep_region": float("nan")},
+        {"keep_official": -1},
         {"city_prompts": ()},
         {"city_prompts": "{city}, {country}"},
         {"city_prompts": ("{town}",)},

@@ -129,7 +129,7 @@ def test_empty_gazetteer(folder, text):
 
 
 def test_bad_encoding(folder):
-    (folder / "cities.csv").write_bytes(CITIES.replace("Lyon", "Lyön").encode("latin-1"))
+    (folder / "cities.csv").write_bytes(CITIES.replace("Lyon", "Ly\x81n").encode("latin-1"))
     with pytest.raises(GeoclipError, match=r"cities\.csv is not UTF-8 text .*: save it .* UTF-8"):
         Gazetteer.read(folder)
 

@@ -4,10 +4,11 @@ import pytest
 
 from geoclip.errors import GeoclipError
 from geoclip.places.gazetteer import Gazetteer
+from geoclip.places.geonames_dump import NO_ANSWERS, read_dump
 
 
-def line(place_id, name, lat, lon, code, admin1, population, feature="P"):
-    cells = [place_id, name, name, "", lat, lon, feature, "PPL", code, "", admin1]
+def line(place_id, name, lat, lon, code, admin1, population, feature="P", kind="PPL"):
+    cells = [place_id, name, name, "", lat, lon, feature, kind, code, "", admin1]
     return "\t".join(map(str, [*cells, "", "", "", population, "", "", "UTC", "2026-01-01"])) + "\n"
 
 
@@ -53,7 +54,6 @@ def test_folder_and_file_read_alike(dump):
     [
         (1, line(2996944, "Again", 1, 1, "FR", "84", 1), "row 2: .*'2996944' stands in row 1 al"),
         (1, line(9, "Far", 95, 1, "FR", "84", 1), "row 2: lat 95 is not between"),
-        (2, line(9, "Old", 45, 20, "YU", "1", 1), "row 3: the country 'YU' is not in geoclip's"),
         (2, "\n" + line(9, "Far", 95, 1, "FR", "84", 1), "row 4: lat 95"),
         (4, "2\tCut off\tCut", "row 5: the lat is empty: fill it in"),
         (2, "x\t" * 20 + "\n", "cannot be read .*: give the unpacked .txt file"),
@@ -77,4 +77,31 @@ def test_missing_files(dump, tmp_path):
         Gazetteer.read(dump)
     (dump / "cities500.txt").unlink()
     with pytest.raises(GeoclipError, match="the folder holds no gazetteer"):
+        Gazetteer.read(dump)
+
+
+ODD = [
+    line(11, "Old Town", 45, 20, "YU", "1", 1),
+    line(12, "No Land", 10, 20, "", "", 1),
+    line(13, "Blank Land", 10, 21, " ", "", 1),
+    line(14, "Antilles", 12.1, -68.9, "AN", "", 1),
+    *(line(20 + i, kind, 45, 5, "FR", "84", 900, kind=kind) for i, kind in enumerate(NO_ANSWERS)),
+]
+
+
+@pytest.mark.parametrize("kept", [(), ("PPLX",), ("PPLH", "PPLW", "PPLQ")])
+def test_places_of_no_country_and_of_other_times_are_left_out_and_counted(dump, caplog, kept):
+    (dump / "cities500.txt").write_text("".join([*ODD[:3], *CITIES, *ODD[3:]]), encoding="utf-8")
+    gazetteer = Gazetteer(*read_dump(dump, kept))
+    names = set(gazetteer.names[gazetteer.level_rows("city")])
+    assert names == {"Lyon", 'Wind"hoek', "Saint-Denis", "No Region", *kept}
+    assert f"{8 - len(kept)} rows are left out" in caplog.text
+    for told in ("2 of no country", "1 of a former country, YU", "1 of a former country, AN"):
+        assert told in caplog.text
+    assert ("1 abandoned" in caplog.text) == ("PPLQ" not in kept)
+
+
+def test_a_dump_of_nothing_else_is_refused(dump):
+    (dump / "cities500.txt").write_text("".join(ODD), encoding="utf-8")
+    with pytest.raises(GeoclipError, match=r"cities500\.txt is empty"):
         Gazetteer.read(dump)

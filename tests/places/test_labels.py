@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from geoclip.errors import GeoclipError
-from geoclip.places.labels import place_rows
+from geoclip.places.labels import place_rows, places_and_abroad
 
 NAN = float("nan")
 
@@ -100,6 +100,37 @@ def test_the_packaged_world(world):
     assert world.levels[rows].tolist() == [2, 2, 2, 2, 2, 0, 2]
 
 
+BORDER = {
+    "El Paso": (31.75872, -106.48693, "US"),
+    "Konstanz": (47.66033, 9.17582, "DE"),
+    "Goma": (-1.67409, 29.22845, "CD"),
+    "Gibraltar": (36.14474, -5.35257, "GI"),
+    "Narva": (59.37722, 28.19028, "EE"),
+    "Słubice": (52.35013, 14.56195, "PL"),
+}
+
+
+@pytest.mark.parametrize("city", BORDER)
+def test_a_city_at_a_border_is_in_its_own_country(world, city):
+    lat, lon, code = BORDER[city]
+    near = [(lat, lon, ""), (lat + 0.002, lon, ""), (lat, lon - 0.003, "")]
+    rows, abroad = places_and_abroad(photos(*near), world)
+    assert world.country_codes[rows].tolist() == [code] * 3
+    assert world.names[rows[0]] == city
+    assert not abroad.any()
+
+
+def test_a_point_at_sea_is_in_no_country(world):
+    atlantic, azores, pacific, given = (
+        (30, -40, ""),
+        (37.5, -25.2, ""),
+        (0, -140, ""),
+        (30, -40, "PT"),
+    )
+    _, abroad = places_and_abroad(photos(atlantic, azores, pacific, given), world)
+    assert abroad.tolist() == [True, False, True, False]
+
+
 def test_a_place_is_the_nearest_of_its_country_by_brute_force(world):
     rng = np.random.default_rng(5)
     cities = rng.choice(world.level_rows("city"), 40)
@@ -116,3 +147,12 @@ def test_a_place_is_the_nearest_of_its_country_by_brute_force(world):
         own = [r for r in world.level_rows("city") if world.country_codes[r] == code]
         km = great_circle_km(a, b, world.lat[own], world.lon[own])
         assert great_circle_km(a, b, world.lat[row], world.lon[row]) == pytest.approx(km.min())
+
+
+def test_a_stated_place_is_the_place(small_gazetteer):
+    rows = [(45.76, 4.84, ""), (NAN, NAN, ""), (45.76, 4.84, "FR"), (NAN, NAN, "CN")]
+    stated = photos(*rows).assign(place_id=["paris", "FR.84", "", ""])
+    found = small_gazetteer.ids[place_rows(stated, small_gazetteer)].tolist()
+    assert found == ["paris", "FR.84", "lyon", "CN"]
+    with pytest.raises(GeoclipError, match="no place with the id 'Lyon'"):
+        place_rows(stated.assign(place_id="Lyon"), small_gazetteer)

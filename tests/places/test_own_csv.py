@@ -33,12 +33,14 @@ def test_regions_and_countries_are_found_by_name(tmp_path):
         "a,Lyon,45.75,4.85,auvergne-rhone-alpes,France,,500000\n"
         "b,Hut,45.80,4.90,Auvergne-Rhône-Alpes,,fr,\n"
         "c,Windhoek,-22.56,17.08,Middle Land,namibia,,1\n"
-        "d,Saint-Denis,-20.88,55.45,,Reunion,,1\n",
+        "d,Saint-Denis,-20.88,55.45,,Reunion,,1\n"
+        "e,Leeds,53.8,-1.55,,UK,,1\n"
+        "f,Brno,49.2,16.61,,,CZE,1\n",
     )
     assert gazetteer.parents_of("a") == gazetteer.parents_of("b") == ["FR.84", "FR"]
     assert gazetteer.parents_of("c") == ["NA.middle land", "NA"]
     assert gazetteer["NA.middle land"].name == "Middle Land"
-    assert gazetteer["d"].country_code == "RE"
+    assert [gazetteer[place].country_code for place in "def"] == ["RE", "GB", "CZ"]
     assert gazetteer["FR.84"].population == 500000
 
 
@@ -59,8 +61,11 @@ def test_same_names_are_two_places(tmp_path):
             "name,lat,lon,place_id\nA,1,2,x\nB,1,2,x\n",
             "row 3: place_id 'x' stands in row 2 already",
         ),
-        ("name,lat,lon,country\nA,1,2,Atlantis\n", "row 2: the country 'Atlantis' is no English"),
-        ("name,lat,lon,country_code\nA,1,2,FRA\n", "row 2: the country 'FRA' is not in geoclip's"),
+        ("name,lat,lon,country\nA,1,2,Atlantis\n", "row 2: country 'Atlantis' is no country"),
+        ("name,lat,lon,country\nA,1,2,Congo\n", r"row 2: .*the one that is meant: CD \(.*, CG \("),
+        ("name,lat,lon,country\nA,1,2,England\n", "row 2: .* write GB"),
+        ("name,lat,lon,country_code\nA,1,2,FRX\n", "row 2: country_code 'FRX' is no country"),
+        ("name,lat,lon,country_code\nA,1,2,ZZ\n", "row 2: the country 'ZZ' is not in geoclip's"),
         ("name,lat,lon,country_code,place_id\nA,1,2,FR,FR\n", "row 2: place_id 'FR' is also"),
         ("name,lat,lon\nA,NaN,2\n", "row 2: lat 'NaN' is not a number"),
         ("name,lat,lon\nA,1,2,\n", "is not a well-formed CSV table"),

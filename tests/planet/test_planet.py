@@ -17,6 +17,7 @@ SMALL = PlanetSettings(
     train_places=240, train_views=2, seen_places=21, unseen_places=30, held_out_countries=12
 )
 COLUMNS = ["photo_id", "place_id", "lat", "lon", "country_code", "location_id", "split", "view"]
+COLUMNS += ["kind"]
 PARIS = "2988507"
 
 

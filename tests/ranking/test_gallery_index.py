@@ -1,5 +1,6 @@
 """The approximate index of a large gallery, against brute force."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,13 @@ from test_gallery import filled, photos
 
 from geoclip.errors import GeoclipError
 from geoclip.ranking.gallery import approximate, lookup
-from geoclip.ranking.gallery.approximate import ABOUT_FILE, INDEX_FILE, read_tuning, update_index
+from geoclip.ranking.gallery.approximate import (
+    ABOUT_FILE,
+    INDEX_FILE,
+    ApproximateIndex,
+    read_tuning,
+    update_index,
+)
 from geoclip.ranking.gallery.lookup import GalleryLookup
 from geoclip.ranking.gallery.photo_gallery import Gallery
 
@@ -43,6 +50,25 @@ def test_recall_is_what_is_promised(gallery: Gallery) -> None:
     assert recall(found.rows, clustered(ROWS, 1), queries) > 0.985
     exact = np.take_along_axis(queries @ clustered(ROWS, 1).T, found.rows, axis=1)
     np.testing.assert_allclose(found.similarity, exact, atol=2e-3)  # of float16
+
+
+def test_no_fewer_lists_would_do(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the order of the lists says is what searches with as many lists find."""
+    monkeypatch.setattr(approximate, "TUNED_PHOTOS", ROWS)
+    tuning = update_index(gallery, least_rows=1000)
+    index = ApproximateIndex.open(gallery.folder)
+    assert tuning is not None and index is not None and tuning.probes > 1
+    values = gallery.take(np.arange(ROWS))
+    similarity = values @ values.T
+    np.fill_diagonal(similarity, -1)
+    true = np.argsort(-similarity, axis=1)[:, :10]
+    for probes, promised in ((tuning.probes, True), (tuning.probes - 1, False)):
+        tried = ApproximateIndex(index.index, replace(tuning, probes=probes))
+        found = tried.neighbours(values, 11).rows
+        hits = [len(set(t) & set(f)) for t, f in zip(true.tolist(), found.tolist(), strict=True)]
+        assert (np.mean(hits) / 10 >= approximate.RECALL) == promised
+        if promised:
+            assert tuning.recall == pytest.approx(np.mean(hits) / 10, abs=1e-3)  # ties
 
 
 def test_the_index_is_used_and_keeps_the_leak_rule(

@@ -194,7 +194,8 @@ def test_the_key_changes_with_all_that_the_index_depends_on(fake_encoder, small_
         *(index_key(fake_encoder, small_gazetteer, wording) for wording in wordings),
     ]
     assert len(set(keys)) == len(keys)
-    for training_only in (replace(SETTINGS, keep_city=0.9), replace(SETTINGS, keep_region=0.1)):
+    for keep in ("keep_city", "keep_region", "keep_official"):
+        training_only = replace(SETTINGS, **{keep: 0.1})
         assert index_key(fake_encoder, small_gazetteer, training_only) == keys[0]
     assert index_key(FakeEncoder(scale=50), small_gazetteer, SETTINGS) == keys[0]
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from gps_files import CANARIES, packet, position, takeout
 from PIL import Image
 from small_world import WIDTH, FakeEncoder
 
@@ -74,6 +75,19 @@ def test_photos_join_with_the_position_they_can_be_trusted_in(
         embedding = fake_encoder.encode_images([picture.convert("RGB")])
     np.testing.assert_allclose(gallery.take(np.array([0])), embedding, atol=1e-3)
     assert "good" not in json.dumps(gallery.photos.to_pylist())  # no names unless asked for
+
+
+def test_positions_beside_photos_count(tmp_path: Path, fake_encoder: FakeEncoder) -> None:
+    paint(tmp_path / "photos", "a.png", "b.png", "c.png")
+    (tmp_path / "photos" / "a.png.xmp").write_text(packet(position()))
+    (tmp_path / "photos" / "b.png.json").write_text(takeout("b.png", (45.75, 4.85)))
+    report = build(fake_encoder, tmp_path / "gallery", tmp_path / "photos", names=True)
+    assert (report.added, report.without_position) == (2, 1)
+    told = Gallery.open(tmp_path / "gallery").photos.to_pylist()
+    found = {Path(row["path"]).name: (row["lat"], row["lon"]) for row in told}
+    assert found == {
+        "a.png": pytest.approx(CANARIES, abs=2e-5), "b.png": pytest.approx((45.75, 4.85)),
+    }  # fmt: skip
 
 
 def test_a_table_tells_position_place_and_source(

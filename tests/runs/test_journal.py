@@ -34,7 +34,7 @@ def same(a: PhotoRecord, b: PhotoRecord) -> bool:
 
 
 def test_records_come_back_in_the_order_asked_for(tmp_path: Path) -> None:
-    fix = GpsFix(1.5, -2.25, False, "the position is 0,0")
+    fix = GpsFix(1.5, -2.25, False, "the position is 0,0", "a.xmp", datetime(2020, 1, 2))
     taken = PhotoMetadata(fix, datetime(2020, 2, 3, 4, 5), "Make Model", timedelta(hours=-3.5))
     full = PhotoRecord(photo_key("full"), "ok", "", taken, SEEN, np.arange(4, dtype=np.float16))
     others = [record(f"{i}") for i in range(30)]

@@ -82,7 +82,10 @@ def test_the_loss_is_the_cross_entropy_of_the_readable_photos(smoothing):
     )
     readable = torch.tensor([True, False, True])
     rows = np.array([0, 0, 1])
-    features = GlobalFeatures(images, images, readable, rows, torch.tensor(9.0), lambda _: images)
+    scale = torch.tensor(9.0)
+    features = GlobalFeatures(
+        images, images, readable, rows, scale, lambda _: images, lambda _: images
+    )
     labels = smoothing.labels(rows)
     assert labels.shape == (3, len(smoothing.rows))
     assert labels.sum(dim=1).numpy() == pytest.approx(1)

@@ -202,3 +202,20 @@ def test_views_are_held_back_together():
     after = hold_back(photos.assign(split=TRAIN, location_id=places), codes)
     assert (after["split"].groupby(places).nunique() == 1).all()
     assert set(after["split"]) == {TRAIN, *HELD_BACK}
+
+
+def test_photos_of_stated_places_are_held_out_by_place_and_by_location():
+    """Classes of a table of levels have no coordinates and no country."""
+    n = 6000
+    photos = pd.DataFrame({"photo_id": [f"{i}.jpg" for i in range(n)], "lat": NAN, "lon": NAN})
+    photos = photos.assign(split="", country_code="", location_id=[str(i // 2) for i in range(n)])
+    classes = np.array([f"class {i // 20}" for i in range(n)], dtype=object)
+    table = with_splits(photos, classes, seed=0, share=0.2)
+    unseen = (table["split"] == UNSEEN).groupby(classes).mean()
+    assert set(unseen) == {0, 1}
+    assert unseen.mean() == pytest.approx(0.2, abs=0.06)
+    others = table[table["split"] != UNSEEN]
+    assert (others["split"] == SEEN).mean() == pytest.approx(0.2, abs=0.03)
+    assert (table.groupby("location_id")["split"].nunique() == 1).all()
+    of_countries = with_splits(photos.assign(country_code="FR"), classes, seed=0, share=0.2)
+    assert set(of_countries["split"]) == {TRAIN, UNSEEN}

@@ -1,0 +1,52 @@
+"""`geoclip explain`: what in a photo speaks for a caption."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geoclip.commands.terminal import print_table
+from geoclip.encoders.registry import check_model_name
+
+
+class MapMethod(StrEnum):
+    """How evidence is found: `encoders.evidence_maps.METHODS`."""
+
+    occlusion = "occlusion"
+    gradient = "gradient"
+
+
+def explain(
+    photo: Annotated[Path, typer.Argument(help="A photo.")],
+    captions: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CAPTION]...",
+            help="What may be said of it (default: of the three likeliest countries).",
+        ),
+    ] = None,
+    *,
+    page: Annotated[Path, typer.Option(help="Page of the evidence maps, one .html file.")],
+    model: Annotated[str, typer.Option(help="Known name, a folder, or hf:ID.")] = "street-tiny",
+    method: Annotated[
+        MapMethod,
+        typer.Option(help="Hide parts of the photo in turn, or follow the model's gradient."),
+    ] = MapMethod.occlusion,
+) -> None:
+    """Show which parts of a photo speak for a caption and which against it.
+
+    For instance: geoclip explain photo.jpg "a photo in Japan" "a photo in Korea" --page why.html
+    """
+    check_model_name(model)
+    from geoclip.evaluation.html_page import check_page  # noqa: PLC0415
+    from geoclip.runs.explain_photo import explain_photo, write_explained  # noqa: PLC0415
+
+    check_page(page)
+    explained = explain_photo(photo, captions or [], model, method)
+    write_explained(explained, page)
+    rows = zip(explained.captions, explained.shares, strict=True)
+    print_table(
+        ("caption", "share"), [[name, f"{share:.1%}"] for name, share in rows], right=("share",)
+    )
+    typer.echo(f"Wrote {page}", err=True)

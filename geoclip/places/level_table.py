@@ -1,0 +1,142 @@
+"""Reader of a table of any levels: kingdom … species, sector … product.
+
+A CSV with a column for each level, topmost first, and a row for each class of the deepest one. A
+cell below the first level may be blank: the class has no ancestor there, or, at the end of a row,
+it stands above the deepest level. Optional columns: `LEVEL:id`, the id of the class of that level;
+`LEVEL:names`, its other names, with | between them. Without an id a class has its names from the
+top, joined by "/": Animalia/Carnivora/Canis lupus.
+
+TABLE.captions.json beside TABLE.csv may word the captions: prefix, keep_official, and by level
+phrases, keep and prompts; see `Wording.of`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from geoclip.errors import GeoclipError
+from geoclip.places import gazetteer_checks as checks
+from geoclip.places.wording import Wording
+from geoclip.support.tables import read_text_table, refuse_duplicates
+
+LevelTable = tuple[pd.DataFrame, pd.DataFrame, Wording]
+OF_PLACES = {"name", "lat", "lon"}
+"""Columns that tell a table of one's own places."""
+ID, NAMES = ":id", ":names"
+SEPARATOR = "|"
+
+
+def is_level_table(path: Path) -> bool:
+    """Whether a CSV has two columns or more and none of those of a table of places."""
+    columns = read_text_table(path).columns
+    return len(columns) > 1 and not OF_PLACES & set(columns)
+
+
+def read_level_table(path: Path) -> LevelTable:
+    """The classes of a table as `read_places` gives places, their other names and their wording.
+
+    They have no coordinates, no population and no country. Raises GeoclipError naming file, row and
+    cure for a row without a class of the first level, a class or id that stands twice, and a column
+    or wording that is none.
+    """
+    table = read_text_table(path).map(str.strip)
+    levels = [name for name in table.columns if not name.endswith((ID, NAMES))]
+    _check_columns(table, levels, path)
+    wording = _read_wording(levels, path.with_suffix(".captions.json"))
+    checks.check_not_empty(table, path)
+    checks.check_filled(table, levels[0], path)
+    paths = pd.DataFrame({name: _paths(table, levels[: i + 1]) for i, name in enumerate(levels)})
+    own = paths.replace("", pd.NA).ffill(axis=1)[levels[-1]]
+    refuse_duplicates(path, own, "the class", "keep one row, with all its names")
+    ids = _given_ids(table, paths, levels, path)
+    classes = [_classes(table, paths, levels, number) for number in range(len(levels))]
+    places = pd.concat(classes, ignore_index=True)
+    for column in ("place_id", "parent_id"):
+        places[column] = [ids.get(text, text) for text in places[column]]
+    again = places["place_id"][places["place_id"].duplicated()]
+    if len(again):
+        raise GeoclipError(f"{path}: two classes have the id {again.iloc[0]!r}; {checks.OWN_ID}.")
+    names = pd.concat([_other_names(table, paths, level, ids) for level in levels])
+    return places, names.drop_duplicates(ignore_index=True), wording
+
+
+def _check_columns(table: pd.DataFrame, levels: Sequence[str], path: Path) -> None:
+    for name in set(table.columns) - set(levels):
+        if name.rpartition(":")[0] not in levels:
+            raise GeoclipError(
+                f"{path} has a column {name} but none called {name.rpartition(':')[0]}; add that "
+                "level or drop the column."
+            )
+    for name in levels:
+        if not name.replace(" ", "_").replace("-", "_").isidentifier() or name == "prefix":
+            raise GeoclipError(
+                f"{path}: {name!r} cannot be the name of a level; use a word, such as species."
+            )
+
+
+def _read_wording(levels: Sequence[str], path: Path) -> Wording:
+    try:
+        given = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return Wording.of(levels, **given)
+    except (OSError, ValueError, TypeError, AttributeError, GeoclipError) as error:
+        reason = str(error).removeprefix("Wording.of() ").rstrip(".")
+        raise GeoclipError(f"{path} is not readable ({reason}); mend or delete it.") from None
+
+
+def _given_ids(
+    table: pd.DataFrame, paths: pd.DataFrame, levels: Sequence[str], path: Path
+) -> dict[str, str]:
+    """Ids by path, of the classes that have one; GeoclipError for two of one class."""
+    ids: dict[str, str] = {}
+    for level in levels:
+        given = table[level + ID] if level + ID in table else pd.Series("", index=table.index)
+        own = pd.DataFrame({"path": paths[level], "id": given})
+        own = own[(own["path"] != "") & (own["id"] != "")].drop_duplicates()
+        refuse_duplicates(path, own["path"], "an id of", "give a class one id")
+        ids |= dict(zip(own["path"], own["id"], strict=True))
+    return ids
+
+
+def _paths(table: pd.DataFrame, levels: Sequence[str]) -> pd.Series:
+    """The names from the top down to the last of `levels`, "" where a row has none there."""
+    joined = table[levels[0]].str.cat([table[name] for name in levels[1:]], sep="/")
+    return joined.where(table[levels[-1]] != "", "")
+
+
+def _classes(
+    table: pd.DataFrame, paths: pd.DataFrame, levels: Sequence[str], number: int
+) -> pd.DataFrame:
+    """The distinct classes of one level, in order of their first rows, in a gazetteer's columns."""
+    level = levels[number]
+    above = paths[levels[:number]].replace("", pd.NA).ffill(axis=1)
+    found = pd.DataFrame(
+        {
+            "place_id": paths[level],
+            "name": table[level],
+            "ascii_name": table[level],
+            "level": number,
+            "parent_id": above[levels[number - 1]] if number else "",
+        }
+    )
+    nowhere = {"country_code": "", "sovereign": "", "continent": "", "population": 0}
+    found = found[found["place_id"] != ""].drop_duplicates("place_id")
+    return found.assign(**nowhere, lat=float("nan"), lon=float("nan"))
+
+
+def _other_names(
+    table: pd.DataFrame, paths: pd.DataFrame, level: str, ids: dict[str, str]
+) -> pd.DataFrame:
+    """Columns place_id and name of the other names of a level's classes."""
+    column = level + NAMES
+    cells = table[column] if column in table else pd.Series("", index=table.index)
+    pairs = [
+        (ids.get(text, text), name.strip())
+        for text, cell in zip(paths[level], cells, strict=True)
+        for name in cell.split(SEPARATOR)
+        if name.strip() and text
+    ]
+    return pd.DataFrame(pairs, columns=["place_id", "name"], dtype=object)

@@ -1,0 +1,103 @@
+"""How the places of a hierarchy are put into words, level by level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import Formatter
+
+from geoclip.errors import GeoclipError
+
+MOST_LEVELS = 9
+"""A draw has a chance for each level below the first, and `seeded_uniforms` gives eight."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The words for a hierarchy of L levels, topmost first; phrases name their level in braces.
+
+    A training caption is the prefix and the phrases of the levels that it keeps, deepest first. The
+    top level always stays, another one with its chance of `keep`. Prompts are templates that may
+    name the prefix, their own level and those above; where a level has none, its places' prompts
+    are their full captions. In a training caption the deepest place goes by its official name with
+    probability `keep_official`, else by one of its alternate names. Raises GeoclipError for what is
+    none of this.
+
+    >>> Wording.of(("family", "species")).phrases
+    ('of the family {family}', 'of the species {species}')
+    """
+
+    levels: tuple[str, ...]
+    prefix: str
+    phrases: tuple[str, ...]
+    keep: tuple[float, ...]
+    prompts: tuple[tuple[str, ...], ...]
+    keep_official: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.levels) <= MOST_LEVELS:
+            raise GeoclipError(
+                f"{len(self.levels)} levels ({', '.join(self.levels)}) are no hierarchy; use 2 to "
+                f"{MOST_LEVELS}."
+            )
+        chances = {
+            f"keep_{name}": p for name, p in zip(self.levels[1:], self.keep[1:], strict=True)
+        }
+        check_chances({**chances, "keep_official": self.keep_official})
+        for number, name in enumerate(self.levels):
+            check_templates([self.phrases[number]], "phrase", [name])
+            if self.prompts[number]:
+                check_templates(self.prompts[number], f"{name}_prompts", self.levels[: number + 1])
+
+    @classmethod
+    def of(
+        cls,
+        levels: Sequence[str],
+        prefix: str = "A photo",
+        phrases: dict[str, str] | None = None,
+        keep: dict[str, float] | None = None,
+        prompts: dict[str, Sequence[str]] | None = None,
+        keep_official: float = 1.0,
+    ) -> Wording:
+        """The wording of some levels; what is not said of a level has its default.
+
+        That is "of the LEVEL NAME", kept in half of the captions, and no prompt of its own.
+        """
+        for given in (phrases, keep, prompts):
+            for name in (given or {}).keys() - set(levels):
+                raise GeoclipError(
+                    f"{name!r} is not a level of the table; use one of {', '.join(levels)}."
+                )
+        return cls(
+            tuple(levels),
+            prefix,
+            tuple((phrases or {}).get(name, f"of the {name} {{{name}}}") for name in levels),
+            tuple((keep or {}).get(name, 0.5) for name in levels),
+            tuple(_templates((prompts or {}).get(name, ())) for name in levels),
+            keep_official,
+        )
+
+
+def _templates(given: Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def check_chances(chances: dict[str, float]) -> None:
+    """Raise GeoclipError naming all `chances` where one of them is no probability."""
+    if not all(isinstance(p, float | int) and 0 <= p <= 1 for p in chances.values()):
+        told = " and ".join(f"{name} {p}" for name, p in chances.items())
+        raise GeoclipError(f"{told} are probabilities; give numbers from 0 to 1.")
+
+
+def check_templates(templates: Sequence[str], called: str, levels: Sequence[str]) -> None:
+    """Raise GeoclipError unless the templates name nothing but the prefix and `levels`."""
+    allowed = {"prefix", *levels}
+    try:
+        named = [{field for _, field, *_ in Formatter().parse(t)} - {None} for t in templates]
+    except (TypeError, ValueError):  # no text, or a lone brace
+        named = []
+    if isinstance(templates, str) or not named or not all(names <= allowed for names in named):
+        raise GeoclipError(
+            f"{called} {templates!r} is no list of templates; give at least one, which names "
+            f"nothing but {', '.join(f'{{{name}}}' for name in sorted(allowed))}."
+        )

@@ -1,0 +1,1 @@
+"""Invented creatures: a hierarchy that is no geography, drawn like the planet."""
