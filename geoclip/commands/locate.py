@@ -18,6 +18,7 @@ from geoclip.commands.options import (
     PointOption,
     Precision,
     PrecisionOption,
+    without_tracks,
 )
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import SOME_UNREAD
@@ -181,8 +182,8 @@ def locate(
     box = None if bbox is None else _numbers(bbox, "--bbox", "WEST,SOUTH,EAST,NORTH")
     circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
     default, model = model is None, _chosen_model(model)
-    paths = _with_list_on_stdin(paths)
-    RunFiles(out, map_file).refuse_replacing([*map(str, filter(None, [gazetteer, *(gpx or ())]))])
+    paths, tracks = without_tracks(_with_list_on_stdin(paths), gpx or [])
+    RunFiles(out, map_file).refuse_replacing([*map(str, filter(None, [gazetteer, *tracks]))])
 
     def load(name: str | Path) -> "Locator":
         locator = _load(name, gazetteer, device, precision, compile).reranked(method, point)
@@ -201,7 +202,7 @@ def locate(
         confidence=confidence,
         level=level.value,
         gallery=gallery,
-        gpx=tuple(gpx or ()),
+        gpx=tuple(tracks),
         gpx_offset=None if gpx_offset is None else clock_offset(gpx_offset),
     )
     report = locate_folder(
