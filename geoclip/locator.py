@@ -2,47 +2,45 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from geoclip.encoders import Encoder, load_encoder
+from geoclip.encoders.registry import DEFAULT_MODEL
 from geoclip.guesses.assembly import Assembler
-from geoclip.guesses.schema import Guess, to_geodataframe, to_guesses
+from geoclip.guesses.geo_table import to_geodataframe
+from geoclip.guesses.schema import Guess, to_guesses
 from geoclip.guesses.settings import LocateSettings
 from geoclip.photos.abstention import PIXEL_CHECK, AbstentionCheck, AbstentionSettings
 from geoclip.photos.embedding import Embeddings, embed_named
 from geoclip.photos.given_photos import checked_ids, given_photos
-from geoclip.photos.keys import photo_key, tower_key
-from geoclip.photos.metadata import NOTHING
+from geoclip.photos.keys import tower_key
 from geoclip.photos.opening import Photo, named, photo_list
-from geoclip.photos.reader import BATCH, UNJUDGED, PhotoReader, in_batches
-from geoclip.photos.records import PhotoRecord, read_records
-from geoclip.photos.refusals import READ
+from geoclip.photos.reader import BATCH, PhotoReader, in_batches
+from geoclip.photos.records import PhotoRecord, read_records, records_of, with_keys
 from geoclip.photos.views import location_keys
+from geoclip.photos.word_search import described_by
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex, Watch
+from geoclip.ranking.ranked_places import RankedPlaces
 from geoclip.ranking.ranker import PlaceRanker
-from geoclip.ranking.ranking import Ranking
 from geoclip.ranking.settings import RankingSettings
-from geoclip.support.paths import encode_path
+from geoclip.support.paths import encode_path, path_list
 
 if TYPE_CHECKING:
-    import geopandas as gpd
-
+    from geoclip.guesses.guess_frame import Guesses
+    from geoclip.guesses.inline_map import InlineMap
+    from geoclip.photos.photo_sheet import PhotoTable
     from geoclip.ranking.gallery.lookup import GalleryLookup
 
 Progress = Callable[[int], None]
 """Called with the number of photos done since the last call."""
-
-UNCALIBRATED_WARNING = (
-    "The probabilities of this model are not calibrated: take them for an order of its guesses, or "
-    "fit them to photos of known place with geoclip calibrate."
-)
 
 
 class Locator:
@@ -50,6 +48,12 @@ class Locator:
 
     Without `settings` places are ranked as by a model that nobody calibrated (`UNCALIBRATED`).
     `log_prior` (P,), if given, is added to each place's log posterior by gazetteer row.
+
+    >>> locator = Locator.from_pretrained().narrowed(countries=["Iceland"])
+    >>> locator.locate(np.zeros((64, 64, 3), np.uint8), top_k=1)["status"].tolist()
+    ['no evidence']
+    >>> locator.countries(np.zeros((64, 64, 3), np.uint8)).head(1).to_dict()
+    {'Iceland': 1.0}
     """
 
     def __init__(
@@ -82,12 +86,16 @@ class Locator:
         return self.ranker.settings
 
     def __repr__(self) -> str:
-        return f"Locator({self.encoder!r}, {self.gazetteer!r}, {self.settings!r})"
+        return f"Locator({self.encoder!r}, {self.ranker!r})"
+
+    def _repr_html_(self) -> str:
+        lines = [repr(self.encoder), repr(self.ranker), *self.warnings]
+        return f"<b>Locator</b><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
     @classmethod
     def from_pretrained(
         cls,
-        name: str | Path,
+        name: str | Path = DEFAULT_MODEL,
         gazetteer: Gazetteer | None = None,
         device: str | None = None,
         settings: RankingSettings | None = None,
@@ -102,8 +110,7 @@ class Locator:
         prompts are the same; `watch` is told how far it is where it must be made. The model's
         `geoclip.json` gives the ranking settings it was calibrated with (`ModelSettings.of_model`);
         `settings` overrides them. `precision` and `compile` are those of `Encoder.for_photos`.
-        The encoder is for photos alone. Raises GeoclipError as `load_encoder` and
-        `Encoder.for_photos` do.
+        The encoder is for photos alone. Raises GeoclipError as these two and `load_encoder` do.
         """
         encoder = load_encoder(name, device or default_device(), for_photos=True)
         encoder.for_photos(precision, compile)
@@ -117,12 +124,11 @@ class Locator:
         countries: Sequence[str] | None = None,
         bbox: tuple[float, float, float, float] | None = None,
         near: tuple[float, float, float] | None = None,
+        polygon: Any = None,
     ) -> "Locator":
         """The same locator for a part of the world; arguments and errors as `narrowing.prior`."""
-        ranker = self.ranker.narrowed(countries, bbox, near)
-        return type(self)(
-            self.encoder, ranker.index, ranker.gazetteer, ranker.settings, ranker.log_prior
-        )
+        log_prior = self.ranker.narrowed(countries, bbox, near, polygon).log_prior
+        return type(self)(self.encoder, self.index, self.gazetteer, self.settings, log_prior)
 
     def reranked(self, method: str | None = None, point: str | None = None) -> "Locator":
         """The same locator with another method or point; see `RankingSettings.overridden`."""
@@ -132,9 +138,7 @@ class Locator:
     @property
     def warnings(self) -> list[str]:
         """Sentences that a user should see once."""
-        if self.settings.calibrated:
-            return self.encoder.warnings
-        return [*self.encoder.warnings, UNCALIBRATED_WARNING]
+        return [*self.encoder.warnings, *self.ranker.warnings]
 
     def abstention_check(self, settings: AbstentionSettings) -> AbstentionCheck:
         """The check that says which photos show no place; made once for each settings."""
@@ -182,9 +186,40 @@ class Locator:
         given = [named(photo, i) for i, photo in enumerate(photo_list(photos))]
         return embed_named(self.encoder, given, self.index.embeddings.shape[1], progress)
 
-    def rank(self, values: np.ndarray, top_k: int = 5) -> Ranking:
-        """Rank the cities for embeddings (N, d)."""
-        return self.ranker.rank(values, top_k)
+    def rank(self, values: np.ndarray, top_k: int = 5) -> RankedPlaces:
+        """Rank the cities for embeddings (N, d); places are named by id."""
+        ranking = self.ranker.rank(values, top_k)
+        return RankedPlaces.of(ranking, self.ranker.hierarchy, self.gazetteer)
+
+    def countries(self, photo: Photo) -> pd.Series:
+        """Probabilities of all countries for one photo, the most probable first; they sum to 1.
+
+        It is the model's posterior alone, whatever the photo states or shows. The index is the
+        countries' names: `.head(10).plot.barh()` draws it. Raises GeoclipError for a photo that
+        cannot be read, and for several.
+        """
+        return self.ranker.countries(self.embed(photo).only())
+
+    def search(
+        self, words: str | Iterable[str], photos: Photo | Iterable[Photo], top: int = 10
+    ) -> "PhotoTable":
+        """The `top` photos, of files or folders, that words describe; see `described_by`.
+
+        Raises GeoclipError where there are no words, and as `locate` does.
+        """
+        given, _ = given_photos(photo_list(photos), None)
+        embedded = embed_named(self.encoder, given, self.index.embeddings.shape[1])
+        return described_by(self.encoder, [str(text) for text in path_list(words)], embedded, top)
+
+    def show(
+        self,
+        photos: Photo | Iterable[Photo],
+        settings: LocateSettings | None = None,
+        truth: pd.DataFrame | None = None,
+        **options: Any,
+    ) -> "InlineMap":
+        """Locate photos and show them on a map in a notebook; see `Guesses.show`."""
+        return self.locate(photos, settings).show(truth, **options)
 
     def locate(
         self,
@@ -194,7 +229,7 @@ class Locator:
         top_k: int | None = None,
         location_ids: Iterable[object] | None = None,
         progress: Progress | None = None,
-    ) -> "gpd.GeoDataFrame":
+    ) -> "Guesses":
         """Locate photos and videos as `geoclip locate` does, with the same rows.
 
         Args:
@@ -207,15 +242,11 @@ class Locator:
                 by side in the table, at the place of the first. None, NaN and "" are no id.
             progress: called with the number of photos read since the last call.
 
-        Returns:
-            One row for each photo and rank with the columns of `guesses.schema`, those of
-            `guesses.gps_comparison` where settings compare, and the points as geometry. A photo
-            that cannot be read has one row. Places that a prior or a greedy choice excludes are
-            not listed, even where fewer than `top_k` are left.
-
-        Raises:
-            GeoclipError: for what is no photo, for a folder or glob that holds none, and where
-                `location_ids` are not as many as `photos`.
+        Returns one row for each photo and rank with the columns of `guesses.schema`, those of
+        `guesses.gps_comparison` where settings compare, and the points as geometry. A photo that
+        cannot be read has one row. Places that a prior or a greedy choice excludes are not listed,
+        even where fewer than `top_k` are left. Raises GeoclipError for what is no photo, for a
+        folder or glob that holds none, and where `location_ids` are not as many as `photos`.
         """
         settings = settings or LocateSettings()
         settings = settings if top_k is None else replace(settings, top_k=top_k)
@@ -228,9 +259,7 @@ class Locator:
             if progress:
                 progress(len(some))
         if settings.gallery is not None:
-            keys_of_files = [b"" if content is not None else photo_key(n) for n, content in given]
-            paired = zip(records, keys_of_files, strict=True)
-            records = [replace(record, key=key) for record, key in paired]
+            records = with_keys(records, given)
         names = [encode_path(name) for name, _ in given]
         tables = [block.table for block in assembler.blocks(names, records, keys)]
         table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
@@ -262,12 +291,7 @@ class Locator:
         assembler = Assembler(self.ranker, check, settings, candidates=top_k, classes=classes)
         ids = checked_ids(location_ids, len(embeddings.paths))
         keys = None if ids is None else location_keys(ids)
-        rows = zip(embeddings.status, embeddings.values, strict=True)
-        records = [
-            PhotoRecord(b"", status, "", NOTHING, UNJUDGED, value if status in READ else None)
-            for status, value in rows
-        ]
-        return assembler.block(embeddings.paths, records, keys).table
+        return assembler.block(embeddings.paths, records_of(embeddings), keys).table
 
 
 def default_device() -> str:

@@ -1,13 +1,31 @@
-"""The examples in docstrings."""
+"""The examples in docstrings, and one for every public name."""
 
 import doctest
+import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+import geoclip
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("evaluation", "guesses", "places", "ranking")
+OPTIONS = doctest.ELLIPSIS
+WITHOUT = {"write_map"}
+"""Its page is being rebuilt."""
+
+
+@pytest.fixture(autouse=True)
+def example_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Examples run in a folder with a grey photo and a table of it."""
+    (tmp_path / "holiday").mkdir()
+    Image.new("RGB", (64, 48), (128, 128, 128)).save(tmp_path / "holiday" / "grey.jpg")
+    (tmp_path / "photos.csv").write_text("path,lat,lon\nholiday/grey.jpg,45.75,4.85\n")
+    monkeypatch.chdir(tmp_path)
+    yield
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -16,6 +34,28 @@ def test_examples_give_what_they_say(package: str) -> None:
     modules = [
         import_module(".".join(file.relative_to(ROOT).with_suffix("").parts)) for file in files
     ]
-    results = [doctest.testmod(module, optionflags=doctest.ELLIPSIS) for module in modules]
+    results = [doctest.testmod(module, optionflags=OPTIONS) for module in modules]
     assert sum(result.attempted for result in results) > 0
     assert [m.__name__ for m, r in zip(modules, results, strict=True) if r.failed] == []
+
+
+def homes() -> dict[str, str]:
+    """The module of each public name."""
+    stub = (ROOT / "geoclip" / "__init__.pyi").read_text(encoding="utf-8")
+    imports = (line.split() for line in stub.splitlines())
+    return {name: home for _, home, _, name, *_ in imports}
+
+
+@pytest.mark.parametrize("name", sorted(set(geoclip.__all__) - WITHOUT))
+def test_every_public_name_has_an_example(name: str) -> None:
+    """A class or function in its docstring, what is neither in that of its module."""
+    module = import_module(homes()[name])
+    public = getattr(geoclip, name)
+    about = public if callable(public) else module
+    examples = doctest.DocTestFinder(recurse=False).find(about, name, module)
+    assert sum(len(found.examples) for found in examples) > 0
+    if module.__name__.split(".")[1] not in PACKAGES:  # else it ran with its package
+        runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
+        for found in examples:
+            runner.run(found, out=sys.stdout.write)
+        assert not runner.summarize(verbose=False).failed

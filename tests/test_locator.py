@@ -19,7 +19,7 @@ from geoclip.guesses.rows import CLASS_COLUMNS, class_rows, gps_rows
 from geoclip.guesses.schema import COLUMNS, guess_table
 from geoclip.guesses.settings import LocateSettings
 from geoclip.guesses.writer import write_guesses
-from geoclip.locator import UNCALIBRATED_WARNING, Locator
+from geoclip.locator import Locator
 from geoclip.photos.embedding import mean_of_views
 from geoclip.photos.reader import BATCH
 from geoclip.places import narrowing
@@ -27,11 +27,13 @@ from geoclip.places.captions import CaptionBook, CaptionSettings
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex
+from geoclip.ranking.ranker import UNCALIBRATED_WARNING
 from geoclip.ranking.ranking import rank
 from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings, Temperatures
 
 PAINTED = ("lyon", "kowloon", "amsterdam", "denis3")
 CITY = RankingSettings(point=PointEstimate.city())
+HOLLAND = [[4, 52], [6, 52], [5, 53], [4, 52]]
 PLAIN = LocateSettings.model_alone()
 
 
@@ -163,7 +165,7 @@ def test_nothing_to_locate(locator, paths, classes):
     assert table.columns.tolist() == [*COLUMNS, *(CLASS_COLUMNS if classes else [])]
     assert len(table) == len(paths)
     assert table.dtypes[list(COLUMNS)].equals(guess_table([]).dtypes)
-    assert len(locator.rank(np.empty((0, 16), np.float32)).cities) == 0
+    assert len(locator.ranker.rank(np.empty((0, 16), np.float32)).cities) == 0
 
 
 def test_top_k_above_the_number_of_cities(locator, folder):
@@ -309,7 +311,12 @@ def test_one_photo_twice(locator, folder):
 
 def test_notices_and_repr(locator):
     assert locator.warnings == ["a fake encoder", UNCALIBRATED_WARNING]
-    assert "10 cities" in repr(locator)
+    assert "10 cities" in repr(locator) and "10 cities" in locator._repr_html_()
+    many = RankingSettings(prior=Prior(tuple(f"{i:02}" for i in range(90)), stacking_factor=0.7))
+    for shown in (repr(many), repr(locator.ranker.with_settings(many))):
+        assert len(shown) < 500 and "'07'" not in shown
+    assert "90 countries" in repr(many)
+    assert repr(Prior(("FR",), 0.5)) == "Prior(seen_countries=('FR',), stacking_factor=0.5)"
 
 
 def test_one_photo_is_a_list_of_guesses(locator, folder):
@@ -319,6 +326,84 @@ def test_one_photo_is_a_list_of_guesses(locator, folder):
     assert str(guesses[0]) == "Lyon, Auvergne-Rhône-Alpes, France > 99 %"
     (only,) = locator.locate_one(str(folder / "gone.png"), PLAIN)
     assert (only.status, only.place_id) == ("missing", "")
+
+
+def test_probabilities_of_all_countries(locator, folder, small_gazetteer):
+    found = locator.countries(folder / "lyon.png")
+    posterior = locator.ranker.posterior(locator.embed(folder / "lyon.png").values)
+    cities = np.exp(posterior.log_cities[0])
+    codes = small_gazetteer.country_codes[locator.ranker.hierarchy.cities]
+    slow = {code: cities[codes == code].sum() for code in codes}
+    names = {place.place_id: place.name for place in small_gazetteer if place.level == "country"}
+    assert found.index[0] == "France" and (found.diff().dropna() <= 0).all()
+    assert found.sum() == pytest.approx(1, abs=1e-12)
+    assert found.to_dict() == pytest.approx(
+        {name: slow.get(code, 0) for code, name in names.items()}, abs=1e-6
+    )
+    assert (found.name, found.index.name) == ("probability", "country")
+    only = locator.narrowed(countries=["HK"]).countries(Image.open(folder / "lyon.png"))
+    assert only.to_dict() == {name: float(name == "Hong Kong") for name in names.values()}
+    for several in ([folder / "lyon.png"] * 2, []):
+        with pytest.raises(GeoclipError, match="one at a time"):
+            locator.countries(several)
+    with pytest.raises(GeoclipError, match="no such file"):
+        locator.countries(folder / "gone.png")
+
+
+def test_countries_of_one_name_are_told_apart(fake_encoder):
+    twins = Gazetteer(place_table([*COUNTRIES, ("NX", "Netherlands", "EU", "NX")], REGIONS, CITIES))
+    found = locator_of(fake_encoder, twins).countries(np.full((8, 8), 200, np.uint8))
+    assert {"Netherlands (NL)", "Netherlands (NX)"} <= set(found.index)
+    assert found["Netherlands (NX)"] == 0 and found.index.is_unique
+
+
+def test_ranked_places_are_ids(locator, folder, small_gazetteer):
+    values = locator.embed([folder / f"{name}.png" for name in PAINTED]).values
+    found, positions = locator.rank(values, 3), locator.ranker.rank(values, 3)
+    h = locator.ranker.hierarchy
+    assert found.city_ids[:, 0].tolist() == found.point_ids.tolist() == [*PAINTED]
+    assert found.country_ids[:, 0].tolist() == ["FR", "HK", "NL", "RE"]
+    assert found.region_ids.tolist() == ["FR.84", "", "NL.07", "RE.RE"]
+    for ids, rows in (
+        (found.city_ids, h.cities[positions.cities]),
+        (found.country_ids, h.countries[positions.countries]),
+    ):
+        assert small_gazetteer.rows(ids.ravel()).tolist() == rows.ravel().tolist()
+    rows = small_gazetteer.rows(found.point_ids)
+    assert found.lat.tolist() == small_gazetteer.lat[rows].tolist()
+    assert found.lon.tolist() == small_gazetteer.lon[rows].tolist()
+
+
+def test_photos_that_words_describe(locator, painter, folder):
+    painter.known["a bridge in Lyon"] = 0.8 * np.eye(16)[0] + 0.6 * np.eye(16)[2]
+    found = locator.search("a bridge in Lyon", folder, top=2)
+    assert [Path(path).name for path in found["path"]] == ["lyon.png", "amsterdam.png"]
+    assert found["similarity"].tolist() == pytest.approx([0.8, 0.6], abs=1e-6)
+    assert found["rank"].tolist() == [1, 2] and "<img" in found._repr_html_()
+    two = locator.search(["a bridge in Lyon", "x"], [folder / "lyon.png", folder / "gone.png"])
+    assert two["query"].tolist() == ["a bridge in Lyon", "x"] and set(two["rank"]) == {1}
+    for words in ("", []):
+        with pytest.raises(GeoclipError, match="what to search for"):
+            locator.search(words, folder)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("https://example.org/a.jpg", "is an address"), (b"", "no bytes"), (5, "type int"),
+        ([0.5], "type float"), (None, "type NoneType"), ([None], "type NoneType"),
+        (np.zeros((2, 2, 7), np.uint8), "is an array"), (np.zeros((9, 9, 3)), "float64"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["locate", "show", "countries", "embed"])
+def test_what_is_no_photo_is_one_error(locator, method, given, why):
+    with pytest.raises(GeoclipError, match=why):
+        getattr(locator, method)(given)
+
+
+def test_a_map_of_a_folder(locator, folder):
+    shown = locator.show([folder / "lyon.png"], PLAIN)
+    assert "lyon.png" in shown.page and str(folder) not in shown.page
 
 
 def test_a_narrowed_locator(locator, folder):
@@ -331,6 +416,8 @@ def test_a_narrowed_locator(locator, folder):
         .place_id
         == "central"
     )
+    holland = locator.narrowed(polygon={"type": "Polygon", "coordinates": [HOLLAND]})
+    assert set(holland.locate([folder / "lyon.png"], PLAIN)["place_id"]) == {"amsterdam"}
     with pytest.raises(GeoclipError, match="no country"):
         locator.narrowed(countries=["Atlantis"])
     assert locator.ranker.log_prior is None
@@ -360,7 +447,7 @@ def test_the_published_protocol_needs_no_file(world, fake_encoder):
     )
     locator = Locator(fake_encoder, index, world, own).reranked("greedy", "city")
     photos = rng.normal(size=(40, 8)).astype(np.float32)
-    ranking, h = locator.rank(photos), locator.ranker.hierarchy
+    ranking, h = locator.ranker.rank(photos), locator.ranker.hierarchy
     expected = [slow_greedy(locator, photo, 30) for photo in photos]
     found = ranking.points
     assert world.ids[h.cities[found]].tolist() == [place_id for place_id, _, _ in expected]
@@ -412,7 +499,7 @@ def test_countries_trained_on_can_be_held_back(small_gazetteer, fake_encoder, tm
 
     def share(settings: RankingSettings) -> np.ndarray:
         locator = Locator(fake_encoder, index, small_gazetteer, settings)
-        ranking = locator.rank(values, len(small_gazetteer))
+        ranking = locator.ranker.rank(values, len(small_gazetteer))
         rows = locator.ranker.hierarchy.cities[ranking.cities]
         return np.where(codes[rows] == "FR", ranking.probabilities, 0).sum(axis=1)
 
@@ -433,7 +520,7 @@ def test_the_continent_answer_sums_the_ranked_countries(
     locator = Locator(fake_encoder, index, small_gazetteer, RankingSettings())
     values = np.random.default_rng(1).normal(size=(50, 16)).astype(np.float32)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
-    ranking = locator.rank(values)
+    ranking = locator.ranker.rank(values)
     answers = class_rows(small_gazetteer, locator.ranker.hierarchy, ranking)
     names = small_gazetteer.continents[locator.ranker.hierarchy.countries[ranking.countries]]
     for row, told in enumerate(answers["continent_ranking"].str.split()):
@@ -500,7 +587,7 @@ def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder, monkeyp
         locator.ranker.support_within(values, lat, lon, 25.0), support, rtol=1e-5
     )
     before = 1 / 5 / 2  # one of five countries, one of its two regions
-    ranking = locator.rank(lyon, top_k=10)
+    ranking = locator.ranker.rank(lyon, top_k=10)
     region = np.isin(locator.ranker.hierarchy.cities, small_gazetteer.rows(["lyon", "denis2"]))
     after = ranking.probabilities[0, region[ranking.cities[0]]].sum()
     assert support[2] == pytest.approx(after / before, rel=1e-3)
@@ -514,7 +601,7 @@ def test_planet_start_does_not_favour_territories(world, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 255, (64, 64, 3), dtype=np.uint8) for _ in range(40)]
     sizes = pd.Series(world.country_codes[world.level_rows("city")]).value_counts()
-    found = locator.rank(locator.embed([*pictures]).values)
+    found = locator.ranker.rank(locator.embed([*pictures]).values)
     h = locator.ranker.hierarchy
     codes = h.country_codes[h.city_country[found.points]]
     assert (sizes[codes] <= 2).mean() <= 0.02

@@ -15,7 +15,7 @@ from geoclip.commands.evaluate import evaluate
 from geoclip.commands.explain import explain
 from geoclip.commands.finetune import finetune
 from geoclip.commands.gallery import gallery_app
-from geoclip.commands.gazetteer_cells import gazetteer_app
+from geoclip.commands.gazetteers import gazetteer_app
 from geoclip.commands.locate import locate
 from geoclip.commands.mix import mix
 from geoclip.commands.models import models_app

@@ -23,21 +23,19 @@ def compare(
 
     For instance: geoclip compare old.csv new.csv --truth truth.csv --report wins.html
     """
-    from geoclip.evaluation.comparison import Comparison  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.evaluation.comparison import compare as compare_guesses  # noqa: PLC0415 - slow
     from geoclip.evaluation.comparison_page import comparison_page  # noqa: PLC0415
     from geoclip.evaluation.comparison_tables import (  # noqa: PLC0415
         comparison_tables,
         test_sentences,
     )
     from geoclip.evaluation.html_page import check_page, write_with_json  # noqa: PLC0415
-    from geoclip.evaluation.matching import evaluate_files  # noqa: PLC0415
     from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
 
     if report is not None:
         check_page(report)
     world = None if gazetteer is None else Gazetteer.read(gazetteer)
-    both = [evaluate_files(guesses, truth, allow_gps, world) for guesses in (first, second)]
-    comparison = Comparison(*both)
+    comparison = compare_guesses(first, second, truth, allow_gps, world)
     figures = comparison.report()
     if report is not None:
         page = comparison_page(comparison, figures, (first.name, second.name))

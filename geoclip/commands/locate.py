@@ -2,7 +2,6 @@
 
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +9,13 @@ import typer
 
 from geoclip.commands.options import (
     CompileOption,
+    Evidence,
     ExcludeOption,
+    Gps,
     GpxOffsetOption,
     GpxOption,
     IncludeHiddenOption,
+    Level,
     MethodOption,
     PointOption,
     Precision,
@@ -29,34 +31,7 @@ from geoclip.support.process import made_to_last
 if TYPE_CHECKING:
     from geoclip.locator import Locator
 
-TABLE_ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg")
-
-
-class Gps(StrEnum):
-    """What to do with positions stated in files."""
-
-    keep = "keep"
-    trust_all = "trust-all"
-    ignore = "ignore"
-    compare = "compare"
-
-
-class Level(StrEnum):
-    """How precise guesses are."""
-
-    auto = "auto"
-    city = "city"
-    region = "region"
-    country = "country"
-    continent = "continent"
-
-
-class Evidence(StrEnum):
-    """How far to look for photos that show no place."""
-
-    off = "off"
-    pixels = "pixels"
-    prompts = "prompts"
+TABLE_ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg", ".xlsx")
 
 
 def locate(
@@ -69,7 +44,8 @@ def locate(
     ],
     *,
     out: Annotated[
-        Path | None, typer.Option(help="Table of guesses: .parquet, .geojson, .csv or .gpkg.")
+        Path | None,
+        typer.Option(help="Table of guesses: .parquet, .geojson, .csv, .gpkg, .xlsx."),
     ] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="A map as one .html file.")] = None,
     model: Annotated[
@@ -124,6 +100,12 @@ def locate(
         str | None, typer.Option(help="Only places in this box: WEST,SOUTH,EAST,NORTH.")
     ] = None,
     near: Annotated[str | None, typer.Option(help="Only places within LAT,LON,KM.")] = None,
+    within: Annotated[
+        Path | None,
+        typer.Option(
+            help="Only places in the polygons of a file: .geojson, .gpkg, .shp, .parquet."
+        ),
+    ] = None,
     album: Annotated[
         bool, typer.Option("--album", help="Photos close in time share evidence.")
     ] = False,
@@ -145,6 +127,15 @@ def locate(
     ] = None,
     keep_journal: Annotated[
         bool, typer.Option("--keep-journal", help="Leave OUT.journal when all is done.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace guesses for other photos in OUT.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing but errors, and guesses without --out.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say why each file could not be read.")
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
     exclude: ExcludeOption = None,
@@ -183,14 +174,15 @@ def locate(
     circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
     default, model = model is None, _chosen_model(model)
     paths, tracks = without_tracks(_with_list_on_stdin(paths), gpx or [])
-    RunFiles(out, map_file).refuse_replacing([*map(str, filter(None, [gazetteer, *tracks]))])
+    read = filter(None, [gazetteer, within, *tracks])
+    RunFiles(out, map_file).refuse_replacing([*map(str, read)])
 
     def load(name: str | Path) -> "Locator":
         locator = _load(name, gazetteer, device, precision, compile).reranked(method, point)
-        if not (countries or box or circle):
+        if not (countries or box or circle or within):
             return locator
         named = countries.split(",") if countries else None
-        return locator.narrowed(named, box, circle)  # type: ignore[arg-type]
+        return locator.narrowed(named, box, circle, within)  # type: ignore[arg-type]
 
     settings = LocateSettings(
         top_k=top_k,
@@ -217,10 +209,12 @@ def locate(
         rules=FolderRules(tuple(exclude or ()), include_hidden),
         keep_embeddings=keep_embeddings,
         keep_journal=keep_journal,
+        force=force,
         load=load,
-        watch=Terminal([_larger_models()] if default else []),
+        watch=Terminal([_larger_models()] if default else [], quiet),
     )
-    print_report(report)
+    if not quiet:
+        print_report(report, verbose)
     if report.failures:
         raise typer.Exit(SOME_UNREAD)
 

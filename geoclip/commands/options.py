@@ -31,6 +31,33 @@ class PointRule(StrEnum):
     expected_score_regions = "expected_score_regions"
 
 
+class Gps(StrEnum):
+    """What to do with positions stated in files."""
+
+    keep = "keep"
+    trust_all = "trust-all"
+    ignore = "ignore"
+    compare = "compare"
+
+
+class Level(StrEnum):
+    """How precise guesses are."""
+
+    auto = "auto"
+    city = "city"
+    region = "region"
+    country = "country"
+    continent = "continent"
+
+
+class Evidence(StrEnum):
+    """How far to look for photos that show no place."""
+
+    off = "off"
+    pixels = "pixels"
+    prompts = "prompts"
+
+
 class Precision(StrEnum):
     """In which precision photos and texts are encoded: `encoders.precision.PRECISIONS`."""
 

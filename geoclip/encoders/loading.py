@@ -27,6 +27,9 @@ def load_encoder(name: str | Path, device: str = "cpu", for_photos: bool = False
     default are then read without open_clip, whose import takes longer than a first answer. Raises
     GeoclipError for an unknown name, a pickle, a folder without a model, or a device that is not
     there.
+
+    >>> load_encoder("street-tiny", for_photos=True).encode_texts(["a street in Lyon"]).shape
+    (1, 192)
     """
     if device.partition(":")[0] == "meta":
         raise GeoclipError("The device meta holds no values; name cpu or one that is there.")

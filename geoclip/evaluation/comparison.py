@@ -8,10 +8,14 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from geoclip.errors import GeoclipError
+from geoclip.evaluation import html_page
 from geoclip.evaluation.bootstrap import DRAWS, Statistic, bootstrap
+from geoclip.evaluation.comparison_tables import comparison_tables, test_sentences
 from geoclip.evaluation.evaluation import Evaluation
 from geoclip.evaluation.intervals import SEED, about, interval, nested
+from geoclip.evaluation.matching import Given, evaluate
 from geoclip.evaluation.metrics import UNKNOWN, Report
+from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.geoscore import geoscore
 
 MOST_SHOWN = 10
@@ -20,7 +24,16 @@ SIDES = ("first", "second", "ties")
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two evaluations with the same truth, `second` measured against `first`."""
+    """Two evaluations with the same truth, `second` measured against `first`.
+
+    `compare` makes one of two tables of guesses. A notebook shows the tables of `geoclip compare`.
+    Raises GeoclipError for evaluations of different photos.
+
+    >>> truth = pd.DataFrame({"path": ["a.jpg"], "lat": [45.8], "lon": [4.8]})
+    >>> near, far = (truth.assign(lat=lat) for lat in (45.9, 50.0))
+    >>> Comparison(evaluate(far, truth), evaluate(near, truth)).outcome.tolist()
+    ['second']
+    """
 
     first: Evaluation
     second: Evaluation
@@ -58,6 +71,34 @@ class Comparison:
             "photos": self.photos(),
             "countries": self.countries(),
         }
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Every figure of both, their difference (second − first) and its 95 % interval.
+
+        The index is the figure, with its threshold in km behind it where it has one. Percentages
+        run from 0 to 100; NaN where there is no figure or interval.
+        """
+        report = self.report()
+        rows = {}
+        for name, value in report["difference"].items():
+            for km in value if isinstance(value, dict) else [None]:
+                label = name if km is None else f"{name} {km}"
+                found = [report[p].get(name) for p in ("first", "second", "difference")]
+                ends = report["intervals"].get(name)
+                if km is not None:
+                    found, ends = [one[km] for one in found], ends and ends[km]
+                rows[label] = [*found, *(ends or (None, None))]
+        columns = ["first", "second", "difference", "low", "high"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype="float64")
+
+    def _repr_html_(self) -> str:
+        report = self.report()
+        parts = [
+            html_page.heading(title) + html_page.table(rows)
+            for title, rows in comparison_tables(report).items()
+        ]
+        return "".join(parts) + html_page.sentences(test_sentences(report))
 
     def intervals(self, draws: int = DRAWS, seed: int = SEED) -> Report:
         """95 % intervals of second − first, by cluster bootstrap."""
@@ -132,6 +173,27 @@ class Comparison:
             for side, value in values.items():
                 found[side][name] = _finite(value)
         return found
+
+
+def compare(
+    first: Given,
+    second: Given,
+    truth: Given,
+    allow_gps: bool = False,
+    gazetteer: Gazetteer | None = None,
+) -> Comparison:
+    """Which of two sets of guesses for the same photos is better, as `geoclip compare` says it.
+
+    Each is a table or its file; see `evaluate_tables` for what they hold and for the errors. The
+    result has every figure with its 95 % interval in `table`, sign tests, and the photos and
+    countries that differ most; a notebook shows them.
+
+    >>> truth = pd.DataFrame({"path": ["a.jpg", "b.jpg"], "lat": [45.8, 0.0], "lon": [4.8, 0.0]})
+    >>> compare(truth.assign(lat=10.0), truth, truth).table.loc["geoscore"].round().tolist()[:3]
+    [1361.0, 5000.0, 3639.0]
+    """
+    both = [evaluate(guesses, truth, allow_gps, gazetteer) for guesses in (first, second)]
+    return Comparison(*both)
 
 
 def sign_test(signs: ArrayLike) -> Report:

@@ -1,6 +1,7 @@
 """Guesses against truth: which guess answers which photo, and how far off it is."""
 
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,11 @@ from geoclip.guesses.guess_files import parse_guesses, read_guesses
 from geoclip.guesses.schema import GALLERY, MODEL
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.sphere import great_circle_km
-from geoclip.support.paths import decode_path, same_file_key
+from geoclip.support.paths import AnyPath, decode_path, same_file_key
 from geoclip.support.tables import Source, plain_names, read_text_table, refuse_rows
+
+Given: TypeAlias = pd.DataFrame | AnyPath
+"""A table in memory, or its file."""
 
 
 def evaluate_tables(
@@ -44,13 +48,7 @@ def evaluate_tables(
     >>> evaluation.km.round(2).tolist(), evaluation.missing, evaluation.unused
     ([7.75, inf], 1, 1)
     """
-    mine, theirs = "the table of guesses", "the table of truth"
-    plain_guesses = guesses.set_axis(plain_names(guesses.columns, mine), axis=1)
-    plain_truth = truth.set_axis(plain_names(truth.columns, theirs), axis=1)
-    answers = _parse_answers(plain_guesses, mine)
-    folder = Path()
-    actual = parse_truth(plain_truth, theirs, folder)
-    return _evaluate(answers, actual, folder, (mine, theirs), allow_gps, gazetteer)
+    return evaluate(guesses, truth, allow_gps, gazetteer)
 
 
 def evaluate_files(
@@ -59,10 +57,34 @@ def evaluate_files(
     """Compare files as `evaluate_tables` does tables; paths are relative to the truth's folder.
 
     Errors name the file and the row.
+
+    >>> evaluate_files("guesses.csv", "truth.csv")
+    Traceback (most recent call last):
+    geoclip.errors.GeoclipError: truth.csv does not exist...
     """
-    actual, answers = read_truth(truth), read_answers(guesses)
-    folder = Path(truth).parent
-    return _evaluate(answers, actual, folder, (guesses, truth), allow_gps, gazetteer)
+    return evaluate(Path(guesses), Path(truth), allow_gps, gazetteer)
+
+
+def evaluate(
+    guesses: Given, truth: Given, allow_gps: bool = False, gazetteer: Gazetteer | None = None
+) -> Evaluation:
+    """Compare guesses with the truth as `evaluate_tables` does; each is a table or its file."""
+    if isinstance(truth, pd.DataFrame):
+        theirs: Source = "the table of truth"
+        folder = Path()
+        plain = truth.set_axis(plain_names(truth.columns, theirs), axis=1)
+        actual = parse_truth(plain, theirs, folder)
+    else:
+        theirs, folder = Path(truth), Path(truth).parent
+        actual = read_truth(theirs)
+    if isinstance(guesses, pd.DataFrame):
+        mine: Source = "the table of guesses"
+        named = guesses.set_axis(plain_names(guesses.columns, mine), axis=1)
+        answers = _parse_answers(named, mine)
+    else:
+        mine = Path(guesses)
+        answers = read_answers(mine)
+    return _evaluate(answers, actual, folder, (mine, theirs), allow_gps, gazetteer)
 
 
 def _evaluate(

@@ -19,6 +19,9 @@ def oracle(
 
     `largest` leaves only as many cities of each country, the most populous ones; all without it.
     Points are in degrees. Raises GeoclipError where the gazetteer has no city.
+
+    >>> oracle([45.75, 0.0], [4.85, -30.0], Gazetteer.default())["within_km"]["25"]
+    50.0
     """
     rows = listed_cities(gazetteer, largest)
     _, km = PointTree(gazetteer.lat[rows], gazetteer.lon[rows]).nearest(lat, lon)

@@ -13,16 +13,13 @@ URIs (`geoclip.support.paths`).
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from geoclip.guesses.phrases import guess_phrase
 from geoclip.support.paths import encode_path
-
-if TYPE_CHECKING:
-    import geopandas as gpd
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,9 @@ class Guess:
 
     Positions are degrees. `radius_km` holds half of the posterior, `radius_90_km` 90 %; NaN where
     they are not known.
+
+    >>> print(*to_guesses(pd.DataFrame({"country": ["Austria"], "probability": [0.62]})))
+    Austria 62 %
     """
 
     path: str
@@ -128,24 +128,6 @@ def _text(value: Any) -> str:
 def to_guesses(table: pd.DataFrame) -> list[Guess]:
     """The rows of a table as `Guess` objects, in its order."""
     return [Guess(**row) for row in guess_table(table).to_dict("records")]
-
-
-def to_geodataframe(
-    table: pd.DataFrame, extra: Mapping[str, str] | None = None
-) -> "gpd.GeoDataFrame":
-    """The table in the schema's dtypes with a point (EPSG:4326) for every row with an answer.
-
-    `extra` columns (name → dtype) stand between those of the schema and the points; they may be
-    absent from a table without rows. Other columns are dropped.
-    """
-    import geopandas as gpd  # noqa: PLC0415 - slow to import
-
-    guesses = with_extra(table, extra)
-    points = np.full(len(guesses), None, dtype=object)
-    answered = guesses["lat"].notna() & guesses["lon"].notna()
-    located = guesses[answered]
-    points[answered.to_numpy()] = gpd.points_from_xy(located["lon"], located["lat"])
-    return gpd.GeoDataFrame(guesses, geometry=points, crs="EPSG:4326")
 
 
 def with_extra(table: pd.DataFrame, extra: Mapping[str, str] | None = None) -> pd.DataFrame:

@@ -37,6 +37,9 @@ class LocateSettings:
 
     `gallery` is the folder of one, or "self" for the photos among these that state a position: they
     have a say in where the others were taken. Raises GeoclipError for a setting out of range.
+
+    >>> LocateSettings(level="country", gps="ignore").rule
+    LevelRule(level='country', confidence=0.5)
     """
 
     top_k: int = 5

@@ -67,6 +67,9 @@ def read_photo(
     Of a JPEG that ends early the rows that are there are given, with their share in `info`.
 
     Raises PhotoError; its `status` is one of `STATUSES` other than those of `READ`.
+
+    >>> read_photo("holiday/grey.jpg").size, read_photo("holiday/grey.jpg", short_side=20).size
+    ((64, 48), (32, 24))
     """
     with open_photo(path, content) as image:
         return decode(image, os.fspath(path), short_side)
@@ -199,8 +202,10 @@ def _open(file: BinaryIO, name: str) -> Image.Image:
     iso_media = head[4:8] in {b"ftyp", b"jP  ", b"JXL "} or head.startswith(b"\xff\x0a")
     try:
         image = Image.open(file, formats=_formats(iso_media))
-    except UnidentifiedImageError:
-        return undecodable(file, name)
+    except OSError as problem:
+        if isinstance(problem, UnidentifiedImageError) or head.startswith(b"BM"):
+            return undecodable(file, name)
+        raise
     if image.format in {"HEIF", "AVIF"}:
         place = file.tell()
         image.info[_TURN] = exif_turn(file, image)

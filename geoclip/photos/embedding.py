@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from geoclip.encoders import Encoder
+from geoclip.errors import GeoclipError
 from geoclip.photos.opening import Fetch, NamedPhoto
 from geoclip.photos.reader import BATCH, DecodedPhoto, PhotoReader, in_batches, read_batches
 from geoclip.photos.refusals import READ
@@ -36,6 +37,14 @@ class Embeddings:
     def ok(self) -> np.ndarray:
         """Which photos were read, (N,) bool."""
         return np.array([status in READ for status in self.status], dtype=bool)
+
+    def only(self) -> np.ndarray:
+        """The embedding (d,) of the one photo; GeoclipError for several and for one not read."""
+        if len(self.paths) != 1:
+            raise GeoclipError(f"{len(self.paths)} photos were given: give one at a time.")
+        if not self.ok[0]:
+            raise GeoclipError(self.messages[self.paths[0]])
+        return np.asarray(self.values[0])
 
     def part(self, rows: slice) -> "Embeddings":
         """Those of some photos side by side."""

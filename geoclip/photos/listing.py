@@ -58,6 +58,9 @@ def list_photos(
     once, and macOS companions (`._name`) are left out. A folder that cannot be listed stands for
     itself. A path that does not exist, or a glob that matches nothing, is kept, so that it is
     reported with the photos.
+
+    >>> [photo.name for photo in list_photos("holiday")]
+    ['grey.jpg']
     """
     found = _listed(paths, suffixes, rules)
     return [path for path, under in found.values() if under is None]

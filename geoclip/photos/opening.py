@@ -50,14 +50,30 @@ def named(photo: Photo, position: int) -> NamedPhoto:
 
     Raises GeoclipError for what is no photo.
     """
+    name = f"photo {position}"
+    if isinstance(photo, str) and is_address(photo):
+        raise GeoclipError(
+            f"{photo} is an address, and only files of this machine are read: download it first, "
+            "and give its path or its bytes."
+        )
     if isinstance(photo, str | os.PathLike):
         return photo, None
-    name = f"photo {position}"
+    if isinstance(photo, bytes) and not photo:
+        raise GeoclipError(f"{name!r} has no bytes: give all bytes of a photo.")
     if isinstance(photo, np.ndarray):
         _check_array(photo, name)
     elif not isinstance(photo, bytes | Image.Image):
         raise _no_photo(photo, repr(name))
     return name, photo
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address such as https://…, and no file; `file:///…` is a path.
+
+    >>> is_address("https://example.org/a.jpg"), is_address("file:///a.jpg"), is_address("a.jpg")
+    (True, False, False)
+    """
+    return "://" in text and not text.startswith("file:///") and not os.path.lexists(text)
 
 
 def _check_array(pixels: np.ndarray, name: str) -> None:

@@ -47,6 +47,9 @@ def read_photo_table(
     folder as one. `resolve` may keep URIs as they are. Raises GeoclipError for a bad file or row,
     for a photo that stands twice, for a location that two tables say lies in different places, and
     when there is no photo at all.
+
+    >>> read_photo_table("photos.csv")[["photo_id", "lat", "lon"]].to_numpy().tolist()
+    [['holiday/grey.jpg', 45.75, 4.85]]
     """
     files = [Path(path) for path in path_list(paths)]
     if not files:

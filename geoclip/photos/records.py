@@ -1,17 +1,18 @@
 """What is kept of a photo once it has been read: the common currency of library and command."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from geoclip.encoders import Encoder
 from geoclip.photos.abstention import Abstention
-from geoclip.photos.embedding import encode_decoded
+from geoclip.photos.embedding import Embeddings, encode_decoded
 from geoclip.photos.gps_fix import GpsFix
-from geoclip.photos.metadata import PhotoMetadata
+from geoclip.photos.keys import photo_key
+from geoclip.photos.metadata import NOTHING, PhotoMetadata
 from geoclip.photos.opening import NamedPhoto
-from geoclip.photos.reader import DecodedPhoto, PhotoReader, read_batches
+from geoclip.photos.reader import UNJUDGED, DecodedPhoto, PhotoReader, read_batches
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,27 @@ def read_records(
     for decoded in read_batches(batches, lambda photo: read(*photo), jobs):
         values = encode_decoded(encoder, decoded)
         yield [_record(photo, value) for photo, value in zip(decoded, values, strict=True)]
+
+
+def records_of(embeddings: Embeddings, keys: Sequence[bytes] | None = None) -> list[PhotoRecord]:
+    """Records of photos of which nothing but the embeddings is known; they keep their precision.
+
+    `keys` are those that journals and galleries know the photos' files by.
+    """
+    found = embeddings
+    values = [value if ok else None for value, ok in zip(found.values, found.ok, strict=True)]
+    return [
+        PhotoRecord(key, status, found.messages.get(name, ""), NOTHING, UNJUDGED, value)
+        for key, name, status, value in zip(
+            keys or [b""] * len(values), found.paths, found.status, values, strict=True
+        )
+    ]
+
+
+def with_keys(records: Sequence[PhotoRecord], photos: Sequence[NamedPhoto]) -> list[PhotoRecord]:
+    """The records with the keys that journals and galleries know the photos' files by."""
+    keys = [b"" if content is not None else photo_key(name) for name, content in photos]
+    return [replace(record, key=key) for record, key in zip(records, keys, strict=True)]
 
 
 def _record(photo: DecodedPhoto, value: np.ndarray | None) -> PhotoRecord:

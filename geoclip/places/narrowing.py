@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ def prior(
     bbox: tuple[float, float, float, float] | None = None,
     near: tuple[float, float, float] | None = None,
     territories: bool = False,
+    polygon: Any = None,
 ) -> NDArray[np.float64]:
     """Weights (P,) over places: 1 inside everything that is asked for, 0 outside.
 
@@ -34,9 +36,11 @@ def prior(
         bbox: west, south, east, north in degrees; west > east crosses the date line.
         near: latitude, longitude, radius in km.
         territories: take in the territories of the countries that are named.
+        polygon: an area as `areas.read_area` takes it: a shapely geometry, a GeoDataFrame, GeoJSON,
+            or the path of a file of these.
 
     Raises:
-        GeoclipError: an unknown country, impossible numbers, or no place left.
+        GeoclipError: an unknown country, impossible numbers, what is no polygon, or no place left.
     """
     inside = np.ones(len(gazetteer), dtype=bool)
     if countries is not None:
@@ -45,11 +49,17 @@ def prior(
         inside &= _in_box(gazetteer, *bbox)
     if near is not None:
         inside &= _in_circle(gazetteer, *near)
+    if polygon is not None:
+        from geoclip.places.areas import in_area, read_area  # noqa: PLC0415 - slow to import
+
+        inside &= in_area(read_area(polygon), gazetteer.lat, gazetteer.lon)
     inside = _with_ancestors(gazetteer, inside & ~_has_children(gazetteer))
     if not inside.any():
+        asked = {"countries": countries, "bbox": bbox, "near": near}
+        asked["polygon"] = None if polygon is None else "given"
+        told = ", ".join(f"{name} {value}" for name, value in asked.items() if value is not None)
         raise GeoclipError(
-            f"no place of the gazetteer is left (countries {countries}, bbox {bbox}, near {near}); "
-            "widen what the world was narrowed to."
+            f"no place of the gazetteer is left ({told}); widen what the world was narrowed to."
         )
     return inside.astype(np.float64)
 

@@ -27,7 +27,11 @@ CITY_KM = 1.0
 
 
 class Outlines:
-    """Polygons of countries; `frame` has the columns country_code and geometry, in WGS 84."""
+    """Polygons of countries; `frame` has the columns country_code and geometry, in WGS 84.
+
+    >>> Outlines.default().country_of([45.75, 0.0], [4.85, -30.0]).tolist()
+    ['FR', '']
+    """
 
     def __init__(self, frame: gpd.GeoDataFrame) -> None:
         self.frame = frame

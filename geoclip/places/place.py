@@ -39,6 +39,9 @@ class Place:
 
     A country's or region's coordinates are those of one of its cities. `parent_id` is None for a
     country, the country for a region, and the region for a city (the country where it has none).
+
+    >>> print(Place("2996944", "city", "Lyon", 45.75, 4.85, "FR", "FR.84", 520_774))
+    Lyon (city 2996944, FR)
     """
 
     place_id: str

@@ -55,6 +55,9 @@ class PlaceIndex:
 
     `embeddings` is (P, d) float16 in the gazetteer's row order, `key` says what made it. Half
     precision moves a cosine by some 1e-5; products are taken in float32 (`LevelEmbeddings`).
+
+    >>> PlaceIndex(np.zeros((2, 8), np.float16), "key")
+    PlaceIndex(2 places, d=8, key=key)
     """
 
     embeddings: np.ndarray

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from geoclip.errors import GeoclipError
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
     from geoclip.ranking.gallery.lookup import GalleryLookup
     from geoclip.ranking.gallery.mixture import GalleryEvidence
 
+UNCALIBRATED_WARNING = (
+    "The probabilities of this model are not calibrated: take them for an order of its guesses, or "
+    "fit them to photos of known place with geoclip calibrate."
+)
+
 
 class PlaceRanker:
     """Ranks the places of an index for photo embeddings.
@@ -58,6 +64,17 @@ class PlaceRanker:
         self.hierarchy = Hierarchy.of(gazetteer)
         self.log_prior = log_prior
 
+    def __repr__(self) -> str:
+        calibrated = "calibrated" if self.settings.calibrated else "not calibrated"
+        prior = self.log_prior
+        left = "" if prior is None else f", {np.isfinite(prior).sum():,} places left in"
+        return f"PlaceRanker({self.gazetteer!r}, {self.settings.method}, {calibrated}{left})"
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences that a user should see once."""
+        return [] if self.settings.calibrated else [UNCALIBRATED_WARNING]
+
     @cached_property
     def _levels(self) -> LevelEmbeddings:
         return LevelEmbeddings.of(self.index.embeddings, self.hierarchy)
@@ -73,10 +90,11 @@ class PlaceRanker:
         countries: Sequence[str] | None = None,
         bbox: tuple[float, float, float, float] | None = None,
         near: tuple[float, float, float] | None = None,
+        polygon: Any = None,
     ) -> "PlaceRanker":
         """The same ranker for a part of the world; arguments and errors as `narrowing.prior`."""
         with np.errstate(divide="ignore"):
-            log_prior = np.log(prior(self.gazetteer, countries, bbox, near))
+            log_prior = np.log(prior(self.gazetteer, countries, bbox, near, polygon=polygon))
         if self.log_prior is not None:
             log_prior = log_prior + self.log_prior
         return self._with(self.settings, log_prior)
@@ -100,6 +118,23 @@ class PlaceRanker:
     def posterior(self, values: np.ndarray) -> Posterior:
         """The posterior over all cities of embeddings (N, d); of some hundred photos at a time."""
         return posterior_of(self.logits(values), self.hierarchy, self.settings, self._prior)
+
+    def countries(self, value: np.ndarray) -> pd.Series:
+        """Probabilities of all countries for an embedding (d,), the most probable first.
+
+        They sum to 1. The index is the countries' names; where two share one, their ids stand
+        behind it. A country without a listed city has 0.
+        """
+        posterior = self.posterior(value[None]).countries[0].astype(np.float64)
+        rows = self.gazetteer.level_rows("country")
+        names, ids = self.gazetteer.names[rows], self.gazetteer.ids[rows]
+        shared = pd.Series(names).duplicated(keep=False)
+        index = np.where(shared, [f"{n} ({i})" for n, i in zip(names, ids, strict=True)], names)
+        probabilities = np.zeros(len(self.gazetteer))
+        probabilities[self.hierarchy.countries] = posterior / posterior.sum()
+        named = pd.Index(index.astype(str), name="country")
+        found = pd.Series(probabilities[rows], named, name="probability")
+        return found.sort_values(ascending=False, kind="stable")
 
     def rank(self, values: np.ndarray, top_k: int = 5) -> Ranking:
         """Rank the cities for embeddings (N, d). Raises GeoclipError for `top_k` below 1."""

@@ -6,7 +6,7 @@ A setting that would have no effect beside the others is refused.
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from typing import Any
 
 from geoclip.errors import GeoclipError
@@ -16,6 +16,8 @@ from geoclip.ranking.gallery_weights import GallerySettings
 METHODS = ("joint", "greedy")
 GREEDY_CITIES = 30
 """Of StreetCLIP's procedure (Haas, Alberti, Skreta 2023)."""
+MOST_NAMED = 5
+"""Countries that a prior's text names; of more it gives the number."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,13 @@ class Prior:
     stacking_factor: float = 0.0
     country_size_exponent: float = 0.0
     population_exponent: float = 0.0
+
+    def __repr__(self) -> str:
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        if len(self.seen_countries) > MOST_NAMED:
+            given["seen_countries"] = f"<{len(self.seen_countries)} countries>"
+        told = [f"{name}={value}" for name, value in given.items() if value]
+        return f"Prior({', '.join(told)})"
 
     def __post_init__(self) -> None:
         for name in ("stacking_factor", "country_size_exponent", "population_exponent"):
@@ -168,6 +177,9 @@ class RankingSettings:
         gallery: of a joint ranking; how much galleries count, None where nobody fitted it.
 
     Raises GeoclipError for a value that is none and for a setting that the method ignores.
+
+    >>> RankingSettings(radius_share=0.5).calibrated, RankingSettings("greedy").calibrated
+    (True, False)
     """
 
     method: str = "joint"

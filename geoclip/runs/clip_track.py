@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoclip.errors import GeoclipError
-from geoclip.guesses.schema import to_geodataframe
+from geoclip.guesses.geo_table import to_geodataframe
 from geoclip.guesses.writer import GuessWriter
 from geoclip.locator import Locator
 from geoclip.photos.embedding import Embeddings

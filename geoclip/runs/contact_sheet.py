@@ -1,17 +1,13 @@
 """A contact sheet: what queries found in a gallery, as one page that loads nothing."""
 
-import base64
 from collections.abc import Iterator, Sequence
 from html import escape
-from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
 
-from geoclip.errors import PhotoError
 from geoclip.evaluation.html_page import heading, page, table, write_text
-from geoclip.photos.opening import read_pictures
-from geoclip.support.paths import decode_path
+from geoclip.photos.thumbnails import thumbnail
 
 SIDE = 240
 """Pixels of a thumbnail's longer side."""
@@ -52,12 +48,5 @@ def _figure(path: str, lines: Sequence[str]) -> str:
 
 def _thumbnail(path: str) -> str:
     """The picture as an element of the page, without its metadata; "" where it cannot be read."""
-    try:
-        picture = read_pictures(decode_path(path), None, 1, SIDE)[0]
-    except PhotoError:
-        return ""
-    picture.thumbnail((SIDE, SIDE))
-    content = BytesIO()
-    picture.save(content, "JPEG", quality=80)
-    data = base64.b64encode(content.getvalue()).decode()
-    return f'<img alt="" src="data:image/jpeg;base64,{data}">'
+    data, _ = thumbnail(path, SIDE)
+    return f'<img alt="" src="data:image/jpeg;base64,{data}">' if data else ""

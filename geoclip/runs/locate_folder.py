@@ -1,10 +1,8 @@
 """`locate_folder`: what `geoclip locate` does, for programs and notebooks."""
 
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,113 +10,21 @@ import pandas as pd
 
 from geoclip.encoders.registry import DEFAULT_MODEL
 from geoclip.errors import GeoclipError
-from geoclip.guesses.failures import Failure, left_out, write_failures
-from geoclip.guesses.gps_comparison import NOTE_COLUMNS
+from geoclip.guesses.failures import left_out, write_failures
 from geoclip.guesses.guess_files import ENDINGS, read_guesses
-from geoclip.guesses.schema import GALLERY, GPS, guess_table, to_geodataframe
+from geoclip.guesses.schema import guess_table
 from geoclip.guesses.settings import LocateSettings
 from geoclip.photos.folder_rules import USUAL, FolderRules
-from geoclip.photos.gps_fix import kind_of_reason
-from geoclip.photos.listing import LeftOut
 from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output
+from geoclip.runs.run_report import RunReport, RunWatch
 from geoclip.support.paths import AnyPath, path_list
 
 if TYPE_CHECKING:
-    import geopandas as gpd
-
-    from geoclip.guesses.blocks import Block
-    from geoclip.guesses.sidecars import SidecarReport
     from geoclip.locator import Locator
     from geoclip.runs.folder_run import FolderRun
-    from geoclip.runs.gps_summary import GpsSummary
     from geoclip.runs.journal import Journal
 
 Sidecars = Literal["off", "write", "dry run"]
-
-
-class RunWatch:
-    """What a run tells while it goes on. This one says nothing; override what you want to know."""
-
-    def progress(
-        self, what: str, total: int, done: int = 0
-    ) -> AbstractContextManager[Callable[[int], None]]:
-        """A step begins, "reading" or "ranking"; the function takes the photos done since."""
-        return nullcontext(lambda _: None)
-
-    def read_before(self, done: int, total: int) -> None:
-        """An earlier run has read some photos."""
-
-    def photos_read(self, locator: "Locator") -> None:
-        """All photos are read."""
-
-    def located(self, table: pd.DataFrame) -> None:
-        """All guesses are made and not written to a file."""
-
-    def wrote(self, path: Path, failures: int | None = None) -> None:
-        """A file is in place; `failures` are listed in it where it is that of the failures."""
-
-    def sidecars(self, report: "SidecarReport", journal: Path | None) -> None:
-        """Sidecars are written."""
-
-    def stopped(self, resumable: bool) -> None:
-        """Ctrl-C; the same call goes on from here if the run is `resumable`."""
-
-
-@dataclass
-class RunReport:
-    """Counts of a run, the photos that could not be read, or not whole, and what it made.
-
-    `remarks` are about photos whose decoders complained and went on. `kept` photos report their own
-    position, `beside` of them that of a file beside them or of a track; `distrusted` counts by
-    reason what others state. The points of `by_gallery` are due to a gallery. `kinds` counts what
-    the photos that were abstained from look like. `left_out` is what folders hold besides the
-    photos. `calibrated` says whether the probabilities were judged on photos of known place (see
-    `RankingSettings`). `gps` is there where guesses are compared; `table` is empty where it was
-    written to `out`, and has the `extra_columns` behind those of the schema.
-    """
-
-    photos: int = 0
-    kept: int = 0
-    beside: int = 0
-    distrusted: Counter[str] = field(default_factory=Counter)
-    by_gallery: int = 0
-    calibrated: bool = False
-    kinds: Counter[str] = field(default_factory=Counter)
-    failures: list[Failure] = field(default_factory=list)
-    remarks: list[Failure] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-    gps: "GpsSummary | None" = None
-    table: pd.DataFrame = field(default_factory=pd.DataFrame)
-    extra_columns: dict[str, str] = field(default_factory=dict)
-    out: Path | None = None
-    sidecars: "SidecarReport | None" = None
-
-    def add(self, block: "Block") -> None:
-        """Count a block."""
-        self.photos += block.photos
-        self.failures += block.failures
-        self.remarks += block.remarks
-        self.kinds += block.kinds
-        own = block.table["source"] == GPS
-        self.kept += int(own.sum())
-        if NOTE_COLUMNS.keys() <= set(block.table) and self.gps is None:
-            first = block.table[block.table["rank"] == 1]
-            self.beside += int((own & (block.table["gps_file"] != "")).sum())
-            notes = first.loc[(first["source"] != GPS) & (first["gps_note"] != ""), "gps_note"]
-            self.distrusted.update(kind_of_reason(note) for note in notes)
-        placed = (block.table["source"] == GALLERY) & (block.table["rank"] == 1)
-        self.by_gallery += int(placed.sum())
-        if self.gps is not None:
-            self.gps.add(block.table)
-
-    def guesses(self) -> "gpd.GeoDataFrame":
-        """The table of guesses with points as geometry; read from the file where one was written.
-
-        The extra columns are left out where it is read from the file.
-        """
-        if self.out is not None:
-            return to_geodataframe(read_guesses(self.out))
-        return to_geodataframe(self.table, self.extra_columns)
 
 
 def locate_folder(
@@ -134,6 +40,7 @@ def locate_folder(
     rules: FolderRules = USUAL,
     keep_embeddings: str | Path | None = None,
     keep_journal: bool = False,
+    force: bool = True,
     load: "Callable[[str | Path], Locator] | None" = None,
     watch: RunWatch | None = None,
 ) -> RunReport:
@@ -155,11 +62,16 @@ def locate_folder(
         rules: what is left out of folders.
         keep_embeddings: a folder that keeps what was read, for runs with other settings.
         keep_journal: leave `OUT.journal` when all is done.
+        force: take the place of guesses for other photos in `out`, or of another kind of file.
         load: makes a locator of a model's name; `Locator.from_pretrained` without it.
         watch: is told how the run goes.
 
     Raises:
         GeoclipError: for inputs and outputs that cannot be used, before any work is done.
+
+    >>> report = locate_folder("holiday", out="guesses.parquet")
+    >>> report.photos, report.guesses()["status"].tolist()
+    (1, ['no evidence'])
     """
     given = [str(path) for path in path_list(paths)]
     out, map_file, kept = (Path(p) if p else None for p in (out, map_file, keep_embeddings))
@@ -170,6 +82,8 @@ def locate_folder(
         raise GeoclipError("sidecars need `out`, beside which their journal stands.")
     watch, settings = watch or RunWatch(), settings or LocateSettings()
     photos, locations = files.photos(given, location_column, limit)
+    if not force:
+        files.refuse_guesses_of_others(photos)
     name, locator = _locator(model, load)
     locator.encoder.expect(len(photos))
 
@@ -181,6 +95,7 @@ def locate_folder(
         calibrated=locator.settings.calibrated,
         gps=GpsSummary() if settings.gps == "compare" else None,
         out=files.out,
+        map_file=files.map_file,
         extra_columns=run.assembler.extra_columns,
     )
     with _journal(run, files, keep_journal, watch) as journal:

@@ -23,6 +23,7 @@ from geoclip.evaluation.retrieval import RECALL_AT, chance_of_recall
 from geoclip.locator import default_device
 from geoclip.photos.embedding import encode_decoded
 from geoclip.photos.keys import tower_key
+from geoclip.photos.photo_sheet import PhotoTable
 from geoclip.photos.reader import PhotoReader, in_batches, read_batches
 from geoclip.ranking.gallery.lookup import GalleryLookup
 from geoclip.ranking.gallery.neighbours import Neighbours
@@ -46,7 +47,7 @@ class Found:
     queries: list[str]
     neighbours: Neighbours
 
-    def table(self, names: Mapping[str, str] | None = None) -> pd.DataFrame:
+    def table(self, names: Mapping[str, str] | None = None) -> PhotoTable:
         """A row for each query and rank: query, rank, photo_id, path, lat, lon, similarity.
 
         `path` is the one that the gallery keeps, else that of `names` (photo id → path), else "".
@@ -56,7 +57,7 @@ class Found:
         photos = self.gallery.photos.take(self.neighbours.rows[known]).to_pandas()
         ids = photos["photo_id"].astype(object)
         given = [(names or {}).get(photo, "") for photo in ids]
-        return pd.DataFrame(
+        return PhotoTable(
             {
                 "query": np.array(self.queries, dtype=object)[which],
                 "rank": place + 1,
@@ -91,12 +92,19 @@ def search_gallery(
     *,
     top: int = 10,
     model: str | Path | Encoder | None = None,
-) -> pd.DataFrame:
+) -> PhotoTable:
     """The photos of a gallery that texts describe or that are like photos, best first.
 
     Texts come before photos. `model` is the name of an encoder, by default what the gallery was
     made with, or one that `Encoder.for_photos` has prepared. See `Found.table` for the columns.
     Raises GeoclipError as `open_to_search` does, and for a photo that cannot be read.
+
+    >>> from geoclip.runs.build_gallery import build_gallery, listed_photos
+    >>> encoder = load_encoder("street-tiny", for_photos=True)
+    >>> build_gallery(listed_photos(["photos.csv"]), Path("gallery"), encoder, "street-tiny").added
+    1
+    >>> search_gallery("gallery", "palm trees", model=encoder)[["lat", "lon"]].to_numpy().tolist()
+    [[45.75, 4.85]]
     """
     lookup, encoder = open_to_search(Path(gallery), model)
     texts = [texts] if isinstance(texts, str) else list(texts)

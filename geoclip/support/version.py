@@ -1,4 +1,8 @@
-"""The version of this distribution."""
+"""The version of this distribution.
+
+>>> __version__.split(".")[0]
+'0'
+"""
 
 from importlib.metadata import version
 

@@ -64,6 +64,9 @@ def option(default: Any, text: str) -> Any:
 class TrainingSettings:
     """How an encoder is fine-tuned.
 
+    >>> TrainingSettings(epochs=1, tune="last:2").tuned
+    Tune(kind='last', number=2)
+
     `batch_size` counts photos over all workers. `tune` says which weights change (`Tune`).
     `learning_rate` rises linearly over the first `warmup` share of the steps, then falls linearly
     to 0; without one it is chosen (`optimizer.chosen_rate`); `text_learning_rate` replaces it for

@@ -59,6 +59,16 @@ class Trainer:
     holds a part of the towers' blocks
     (see `geoclip.training.workers`); all workers must then call `whole_encoder` and `save`
     together.
+
+    >>> from geoclip import Gazetteer, TrainingSettings, load_encoder, read_photo_table
+    >>> from geoclip.places.captions import CaptionBook
+    >>> from geoclip.training.photo_set import label_photos, training_photos
+    >>> world, settings = Gazetteer.default(), TrainingSettings(epochs=1, tune="projection")
+    >>> photos = label_photos(read_photo_table("photos.csv"), world).assign(split="train")
+    >>> encoder, book = load_encoder("street-tiny"), CaptionBook(world)
+    >>> trainer = Trainer(Batches(encoder, book, training_photos(photos, world), settings))
+    >>> [losses["step"] for losses in trainer.run()]
+    [1]
     """
 
     def __init__(

@@ -84,7 +84,7 @@ def model_posteriors(
 
     locator = Locator.from_pretrained(model)
     embeddings = locator.embed(table["path"].tolist())
-    ranking = locator.rank(embeddings.values[embeddings.ok], listed)
+    ranking = locator.ranker.rank(embeddings.values[embeddings.ok], listed)
     return ranking.cities, ranking.probabilities, embeddings.ok
 
 

@@ -107,7 +107,7 @@ def main() -> None:
     places = Gazetteer.default()
     encoder = load_folder(given.model)
     locator = Locator(encoder, PlaceIndex.cached(encoder, places), places, RANKING)
-    sizes = {"train_places": 1400, "seen_places": 2 * given.clips, "unseen_places": given.clips}
+    sizes = {"seen_places": 2 * given.clips, "unseen_places": given.clips}
     planet = Planet(places, PlanetSettings(given.seed, **sizes))
     train = planet.train.drop_duplicates("place_id").sample(
         2 * given.clips, random_state=given.seed
@@ -124,7 +124,8 @@ def main() -> None:
     scale = float(encoder.log_logit_scale.detach().exp())
     rows = []
     for frames in FRAMES:
-        known = clips["train"].taken(frames), targets, locator.index.embeddings[countries], scale
+        texts = locator.index.embeddings[countries].astype(np.float32)
+        known = clips["train"].taken(frames), targets, texts, scale
         for fusion, weights in (("mean", None), ("learned", learned_weights(*known))):
             for split in ("choose", "seen", "unseen"):
                 embedded = fused(clips[split].taken(frames), weights)

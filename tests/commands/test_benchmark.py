@@ -91,7 +91,7 @@ def test_the_row_is_that_of_the_guesses(photos: Path, tmp_path: Path) -> None:
     locator = Locator.from_pretrained("streetclip").reranked("greedy", "city")
     found = sorted(photos.glob("*.png"))
     h = locator.ranker.hierarchy
-    points = locator.rank(locator.embed(found).values).points
+    points = locator.ranker.rank(locator.embed(found).values).points
     pd.DataFrame(
         {"path": [str(path) for path in found], "lat": h.lat[points], "lon": h.lon[points]}
     ).to_csv(guesses, index=False)

@@ -18,12 +18,12 @@ from geoclip.commands.app import app
 from geoclip.encoders.registry import CHECKPOINTS
 from geoclip.evaluation.fitting.calibration import Fitted, Given
 from geoclip.evaluation.fitting.known_photos import KnownPhotos
-from geoclip.locator import UNCALIBRATED_WARNING, Locator
+from geoclip.locator import Locator
 from geoclip.photos.trained_photos import TRAINED_FILE, TrainedPhotos, fingerprints
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.conformal import Calibration
 from geoclip.ranking.model_settings import SETTINGS_FILE, ModelSettings, settings_folder
-from geoclip.ranking.ranker import PlaceRanker
+from geoclip.ranking.ranker import UNCALIBRATED_WARNING, PlaceRanker
 from geoclip.ranking.settings import PointEstimate, RankingSettings, Temperatures
 from geoclip.runs import calibrate_model
 from geoclip.runs.calibrate_model import CALIBRATION_FILE

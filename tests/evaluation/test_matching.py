@@ -14,7 +14,8 @@ from geoclip.commands.evaluate import evaluate
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.matching import evaluate_files, evaluate_tables, read_answers
 from geoclip.evaluation.published_predictions import read_published_predictions
-from geoclip.guesses.schema import guess_table, to_geodataframe
+from geoclip.guesses.geo_table import to_geodataframe
+from geoclip.guesses.schema import guess_table
 from geoclip.guesses.writer import write_guesses
 from geoclip.places.sphere import great_circle_km
 

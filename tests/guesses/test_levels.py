@@ -103,7 +103,7 @@ def test_street_tiny_names_the_most_probable_country(shared_data: Path) -> None:
     locator = Locator.from_pretrained("street-tiny", device="cpu")
     photos = sorted((shared_data / "exif_photos").glob("*.jpg"))
     embeddings = locator.embed(photos)
-    best = locator.rank(embeddings.values).countries[:, 0]
+    best = locator.ranker.rank(embeddings.values).countries[:, 0]
     names = locator.gazetteer.names[locator.ranker.hierarchy.countries[best]]
     for confidence in (0.05, 0.1, 0.5):
         table = locator.locate(photos, settings(confidence=confidence))

@@ -10,13 +10,13 @@ from pyogrio.errors import DataSourceError
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses import writer as guesses_writer
+from geoclip.guesses.geo_table import to_geodataframe
 from geoclip.guesses.guess_files import ENDINGS, read_guesses
 from geoclip.guesses.schema import (
     COLUMNS,
     NUMBERS,
     TEXTS,
     guess_table,
-    to_geodataframe,
     to_guesses,
 )
 from geoclip.guesses.writer import write_guesses
@@ -140,9 +140,9 @@ def test_a_writer_of_its_own_errors_gets_one_sentence(tmp_path, monkeypatch):
 
 def test_unknown_endings_and_folders_are_refused(tmp_path):
     with pytest.raises(GeoclipError, match=r"none of .parquet, .geojson, .csv, .gpkg"):
-        write_guesses(guess_table([]), tmp_path / "out.xlsx")
+        write_guesses(guess_table([]), tmp_path / "out.ods")
     with pytest.raises(GeoclipError, match=r"none of .parquet"):
-        read_guesses(tmp_path / "out.xlsx")
+        read_guesses(tmp_path / "out.ods")
     with pytest.raises(GeoclipError, match="its folder does not exist"):
         write_guesses(guess_table([]), tmp_path / "none" / "out.csv")
 

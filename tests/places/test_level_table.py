@@ -138,7 +138,7 @@ def test_an_unknown_id_is_told_beside_one_that_is_known(tree: Gazetteer) -> None
         (",".join(f"l{n}" for n in range(10)) + "\n" + ",".join("x" * 10), {}, "10 levels"),
         (TREE, {"prefix": "A photo", "keep": {"genus": 1}}, "'genus' is not a level"),
         (TREE, {"keep": {"species": 2}}, "keep_species 2 .* are probabilities"),
-        (TREE, {"phrases": {"family": "{species}"}}, "phrase .* is no list of templates"),
+        (TREE, {"phrases": {"family": "{species}"}}, "the phrase .* does not name its level"),
         (TREE, {"prompts": {"family": ["{species}"]}}, "family_prompts"),
         (TREE, {"words": 1}, "unexpected keyword argument 'words'"),
         (TREE, {"keep_official": "often"}, "keep_official often"),

@@ -19,8 +19,9 @@ from geoclip.locator import Locator
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.settings import RankingSettings
-from geoclip.runs.locate_folder import RunWatch, locate_folder
+from geoclip.runs.locate_folder import locate_folder
 from geoclip.runs.run_files import RunFiles
+from geoclip.runs.run_report import RunWatch
 
 PLAIN = LocateSettings.model_alone(2)
 

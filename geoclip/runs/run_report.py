@@ -1,0 +1,111 @@
+"""What a run over a folder tells while it goes on, and what it has counted at its end."""
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from geoclip.guesses.failures import Failure
+from geoclip.guesses.geo_table import to_geodataframe
+from geoclip.guesses.gps_comparison import NOTE_COLUMNS
+from geoclip.guesses.guess_files import read_guesses
+from geoclip.guesses.schema import GALLERY, GPS
+from geoclip.photos.gps_fix import kind_of_reason
+from geoclip.photos.listing import LeftOut
+
+if TYPE_CHECKING:
+    from geoclip.guesses.blocks import Block
+    from geoclip.guesses.guess_frame import Guesses
+    from geoclip.guesses.sidecars import SidecarReport
+    from geoclip.locator import Locator
+    from geoclip.runs.gps_summary import GpsSummary
+
+
+class RunWatch:
+    """What a run tells while it goes on. This one says nothing; override what you want to know."""
+
+    def progress(
+        self, what: str, total: int, done: int = 0
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """A step begins, "reading" or "ranking"; the function takes the photos done since."""
+        return nullcontext(lambda _: None)
+
+    def read_before(self, done: int, total: int) -> None:
+        """An earlier run has read some photos."""
+
+    def photos_read(self, locator: "Locator") -> None:
+        """All photos are read."""
+
+    def located(self, table: pd.DataFrame) -> None:
+        """All guesses are made and not written to a file."""
+
+    def wrote(self, path: Path, failures: int | None = None) -> None:
+        """A file is in place; `failures` are listed in it where it is that of the failures."""
+
+    def sidecars(self, report: "SidecarReport", journal: Path | None) -> None:
+        """Sidecars are written."""
+
+    def stopped(self, resumable: bool) -> None:
+        """Ctrl-C; the same call goes on from here if the run is `resumable`."""
+
+
+@dataclass
+class RunReport:
+    """Counts of a run, the photos that could not be read, or not whole, and what it made.
+
+    `remarks` are about photos whose decoders complained and went on. `kept` photos report their own
+    position, `beside` of them that of a file beside them or of a track; `distrusted` counts by
+    reason what others state. The points of `by_gallery` are due to a gallery. `kinds` counts what
+    the photos that were abstained from look like. `left_out` is what folders hold besides the
+    photos. `calibrated` says whether the probabilities were judged on photos of known place (see
+    `RankingSettings`). `gps` is there where guesses are compared; `table` is empty where it was
+    written to `out`, and has the `extra_columns` behind those of the schema.
+    """
+
+    photos: int = 0
+    kept: int = 0
+    beside: int = 0
+    distrusted: Counter[str] = field(default_factory=Counter)
+    by_gallery: int = 0
+    calibrated: bool = False
+    kinds: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+    remarks: list[Failure] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    gps: "GpsSummary | None" = None
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    extra_columns: dict[str, str] = field(default_factory=dict)
+    out: Path | None = None
+    map_file: Path | None = None
+    sidecars: "SidecarReport | None" = None
+
+    def add(self, block: "Block") -> None:
+        """Count a block."""
+        self.photos += block.photos
+        self.failures += block.failures
+        self.remarks += block.remarks
+        self.kinds += block.kinds
+        own = block.table["source"] == GPS
+        self.kept += int(own.sum())
+        if NOTE_COLUMNS.keys() <= set(block.table) and self.gps is None:
+            first = block.table[block.table["rank"] == 1]
+            self.beside += int((own & (block.table["gps_file"] != "")).sum())
+            notes = first.loc[(first["source"] != GPS) & (first["gps_note"] != ""), "gps_note"]
+            self.distrusted.update(kind_of_reason(note) for note in notes)
+        placed = (block.table["source"] == GALLERY) & (block.table["rank"] == 1)
+        self.by_gallery += int(placed.sum())
+        if self.gps is not None:
+            self.gps.add(block.table)
+
+    def guesses(self) -> "Guesses":
+        """The table of guesses with points as geometry; read from the file where one was written.
+
+        The extra columns are left out where it is read from the file.
+        """
+        if self.out is not None:
+            return to_geodataframe(read_guesses(self.out))
+        return to_geodataframe(self.table, self.extra_columns)
