@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from geoclip.commands.progress import progress
-from geoclip.commands.terminal import print_table, printable, told_reasons
+from geoclip.commands.terminal import print_table, printable, told_left_out, told_reasons
 from geoclip.guesses.phrases import guess_phrase
 from geoclip.photos.refusals import READ
 from geoclip.runs.run_report import RunReport, RunWatch
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from geoclip.guesses.sidecars import SidecarReport
     from geoclip.locator import Locator
-    from geoclip.photos.listing import LeftOut
 
 INTERRUPTED = 130
 COLUMNS = ("photo", "rank", "guess", "lat", "lon", "source")
@@ -137,8 +136,8 @@ def print_report(report: RunReport, verbose: bool = False) -> None:
         say(f"{len(unread)} of {report.photos} photos could not be read: {reasons}.")
     if report.remarks:
         say(f"The decoder complained of {len(report.remarks):,} photos: see the ledger.")
-    if left_out := _counted_photos(report.left_out):
-        say(f"Photos left out of folders (--include-hidden reads them): {left_out}.")
+    if left_out := told_left_out(report.left_out):
+        say(left_out)
     say(_sum(report, len(unread)))
 
 
@@ -156,14 +155,6 @@ def _sum(report: RunReport, broken: int) -> str:
     left = f"; {others:,} other files left out" if others else ""
     opened = f" Open {report.map_file}." if report.map_file else ""
     return f"{report.photos:,} photos: {', '.join(parts)}{left}.{opened}"
-
-
-def _counted_photos(left_out: Iterable["LeftOut"]) -> str:
-    """Photos in folders of systems and photo programs, and what else is left out by a rule."""
-    counts: Counter[str] = Counter()
-    for entry in left_out:
-        counts[printable(entry.under)] += entry.photos
-    return ", ".join(f"{count:,} in {name}" for name, count in (+counts).most_common())
 
 
 def _counted(counts: Counter[str]) -> str:
