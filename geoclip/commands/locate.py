@@ -53,7 +53,10 @@ def locate(
     map_file: Annotated[Path | None, typer.Option("--map", help="A map as one .html file.")] = None,
     thumbnails: ThumbnailsOption = False,
     model: Annotated[
-        str | None, typer.Option(help="A name of `geoclip models`, a folder, or hf:ID.")
+        str | None,
+        typer.Option(
+            help="A name of `geoclip models`, a folder, or hf:ID.", show_default=DEFAULT_MODEL
+        ),
     ] = None,
     gazetteer: Annotated[
         Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")

@@ -48,6 +48,21 @@ def test_the_sum_and_the_map(folder: Path, tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_advice_comes_once_a_machine(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOCLIP_DATA", str(tmp_path / "data"))
+    first, second = (CliRunner().invoke(app, ["locate", str(folder)]).stderr for _ in range(2))
+    assert first.count("small model for demonstration") == 1
+    assert "small model" not in second
+    assert "reading 4 photos" in second
+    (tmp_path / "data" / "told" / "advice").unlink()
+    (tmp_path / "data" / "told").rmdir()
+    (tmp_path / "data" / "told").touch()  # nothing can be noted
+    for _ in range(2):
+        assert "small model" in CliRunner().invoke(app, ["locate", str(folder)]).stderr
+
+
 def test_quiet_and_verbose(folder: Path, tmp_path: Path) -> None:
     quiet = run(folder, "--out", tmp_path / "o.csv", "--quiet")
     assert (quiet.exit_code, quiet.output) == (3, "")
