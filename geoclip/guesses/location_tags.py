@@ -20,6 +20,9 @@ class PositionRule:
 
     `max_radius_km` is of the 90 % radius: a photo manager shows a position as a dot, whatever
     stands beside it. Raises GeoclipError for a number out of range.
+
+    >>> PositionRule(max_radius_km=10).min_probability
+    0.5
     """
 
     max_radius_km: float = 50.0

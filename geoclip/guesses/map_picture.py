@@ -39,6 +39,11 @@ def write_map_picture(
     Longitudes and latitudes are drawn as x and y. The ending of `path` is .png, .pdf or .svg.
     Raises GeoclipError for another, where nothing is located, where matplotlib is not installed
     (it comes with `geoclip-gzsl[notebooks]`), and where the file cannot be written.
+
+    >>> guesses = pd.DataFrame({"path": ["a.jpg"], "rank": [1], "lat": [45.8], "lon": [4.8]})
+    >>> write_map_picture(guesses, "map.png")
+    >>> Path("map.png").is_file()
+    True
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:

@@ -47,6 +47,12 @@ def write_map(
     page holds a small picture of each photo, without its metadata, and the time when it was taken.
     `outlines` and `gazetteer` are what the map shows below the photos. The file is put in place
     when it is complete. Raises GeoclipError when a column is missing or the file cannot be written.
+
+    >>> guesses = pd.DataFrame({"path": ["holiday/grey.jpg"], "rank": [1], "lat": [45.8],
+    ...                         "lon": [4.8], "city": ["Lyon"], "probability": [0.6]})
+    >>> write_map(guesses, "map.html", thumbnails=True)
+    >>> Path("map.html").stat().st_size < 1_000_000
+    True
     """
     check_columns(guesses, path, ("path", "rank", "lat", "lon"))
     if truth is not None:
