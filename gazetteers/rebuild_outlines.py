@@ -27,16 +27,22 @@ ISLANDS = {"SJ": [(71.0, -8.4)]}  # Jan Mayen
 
 def build_outlines(shapes: Path, countries: pd.DataFrame, cities: pd.DataFrame) -> gpd.GeoDataFrame:
     """One row a country code: country_code and its (multi)polygon, neighbours sharing borders."""
+    parts = coded_parts(shapes, countries, cities)
+    parts["geometry"] = shapely.coverage_simplify(parts.geometry.to_numpy(), TOLERANCE_DEGREES)
+    whole = parts.dissolve("country_code").reset_index()
+    whole["geometry"] = whole.geometry.set_precision(10.0**-DECIMALS)
+    return whole[["country_code", "geometry"]]
+
+
+def coded_parts(shapes: Path, countries: pd.DataFrame, cities: pd.DataFrame) -> gpd.GeoDataFrame:
+    """Natural Earth's polygons in full detail, each with the code of one of `countries`."""
     source = gpd.read_file(shapes, encoding="utf-8")
     known = set(countries["place_id"])
     source["country_code"] = source["ADM0_A3"].map(CODES).fillna(source["ISO_A2_EH"])
     source = source[source["country_code"].isin(known)][["country_code", "geometry"]]
     parts = source.explode(index_parts=False, ignore_index=True)
     parts["country_code"] = codes_of_parts(parts, countries, cities)
-    parts["geometry"] = shapely.coverage_simplify(parts.geometry.to_numpy(), TOLERANCE_DEGREES)
-    whole = parts.dissolve("country_code").reset_index()
-    whole["geometry"] = whole.geometry.set_precision(10.0**-DECIMALS)
-    return whole[["country_code", "geometry"]]
+    return parts
 
 
 def codes_of_parts(

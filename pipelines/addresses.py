@@ -23,7 +23,9 @@ import pyarrow.parquet as pq
 from geoclip.errors import PhotoError
 from geoclip.photos.refusals import UNREADABLE
 from geoclip.training.settings import WINDOW
-from pipelines.parquet_photos import DAMAGE, known_columns
+from pipelines.credentials import check_credentials
+from pipelines.parquet_columns import known_columns
+from pipelines.parquet_photos import DAMAGE
 from pipelines.storage import attempted, filesystem, is_uri, read_bytes
 
 OPEN_SHARDS = 64
@@ -105,7 +107,10 @@ class StoredPhotos:
         return StoredPhotos, (self.groups,)
 
     def __call__(self, path: str) -> bytes | None:
-        """The bytes of a photo; None for a file of this machine. Raises PhotoError."""
+        """The bytes of a photo; None for a file of this machine.
+
+        Raises PhotoError, and GeoclipError where credentials have expired.
+        """
         address = parse(path)
         try:
             if isinstance(address, TarMember):
@@ -114,6 +119,7 @@ class StoredPhotos:
                 return self._row(address)
             return read_bytes(path) if is_uri(path) else None
         except (*DAMAGE, IndexError) as problem:
+            check_credentials(path, problem)
             status = "missing" if isinstance(problem, FileNotFoundError) else UNREADABLE
             reason = " ".join(str(problem).split())
             raise PhotoError(

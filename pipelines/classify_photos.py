@@ -4,8 +4,9 @@
 
 TABLE.csv is as `geoclip.places.level_table` says, INPUT and OUT as for `pipelines.locate_photos`;
 OUT is a folder of Parquet parts with the columns of `guesses.class_guesses`, photo_id, location_id
-and message. Views that share a `location_id` are answered together. The same command goes on where
-a run was stopped; `pipelines.evaluate_guesses` measures what it writes.
+and message. The classes are embedded first, as `pipelines.embed_places` does. Views that share a
+`location_id` are answered together. The same command goes on where a run was stopped;
+`pipelines.evaluate_guesses` measures what it writes.
 """
 
 from collections.abc import Iterator
@@ -23,9 +24,9 @@ from pipelines.command_line import Actors, Gpus, Inputs, Model, OutFolder, Place
 from pipelines.embed_places import embed_places
 from pipelines.inference_runs import begun, complete
 from pipelines.inputs import photo_parts
-from pipelines.locate_photos import LocatorSpec, PhotoLocator
 from pipelines.outputs import Output
 from pipelines.photo_actors import Pool
+from pipelines.photo_locator import LocatorSpec, PhotoLocator
 from pipelines.photo_source import with_origins
 from pipelines.storage import absolute, join, parent
 

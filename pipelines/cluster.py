@@ -14,6 +14,7 @@ import ray
 
 from geoclip.errors import GeoclipError
 from geoclip.support.name_guard import check_checkout
+from pipelines.actor_arguments import send_with_actors
 from pipelines.storage import is_uri
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +40,7 @@ def ray_session(
     decode for others.
     """
     check_checkout(ROOT)
+    send_with_actors()
     if ray.is_initialized():
         yield
         return

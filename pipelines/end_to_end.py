@@ -40,8 +40,8 @@ from pipelines.embed_photos import embed_table
 from pipelines.embed_places import embed_places
 from pipelines.evaluate_guesses import caption_report, evaluate_guesses, measured
 from pipelines.held_back import fit_held_back, held_back
-from pipelines.locate_photos import answers
 from pipelines.photo_actors import Pool, load_model, model_settings
+from pipelines.photo_locator import answers
 from pipelines.planet.planet import Planet, PlanetSettings
 from pipelines.train_encoder import train_encoder
 from pipelines.write_captions import write_captions

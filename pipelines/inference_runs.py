@@ -1,6 +1,6 @@
 """A run of inference: its precision, what is noted of it, and its output with how far it is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,15 +48,22 @@ def settled(model: str, parts: Sequence[Part], pool: Pool) -> tuple[Pool, str]:
 
 
 def begun(
-    output: Output, model: str, parts: Sequence[Part], pool: Pool, about: dict[str, Any]
+    output: Output,
+    model: str,
+    parts: Sequence[Part],
+    pool: Pool,
+    about: dict[str, Any],
+    check: Callable[[str], None] = lambda _: None,
 ) -> Pool:
     """Begin a run, or go on with one, whose rows are made by a model and of what `about` says.
 
-    Returns the pool with the precision of the run: "auto" is what it was when the run began.
+    `check` may refuse the key of the model's image tower before anything is noted. Returns the pool
+    with the precision of the run: "auto" is what it was when the run began.
     """
     if pool.precision == AUTO:
         pool = replace(pool, precision=output.noted().get("precision", AUTO))
     pool, key = settled(model, parts, pool)
+    check(key)
     output.begin({"model": key, "precision": pool.precision, **about})
     return pool
 

@@ -1,19 +1,22 @@
 """What a run may be given: folders, photos, CSV tables, Parquet files, tar shards (WebDataset).
 
+Shards may be packed with gzip. Of archives of other kinds, and of Parquet files that hold no
+photos, each is a failure.
+
 Each is a local path or a URI. A folder may hold any mixture. Photos in folders and CSV tables are
 listed when the run begins; what stands in Parquet files and shards is only ever streamed.
 """
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import fs
 
 from geoclip.errors import GeoclipError
@@ -29,22 +32,33 @@ from geoclip.photos.listing import (
 from geoclip.support.paths import encode_path, resolve_path
 from geoclip.support.tables import refuse_duplicates
 from pipelines.listed_paths import ListedPaths, PathPacker, part_size
-from pipelines.parquet_photos import PARQUET, parquet_ids, parquet_parts
+from pipelines.parquet_ids import FILES_AT_ONCE, Ids, told_apart
+from pipelines.parquet_photos import PARQUET, Lacking, nothing, parquet_parts
 from pipelines.photo_source import ListedPhotos, Part, Photo, Shard, sliced
 from pipelines.spans import Done
 from pipelines.storage import absolute, filesystem, is_uri, join, parent, read_bytes
 from pipelines.stored_folders import walk_files
 from pipelines.tar_photos import TAR, TarShard
+from pipelines.unread_files import UnreadFile, refuse_odd_alone
 
-WANTED = PHOTO_SUFFIXES | VIDEO_SUFFIXES | {PARQUET, TAR}
-FOOTERS_AT_ONCE = 32
+NOT_READ = (".zip", ".7z", ".rar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
+"""How archives end that are not read; each is a failure."""
+UNPACK = "is an archive that is not read: unpack it, or make it a .tar or .tar.gz."
+PACKED = (".gz", ".bz2", ".xz", ".zst")
+SHARDS = (PARQUET, *TAR, *NOT_READ)
+WANTED = PHOTO_SUFFIXES | VIDEO_SUFFIXES | {f".{ending.rsplit('.', 1)[1]}" for ending in SHARDS}
 
 
-def photo_parts(inputs: Sequence[str | Path], workers: int, done: Done | None = None) -> list[Part]:
+def photo_parts(
+    inputs: Sequence[str | Path],
+    workers: int,
+    done: Done | None = None,
+    ids_besides: Callable[[Container[str]], Iterator[str]] = lambda _: iter(()),
+) -> list[Part]:
     """The photos of all inputs, in parts for `workers` workers.
 
     Locations are each table's own: two that number theirs alike have no view in common. Shards that
-    are `done` are left out and not opened.
+    are `done` are left out and not opened; `ids_besides` is that of the output.
     Raises GeoclipError for an input that names no photo, a CSV table that cannot be read, a
     Parquet file without the columns it needs, and where two photos have one id.
     """
@@ -64,8 +78,12 @@ def photo_parts(inputs: Sequence[str | Path], workers: int, done: Done | None = 
     listed += [part for table in tables for part in table_parts(table, workers)]
     _refuse_shared_ids(listed)
     left = [shard for shard in shards if done is None or not done.is_finished(shard)]
-    groups = _row_groups([s for s in left if s.name.lower().endswith(PARQUET)], listed)
-    return [*listed, *groups, *(TarShard(s) for s in left if s.name.lower().endswith(TAR))]
+    names = {shard.name for shard in shards}
+    ids = partial(map, attrgetter("ids"), listed), lambda: [list(ids_besides(names))]
+    parts = [*listed, *shard_parts(left, shards, *ids)]
+    if len(left) == len(shards):
+        refuse_odd_alone(parts)
+    return parts
 
 
 def no_photo_in(name: str) -> GeoclipError:
@@ -77,25 +95,34 @@ def add_files(name: str, paths: PathPacker, shards: list[Shard]) -> int:
     """Add the files that an input names to what was listed; how many there are."""
     before = paths.count + len(shards)
     for file, size, mtime in files_of(name):
-        if not file.lower().endswith((PARQUET, TAR)):
+        if not file.lower().endswith(SHARDS):
             paths.add(file)
         else:
             shards.append(Shard(file, size, mtime) if size >= 0 else _local_shard(file))
     return paths.count + len(shards) - before
 
 
-def _row_groups(
-    shards: Sequence[Shard], listed: Sequence[ListedPaths | ListedPhotos]
+def shard_parts(
+    left: Sequence[Shard],
+    shards: Sequence[Shard],
+    other_ids: Ids,
+    earlier_ids: Ids = tuple,
+    lacking: Lacking = nothing,
 ) -> list[Part]:
-    """The parts of Parquet files whose ids are neither those of `listed` nor one another's."""
-    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        groups = [part for parts in pool.map(parquet_parts, shards) for part in parts]
-        ids = list(pool.map(parquet_ids, (shard.name for shard in shards)))
-    if any(map(len, ids)):
-        others = pa.chunked_array([part.ids for part in listed], pa.string())
-        files = [shard.name for shard in shards]
-        _refuse_repeated_ids([("a folder or CSV table", others), *zip(files, ids, strict=True)])
-    return groups
+    """The parts of the files of `left`, of all `shards`, with ids that no other photo has.
+
+    `other_ids` gives those of all else, `earlier_ids` those of an earlier run; for `lacking` see
+    `parquet_parts`.
+    """
+    tables = [shard for shard in left if shard.name.lower().endswith(PARQUET)]
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        found = pool.map(partial(parquet_parts, lacking=lacking), tables)
+        rows = [part for parts in found for part in parts]
+    files = [shard.name for shard in shards if shard.name.lower().endswith(PARQUET)]
+    tars = [TarShard(shard) for shard in left if shard.name.lower().endswith(TAR)]
+    rest = [shard for shard in left if shard.name.lower().endswith(NOT_READ)]
+    unread = [UnreadFile.of_odd(shard, f"{shard.name} {UNPACK}") for shard in rest]
+    return [*told_apart(rows, files, other_ids, earlier_ids), *tars, *unread]
 
 
 def table_parts(listed: Sequence[Photo], workers: int) -> Iterator[ListedPhotos]:
@@ -110,7 +137,7 @@ def frame_photos(photos: pd.DataFrame) -> list[Photo]:
 
 
 def files_of(name: str) -> Iterator[tuple[str, int, int]]:
-    """Photos, videos, Parquet files and shards below a folder, or the file named.
+    """Photos, videos, Parquet files, shards and archives below a folder, or the file named.
 
     With size and time of change in nanoseconds; both are -1 for what is on this machine.
     """
@@ -119,15 +146,20 @@ def files_of(name: str) -> Iterator[tuple[str, int, int]]:
         for file in walk_files(name):
             path = file.path
             below = path.strip("/").removeprefix(home)
-            if is_wanted(path, WANTED) and not USUAL.leaves_out_below(below):
+            if is_wanted(path, WANTED) and _is_input(path) and not USUAL.leaves_out_below(below):
                 yield f"{scheme}://{path}", file.size, file.mtime_ns or -1
         return
     if Path(name).is_dir():
-        for path in walk_photos(Path(name).absolute(), WANTED):
+        for path in filter(_is_input, walk_photos(Path(name).absolute(), WANTED)):
             yield encode_path(path), -1, -1
     else:
         for named in list_photos([name], WANTED):
             yield encode_path(named.absolute()), -1, -1
+
+
+def _is_input(path: str) -> bool:
+    """Whether a file that is packed is an archive too: `photo.jpg.gz` is none."""
+    return path.lower().endswith(SHARDS) or not path.lower().endswith(PACKED)
 
 
 def _local_shard(name: str) -> Shard:
@@ -180,26 +212,6 @@ def refuse_repeats(files: Sequence[str]) -> None:
     again = next((file for file, count in Counter(files).items() if count > 1), None)
     if again:
         raise GeoclipError(f"{again} is named twice, perhaps by a folder: keep one of them.")
-
-
-def _refuse_repeated_ids(named: Sequence[tuple[str, pa.ChunkedArray]]) -> None:
-    """Refuse an id that stands in two places or twice in one; each place comes with its name.
-
-    Ids are Arrow strings, as there may be many: Python's take five times the memory.
-    """
-    ids = pa.chunked_array([chunk for _, own in named for chunk in own.chunks], pa.string())
-    if pc.count_distinct(ids).as_py() == len(ids):
-        return
-    seen: dict[str, str] = {}
-    for name, own in named:
-        for photo_id in own.to_pylist():
-            if photo_id in seen:
-                other = "twice" if seen[photo_id] == name else f"and in {seen[photo_id]}"
-                raise GeoclipError(
-                    f"The photo id {photo_id!r} stands in {name} {other}: give each photo an id of "
-                    "its own, or leave the ids out and photos are told apart by where they lie."
-                )
-            seen[photo_id] = name
 
 
 def _refuse_shared_ids(listed: Sequence[ListedPaths | ListedPhotos]) -> None:

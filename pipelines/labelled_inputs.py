@@ -9,27 +9,27 @@ all inputs. A photo without a source has its folder's name as one.
 
 import os
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from geoclip.photos.photo_table import read_photo_table
+from geoclip.photos.photo_table import COLUMNS, read_photo_table
 from pipelines.inputs import (
-    FOOTERS_AT_ONCE,
     add_files,
     fetch_table,
     no_photo_in,
     refuse_repeats,
     resolved,
+    shard_parts,
 )
 from pipelines.labelled_photos import READERS, LabelledPart, StatedPhotos, table_parts
-from pipelines.labelled_shards import LabelledRows, LabelledTar
+from pipelines.labelled_shards import LabelledRows, LabelledTar, lacking_labels
 from pipelines.listed_paths import PathPacker
-from pipelines.parquet_photos import PARQUET, parquet_parts
-from pipelines.photo_source import Shard
+from pipelines.photo_source import Part, Shard
 from pipelines.storage import is_uri, parent
+from pipelines.tar_photos import TarShard
+from pipelines.unread_files import refuse_odd_alone
 
 
 def labelled_parts(inputs: Sequence[str | Path]) -> list[LabelledPart]:
@@ -44,21 +44,27 @@ def labelled_parts(inputs: Sequence[str | Path]) -> list[LabelledPart]:
         elif not add_files(name, paths, shards):
             raise no_photo_in(name)
     refuse_repeats([shard.name for shard in shards])
-    is_parquet = [shard.name.lower().endswith(PARQUET) for shard in shards]
-    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        files = pool.map(
-            parquet_parts, (s for s, own in zip(shards, is_parquet, strict=True) if own)
-        )
-        rows = [LabelledRows(part) for parts in files for part in parts]
-    tars = [LabelledTar(s.name) for s, own in zip(shards, is_parquet, strict=True) if not own]
-    photos = table_parts(_read_tables(tables)) if tables else []
-    parts = [*photos, *map(StatedPhotos, paths.parts(READERS)), *rows, *tars]
-    if not parts:  # Parquet files without rows
-        raise no_photo_in(", ".join(map(str, inputs)))
-    return parts
+    table, stated = _read_tables(tables), paths.parts(READERS)
+
+    def other_ids() -> Iterator[list[str]]:
+        yield table["photo_id"].tolist()
+        yield from (part.ids for part in stated)
+
+    rows = shard_parts(shards, shards, other_ids, lacking=lacking_labels)
+    if not len(table) and not stated:
+        refuse_odd_alone(rows)
+    photos = table_parts(table)
+    return [*photos, *map(StatedPhotos, stated), *map(_labelled_shard, rows)]
+
+
+def _labelled_shard(part: Part) -> LabelledPart:
+    return LabelledTar(part.shard.name) if isinstance(part, TarShard) else LabelledRows(part)
 
 
 def _read_tables(names: Sequence[str]) -> pd.DataFrame:
+    """The photos of tables; those of none where there is no table."""
+    if not names:
+        return pd.DataFrame(columns=list(COLUMNS))
     with tempfile.TemporaryDirectory() as folder:
         homes: dict[Path, str] = {}
         files = []

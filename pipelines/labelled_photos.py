@@ -17,6 +17,7 @@ from geoclip.photos.trained_photos import Fingerprints, fingerprint, fingerprint
 from geoclip.places.country_names import country_codes
 from geoclip.support.paths import decode_path
 from geoclip.support.tables import cell_text, coordinates
+from pipelines.credentials import check_credentials
 from pipelines.listed_paths import ListedPaths
 from pipelines.storage import attempted, filesystem, is_uri, read_bytes
 
@@ -36,7 +37,8 @@ class LabelledPart(Protocol):
         """Read it: `photo_table.COLUMNS`, `fingerprint`, and `problem` ("" if there is none).
 
         The `path` is an address, see `pipelines.addresses`. The fingerprint is 0 for a file that is
-        not there. Raises GeoclipError for a position or country code that cannot be.
+        not there. Raises GeoclipError for a position or country code that cannot be,
+        and where credentials have expired.
         """
         ...
 
@@ -79,6 +81,7 @@ def _stated(path: str) -> dict[str, Any]:
         try:
             content = read_bytes(path)
         except OSError as problem:
+            check_credentials(path, problem)
             return row | {"problem": f"it cannot be fetched ({problem})"}
         fix = read_metadata(path, content).trusted_gps
         row["fingerprint"] = fingerprint(posixpath.basename(path), len(content))

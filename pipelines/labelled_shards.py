@@ -11,16 +11,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geoclip.errors import GeoclipError
 from geoclip.photos.listing import PHOTO_SUFFIXES
 from geoclip.photos.trained_photos import fingerprint
 from pipelines import parquet_photos, tar_photos
 from pipelines.addresses import ParquetRow, TarMember
+from pipelines.credentials import check_credentials
 from pipelines.labelled_photos import LABELS, known_labels, labelled, stored_fingerprints
 from pipelines.parquet_photos import ParquetRows
 from pipelines.photo_source import Part, Photo
 from pipelines.storage import attempted, filesystem, resumed
-from pipelines.tar_photos import Member, damage, read_members
+from pipelines.tar_photos import Member, PackedShardError, damage, read_members
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class LabelledTar:
         try:
             rows.extend(resumed(self._rows))
         except tar_photos.DAMAGE as problem:
+            check_credentials(self.name, problem)
             reason = damage(self.name, problem)
             rows.append({"photo_id": self.name, "path": self.name, "problem": reason})
         return labelled(rows, self.name)
@@ -46,12 +47,19 @@ class LabelledTar:
             labels = _json_labels(files)
             for file in files:
                 if not _is_json(file):
-                    size = len(file.content)
-                    yield labels | {
-                        "photo_id": file.name,
-                        "path": str(TarMember(self.name, file.offset, size)),
-                        "fingerprint": fingerprint(posixpath.basename(file.path), size),
-                    }
+                    yield labels | self._photo(file)
+
+    def _photo(self, file: Member) -> dict[str, Any]:
+        if file.offset is None:
+            raise PackedShardError("is packed, and training reads its photos one by one; unpack it")
+        if file.problem:
+            return {"photo_id": file.name, "path": file.name, "problem": file.problem}
+        size = len(file.content)
+        return {
+            "photo_id": file.name,
+            "path": str(TarMember(self.name, file.offset, size)),
+            "fingerprint": fingerprint(posixpath.basename(file.path), size),
+        }
 
 
 def _sample(member: Member) -> tuple[str, str]:
@@ -80,7 +88,7 @@ class LabelledRows:
     part: Part
 
     def table(self) -> pd.DataFrame:
-        """As `LabelledPart` says. Raises GeoclipError too for a file without such columns."""
+        """As `LabelledPart` says."""
         labels = _column_labels(self.part) if isinstance(self.part, ParquetRows) else []
         rows = [_row(photo, self.part, labels) for photo in self.part.photos()]
         named = [row for row in rows if "fingerprint" not in row and "problem" not in row]
@@ -88,6 +96,15 @@ class LabelledRows:
         for row, value in zip(named, found, strict=True):
             row["fingerprint"] = value
         return labelled(rows, self.part.shard.name if self.part.shard else "")
+
+
+def lacking_labels(schema: pa.Schema) -> str:
+    """What is said of a Parquet file without columns that say where; "" where it has them."""
+    known = {column.lower() for column in schema.names}
+    if {"lat", "lon"} <= known or {"country_code", "place_id"} & known:
+        return ""
+    wanted = "it needs the columns lat and lon, or country_code, or place_id"
+    return f"does not say where its photos are from: {wanted}."
 
 
 def _column_labels(part: ParquetRows) -> list[dict[str, Any]]:
@@ -103,14 +120,9 @@ def _column_labels(part: ParquetRows) -> list[dict[str, Any]]:
 
     try:
         table = attempted(read)
-    except parquet_photos.DAMAGE:
+    except parquet_photos.DAMAGE as problem:
+        check_credentials(name, problem)
         return []
-    known = {column.lower() for column in table.column_names}
-    if not ({"lat", "lon"} <= known or {"country_code", "place_id"} & known):
-        raise GeoclipError(
-            f"{name} does not say where its photos are from: it needs the columns lat and lon, or "
-            "country_code, or place_id."
-        )
     return list(map(known_labels, table.to_pylist()))
 
 

@@ -1,35 +1,31 @@
 """Photos in Parquet files: bytes, or paths and URIs, streamed a row group at a time.
 
-Columns are known by name: `bytes`, `content` or `image` (bytes, or a struct with bytes in it),
-`path` or `uri` (relative to the file); perhaps `photo_id` or `id`, unique over all inputs (without
-it a photo's id is where it lies), and `location_id`, whose rows stand side by side in a row group.
-Another row group or file may use the same `location_id`: it means another location there.
+Which column holds what is said in `pipelines.parquet_columns`. Without an id column, or where
+several files have the same ids (see `pipelines.parquet_ids`), a photo's id is where it lies. The
+photos of a `location_id` stand side by side in a row group: another row group or file may use the
+same one, and means another location there.
 """
 
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geoclip.errors import GeoclipError
+from pipelines.credentials import check_credentials
+from pipelines.parquet_columns import given_id, known_columns, oddity
 from pipelines.photo_source import Part, Photo, Shard, lost_rows
 from pipelines.read_ahead import PIECE
 from pipelines.storage import attempted, filesystem, join, parent, resumed
+from pipelines.unread_files import UnreadFile
 
 PARQUET = ".parquet"
-NAMES = {
-    "content": ("bytes", "content", "image"),
-    "path": ("path", "uri"),
-    "photo_id": ("photo_id", "id"),
-    "location_id": ("location_id",),
-}
 PATHS_A_PART = 4096
 ROWS_AT_ONCE = 64
-IDS_AT_ONCE = 65536
 DAMAGE = (OSError, pa.ArrowInvalid)
+Lacking = Callable[[pa.Schema], str]
+"""What a file's columns lack for a purpose, as the end of a sentence; "" for nothing."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class ParquetRows:
     """The locations that begin in `rows` of a file, all of them in row group `group`.
 
     Rows are counted from the file's first; the group begins with row `first`, and the file has
-    `total` rows. `columns` says which column holds what (a key of `NAMES`).
+    `total` rows. `columns` says which column holds what, by the keys of `parquet_columns.NAMES`.
     """
 
     shard: Shard
@@ -70,6 +66,7 @@ class ParquetRows:
                 elif row >= self.rows.stop:
                     return
         except DAMAGE as problem:
+            check_credentials(self.shard.name, problem)
             own = f"{self.shard.name}#{self.group}-{self.rows.start - self.first}"
             first = max(row + 1, self.rows.start)
             lost = lost_rows(first, max(first + 1, self.rows.stop), problem)
@@ -91,46 +88,35 @@ class ParquetRows:
             content = content.get("bytes")
         own = f"{self.shard.name}#{self.group}-{row}"
         where = join(parent(self.shard.name), path) if path else own
-        name = _given_id(values) or (where if content is None else own)
+        name = given_id(values) or (where if content is None else own)
         place = "" if values.get("location_id") is None else str(values["location_id"])
         if content is None and not path:
             return Photo(name, own, None, place, f"{own!r}: the row holds neither bytes nor path.")
         return Photo(name, where, content, place)
 
 
-@dataclass(frozen=True)
-class DamagedFile:
-    """A file that cannot be read at all: one photo, which says why."""
-
-    shard: Shard
-    problem: Photo
-    rows: None = field(default=None, init=False)
-    holds_bytes: bool = field(default=True, init=False)
-    count: int = field(default=1, init=False)
-
-    def photos(self) -> Iterator[Photo]:
-        """Give the one that says so."""
-        yield self.problem
+def nothing(_: pa.Schema) -> str:
+    """Says that a file lacks nothing."""
+    return ""
 
 
-def parquet_parts(shard: Shard) -> list[Part]:
+def parquet_parts(shard: Shard, lacking: Lacking = nothing) -> list[Part]:
     """The parts of a file: row groups of bytes are whole, those of paths are cut.
 
-    A file that cannot be read is a part with its problem. Raises GeoclipError for a file without
-    bytes and paths.
+    A file that cannot be read, that holds no photos, or of whose columns `lacking` says what is
+    missing, is an `UnreadFile`.
     """
     name = shard.name
     try:
         metadata, schema = attempted(lambda: _footer(name))
     except DAMAGE as problem:
+        check_credentials(name, problem)
         photo = _damaged(shard, name, problem)
-        return [DamagedFile(shard, replace(photo, rows=lost_rows(0, 1, problem), total=1))]
+        return [UnreadFile(shard, replace(photo, rows=lost_rows(0, 1, problem), total=1))]
     columns = known_columns(schema)
-    if not columns.keys() & {"content", "path"}:
-        raise GeoclipError(
-            f"{name} has the columns {', '.join(schema.names)}: photos need one of "
-            f"{', '.join([*NAMES['content'], *NAMES['path']])}."
-        )
+    empty = "" if metadata.num_rows else "holds no photo: it has no rows."
+    if odd := oddity(schema) or empty or lacking(schema):
+        return [UnreadFile.of_odd(shard, f"{name} {odd}")]
     parts: list[Part] = []
     first = 0
     for group in range(metadata.num_row_groups):
@@ -143,57 +129,11 @@ def parquet_parts(shard: Shard) -> list[Part]:
     return parts
 
 
-def parquet_ids(name: str) -> pa.ChunkedArray:
-    """The ids that a file gives its photos; no photo is read for them.
-
-    They are its id column, and the paths of rows without an id where the file holds no bytes. Where
-    the file is damaged the rest is left out: the run itself says so.
-    """
-    ids: list[pa.Array] = []
-    with suppress(*DAMAGE):
-        ids.extend(resumed(lambda: _ids(name)))
-    return pa.chunked_array(ids, pa.string())
-
-
-def _ids(name: str) -> Iterator[pa.Array]:
-    system, path = filesystem(name)
-    with system.open_input_file(path) as stream:
-        file = pq.ParquetFile(stream)
-        columns = known_columns(file.schema_arrow)
-        keys = ["photo_id"] if "content" in columns else ["photo_id", "path"]
-        wanted = {key: columns[key] for key in keys if key in columns}
-        if not wanted:
-            return
-        for batch in file.iter_batches(IDS_AT_ONCE, columns=list(wanted.values())):
-            rows = ({k: row[column] for k, column in wanted.items()} for row in batch.to_pylist())
-            yield pa.array(filter(None, (_id(name, row) for row in rows)), pa.string())
-
-
-def _given_id(values: dict[str, Any]) -> str:
-    """A row's own id, "" where it has none."""
-    return "" if values.get("photo_id") is None else str(values["photo_id"])
-
-
-def _id(name: str, row: dict[str, Any]) -> str:
-    path = row.get("path")
-    return _given_id(row) or (join(parent(name), path) if path else "")
-
-
-def known_columns(schema: pa.Schema) -> dict[str, str]:
-    """Which column holds what (a key of `NAMES`)."""
-    found = {key: _first(names, schema) for key, names in NAMES.items()}
-    return {key: name for key, name in found.items() if name is not None}
-
-
 def _footer(name: str) -> tuple[pq.FileMetaData, pa.Schema]:
     system, path = filesystem(name)
     with system.open_input_file(path) as stream:
         file = pq.ParquetFile(stream)
         return file.metadata, file.schema_arrow
-
-
-def _first(names: tuple[str, ...], schema: pa.Schema) -> str | None:
-    return next((name for name in names if name in schema.names), None)
 
 
 def _damaged(shard: Shard, photo_id: str, problem: Exception) -> Photo:

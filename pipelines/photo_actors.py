@@ -37,8 +37,8 @@ class Pool:
     """`actors` with `gpus` each and as many threads, by default their share of all CPUs.
 
     `precision` and `compile` are those of `Encoder.for_photos`; a `counter`
-    (`remote_progress.Counter`) is told of every photo. With a `preparation` photos are decoded, and
-    answers made, by other actors than those that encode.
+    (`remote_progress.Counter`) is told of every photo. `held` CPUs are taken by others. With a
+    `preparation` photos are decoded, and answers made, by other actors than those that encode.
     """
 
     actors: int = 2
@@ -47,6 +47,7 @@ class Pool:
     precision: str = FULL
     compile: bool = False
     counter: Any = None
+    held: float = 0
     preparation: Preparation | None = None
 
     @property
@@ -79,10 +80,12 @@ def views_of(rows: Sequence[dict[str, Any]]) -> list[View]:
     return [view for row in rows for view in row["views"]]
 
 
-def by_locations(rows: Sequence[dict[str, Any]], found: Embeddings) -> Iterator[Embedded]:
+def by_locations(
+    rows: Sequence[dict[str, Any]], found: Embeddings, at_once: int
+) -> Iterator[Embedded]:
     """The same, some locations at a time."""
     start = 0
-    for some in in_batches(rows, LOCATIONS):
+    for some in in_batches(rows, at_once):
         part = slice(start, start + len(views_of(some)))
         start = part.stop
         yield some, found.part(part)
@@ -116,10 +119,11 @@ class EncodingActor:
 
 
 class PhotoEmbedder(EncodingActor):
-    """Decodes and encodes photos."""
+    """Decodes and encodes photos; gives those of some locations at a time."""
 
-    def __init__(self, model: str, pool: Pool) -> None:
+    def __init__(self, model: str, pool: Pool, locations: int = LOCATIONS) -> None:
         super().__init__(model, pool)
+        self.locations = locations
         self.reader = BlockReader(self.encoder, pool.threads or 1)
 
     def __call__(self, batch: pa.Table) -> Iterator[Embedded]:
@@ -127,14 +131,15 @@ class PhotoEmbedder(EncodingActor):
         rows = batch.to_pylist()
         views = views_of(rows)
         decoded = self.reader.read(list(in_batches(views, self.batch)))
-        return by_locations(rows, self.embed(self.encoder, views, decoded))
+        return by_locations(rows, self.embed(self.encoder, views, decoded), self.locations)
 
 
 class EmbeddedRows:
     """Takes rows whose views are embedded already (`photo_stages.PhotoEncoder`)."""
 
-    def __init__(self, preparation: Preparation) -> None:
+    def __init__(self, preparation: Preparation, locations: int = LOCATIONS) -> None:
         self.encoder = preparation
+        self.locations = locations
 
     def __call__(self, batch: pa.Table) -> Iterator[Embedded]:
         """The rows, some at a time, with the embeddings of their views."""
@@ -144,12 +149,16 @@ class EmbeddedRows:
         messages = {v["photo_id"]: v["problem"] for v in views if v["problem"] is not None}
         names, status = ([view[key] for view in views] for key in ("photo_id", "status"))
         found = Embeddings(names, values.reshape(len(views), -1), status, messages)
-        return by_locations(rows, found)
+        return by_locations(rows, found, self.locations)
 
 
-def embedded_photos(model: str, pool: Pool) -> PhotoEmbedder | EmbeddedRows:
+def embedded_photos(
+    model: str, pool: Pool, locations: int = LOCATIONS
+) -> PhotoEmbedder | EmbeddedRows:
     """What an actor of a pool takes rows of photos with: where others encode them, these."""
-    return EmbeddedRows(pool.preparation) if pool.preparation else PhotoEmbedder(model, pool)
+    if pool.preparation:
+        return EmbeddedRows(pool.preparation, locations)
+    return PhotoEmbedder(model, pool, locations)
 
 
 def batch_size(encoder: Encoder, at_once: int = 1) -> int:

@@ -95,7 +95,7 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
     """
     check_gpus(pool.gpus)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus = resources.get("CPU", 1.0)
+    cpus = resources.get("CPU", 1.0) - pool.held
     most = max(1, min(pool.actors, len(parts)))
     actors = min(most, room_for_actors(pool.gpus))
     if actors < most:

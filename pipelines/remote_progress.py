@@ -9,6 +9,7 @@ import ray
 import typer
 
 from geoclip.commands.progress import progress
+from pipelines.actor_arguments import kept_actor
 
 POLL_SECONDS = 1.0
 
@@ -53,11 +54,11 @@ class Counter:
 @contextmanager
 def remote_progress(title: str) -> Iterator[Any]:
     """Show a counter while the block runs; yields its actor handle, to be given to a worker."""
-    counter, stop = Counter.remote(), threading.Event()  # type: ignore[attr-defined]
+    (counter, given), stop = kept_actor(Counter), threading.Event()
     watcher = threading.Thread(target=_watch, args=(title, counter, stop), daemon=True)
     watcher.start()
     try:
-        yield counter
+        yield given
     finally:
         stop.set()
         watcher.join()

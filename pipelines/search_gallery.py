@@ -13,11 +13,8 @@ photo takes 2 bytes a dimension in the index and some 100 bytes for what is know
 them an actor holds a block of photos and what it found for them (`BLOCK_ROWS`): some 20 MB.
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -25,42 +22,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import ray
-import torch
 import typer
 
 from geoclip.errors import GeoclipError
-from geoclip.ranking.gallery.lookup import GalleryLookup
-from geoclip.ranking.gallery.photo_gallery import ABOUT_FILE, GalleryAbout
 from pipelines.cluster import check_lasting, ray_session, room_for_actors
 from pipelines.command_line import Actors, OutFolder, run
+from pipelines.gallery_shards import (
+    FOUND,
+    ShardSearcher,
+    footer,
+    merged,
+    shard_sizes,
+    shards_in,
+)
 from pipelines.outputs import IO_CPUS, Output
 from pipelines.photo_stages import cpus_an_actor
-from pipelines.storage import (
-    absolute,
-    attempted,
-    exists,
-    filesystem,
-    is_draft,
-    join,
-    local_copy,
-    read_bytes,
-    write_bytes,
-)
-from pipelines.stored_folders import FILES_AT_ONCE, list_names
+from pipelines.storage import absolute, filesystem, is_draft, join, write_bytes
+from pipelines.stored_folders import list_names
 
 BLOCK_ROWS = 4096
 """Photos that are searched for at a time."""
 IN_FLIGHT = 3
 """Blocks that are worked on at a time: one is read, one searched for, one written."""
-FOUND = pa.schema(
-    {
-        "neighbour_id": pa.string(),
-        "neighbour_path": pa.string(),
-        "lat": pa.float64(),
-        "lon": pa.float64(),
-        "similarity": pa.float32(),
-    }
-)
 SCHEMA = pa.schema([("photo_id", pa.string()), ("rank", pa.int32()), *FOUND])
 """A row for each photo and neighbour, the nearest first; `path` and so on are the neighbour's."""
 
@@ -73,56 +56,6 @@ class Block:
     group: int
     rows: range
     name: str
-
-
-def merged(found: Sequence[pa.Table], k: int) -> pa.Table:
-    """The k nearest of what several parts of a gallery found for the same N photos, in order.
-
-    Each table has, with `FOUND`, N·k rows: those of a photo stand together, nearest first, with a
-    similarity of -inf where there are fewer. So does the result.
-    """
-    cosines = np.stack([table["similarity"].to_numpy().reshape(-1, k) for table in found], axis=1)
-    parts, photos = len(found), len(cosines)
-    order = np.argsort(-cosines.reshape(photos, parts * k), axis=1, kind="stable")[:, :k]
-    part, place = np.divmod(order, k)
-    rows = (part * photos + np.arange(photos)[:, None]) * k + place
-    together = pa.concat_tables(found) if parts > 1 else found[0]
-    return together.combine_chunks().take(pa.array(rows.ravel()))
-
-
-def search_shard(lookup: GalleryLookup, values: np.ndarray, k: int) -> pa.Table:
-    """What one gallery finds for embeddings (N, d), as `merged` takes it."""
-    neighbours = lookup.neighbours(values, k)
-    rows = neighbours.rows.ravel()
-    wanted = pa.array(rows, mask=rows < 0)
-    photos = lookup.gallery.photos.select(["photo_id", "path", "lat", "lon"]).take(wanted)
-    columns = [*photos.columns, pa.array(neighbours.similarity.ravel(), pa.float32())]
-    return pa.table(columns, schema=FOUND)
-
-
-class ShardSearcher:
-    """Searches some shards of a gallery; an actor."""
-
-    def __init__(self, shards: Sequence[str], threads: int) -> None:
-        torch.set_num_threads(threads)
-        self.shards = shards
-
-    @cached_property
-    def lookups(self) -> list[GalleryLookup]:
-        """The shards, opened when first used: an error here is told, one in `__init__` is not."""
-        return [GalleryLookup.open(local_copy(shard)) for shard in self.shards]
-
-    def nearest(self, block: pa.Table, k: int) -> pa.Table:
-        """What its shards find for a block of `_read`, as `merged` takes it."""
-        if not len(block):
-            return FOUND.empty_table()
-        values = _values(block)
-        return merged([search_shard(lookup, values, k) for lookup in self.lookups], k)
-
-
-def _values(block: pa.Table) -> np.ndarray:
-    flat = block["embedding"].combine_chunks().flatten().to_numpy()
-    return np.asarray(flat.reshape(len(block), -1))
 
 
 @ray.remote(num_cpus=IO_CPUS)
@@ -147,32 +80,15 @@ def _write(file: str, block: pa.Table, k: int, *found: pa.Table) -> None:
     write_bytes(file, sink.getvalue())
 
 
-def shards_in(galleries: Sequence[str]) -> list[str]:
-    """The galleries named, and those in the folders named; GeoclipError where there is none."""
-    found: list[str] = []
-    for name in map(absolute, galleries):
-        if exists(join(name, ABOUT_FILE)):
-            found.append(name)
-            continue
-        files = [file.split("/") for file in list_names(name)]
-        inner = sorted({folder for folder, *rest in files if rest == [ABOUT_FILE]})
-        if not inner:
-            raise GeoclipError(
-                f"{name} is no gallery and holds none: make galleries with geoclip gallery build."
-            )
-        found += [join(name, folder) for folder in inner]
-    return list(dict.fromkeys(found))
-
-
 def blocks_of(embeddings: str) -> Iterator[Block]:
     """The blocks of a folder of `embed_photos`, in order; only the files' ends are read."""
     for name in sorted(list_names(embeddings)):
         if is_draft(name):
             continue
         file = join(embeddings, name)
-        footer = _footer(file)
-        for group in range(footer.num_row_groups):
-            rows = footer.row_group(group).num_rows
+        end = footer(file)
+        for group in range(end.num_row_groups):
+            rows = end.row_group(group).num_rows
             for start in range(0, rows, BLOCK_ROWS):
                 part = range(start, min(start + BLOCK_ROWS, rows))
                 yield Block(file, group, part, f"{name.rsplit('.', 1)[0]}-{group}-{start}.parquet")
@@ -194,8 +110,7 @@ def search_gallery(
             "pipelines.embed_photos wrote together."
         )
     shards = shards_in(galleries)
-    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        sizes = dict(zip(shards, pool.map(partial(_size, key), shards), strict=True))
+    sizes = shard_sizes(shards, key)
     output.begin({"model": key, "neighbours": k, "gallery": sizes})
     done = set(list_names(output.name))
     left = [block for block in blocks_of(embeddings) if block.name not in done]
@@ -210,19 +125,6 @@ def search_gallery(
         waiting.append(_write.remote(join(output.name, block.name), photos, k, *found))
     ray.get(waiting)
     return len(left)
-
-
-def _size(encoder: str, shard: str) -> int:
-    """How many photos a gallery holds; GeoclipError for one of another encoder than that key's."""
-    about = json.loads(read_bytes(join(shard, ABOUT_FILE)))
-    GalleryAbout(**about).check_encoder(encoder, shard)
-    tables = [join(shard, name) for name in list_names(shard) if name.endswith(".parquet")]
-    return sum(_footer(table).num_rows for table in tables)
-
-
-def _footer(file: str) -> pq.FileMetaData:
-    system, path = filesystem(file)
-    return attempted(lambda: pq.read_metadata(path, filesystem=system))
 
 
 def _searchers(shards: Sequence[str], actors: int) -> list[Any]:

@@ -25,6 +25,7 @@ from pyarrow import fs
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from geoclip.errors import GeoclipError
+from pipelines.credentials import says_expired
 
 ATTEMPTS = 8
 FIRST_WAIT = 0.1
@@ -226,7 +227,8 @@ def _patient(passes: Callable[[BaseException], bool]) -> Retrying:
 
 
 def _may_pass(problem: BaseException) -> bool:
-    return isinstance(problem, OSError) and not isinstance(problem, FINAL)
+    lasts = isinstance(problem, FINAL) or says_expired(problem)
+    return isinstance(problem, OSError) and not lasts
 
 
 def _says_it_passes(problem: BaseException) -> bool:

@@ -1,19 +1,31 @@
-"""Photos in tar shards, as WebDataset packs them: read once from beginning to end."""
+"""Photos in tar shards, as WebDataset packs them: read once from beginning to end.
 
+They may be packed with gzip, whatever their names say.
+"""
+
+import gzip
+import io
 import tarfile
+import zlib
 from collections import Counter
 from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from geoclip.photos.folder_rules import USUAL
 from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, is_wanted
 from geoclip.support.paths import encode_path
+from pipelines.credentials import check_credentials
 from pipelines.photo_source import Photo, Shard, lost_rows
-from pipelines.read_ahead import ReadAhead
+from pipelines.read_ahead import PIECE, ReadAhead
 from pipelines.storage import filesystem, resumed
 
-TAR = ".tar"
+TAR = (".tar", ".tar.gz", ".tgz")
 DAMAGE = (OSError, EOFError, tarfile.TarError)
+GZIP = b"\x1f\x8b"
+PACKED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
+"""How files begin that are packed otherwise."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,7 @@ class TarShard:
                     yield waiting
                 waiting = replace(photo, rows=range(number - 1, number))
         except DAMAGE as problem:
+            check_credentials(name, problem)
             if waiting:
                 yield waiting
             reason = damage(name, problem)
@@ -44,11 +57,18 @@ class TarShard:
 
     def _members(self) -> Iterator[Photo]:
         for member in read_members(self.shard.name, PHOTO_SUFFIXES | VIDEO_SUFFIXES):
-            yield Photo(member.name, member.name, member.content)
+            content = None if member.problem else member.content
+            yield Photo(member.name, member.name, content, problem=member.problem)
+
+
+class PackedShardError(tarfile.ReadError):
+    """A shard is packed in a way that does not go."""
 
 
 def damage(shard: str, problem: Exception) -> str:
     """What is said of a shard that cannot be read."""
+    if isinstance(problem, PackedShardError):
+        return f"{shard!r}: the shard {problem}."
     return f"{shard!r}: the shard is cut off or damaged ({problem}); copy it again."
 
 
@@ -56,34 +76,76 @@ def damage(shard: str, problem: Exception) -> str:
 class Member:
     """A file in a shard: its `path` there, `content` from `offset` on, and a name of its own.
 
-    The name begins with the shard's.
+    The name begins with the shard's. In a packed shard the offset is None. `problem` says why a
+    photo has no content.
     """
 
     name: str
     path: str
-    offset: int
+    offset: int | None
     content: bytes
+    problem: str | None = None
 
 
 def read_members(shard: str, wanted: Container[str]) -> Iterator[Member]:
     """The files of a shard whose ending is one of `wanted`; raises as `tarfile` and storage do."""
-    system, path = filesystem(shard)
-    with (
-        ReadAhead(system.open_input_file(path)) as stream,
-        tarfile.open(fileobj=stream, mode="r|") as tar,
-    ):
-        seen: Counter[str] = Counter()
-        for member in tar:
-            if (
-                member.isfile()
-                and is_wanted(member.name, wanted)
-                and not USUAL.leaves_out_below(member.name)
-                and (file := tar.extractfile(member))
-            ):
+    seen: Counter[str] = Counter()
+    try:
+        with (
+            _unpacked(shard) as stream,
+            tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as tar,
+        ):
+            for member in tar:
+                if member.isdir() or not is_wanted(member.name, wanted):
+                    continue
+                if USUAL.leaves_out_below(member.name):
+                    continue
                 name = encode_path(f"{shard}/{member.name}")
                 seen[name] += 1
                 if seen[name] > 1:  # `tar -r` adds a changed file under the name it had
                     name = f"{name}#{seen[name]}"
-                yield Member(name, member.name, member.offset_data, file.read())
-        if stream.size < tar.offset + tarfile.BLOCKSIZE:
-            raise tarfile.ReadError("it has no end mark")  # tarfile takes that for an end
+                offset = None if isinstance(stream, gzip.GzipFile) else member.offset_data
+                file = tar.extractfile(member) if member.isfile() else None
+                if file is None:
+                    problem = f"{name!r}: it is a link in the shard; pack the photo itself."
+                    yield Member(name, member.name, offset, b"", problem)
+                else:
+                    yield Member(name, member.name, offset, file.read())
+    except (gzip.BadGzipFile, zlib.error) as problem:  # which are no errors of storage
+        raise tarfile.ReadError(str(problem)) from problem
+
+
+@contextmanager
+def _unpacked(shard: str) -> "Iterator[io.BufferedReader[Any] | gzip.GzipFile]":
+    """The bytes of a tar file, to be read once; gzip's own check is done when all was read."""
+    system, path = filesystem(shard)
+    with io.BufferedReader(ReadAhead(system.open_input_file(path))) as stream:
+        start = stream.peek(max(map(len, PACKED)))
+        for sign, packer in PACKED.items():
+            if start.startswith(sign):
+                raise PackedShardError(f"is packed with {packer}; make it a .tar or .tar.gz")
+        if not start.startswith(GZIP):
+            yield stream
+            return
+        with gzip.GzipFile(fileobj=stream) as unpacked:
+            yield unpacked
+            while unpacked.read(PIECE):
+                pass
+
+
+class _Header(tarfile.TarInfo):
+    """A header, where all but a whole one or the end mark is an error: `tarfile` takes it for an
+    end, and photos behind it would be lost without a word.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """The header that 512 bytes are; zeros are the end mark."""
+        if len(buf) < tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("it has no end mark")
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as problem:
+            if any(buf):
+                raise tarfile.ReadError(str(problem)) from None
+            raise

@@ -5,7 +5,6 @@ same photos again; it then decodes each of them in a process of its own, so that
 known and everything else is done. In undisturbed runs no photo takes this way.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,11 +12,12 @@ import ray
 from PIL import Image
 from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
-from geoclip.errors import GeoclipError, PhotoError
+from geoclip.errors import PhotoError
 from geoclip.photos.opening import Content, read_pictures
 from geoclip.photos.reader import DecodedPhoto, PhotoReader, Preprocessor, read_batches
 from geoclip.photos.refusals import UNREADABLE
 from geoclip.support.paths import AnyPath
+from pipelines.credentials import check_credentials
 from pipelines.storage import is_uri, read_bytes
 
 IN_FLIGHT = 2
@@ -25,8 +25,6 @@ IN_FLIGHT = 2
 CALLS_APART = 2 * IN_FLIGHT
 """Blocks that an actor decodes apart after it was started anew: all it may have died of."""
 RETRIES_APART = 2
-NO_CREDENTIALS = re.compile("Expired ?Token|Invalid ?Token|HTTP status 40[01]\\) during Head", re.I)
-"""What a store says that takes credentials no longer; to HEAD it has no other words."""
 FETCHERS = 16
 """Threads where photos come over the network: most of them wait."""
 
@@ -77,12 +75,8 @@ class ViewReader:
 def _out_of_reach(path: str, problem: OSError) -> PhotoError:
     if isinstance(problem, FileNotFoundError):
         return PhotoError(f"{path!r}: there is no such file; check the path.", "missing")
+    check_credentials(path, problem)
     reason = " ".join(str(problem).split())
-    if NO_CREDENTIALS.search(reason):
-        raise GeoclipError(
-            f"{path!r}: the storage does not take the credentials any longer ({reason}); renew "
-            "them, and the same command goes on."
-        )
     return PhotoError(
         f"{path!r}: it cannot be fetched ({reason}); try it in a run with another OUT.", UNREADABLE
     )

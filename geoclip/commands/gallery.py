@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geoclip.commands.options import ExcludeOption, IncludeHiddenOption
-from geoclip.commands.terminal import SOME_UNREAD
+from geoclip.commands.terminal import SOME_UNREAD, told_reasons
 from geoclip.encoders.registry import DEFAULT_MODEL, check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.photos.folder_rules import FolderRules
@@ -114,6 +114,8 @@ def _tell(report: "GalleryReport", out: Path) -> None:
     ):
         if count:
             typer.echo(f"{count:,} photos {words}.", err=True)
+    if report.distrusted:
+        typer.echo(f"Not trusted were: {told_reasons(report.distrusted)}.", err=True)
     if report.tuning is not None and report.tuning.probes:
         typer.echo(
             f"It has an index that finds {100 * report.tuning.recall:.1f} % of the ten nearest.",

@@ -3,14 +3,14 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from geoclip.commands.progress import progress
-from geoclip.commands.terminal import print_table, printable
+from geoclip.commands.terminal import print_table, printable, told_reasons
 from geoclip.guesses.phrases import guess_phrase
 from geoclip.photos.refusals import READ
 from geoclip.runs.run_report import RunReport, RunWatch
@@ -34,26 +34,33 @@ def say(text: str) -> None:
 class Terminal(RunWatch):
     """Tells on stderr how a run goes; guesses without a file go to stdout as a table.
 
-    `advice` are sentences that stand behind the warnings of the model.
+    `advice` are sentences that stand behind the warnings of the model. A `quiet` one says nothing
+    but what goes to stdout.
     """
 
-    def __init__(self, advice: Iterable[str] = ()) -> None:
+    def __init__(self, advice: Iterable[str] = (), quiet: bool = False) -> None:
         self.advice = list(advice)
+        self.quiet = quiet
+
+    def say(self, text: str) -> None:
+        """A line on stderr, unless it is quiet."""
+        if not self.quiet:
+            say(text)
 
     def progress(
         self, what: str, total: int, done: int = 0
     ) -> AbstractContextManager[Callable[[int], None]]:
         """A bar, or now and then a line."""
-        return progress(what, total, done)
+        return nullcontext(lambda _: None) if self.quiet else progress(what, total, done)
 
     def read_before(self, done: int, total: int) -> None:
         """Say how much is left to do."""
-        say(f"{done:,} of {total:,} photos were read before.")
+        self.say(f"{done:,} of {total:,} photos were read before.")
 
     def photos_read(self, locator: "Locator") -> None:
         """Give the warnings of the model once."""
         for warning in dict.fromkeys([*locator.warnings, *self.advice]):
-            say(f"geoclip: {printable(warning)}")
+            self.say(f"geoclip: {printable(warning)}")
 
     def located(self, table: "pd.DataFrame") -> None:
         """Print the guesses."""
@@ -63,7 +70,7 @@ class Terminal(RunWatch):
     def wrote(self, path: Path, failures: int | None = None) -> None:
         """Name the file."""
         counted = "" if failures is None else f" (files not located: {failures:,})"
-        say(f"Wrote {path}{counted}")
+        self.say(f"Wrote {path}{counted}")
 
     def sidecars(self, report: "SidecarReport", journal: Path | None) -> None:
         """Say what sidecars there are, and how to take them back."""
@@ -72,9 +79,9 @@ class Terminal(RunWatch):
         if report.dry_run:
             for path in report.written:
                 typer.echo(f"Would write {printable(str(path))}")
-        say(report.summary())
+        self.say(report.summary())
         if report.written and not report.dry_run:
-            say(f"{PRIVACY_WARNING} Take back: geoclip sidecar undo {journal}")
+            self.say(f"{PRIVACY_WARNING} Take back: geoclip sidecar undo {journal}")
 
     def stopped(self, resumable: bool) -> None:
         """End the command."""
@@ -83,8 +90,11 @@ class Terminal(RunWatch):
         raise typer.Exit(INTERRUPTED) from None
 
 
-def print_report(report: RunReport) -> None:
-    """Say on stderr what a user should know about the run."""
+def print_report(report: RunReport, verbose: bool = False) -> None:
+    """Say on stderr what a user should know about the run; with `verbose` why files failed."""
+    if verbose:
+        for told in (*report.failures, *report.remarks):
+            say(f"{printable(told.path)}: {told.status}: {printable(told.reason)}")
     if report.kept:
         say(
             f"{report.kept:,} of {report.photos:,} photos have a GPS position, which is reported "
@@ -96,8 +106,7 @@ def print_report(report: RunReport) -> None:
         total = sum(report.distrusted.values())
         say(
             f"{total:,} of {report.photos:,} photos state a GPS position that is not trusted: "
-            f"{'; '.join(f'{kind}: {n:,}' for kind, n in report.distrusted.most_common())} "
-            "(see gps_note; --gps trust-all keeps them)."
+            f"{told_reasons(report.distrusted)} (see gps_note; --gps trust-all keeps them)."
         )
     if report.by_gallery:
         say(
@@ -113,11 +122,31 @@ def print_report(report: RunReport) -> None:
     if report.gps is not None:
         for line in report.gps.lines():
             say(line)
+    unread = [failure for failure in report.failures if failure.status not in READ]
+    if unread:
+        reasons = _counted(Counter(failure.status for failure in unread))
+        say(f"{len(unread)} of {report.photos} photos could not be read: {reasons}.")
+    if report.remarks:
+        say(f"The decoders of {len(report.remarks):,} photos complained: see the ledger.")
     if left_out := _counted_photos(report.left_out):
         say(f"Photos left out of folders (--include-hidden reads them): {left_out}.")
-    if report.failures:
-        reasons = _counted(Counter(failure.status for failure in report.failures))
-        say(f"{len(report.failures)} of {report.photos} photos could not be read: {reasons}.")
+    say(_sum(report, len(unread)))
+
+
+def _sum(report: RunReport, broken: int) -> str:
+    """What became of all photos, in numbers that add up, and of other files."""
+    partial, silent = len(report.failures) - broken, report.kinds.total()
+    guessed = report.photos - report.kept - silent - broken
+    parts = [
+        f"{guessed:,} guessed" + (f" ({partial:,} of them not whole)" if partial else ""),
+        *(f"{count:,} {what}" for count, what in (
+            (report.kept, "by GPS"), (silent, "show no place"), (broken, "broken"),
+        ) if count),
+    ]  # fmt: skip
+    others = sum(1 for entry in report.left_out if not entry.under)
+    left = f"; {others:,} other files left out" if others else ""
+    opened = f" Open {report.map_file}." if report.map_file else ""
+    return f"{report.photos:,} photos: {', '.join(parts)}{left}.{opened}"
 
 
 def _counted_photos(left_out: Iterable["LeftOut"]) -> str:

@@ -31,6 +31,33 @@ class PointRule(StrEnum):
     expected_score_regions = "expected_score_regions"
 
 
+class Gps(StrEnum):
+    """What to do with positions stated in files."""
+
+    keep = "keep"
+    trust_all = "trust-all"
+    ignore = "ignore"
+    compare = "compare"
+
+
+class Level(StrEnum):
+    """How precise guesses are."""
+
+    auto = "auto"
+    city = "city"
+    region = "region"
+    country = "country"
+    continent = "continent"
+
+
+class Evidence(StrEnum):
+    """How far to look for photos that show no place."""
+
+    off = "off"
+    pixels = "pixels"
+    prompts = "prompts"
+
+
 class Precision(StrEnum):
     """In which precision photos and texts are encoded: `encoders.precision.PRECISIONS`."""
 
@@ -105,6 +132,24 @@ IncludeHiddenOption = Annotated[
     ),
 ]
 
+ThumbnailsOption = Annotated[
+    bool,
+    typer.Option(
+        "--thumbnails", help="Show small pictures of the photos on the map, and their days."
+    ),
+]
+MaxRadiusOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="Sidecars state a position only where nine photos in ten lie within so many km, "
+        "else the names of country, region and city.",
+    ),
+]
+MinProbabilityOption = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Sidecars state only what is at least so probable."),
+]
 RecipeOption = Annotated[
     Recipe,
     typer.Option(

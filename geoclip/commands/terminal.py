@@ -1,6 +1,7 @@
 """What commands print: safe names, tables, and errors as one sentence."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -51,6 +52,15 @@ def inner_errors(problem: BaseException | None) -> Iterator[tuple[BaseException,
         wrapped = next(iter(inner.values())) if inner else getattr(problem, "cause", None)
         yield problem, wrapped is None
         problem = wrapped or problem.__cause__ or problem.__context__
+
+
+def told_reasons(counts: Counter[str]) -> str:
+    """Reasons with their counts, the most frequent first.
+
+    >>> told_reasons(Counter({"it is void": 2, "it is 0,0": 1}))
+    'it is void: 2; it is 0,0: 1'
+    """
+    return "; ".join(f"{reason}: {count:,}" for reason, count in counts.most_common())
 
 
 def printable(text: str) -> str:

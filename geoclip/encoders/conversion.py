@@ -6,7 +6,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from geoclip.encoders.model_folder import WEIGHTS_FILES, refuse_pointer
+from geoclip.encoders.model_folder import WEIGHTS_FILES, refuse_packed, refuse_pointer
 from geoclip.errors import GeoclipError
 from geoclip.support.files import write_tensors
 
@@ -31,6 +31,7 @@ def convert_state_dict(source: str | Path, folder: str | Path | None = None) -> 
     if not source.is_file():
         raise GeoclipError(f"There is no file {source}: name the .bin or .pt file to convert.")
     refuse_pointer(source)
+    refuse_packed(source)
     if target.exists():
         raise GeoclipError(f"{target} exists already: remove it first, or name another --out.")
     tensors = _tensors(_load(source), source)

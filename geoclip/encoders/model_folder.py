@@ -30,6 +30,10 @@ PROCESSOR_FILES = (
     *("vocab.json", "merges.txt", "vocab.txt", SENTENCEPIECE, "tokenizer.model"),
 )
 """What prepares pictures and texts in transformers' layout."""
+_GZIP = b"\x1f\x8b"
+_PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""How torch's archives and other pickles begin."""
+_BRACE = 8
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 Library = Literal["open_clip", "transformers"]
@@ -78,8 +82,8 @@ class ModelFolder:
         """Find the layout and the weights of a folder.
 
         Raises GeoclipError, which names the file and the cure, where there is no config, where the
-        weights are missing, pickled or not all there, where Git LFS left pointers, and where
-        transformers finds no tokenizer or nothing that says how pictures are prepared.
+        weights are missing, pickled, packed or not all there, where Git LFS left pointers, and
+        where transformers finds no tokenizer or nothing that says how pictures are prepared.
         """
         names = files_in(path)
         library = library_of(names)
@@ -96,6 +100,8 @@ class ModelFolder:
         small = [path / name for name in sorted(names) if Path(name).suffix in SMALL_SUFFIXES]
         for file in (*weights, *small):
             refuse_pointer(file)
+        for file in weights:
+            refuse_disguised(file)
         if library == "transformers" and not any(name in names for name in IMAGE_CONFIGS):
             raise _lacking(path, IMAGE_CONFIGS[0])
         if library == "transformers" or _has_own_tokenizer(path):
@@ -126,6 +132,32 @@ def refuse_pointer(file: Path) -> None:
             )
 
 
+def refuse_disguised(file: Path) -> None:
+    """Raise GeoclipError where a file of weights is packed, or is a pickle under another name."""
+    refuse_packed(file)
+    if _start(file).startswith(_PICKLE_STARTS):
+        raise GeoclipError(
+            f"{file} is a pickle under another name, which can run code when loaded, and is "
+            f"refused; rename it to {file.stem}.bin and convert it once with geoclip models convert"
+        )
+
+
+def refuse_packed(file: Path) -> None:
+    """Raise GeoclipError where a file is packed with gzip, whatever its name says."""
+    if _start(file).startswith(_GZIP):
+        unpack = f"unpack it with: gzip -d {file}"
+        if file.suffix != ".gz":
+            unpack = "unpack it with gzip -dc, and put what that gives in its place"
+        raise GeoclipError(f"{file} is packed with gzip; {unpack}")
+
+
+def _start(file: Path) -> bytes:
+    """How a file begins; nothing for safetensors, whose first bytes are a number, then a brace."""
+    with file.open("rb") as content:
+        start = content.read(_BRACE + 1)
+    return b"" if start[_BRACE:] == b"{" else start
+
+
 def pickle_refusal(file: Path) -> GeoclipError:
     """The error for a pickle, with the command that converts it."""
     return GeoclipError(
@@ -136,6 +168,9 @@ def pickle_refusal(file: Path) -> GeoclipError:
 
 def _without_weights(path: Path) -> GeoclipError:
     pickles = [path / name for name in files_in(path) if Path(name).suffix in PICKLE_SUFFIXES]
+    for name in sorted(files_in(path)):
+        if name.endswith((".safetensors.gz", ".bin.gz")):
+            refuse_packed(path / name)
     if not pickles:
         return GeoclipError(f"{path} holds no safetensors weights; copy the model's weights there.")
     first = min(pickles, key=lambda file: (file.name not in PICKLES, file.name))

@@ -1,10 +1,11 @@
-"""Reading files of guesses: Parquet, GeoJSON, CSV and GeoPackage, ours or other programs'."""
+"""Reading files of guesses: Parquet, GeoJSON, CSV, GeoPackage, Excel, ours or other programs'."""
 
 from pathlib import Path
 
 import pandas as pd
 
 from geoclip.errors import GeoclipError
+from geoclip.guesses import spreadsheet
 from geoclip.guesses.schema import COLUMNS, NUMBERS, guess_table
 from geoclip.support.paths import gdal_takes
 from geoclip.support.tables import (
@@ -16,24 +17,34 @@ from geoclip.support.tables import (
     refuse_rows,
 )
 
-ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg")
+ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg", ".xlsx")
 
 
 def read_guesses(path: Path) -> pd.DataFrame:
     """Guesses of `write_guesses`, or any file of its endings with path (or IMG_ID), lat, lon.
 
-    The index is the row number in the file: from 2 for a CSV file (row 1 is the header), else from
-    1. Raises GeoclipError for a bad file or row: text for numbers, half a pair of coordinates, a
-    value out of range, swapped names, no path, and no coordinates though the status is "ok" or
-    there is none.
+    The index is the row number in the file: from 2 for a CSV or Excel file (row 1 is the header),
+    else from 1. Raises GeoclipError for a bad file or row: text for numbers, half a pair of
+    coordinates, a value out of range, swapped names, no path, and no coordinates though the status
+    is "ok" or there is none.
 
     >>> read_guesses("photos.csv")[["path", "lat", "lon"]].to_numpy().tolist()
     [['holiday/grey.jpg', 45.75, 4.85]]
     """
     path = Path(path)
+    return parse_guesses(_read_frame(path), path)
+
+
+def read_guess_frame(path: Path) -> pd.DataFrame:
+    """Guesses as `read_guesses` gives them, with the file's other columns as they are behind."""
+    frame = _read_frame(path)
+    table = parse_guesses(frame, path)
+    return table.join(frame[[name for name in frame.columns if name not in table.columns]])
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
     ending = known_ending(path)
-    frame = read_text_table(path) if ending == ".csv" else _read_geographic(path, ending)
-    return parse_guesses(frame, path)
+    return read_text_table(path) if ending == ".csv" else _read_geographic(path, ending)
 
 
 def parse_guesses(frame: pd.DataFrame, path: Source) -> pd.DataFrame:
@@ -60,17 +71,22 @@ def parse_guesses(frame: pd.DataFrame, path: Source) -> pd.DataFrame:
 
 
 def known_ending(path: Path) -> str:
-    """The ending that says the format of a table of guesses; GeoclipError for another."""
+    """The ending that says the format of a table of guesses.
+
+    Raises GeoclipError for another, and for .xlsx where the library for it is missing.
+    """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise GeoclipError(
             f"{path} ends in none of {', '.join(ENDINGS)}: give it one of these endings."
         )
+    if ending == spreadsheet.ENDING:
+        spreadsheet.check_spreadsheets()
     return ending
 
 
 def _read_geographic(path: Path, ending: str) -> pd.DataFrame:
-    """A Parquet (with or without geometry), GeoJSON or GeoPackage file as a plain frame."""
+    """A Parquet (with or without geometry), GeoJSON, GeoPackage or Excel file as a plain frame."""
     import geopandas as gpd  # noqa: PLC0415 - slow to import
 
     if not path.is_file():
@@ -81,6 +97,8 @@ def _read_geographic(path: Path, ending: str) -> pd.DataFrame:
         with path.open("rb") as file:  # not by its name, which pyarrow might take for a URI
             if ending == ".parquet":
                 frame = pd.read_parquet(file)
+            elif ending == spreadsheet.ENDING:
+                frame = spreadsheet.read_workbook(path)
             else:
                 frame = gpd.read_file(path if gdal_takes(path) else file, **options)
     except Exception as error:  # every reader has its own family of errors
@@ -91,4 +109,5 @@ def _read_geographic(path: Path, ending: str) -> pd.DataFrame:
     frame = pd.DataFrame(frame).drop(columns="geometry", errors="ignore")
     frame.columns = plain_names(frame.columns, path)
     frame = frame.reindex(columns=COLUMNS) if frame.empty else frame
-    return frame.set_axis(pd.RangeIndex(1, len(frame) + 1))
+    first = 2 if ending == spreadsheet.ENDING else 1
+    return frame.set_axis(pd.RangeIndex(first, len(frame) + first))

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geoclip.errors import GeoclipError
+from geoclip.guesses import spreadsheet
 from geoclip.guesses.geo_table import to_geodataframe
 from geoclip.guesses.guess_files import known_ending
 from geoclip.guesses.schema import COLUMNS, TEXTS, with_extra
@@ -35,7 +36,8 @@ LAYER = "guesses"
 
 
 def write_guesses(table: pd.DataFrame, path: Path) -> None:
-    """Write a table by the ending of `path`: .parquet (GeoParquet), .geojson, .csv (UTF-8), .gpkg.
+    """Write a table by the ending of `path`: .parquet (GeoParquet), .geojson, .csv (UTF-8), .gpkg,
+    .xlsx.
 
     The file appears whole or not at all. Raises GeoclipError for another ending, and where the
     folder is not there or cannot be written to.
@@ -70,6 +72,7 @@ class GuessWriter:
         self.rows = 0
         self._open = ExitStack()
         self._parquet: pq.ParquetWriter | None = None
+        self._workbook: spreadsheet.Workbook | None = None
 
     def __enter__(self) -> "GuessWriter":
         rmtree(self.scratch, ignore_errors=True)
@@ -124,6 +127,8 @@ class GuessWriter:
             self._append_parquet(table)
         elif self.draft.suffix == ".csv":
             _append_csv(with_extra(table, self.extra), self.draft, not self.draft.exists())
+        elif self.draft.suffix == spreadsheet.ENDING:
+            self._append_to_workbook(with_extra(table, self.extra))
         elif self.draft.suffix == ".geojson":
             self._append_geojson(to_geodataframe(table, self.extra))
         else:
@@ -139,6 +144,12 @@ class GuessWriter:
             writer = pq.ParquetWriter(file, arrow_schema(self.extra))
             self._parquet = self._open.enter_context(writer)
         self._parquet.write_table(arrow_guesses(table, self.extra))
+
+    def _append_to_workbook(self, table: pd.DataFrame) -> None:
+        if self._workbook is None:
+            self._workbook = spreadsheet.Workbook(self.draft)
+            self._open.callback(self._workbook.close)
+        self._workbook.append(table)
 
     def _append_geojson(self, frame: "gpd.GeoDataFrame") -> None:
         """Features as they come, one a line; the closing bracket is written over by the next."""

@@ -13,7 +13,6 @@ from geoclip.photos.keys import photo_key
 from geoclip.photos.metadata import NOTHING, PhotoMetadata
 from geoclip.photos.opening import NamedPhoto
 from geoclip.photos.reader import UNJUDGED, DecodedPhoto, PhotoReader, read_batches
-from geoclip.photos.refusals import READ
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,18 @@ def read_records(
         yield [_record(photo, value) for photo, value in zip(decoded, values, strict=True)]
 
 
-def records_of(embeddings: Embeddings) -> list[PhotoRecord]:
-    """Records of photos of which nothing but the embeddings is known; they keep their precision."""
+def records_of(embeddings: Embeddings, keys: Sequence[bytes] | None = None) -> list[PhotoRecord]:
+    """Records of photos of which nothing but the embeddings is known; they keep their precision.
+
+    `keys` are those that journals and galleries know the photos' files by.
+    """
+    found = embeddings
+    values = [value if ok else None for value, ok in zip(found.values, found.ok, strict=True)]
     return [
-        PhotoRecord(b"", status, "", NOTHING, UNJUDGED, value if status in READ else None)
-        for status, value in zip(embeddings.status, embeddings.values, strict=True)
+        PhotoRecord(key, status, found.messages.get(name, ""), NOTHING, UNJUDGED, value)
+        for key, name, status, value in zip(
+            keys or [b""] * len(values), found.paths, found.status, values, strict=True
+        )
     ]
 
 

@@ -29,6 +29,7 @@ def comparable(name: str) -> str:
     return "".join(words[1:] if words[:1] == ["the"] and len(words) > 1 else words)
 
 
+@lru_cache(maxsize=1024)
 def codes_of(word: str) -> tuple[str, ...]:
     """Codes of the countries that a word may mean: none, one, or those of a name like Korea.
 

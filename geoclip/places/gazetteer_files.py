@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from geoclip.errors import GeoclipError
@@ -11,17 +12,18 @@ from geoclip.places.level_table import LevelTable, is_level_table, read_level_ta
 from geoclip.places.own_csv import read_own_csv
 
 
-def read_places(path: Path) -> Tables | LevelTable:
+def read_places(path: Path, keep: Collection[str] = ()) -> Tables | LevelTable:
     """Places and alternate names of a folder or file, which is told from what it holds.
 
-    Of a table of levels, its wording too.
+    Of a table of levels, its wording too. `keep`: feature codes that are left out of a GeoNames
+    dump else; see `read_dump`.
     """
     if not path.exists():
         raise GeoclipError(f"{path}: there is no such file or folder; check the gazetteer's path.")
     if path.is_dir() and (path / "cities.csv").exists():
         return read_folder(path)
     if path.is_dir() or path.suffix == ".txt":
-        return read_dump(path)
+        return read_dump(path, keep)
     if path.suffix.lower() == ".csv" and is_level_table(path):
         return read_level_table(path)
     if path.suffix.lower() == ".csv":

@@ -84,7 +84,7 @@ def representative_points(cities: pd.DataFrame, by: str) -> pd.DataFrame:
     groups = cities.groupby(by, sort=True)
     rows = {key: _representative(group) for key, group in groups}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["lat", "lon", "population"])
-    table.index.name = by
+    table.index = table.index.astype(cities[by].dtype).rename(by)  # of no group it has numbers
     return table.astype({"lat": "float64", "lon": "float64", "population": "int64"})
 
 

@@ -42,8 +42,12 @@ def read_dump(path: Path, keep: Collection[str] = ()) -> Tables:
     The regions are those of admin1CodesASCII.txt beside it that have a city, the countries those of
     the packaged gazetteer that have a city. A city whose admin-1 code has no name has no region.
     Cities of no country, or of one that is no more, are left out, as are those of the feature codes
-    `NO_ANSWERS` that are not in `keep`; the log says how many.
+    `NO_ANSWERS` that are not in `keep`; the log says how many. Raises GeoclipError for bad files
+    and for other codes in `keep`.
     """
+    unknown = set(keep) - set(NO_ANSWERS)
+    if unknown:
+        raise GeoclipError(f"No place is kept as {min(unknown)}: use {', '.join(NO_ANSWERS)}.")
     file = _cities_file(path)
     table = _read_cities(file, set(NO_ANSWERS) - set(keep))
     countries = packaged_countries()

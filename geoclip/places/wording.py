@@ -45,7 +45,11 @@ class Wording:
         }
         check_chances({**chances, "keep_official": self.keep_official})
         for number, name in enumerate(self.levels):
-            check_templates([self.phrases[number]], "phrase", [name])
+            if f"{{{name}}}" not in self.phrases[number]:
+                raise GeoclipError(
+                    f"the phrase {self.phrases[number]!r} does not name its level; write {{{name}}}"
+                    " where the name stands."
+                )
             if self.prompts[number]:
                 check_templates(self.prompts[number], f"{name}_prompts", self.levels[: number + 1])
 

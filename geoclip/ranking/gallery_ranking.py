@@ -27,6 +27,7 @@ from geoclip.ranking.level_ranking import (
 from geoclip.ranking.point_estimate import HALF_SHARE, WIDE_SHARE
 from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.ranking import joined
+from geoclip.ranking.settings import RankingSettings
 from geoclip.ranking.top_cities import top_cities
 
 Part = TypeVar("Part")
@@ -67,6 +68,16 @@ class GalleryAnswers:
         return np.asarray(self.decided[:, 0] >= 0)
 
 
+def gallery_settings(settings: RankingSettings) -> GallerySettings:
+    """How much a gallery counts; raises GeoclipError where the settings do not say it."""
+    if settings.gallery is None:
+        raise GeoclipError(
+            "This ranking does not know how much a gallery counts: leave out --method greedy, "
+            "or fit it with geoclip calibrate MODEL --photos photos.csv --gallery self."
+        )
+    return settings.gallery
+
+
 class GalleryRanker:
     """Ranks the places of photos by a ranker's posterior mixed with a gallery.
 
@@ -75,13 +86,8 @@ class GalleryRanker:
     """
 
     def __init__(self, ranker: PlaceRanker, lookup: GalleryLookup) -> None:
-        if ranker.settings.gallery is None:
-            raise GeoclipError(
-                "This ranking does not know how much a gallery counts: leave out --method greedy, "
-                "or fit it with geoclip calibrate MODEL --photos photos.csv --gallery self."
-            )
         self.ranker = ranker
-        self.settings: GallerySettings = ranker.settings.gallery
+        self.settings = gallery_settings(ranker.settings)
         self.evidence = ranker.gallery_evidence(lookup)
         self.gallery = lookup.gallery
 

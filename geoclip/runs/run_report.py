@@ -80,6 +80,7 @@ class RunReport:
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     extra_columns: dict[str, str] = field(default_factory=dict)
     out: Path | None = None
+    map_file: Path | None = None
     sidecars: "SidecarReport | None" = None
 
     def add(self, block: "Block") -> None:

@@ -124,7 +124,8 @@ def main() -> None:
     scale = float(encoder.log_logit_scale.detach().exp())
     rows = []
     for frames in FRAMES:
-        known = clips["train"].taken(frames), targets, locator.index.embeddings[countries], scale
+        texts = locator.index.embeddings[countries].astype(np.float32)
+        known = clips["train"].taken(frames), targets, texts, scale
         for fusion, weights in (("mean", None), ("learned", learned_weights(*known))):
             for split in ("choose", "seen", "unseen"):
                 embedded = fused(clips[split].taken(frames), weights)

@@ -24,8 +24,9 @@ def main() -> None:
 
     from pipelines.cluster import ray_session
     from pipelines.inputs import photo_parts
-    from pipelines.locate_photos import LocatorSpec, locate_into
+    from pipelines.locate_photos import locate_into
     from pipelines.photo_actors import Pool
+    from pipelines.photo_locator import LocatorSpec
     from tests.benchmarks.inputs import link_photos
     from tests.benchmarks.ray_inference import prepare
 

@@ -92,8 +92,9 @@ def plain(folder: Path, workers: int) -> None:
 def through_ray(folder: Path, workers: int) -> None:
     """`workers` actors on a cluster of two CPUs, one thread each; writes parts of guesses."""
     from pipelines.cluster import ray_session
-    from pipelines.locate_photos import LocatorSpec, locate_into
+    from pipelines.locate_photos import locate_into
     from pipelines.photo_actors import Pool
+    from pipelines.photo_locator import LocatorSpec
     from pipelines.photo_source import Photo, sliced
 
     listed = [Photo(f"{i:06}", path) for i, path in enumerate(paths(folder))]

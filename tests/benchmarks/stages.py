@@ -39,8 +39,8 @@ def main() -> None:
 
     from geoclip.encoders.open_clip_encoder import OpenClipEncoder
     from pipelines import view_reader
-    from pipelines.locate_photos import LocatorSpec, PhotoLocator
     from pipelines.photo_actors import Pool
+    from pipelines.photo_locator import LocatorSpec, PhotoLocator
     from pipelines.photo_source import ListedPhotos, Photo, read_blocks
     from pipelines.photo_stages import PhotoDecoder, PhotoEncoder
     from pipelines.preparation import Preparation

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,17 @@ DRIVER = """
 import importlib, json, os, sys
 import ray
 from pipelines.command_line import command_of
+from ray.data._internal.execution.operators.actor_pool_map_operator import ActorPoolMapOperator
+
+start_actor = ActorPoolMapOperator._start_actor
+def start_and_forget(self, *arguments):
+    try:
+        return start_actor(self, *arguments)
+    finally:  # nothing that the driver put away for the actor is there when it is started again
+        for name in ("_map_transformer_ref", "_data_context_ref"):
+            vars(self).pop(name, None)
+ActorPoolMapOperator._start_actor = start_and_forget
+
 ray.init(
     os.environ["CLUSTER"],
     runtime_env={"env_vars": json.loads(os.environ["WORKER_ENVIRONMENT"])},
@@ -24,6 +36,12 @@ ray.init(
 )
 command_of(importlib.import_module(sys.argv.pop(1)).main)()
 """
+
+
+OBJECT_STORE = 100 * 1024**2
+"""Bytes of a node."""
+ERROR_LINE = re.compile(r"^\[[^]]* E \d+ \d+\].*", re.M)
+"""What Ray's core prints of level E."""
 
 
 class Nodes:
@@ -35,7 +53,7 @@ class Nodes:
 
     @staticmethod
     def _size(cpus: int) -> dict[str, Any]:
-        return {"num_cpus": cpus, "object_store_memory": 100 * 1024**2, "include_dashboard": False}
+        return {"num_cpus": cpus, "object_store_memory": OBJECT_STORE, "include_dashboard": False}
 
     def lose_one(self) -> None:
         self.cluster.remove_node(self.workers.pop(), allow_graceful=False)

@@ -1,7 +1,9 @@
 """Things that go wrong on a cluster of several nodes: nothing is lost, nothing is there twice."""
 
+import io
 import os
 import signal
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from inference import read_rows, write_model, write_photos, write_world
-from several_nodes import Nodes, Run
+from several_nodes import ERROR_LINE, OBJECT_STORE, Nodes, Run
 
 PHOTOS = 240
 SLOW = "0.15"
+LARGE = 8 * 1024**2
+"""Bytes behind a photo."""
 pytestmark = pytest.mark.slow
 
 
@@ -41,7 +45,8 @@ def locate(nodes: Nodes, world: Path) -> Callable[..., Run]:
 
 @pytest.fixture(scope="module")
 def undisturbed(locate: Callable[..., Run], world: Path) -> pd.DataFrame:
-    locate(str(world / "undisturbed")).wait()
+    said = locate(str(world / "undisturbed")).wait()
+    assert not ERROR_LINE.findall(said)  # in a healthy run
     table = read_rows(world / "undisturbed")
     assert table["photo_id"].nunique() == PHOTOS
     return table
@@ -141,3 +146,26 @@ def test_a_poisoned_photo(
         undisturbed[undisturbed["photo_id"] != poisoned].reset_index(drop=True),
         check_exact=False, rtol=1e-4, atol=1e-6,
     )  # fmt: skip
+
+
+def test_the_object_store_is_full(
+    locate: Callable[..., Run], undisturbed: pd.DataFrame, world: Path, tmp_path: Path
+) -> None:
+    """A shard three times as large as the store of the node that reads it."""
+    with tarfile.open(world / "large.tar", "w") as tar:
+        for photo in sorted((world / "photos").iterdir())[10:45]:
+            content = photo.read_bytes() + os.urandom(LARGE)  # what follows a JPEG is not looked at
+            member = tarfile.TarInfo(photo.name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    assert (world / "large.tar").stat().st_size > 2.5 * OBJECT_STORE
+    locate(str(tmp_path / "out"), photos="large.tar").wait()
+    table = read_rows(tmp_path / "out")
+    names = table["photo_id"].str.removeprefix(f"{world}/large.tar/")
+    wanted = undisturbed["photo_id"].str.removeprefix(f"{world}/photos/")
+    same = undisturbed[wanted.isin(names)].reset_index(drop=True)
+    columns = ["rank", "status", "place_id", "probability", "lat", "lon"]
+    pd.testing.assert_frame_equal(
+        table[columns], same[columns], check_exact=False, rtol=1e-4, atol=1e-6
+    )
+    assert sorted(names) == sorted(wanted[wanted.isin(names)])

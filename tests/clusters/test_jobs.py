@@ -17,6 +17,7 @@ from uuid import uuid4
 import pandas as pd
 import pytest
 from inference import write_model, write_photos
+from several_nodes import ERROR_LINE
 
 ROOT = Path(__file__).resolve().parents[2]
 GPUS = ("--num-gpus=2", "--disable-usage-stats")
@@ -120,6 +121,7 @@ def test_commands_of_the_readme(job_server: str, tmp_path: Path) -> None:
     assert "PyTorch cannot use Ray's GPUs" in said[0]
     assert (bucket / "run" / "encoder" / "open_clip_config.json").is_file()
     assert not re.search(r"\bERROR\b", "".join(said))
+    assert not ERROR_LINE.findall("".join(said))
 
 
 def test_a_job_without_the_token_is_refused(job_server: str) -> None:

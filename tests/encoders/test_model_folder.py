@@ -1,5 +1,6 @@
 """Folders that would give wrong answers, or none, are refused: the file and the cure are named."""
 
+import gzip
 import json
 import shutil
 
@@ -11,7 +12,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from geoclip.encoders import load_encoder
-from geoclip.encoders.model_folder import ModelFolder, library_of, weights_among
+from geoclip.encoders.conversion import convert_state_dict
+from geoclip.encoders.model_folder import (
+    ModelFolder,
+    library_of,
+    refuse_disguised,
+    weights_among,
+)
 from geoclip.errors import GeoclipError
 from geoclip.places.captions import CaptionBook
 
@@ -182,6 +189,37 @@ def test_a_pointer_in_the_place_of_a_pickle(copy):
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_text(POINTER)
     refused(folder, "pytorch_model.bin", "lfs pull")
+
+
+def test_weights_that_are_packed_or_renamed(copy):
+    file = (folder := copy(OPEN_CLIP)) / "open_clip_model.safetensors"
+    weights = file.read_bytes()
+    file.write_bytes(gzip.compress(weights))
+    refused(folder, file.name, "packed with gzip; unpack it with gzip -dc")
+    file.rename(f"{file}.gz")
+    refused(folder, f"packed with gzip; unpack it with: gzip -d {file}.gz")
+    torch.save({"weight": torch.zeros(3)}, file)
+    refused(folder, file.name, "a pickle under another name", "geoclip models convert")
+    torch.save({"weight": torch.zeros(3)}, file, _use_new_zipfile_serialization=False)
+    refused(folder, file.name, "a pickle under another name")
+    file.write_bytes(weights)
+    assert load_encoder(folder).image_size
+    packed = folder / "other.bin"
+    packed.write_bytes(gzip.compress(weights))
+    with pytest.raises(GeoclipError, match=r"other.bin is packed with gzip; unpack it with"):
+        convert_state_dict(packed)
+
+
+@pytest.mark.parametrize("length", [0x8B1F, 0x0280])
+def test_weights_whose_header_is_as_long_as_a_sign_of_others(tmp_path, length):
+    """Safetensors begin with that length; these are those of a gzip file and of a pickle."""
+    file = tmp_path / "model.safetensors"
+    save_file({"x": torch.zeros(1)}, file)
+    own = int.from_bytes(file.read_bytes()[:8], "little")
+    header, values = file.read_bytes()[8 : 8 + own], file.read_bytes()[8 + own :]
+    file.write_bytes(length.to_bytes(8, "little") + header.ljust(length) + values)
+    refuse_disguised(file)
+    assert load_file(file)["x"].tolist() == [0]
 
 
 def test_the_pickle_of_the_weights_is_named_among_others(copy):

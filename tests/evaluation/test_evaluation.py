@@ -80,6 +80,14 @@ def test_a_code_in_the_truth_says_the_country():
     assert evaluated(OLD, given).report()["country_right"] == 25
 
 
+def test_a_truth_may_name_countries_and_lie_at_sea(world):
+    table = pd.DataFrame({"photo_id": list("abc"), "lat": [51.5, 30, 30], "lon": [-0.1, -40, -40]})
+    classes = true_classes(table.assign(country_code=["UK", "Portugal", ""]), world)
+    assert classes["country"].tolist() == ["GB", "PT", ""]
+    assert classes["continent"].tolist() == ["EU", "EU", ""]
+    assert (classes.iloc[2] == "").all()
+
+
 def test_old_tables_name_the_level_of_their_place():
     levels = evaluated(OLD).report()["levels"]
     assert levels["city"]["answered"] == levels["continent"]["answered"] == 100

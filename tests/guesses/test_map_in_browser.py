@@ -59,7 +59,9 @@ def test_hostile_names_do_nothing(browser: Browser, hostile_map: Path) -> None:
     # The names are shown as they are, in the list and in the details.
     assert [text for text, name in zip(popups, HOSTILE, strict=False) if name not in text] == []
     assert browser.run("window.marker") is None
-    assert browser.run("document.querySelectorAll('img, iframe, svg, a, object').length") == 0
+    assert browser.run("document.querySelectorAll('img, iframe, svg, object').length") == 0
+    links = browser.run("[...document.querySelectorAll('a:not(.skip)')].map((a) => a.href)")
+    assert all(link.startswith("https://www.openstreetmap.org/?mlat=") for link in links)
     assert browser.run("document.querySelectorAll('script').length") == 2
     assert browser.run("document.title") == " ".join(HOSTILE)
     assert browser.seen("Page.javascriptDialogOpening") == []

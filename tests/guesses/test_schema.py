@@ -140,9 +140,9 @@ def test_a_writer_of_its_own_errors_gets_one_sentence(tmp_path, monkeypatch):
 
 def test_unknown_endings_and_folders_are_refused(tmp_path):
     with pytest.raises(GeoclipError, match=r"none of .parquet, .geojson, .csv, .gpkg"):
-        write_guesses(guess_table([]), tmp_path / "out.xlsx")
+        write_guesses(guess_table([]), tmp_path / "out.ods")
     with pytest.raises(GeoclipError, match=r"none of .parquet"):
-        read_guesses(tmp_path / "out.xlsx")
+        read_guesses(tmp_path / "out.ods")
     with pytest.raises(GeoclipError, match="its folder does not exist"):
         write_guesses(guess_table([]), tmp_path / "none" / "out.csv")
 

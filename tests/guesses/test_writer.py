@@ -43,6 +43,8 @@ def write_with_geopandas(table: pd.DataFrame, path: Path) -> None:
         frame.to_parquet(path, index=False)
     elif path.suffix == ".csv":
         table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    elif path.suffix == ".xlsx":
+        table.replace("\r", "_x000D_", regex=True).to_excel(path, index=False)  # ISO/IEC 29500
     else:
         frame.to_file(path, geometry_type="Point", index=False)
 
@@ -84,7 +86,7 @@ def test_blocks(table: pd.DataFrame, tmp_path: Path, ending: str, sizes: list[in
     left, right = read_guesses(tmp_path / f"guesses{ending}"), read_guesses(whole)
     pd.testing.assert_frame_equal(left, right, atol=1e-6)
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"guesses{ending}", "whole"]
-    if ending != ".csv":
+    if ending not in (".csv", ".xlsx"):
         read = gpd.read_parquet if ending == ".parquet" else gpd.read_file
         frame, other = read(tmp_path / f"guesses{ending}"), read(whole)
         assert frame.crs == other.crs
@@ -106,7 +108,8 @@ def test_extra_columns(table: pd.DataFrame, tmp_path: Path, ending: str) -> None
     if ending == ".parquet":
         frame = pd.read_parquet(path)
     else:
-        frame = pd.read_csv(path) if ending == ".csv" else gpd.read_file(path)
+        plain = {".csv": pd.read_csv, ".xlsx": pd.read_excel}
+        frame = plain.get(ending, gpd.read_file)(path)
     assert frame["error_km"].tolist() == pytest.approx([1.5, np.nan, 2, 3, 4], nan_ok=True)
     assert frame["gps_note"][1] == "no"
     assert len(read_guesses(path)) == 5

@@ -84,6 +84,8 @@ def test_every_coding(coding: str, head: str) -> None:
         "<e:GPSLatitude/><e:GPSLatitude>28,11.0687N</e:GPSLatitude> e:GPSLongitude='14,9.6402W'",
         "<i:LocationShown><rdf:Bag><rdf:li e:GPSLatitude='1,2N' e:GPSLongitude='3,4E'/></rdf:Bag>"
         "</i:LocationShown>\n<e:x e:GPSLatitude='28,11.0687N' e:GPSLongitude='14,9.6402W'/>",
+        "<i:LocationShown a='b'/><e:x e:GPSLatitude='28,11.0687N' e:GPSLongitude='14,9.6402W'/>"
+        "<i:LocationCreated><e:GPSLatitude>1,2N</e:GPSLatitude></i:LocationCreated>",
     ],
 )
 def test_forms_of_markup(body: str) -> None:

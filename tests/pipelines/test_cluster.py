@@ -1,11 +1,16 @@
 """How workers find the checkout, and where a job's results may lie."""
 
+import inspect
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ray.data._internal.execution.operators.actor_pool_map_operator import ActorPoolMapOperator
+from ray.data._internal.execution.operators.map_operator import MapOperator
 
 from geoclip.errors import GeoclipError
+from pipelines.actor_arguments import send_with_actors
 from pipelines.cluster import (
     JOB_CONFIG,
     ROOT,
@@ -71,3 +76,15 @@ def test_results_of_a_job_must_outlive_it(job: None, tmp_path: Path) -> None:
 
 def test_without_a_job_results_may_lie_in_the_checkout() -> None:
     check_lasting(ROOT / "runs" / "demo")
+
+
+def test_ray_data_makes_actors_of_what_travels_with_them() -> None:
+    """Of values, not of references to the object store; Ray may call them otherwise one day."""
+    kept = ("_map_transformer_ref", "_data_context_ref")
+    assert all(name in vars(MapOperator) for name in kept)
+    send_with_actors()
+    operator = SimpleNamespace(_map_transformer="made of", data_context="context")
+    given = [getattr(ActorPoolMapOperator, name).fget(operator) for name in kept]
+    assert given == ["made of", "context"]
+    code = inspect.getsource(ActorPoolMapOperator._start_actor)
+    assert all(f"self.{name}" in code for name in kept)

@@ -13,7 +13,6 @@ from tiny_encoders import random_tiny_clip
 from geoclip.places.gazetteer import Gazetteer
 from pipelines import (
     classify_photos,
-    embed_places,
     evaluate_guesses,
     train_encoder,
     write_captions,
@@ -95,7 +94,6 @@ def test_it_goes_through_the_programs(
     training = ["--start", str(start), "--epochs", "1", "--batch-size", "64", "--workers", "1"]
     call(train_encoder, "--captions", "captions.parquet", "--out", "run", *training, *table)
     model = ["--model", "run/encoder"]
-    call(embed_places, *model, "--out", "places", *table)
     call(classify_photos, *photos, "--top-k", "2", "--out", "classes", *model, *table)
     drawn, found = pd.read_csv(creatures / "photos.csv"), pd.read_parquet("classes")
     held_out = drawn[drawn["split"] != "train"]

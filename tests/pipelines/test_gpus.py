@@ -18,9 +18,10 @@ from pipelines.cluster import computes_on_gpu
 from pipelines.embed_photos import embed_photos
 from pipelines.embed_places import embed_places
 from pipelines.inputs import photo_parts
-from pipelines.locate_photos import LocatorSpec, locate_into
+from pipelines.locate_photos import locate_into
 from pipelines.outputs import data_context
 from pipelines.photo_actors import Pool
+from pipelines.photo_locator import LocatorSpec
 from pipelines.photo_stages import on_actors
 
 COUNT = 70

@@ -1,10 +1,16 @@
 """Folders, tables, Parquet and shards → rows of views, a location in each."""
 
+import bz2
+import gzip
 import io
+import lzma
+import re
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,10 +24,12 @@ from pipelines.photo_source import (
     Photo,
     PhotoSource,
     RestOfShard,
+    Shard,
     photo_count,
     read_blocks,
     sliced,
 )
+from pipelines.spans import Done, Span
 from pipelines.storage import write_bytes
 
 
@@ -294,7 +302,9 @@ def test_a_member_that_stands_twice_and_companions(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("column", ["id", "photo_id", "path"])
 @pytest.mark.parametrize("folder", ["", "memory://repeats-{}"])
-def test_parquet_ids_that_repeat_are_refused(tmp_path: Path, folder: str, column: str) -> None:
+def test_parquet_ids_that_repeat_are_never_one_photo(
+    tmp_path: Path, folder: str, column: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One of the photos would be lost, or its answer that of a stranger."""
     home = folder.format(column) or str(tmp_path)
 
@@ -309,11 +319,187 @@ def test_parquet_ids_that_repeat_are_refused(tmp_path: Path, folder: str, column
     first, again, other = write("a", [0, 1, 2]), write("b", [3, None, 2]), write("c", [4, 5, None])
     shown = f"{home}/2" if column == "path" else "2"
     assert len(views_of(first, other)) == 6
-    with pytest.raises(GeoclipError, match=f"{shown}' stands in {again} and in {first}: give"):
-        photo_parts([first, other, again], 1)
+    assert not capsys.readouterr().err
+    if column == "path":
+        with pytest.raises(GeoclipError, match=f"{shown}' stands in {again} and in {first}: give"):
+            photo_parts([first, other, again], 1)
+    else:
+        ids = [view["photo_id"] for view in views_of(first, other, again)]
+        by_place = [f"{file}#{at}" for file in (first, again) for at in ("0-0", "0-1", "1-0")]
+        assert sorted(ids) == sorted([*by_place, "4", "5", f"{other}#1-0"])
+        said = f"The photo id '2' stands in {first} and in {again}: photos of such files (2) are"
+        assert said in capsys.readouterr().err
     twice = write("d", [7, 8, 9, None, 10, 7])
     with pytest.raises(GeoclipError, match=f"7' stands in {twice} twice: give each photo an id"):
         photo_parts([twice], 1)
+
+
+def test_files_that_number_their_photos_anew(tmp_path: Path) -> None:
+    """As data sets cut into files have them; what is left of a run keeps the names it had."""
+    for number in range(3):
+        table = pa.table({"id": range(4), "image": [{"bytes": b"%d" % number}] * 4})
+        pq.write_table(table, tmp_path / f"train-{number}.parquet", row_group_size=2)
+    pq.write_table(pa.table({"id": ["own"], "image": [b"x"]}), tmp_path / "x.parquet")
+    rows = rows_of(tmp_path)
+    ids = [view["photo_id"] for row in rows for view in row["views"]]
+    assert len(set(ids)) == len(ids) == 13 and "own" in ids
+    contents = {view["photo_id"]: view["content"] for row in rows for view in row["views"]}
+    assert contents[f"{tmp_path}/train-2.parquet#1-1"] == b"2"
+    name = f"{tmp_path}/train-0.parquet"
+    shards = {row["origin"]["name"]: row["origin"] for row in rows}
+    info = Shard(*(shards[name][key] for key in ("name", "size", "mtime")))
+    done = Done([Span(info, 0, 4, 4, rows=4, photos=4, failed=0)])
+    left = [photo.photo_id for part in photo_parts([tmp_path], 1, done) for photo in part.photos()]
+    assert sorted(left) == sorted(i for i in ids if not i.startswith(name))
+
+
+def test_ids_of_an_earlier_run_of_the_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that joins later has other photos, whatever it calls them."""
+    pq.write_table(pa.table({"id": [7, 8], "image": [b"one", b"two"]}), tmp_path / "b.parquet")
+    asked: list[set[str]] = []
+
+    def ids_besides(names: set[str]) -> Iterator[str]:
+        asked.append(names)
+        return iter(["8", "9"])
+
+    (part,) = photo_parts([tmp_path], 1, Done(), ids_besides)
+    name = f"{tmp_path}/b.parquet"
+    assert [photo.photo_id for photo in part.photos()] == [f"{name}#0-0", f"{name}#0-1"]
+    assert asked == [{name}]
+    said = f"The photo id '8' stands in {name} and in an earlier run of this output"
+    assert said in capsys.readouterr().err
+
+
+def odd_files(folder: Path) -> dict[str, str]:
+    """Parquet files that hold no photos, and what is said of each."""
+    tables = {
+        "lists": pa.table({"id": [1], "image": [[1, 2, 3]]}),
+        "text": pa.table({"image": ["a.jpg"]}),
+        "nested": pa.table({"image": [{"bytes": [1, 2], "path": "x"}]}),
+        "numbers": pa.table({"path": [1]}),
+        "others": pa.table({"id": [1], "caption": ["x"]}),
+        "none": pa.table({"image": pa.array([], pa.binary())}),
+    }
+    for name, table in tables.items():
+        pq.write_table(table, folder / f"odd-{name}.parquet")
+    (folder / "odd-empty.parquet").write_bytes(b"")
+    return {
+        "lists": "holds list<element: int64> in its column image: photos need bytes there.",
+        "text": "holds string in its column image: photos need bytes there.",
+        "nested": "in its column image: photos need bytes there.",
+        "numbers": "holds int64 in its column path: photos need paths there.",
+        "others": "has the columns id, caption: photos need one of bytes",
+        "none": "holds no photo: it has no rows.",
+        "empty": "the file is cut off or damaged (",
+    }
+
+
+def test_odd_parquet_files_are_problems_of_their_own(tmp_path: Path) -> None:
+    said = odd_files(tmp_path)
+    pq.write_table(pa.table({"id": [1, 2], "image": [b"one", b"two"]}), tmp_path / "good.parquet")
+    views = {view["photo_id"]: view for view in views_of(tmp_path)}
+    assert [views.pop(name)["content"] for name in ("1", "2")] == [b"one", b"two"]
+    assert views.keys() == {f"{tmp_path}/odd-{name}.parquet" for name in said}
+    for name, words in said.items():
+        assert words in views[f"{tmp_path}/odd-{name}.parquet"]["problem"]
+
+
+@pytest.mark.parametrize("name", ["lists", "others", "none"])
+def test_an_odd_parquet_file_alone_is_refused(tmp_path: Path, name: str) -> None:
+    said = odd_files(tmp_path)[name]
+    with pytest.raises(GeoclipError, match=re.escape(f"odd-{name}.parquet {said}")):
+        photo_parts([tmp_path / f"odd-{name}.parquet"], 1)
+
+
+def test_a_column_of_the_wrong_type_is_passed_over(tmp_path: Path) -> None:
+    table = pa.table({"bytes": [[1]], "image": [b"one"], "path": [7], "uri": ["a.jpg"]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    (view,) = views_of(tmp_path)
+    assert (view["content"], view["path"]) == (b"one", f"{tmp_path}/a.jpg")
+
+
+PACKERS = {"tar.gz": gzip.compress, "tgz": gzip.compress, "tar": gzip.compress}
+
+
+@pytest.mark.parametrize("ending", PACKERS)
+@pytest.mark.parametrize("folder", ["", "memory://packed-{}"])
+def test_a_packed_shard(tmp_path: Path, ending: str, folder: str) -> None:
+    home = folder.format(ending) or str(tmp_path)
+    members = {f"{i}.jpg": bytes([i]) * 3000 for i in range(20)} | {"a.json": b"{}"}
+    write_bytes(f"{home}/00.{ending}", PACKERS[ending](tar_of(members)))
+    views = views_of(home)
+    first = views[0]["photo_id"]
+    assert first.endswith(f"00.{ending}/0.jpg")
+    assert [view["content"] for view in views] == [bytes([i]) * 3000 for i in range(20)]
+    write_bytes(f"{home}/01.tgz", tar_of(members))  # packed by its name alone
+    assert len(views_of(home)) == 40
+
+
+@pytest.mark.parametrize("hurt", ["cut", "flipped", "check"])
+def test_a_packed_shard_that_is_damaged(
+    tmp_path: Path, hurt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "FIRST_WAIT", 30)  # it is no error that passes
+    noise = np.random.default_rng(0)
+    members = {f"{i}.jpg": noise.bytes(3000) for i in range(20)}
+    data = bytearray(gzip.compress(tar_of(members)))
+    if hurt == "cut":
+        del data[len(data) // 2 :]
+    elif hurt == "flipped":
+        data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
+    else:
+        data[-8] ^= 1
+    (tmp_path / "00.tgz").write_bytes(data)
+    *whole, last = views_of(tmp_path)
+    assert last["photo_id"] == f"{tmp_path}/00.tgz"
+    assert "00.tgz': the shard is cut off or damaged" in last["problem"]
+    if hurt != "flipped":  # where it is packed with nothing, contents may be changed themselves
+        assert [view["content"] for view in whole] == [*members.values()][: len(whole)]
+        assert len(whole) == 20 if hurt == "check" else 7 < len(whole) < 10
+
+
+def test_a_damaged_header_is_no_end_of_a_shard(tmp_path: Path) -> None:
+    data = bytearray(tar_of({f"{i}.jpg": bytes([i]) * 600 for i in range(4)}))
+    data[1536 + 150] ^= 255  # in the second one's checksum
+    (tmp_path / "00.tar").write_bytes(data)
+    first, last = views_of(tmp_path)
+    assert first["content"] == bytes(600)
+    assert "the shard is cut off or damaged" in last["problem"]
+
+
+def test_what_is_not_read_is_a_failure(tmp_path: Path) -> None:
+    """Archives of other kinds, whatever their names say, and links in shards."""
+    tar = tar_of({"a.jpg": b"one"})
+    (tmp_path / "0.tar").write_bytes(bz2.compress(tar))
+    (tmp_path / "1.tar.xz").write_bytes(lzma.compress(tar))
+    (tmp_path / "2.zip").write_bytes(b"PK\x03\x04")
+    (tmp_path / "notes.txt.gz").write_bytes(gzip.compress(b"none"))
+    (tmp_path / "a.jpg.gz").write_bytes(gzip.compress(b"none"))
+    with tarfile.open(tmp_path / "3.tar", "w") as tar_file:
+        for name, kind in (("hard.jpg", tarfile.LNKTYPE), ("soft.jpg", tarfile.SYMTYPE)):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, "a.jpg"
+            tar_file.addfile(link)
+        member = tarfile.TarInfo("a.jpg")
+        member.size = 3
+        tar_file.addfile(member, io.BytesIO(b"one"))
+    views = {view["photo_id"].removeprefix(f"{tmp_path}/"): view for view in views_of(tmp_path)}
+    assert views.pop("3.tar/a.jpg")["content"] == b"one"
+    said = {
+        "0.tar": "the shard is packed with bzip2; make it a .tar or .tar.gz.",
+        "1.tar.xz": "is an archive that is not read: unpack it",
+        "2.zip": "is an archive that is not read: unpack it",
+        "3.tar/hard.jpg": "it is a link in the shard; pack the photo itself",
+        "3.tar/soft.jpg": "it is a link in the shard; pack the photo itself",
+    }
+    assert views.keys() == said.keys()
+    for name, words in said.items():
+        assert words in views[name]["problem"]
+        assert views[name]["content"] is None
+    with pytest.raises(GeoclipError, match=r"2.zip is an archive that is not read: unpack it"):
+        photo_parts([tmp_path / "2.zip"], 1)
 
 
 def test_a_parquet_id_that_a_table_gives_too_is_refused(tmp_path: Path) -> None:

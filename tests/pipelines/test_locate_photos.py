@@ -36,17 +36,10 @@ from pipelines.command_line import command_of
 from pipelines.embed_photos import embed_photos, embed_table
 from pipelines.embed_places import embed_places
 from pipelines.inputs import csv_photos, photo_parts
-from pipelines.locate_photos import (
-    EXTRA,
-    LocatorSpec,
-    PhotoLocator,
-    answers,
-    locate_into,
-    locate_to_file,
-    main,
-)
+from pipelines.locate_photos import locate_into, locate_to_file, main
 from pipelines.outputs import Output
 from pipelines.photo_actors import LARGEST_BATCH, PhotoEmbedder, Pool, batch_for
+from pipelines.photo_locator import EXTRA, LocatorSpec, PhotoLocator, answers
 from pipelines.photo_source import ListedPhotos, Photo, read_blocks, sliced
 from pipelines.photo_stages import cpus_an_actor
 from pipelines.view_reader import CALLS_APART, decode_apart

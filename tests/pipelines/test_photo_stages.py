@@ -22,8 +22,8 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.place_index import PlaceIndex
 from pipelines import view_reader
 from pipelines.embed_photos import PhotoRows
-from pipelines.locate_photos import LocatorSpec, PhotoLocator
 from pipelines.photo_actors import Pool, batch_size
+from pipelines.photo_locator import LocatorSpec, PhotoLocator
 from pipelines.photo_source import ListedPhotos, Photo, read_blocks
 from pipelines.photo_stages import Helpers, PhotoDecoder, PhotoEncoder
 from pipelines.preparation import Preparation

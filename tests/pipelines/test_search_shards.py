@@ -17,8 +17,9 @@ from geoclip.ranking.gallery.lookup import COPY_SIMILARITY, GalleryLookup
 from geoclip.ranking.gallery.photo_gallery import Gallery, GalleryAbout
 from pipelines import search_gallery as program
 from pipelines.command_line import command_of
+from pipelines.gallery_shards import merged, search_shard, shards_in
 from pipelines.outputs import Output
-from pipelines.search_gallery import main, merged, search_gallery, search_shard, shards_in
+from pipelines.search_gallery import main, search_gallery
 
 WIDTH, K = 8, 3
 

@@ -1,7 +1,9 @@
 """A GeoNames dump, as GeoNames offers it."""
 
 import pytest
+from typer.testing import CliRunner
 
+from geoclip.commands.app import app
 from geoclip.errors import GeoclipError
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.geonames_dump import NO_ANSWERS, read_dump
@@ -105,3 +107,24 @@ def test_a_dump_of_nothing_else_is_refused(dump):
     (dump / "cities500.txt").write_text("".join(ODD), encoding="utf-8")
     with pytest.raises(GeoclipError, match=r"cities500\.txt is empty"):
         Gazetteer.read(dump)
+
+
+def test_the_command_writes_a_gazetteer_of_a_dump(dump, tmp_path):
+    (dump / "cities500.txt").write_text("".join([*CITIES, *ODD]), encoding="utf-8")
+    given = ["gazetteer", "build", str(dump), "--out"]
+    result = CliRunner().invoke(app, [*given, str(tmp_path / "plain")])
+    assert result.exit_code == 0, result.output
+    assert "4 cities" in result.output
+    assert Gazetteer.read(tmp_path / "plain").fingerprint == Gazetteer.read(dump).fingerprint
+    more = [*given, str(tmp_path / "more"), "--keep", "PPLX", "--keep", "PPLW"]
+    assert CliRunner().invoke(app, more).exit_code == 0
+    assert {"PPLX", "PPLW"} <= set(Gazetteer.read(tmp_path / "more").names)
+    with pytest.raises(GeoclipError, match="kept as PPL: use PPLH"):
+        read_dump(dump, ["PPL"])
+
+
+def test_a_dump_without_any_named_region(dump):
+    (dump / "admin1CodesASCII.txt").write_text("XX.1\tNowhere\tNowhere\t1\n")
+    gazetteer = Gazetteer.read(dump)
+    assert len(gazetteer.level_rows("region")) == 0
+    assert gazetteer.parents_of("2996944") == ["FR"]

@@ -81,14 +81,13 @@ def test_truth_and_captions_of_random_tables(seed: int, tmp_path: Path) -> None:
     book, rows = CaptionBook(tree), np.arange(len(tree))
     captions = [book.draw(int(row), seed, epoch, "p") for row in rows for epoch in range(3)]
     truth = truth_matrix(rows, captions, tree.ancestors)
+    parents = [set(tree.rows(tree.parents_of(place)).tolist()) for place in tree.ids]
     for row, line in zip(rows.tolist(), truth.tolist(), strict=True):
-        above = {tree.ids[row], *tree.parents_of(tree.ids[row])}
         for caption, value in zip(captions, line, strict=True):
-            named = {tree.ids[other] for other in caption.rows}
-            below = any(tree.ids[row] in tree.parents_of(one) for one in named)
-            assert value == (TRUE if named & above else UNKNOWN if below else FALSE)
-    for caption, row in zip(captions, np.repeat(rows, 3), strict=True):
-        assert truth[row, captions.index(caption)] == TRUE
+            named = set(caption.rows)
+            below = any(row in parents[one] for one in named)
+            assert value == (TRUE if named & {row, *parents[row]} else UNKNOWN if below else FALSE)
+    assert (truth[np.repeat(rows, 3), np.arange(len(captions))] == TRUE).all()
 
 
 def test_words_of_captions_and_prompts(tmp_path: Path) -> None:
@@ -138,7 +137,7 @@ def test_an_unknown_id_is_told_beside_one_that_is_known(tree: Gazetteer) -> None
         (",".join(f"l{n}" for n in range(10)) + "\n" + ",".join("x" * 10), {}, "10 levels"),
         (TREE, {"prefix": "A photo", "keep": {"genus": 1}}, "'genus' is not a level"),
         (TREE, {"keep": {"species": 2}}, "keep_species 2 .* are probabilities"),
-        (TREE, {"phrases": {"family": "{species}"}}, "phrase .* is no list of templates"),
+        (TREE, {"phrases": {"family": "{species}"}}, "the phrase .* does not name its level"),
         (TREE, {"prompts": {"family": ["{species}"]}}, "family_prompts"),
         (TREE, {"words": 1}, "unexpected keyword argument 'words'"),
         (TREE, {"keep_official": "often"}, "keep_official often"),

@@ -46,15 +46,20 @@ class Likeness:
     @classmethod
     def of(cls, gallery: Gallery) -> Likeness:
         """Learn from a gallery what its photos share."""
-        rows = np.sort(np.random.default_rng(0).permutation(len(gallery))[:REFERENCE])
-        values = gallery.take(rows)
-        mean = values.mean(axis=0) if len(rows) else np.zeros(gallery.about.width, np.float32)
+        rows = reference_rows(len(gallery))
+        return cls.learned(gallery, gallery.take(rows), gallery.lat[rows], gallery.lon[rows])
+
+    @classmethod
+    def learned(
+        cls, gallery: Gallery, values: np.ndarray, lat: np.ndarray, lon: np.ndarray
+    ) -> Likeness:
+        """Learn it from embeddings (R, d) and positions (R,) of reference photos."""
+        mean = values.mean(axis=0) if len(values) else np.zeros(gallery.about.width, np.float32)
         centred = values - mean
-        variances, axes = np.linalg.eigh(centred.T @ centred / max(len(rows), 1))
+        variances, axes = np.linalg.eigh(centred.T @ centred / max(len(values), 1))
         spread = np.sqrt(np.maximum(variances, 0) + SHRINKAGE * max(float(variances.mean()), 1e-12))
         whitening = (axes / spread).astype(np.float32)
-        blocks = _blocks(gallery.lat[rows], gallery.lon[rows])
-        return cls(gallery, mean, whitening, _unit(centred @ whitening), blocks)
+        return cls(gallery, mean, whitening, _unit(centred @ whitening), _blocks(lat, lon))
 
     def between(self, photos: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Likeness (N, k) of embeddings (N, d) and gallery photos (N, k); -inf at row -1."""
@@ -81,6 +86,11 @@ class Likeness:
         most = max(1, round(USUAL_SHARE * len(self.reference)))
         largest = -np.sort(-cosines, axis=1)[:, :most]  # NaN last
         return np.asarray(np.nanmean(largest, axis=1))
+
+
+def reference_rows(photos: int) -> np.ndarray:
+    """The rows of the reference photos of a gallery of so many, in order."""
+    return np.sort(np.random.default_rng(0).permutation(photos)[:REFERENCE])
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from geoclip.ranking.gallery.approximate import ApproximateIndex
+from geoclip.ranking.gallery.likeness import Likeness
 from geoclip.ranking.gallery.neighbours import Neighbours, exact_neighbours, joined
 from geoclip.ranking.gallery.photo_gallery import Gallery
 
@@ -36,6 +38,11 @@ class GalleryLookup:
     def open(cls, folder: Path, encoder: str | None = None) -> GalleryLookup:
         """Open a gallery with its index; raises GeoclipError as `Gallery.open` does."""
         return cls(Gallery.open(folder, encoder), ApproximateIndex.open(folder))
+
+    @cached_property
+    def likeness(self) -> Likeness:
+        """How alike photos and those of the gallery are."""
+        return Likeness.of(self.gallery)
 
     def neighbours(
         self,

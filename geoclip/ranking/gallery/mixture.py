@@ -25,7 +25,6 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from geoclip.places.sphere import chord_to_km, cosine_to_km, unit_vectors
-from geoclip.ranking.gallery.likeness import Likeness
 from geoclip.ranking.gallery.lookup import GalleryLookup
 from geoclip.ranking.gallery.neighbours import Neighbours
 from geoclip.ranking.gallery_weights import GalleryWeights
@@ -119,11 +118,6 @@ class GalleryEvidence:
         self.nothing = nothing
 
     @cached_property
-    def likeness(self) -> Likeness:
-        """How alike photos are."""
-        return Likeness.of(self.lookup.gallery)
-
-    @cached_property
     def _centres(self) -> np.ndarray:
         means = self.hierarchy.group_means
         return np.asarray(means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12))
@@ -157,7 +151,7 @@ class GalleryEvidence:
 
     def terms_of(self, photos: np.ndarray, text: Posterior, found: Neighbours) -> GalleryTerms:
         """What these neighbours say of embeddings (N, d) with these posteriors."""
-        likeness = self.likeness.between(photos, found.rows)
+        likeness = self.lookup.likeness.between(photos, found.rows)
         order = np.argsort(-likeness, axis=1, kind="stable")[:, :NEIGHBOURS]
         rows = np.take_along_axis(found.rows, order, axis=1)
         likeness = np.take_along_axis(likeness, order, axis=1)

@@ -50,6 +50,23 @@ class GalleryAbout:
     dtype: str = "float16"
     version: int = VERSION
 
+    @classmethod
+    def parse(cls, content: bytes, folder: Path | str) -> GalleryAbout:
+        """What the about file of the gallery in a folder says.
+
+        Raises GeoclipError for one that is damaged or of another version.
+        """
+        try:
+            about = cls(**json.loads(content))
+        except (ValueError, TypeError) as error:
+            raise _damaged_about(folder, error) from None
+        if about.version != VERSION:
+            raise GeoclipError(
+                f"{folder} is a gallery of version {about.version}, this geoclip reads version "
+                f"{VERSION}: build it again, or use the geoclip that made it."
+            )
+        return about
+
     def check_encoder(self, encoder: str, folder: Path | str) -> None:
         """Raise GeoclipError unless the gallery in a folder is of the encoder of this key."""
         if encoder != self.encoder:
@@ -234,15 +251,15 @@ def _read_about(folder: Path) -> GalleryAbout:
             f"{folder} is no gallery: make one with geoclip gallery build PHOTOS --out {folder}."
         )
     try:
-        about = GalleryAbout(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise GeoclipError(f"{file} is not readable ({error}); build the gallery again.") from None
-    if about.version != VERSION:
-        raise GeoclipError(
-            f"{folder} is a gallery of version {about.version}, this geoclip reads version "
-            f"{VERSION}: build it again, or use the geoclip that made it."
-        )
-    return about
+        return GalleryAbout.parse(file.read_bytes(), folder)
+    except OSError as error:
+        raise _damaged_about(folder, error) from None
+
+
+def _damaged_about(folder: Path | str, error: Exception) -> GeoclipError:
+    return GeoclipError(
+        f"{ABOUT_FILE} of the gallery {folder} is not readable ({error}); build the gallery again."
+    )
 
 
 def _read_part(folder: Path, number: int, about: GalleryAbout) -> tuple[np.ndarray, pa.Table]:

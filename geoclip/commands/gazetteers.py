@@ -1,4 +1,4 @@
-"""`geoclip gazetteer cells`: places between cities."""
+"""`geoclip gazetteer`: gazetteers for `--gazetteer` of other commands."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +20,34 @@ gazetteer_app = typer.Typer(help="Gazetteers: the places that photos are at.", n
 @gazetteer_app.callback()
 def gazetteers() -> None:
     """Gazetteers: the places that photos are at."""
+
+
+@gazetteer_app.command()
+def build(
+    source: Annotated[
+        Path, typer.Argument(help="A GeoNames dump (folder or .txt file) or a CSV of places.")
+    ],
+    *,
+    out: Annotated[Path, typer.Option(help="New folder, for --gazetteer of other commands.")],
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Take in places of a dump that are left out else: PPLX (sections of cities), PPLH "
+            "(historic), PPLQ (abandoned), PPLW (destroyed). May be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Write a gazetteer of a GeoNames dump or of a table of places.
+
+    Rows of a dump of no country of today are left out and counted.
+    """
+    from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.places.gazetteer_files import read_places  # noqa: PLC0415
+    from geoclip.places.gazetteer_writing import write_places  # noqa: PLC0415
+
+    gazetteer = Gazetteer(*read_places(source, keep or ()))
+    write_places(gazetteer, out)
+    typer.echo(f"{len(gazetteer.level_rows('city')):,} cities in {out}.")
 
 
 @gazetteer_app.command()

@@ -1,0 +1,151 @@
+"""Photos → rows of guesses, in an actor."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import pandas as pd
+import pyarrow as pa
+
+from geoclip.encoders import Encoder
+from geoclip.errors import GeoclipError
+from geoclip.guesses.rows import CLASS_COLUMNS
+from geoclip.guesses.writer import arrow_guesses
+from geoclip.locator import Locator
+from geoclip.photos.embedding import Embeddings
+from geoclip.places.gazetteer import Gazetteer
+from geoclip.ranking.gallery_ranking import gallery_settings
+from geoclip.ranking.place_index import PlaceIndex
+from geoclip.ranking.settings import RankingSettings
+from pipelines.cluster import absolute_model
+from pipelines.gallery_shards import GalleryShards
+from pipelines.photo_actors import LOCATIONS, Pool, embedded_photos, model_settings
+from pipelines.photo_source import with_origins
+from pipelines.storage import absolute, local_copy
+
+OF_PHOTOS = ("photo_id", "location_id", "message")
+EXTRA = dict.fromkeys([*CLASS_COLUMNS, *OF_PHOTOS], "str")
+"""Columns behind those of the guesses, with their dtypes."""
+
+
+@dataclass(frozen=True)
+class LocatorSpec:
+    """What every PhotoLocator of a job is made with; paths are absolute.
+
+    A `gallery` has a say in the answers.
+    """
+
+    model: str
+    index: str
+    index_key: str
+    gazetteer: Path | None
+    settings: RankingSettings
+    top_k: int
+    gallery: GalleryShards | None = None
+
+    @classmethod
+    def of(
+        cls,
+        model: str,
+        index: Path | str,
+        gazetteer: Path | None = None,
+        settings: RankingSettings | None = None,
+        top_k: int = 5,
+        galleries: Sequence[str] = (),
+    ) -> "LocatorSpec":
+        """That of a model, ranked as it says unless told otherwise, and a place index on storage.
+
+        `galleries` are those of `GalleryShards.of`. Raises GeoclipError where the index or a
+        gallery cannot be read.
+        """
+        model, index = absolute_model(model), absolute(index)
+        key = PlaceIndex.read(local_copy(index)).key
+        settings = settings or model_settings(model).ranking
+        gallery = GalleryShards.of(galleries) if galleries else None
+        return cls(model, index, key, gazetteer and gazetteer.absolute(), settings, top_k, gallery)
+
+    def reranked(self, method: str | None = None, point: str | None = None) -> "LocatorSpec":
+        """The same with another method or point; see `RankingSettings.overridden`."""
+        return replace(self, settings=self.settings.overridden(method, point))
+
+    def about(self) -> dict[str, Any]:
+        """What makes the rows, besides the model; GeoclipError if it does not go with a gallery."""
+        own = {"places": self.index_key, "ranking": asdict(self.settings), "top_k": self.top_k}
+        if self.gallery is None:
+            return own
+        gallery_settings(self.settings)  # refuses a ranking that asks no gallery
+        return own | {"gallery": self.gallery.sizes}
+
+    def check_encoder(self, key: str) -> None:
+        """Raise GeoclipError where the gallery is of another encoder than that of this key."""
+        if self.gallery is not None:
+            self.gallery.check_encoder(key)
+
+
+class PhotoLocator:
+    """Locates blocks of locations, each with its views; raises GeoclipError for another index."""
+
+    at_once: ClassVar = LOCATIONS
+    """Locations that are ranked at a time."""
+    extra: ClassVar = EXTRA
+    """Columns behind those of the guesses."""
+
+    def __init__(self, spec: LocatorSpec, pool: Pool) -> None:
+        self.embedded = embedded_photos(spec.model, pool, self.at_once)
+        places, index = Gazetteer.read(spec.gazetteer), PlaceIndex.read(local_copy(spec.index))
+        if index.key != spec.index_key:
+            raise GeoclipError(
+                f"{spec.index} holds another place index than when this job began; jobs of "
+                "different models or gazetteers need an --index of their own."
+            )
+        encoder = cast(Encoder, self.embedded.encoder)  # of which ranking takes the logit scale
+        self.locator = Locator(encoder, index, places, spec.settings)
+        self.top_k = spec.top_k
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Rows as of `on_actors` → guesses and their origins, some locations at a time."""
+        for rows, found in self.embedded(batch):
+            views = pd.DataFrame(
+                [
+                    (v["photo_id"], v["path"], row["location_id"], row["photo_id"])
+                    for row in rows
+                    for v in row["views"]
+                ],
+                columns=["photo_id", "path", "location_id", "row"],
+            )
+            # A row is a location; the same location_id in another row is another file's.
+            guesses = self.guesses(found, views["path"].tolist(), views["row"].tolist())
+            yield with_origins(_of_views(guesses, found, views, self.extra), rows)
+
+    def guesses(
+        self, found: Embeddings, paths: Sequence[str], locations: Sequence[Any]
+    ) -> pd.DataFrame:
+        """The table of guesses for photos; those of one location get the same."""
+        return self.locator.guesses(found, self.top_k, locations, classes=True)
+
+
+def answers(
+    locator: Locator,
+    found: Embeddings,
+    views: pd.DataFrame,
+    keys: Sequence[str] | None = None,
+    top_k: int = 5,
+) -> pa.Table:
+    """Guesses for photos (photo_id, path, location_id) whose embeddings have their ids as names.
+
+    Photos of one key, by default of one location_id, get one guess. The rows are in order.
+    """
+    ids = views["location_id"].tolist() if keys is None else keys
+    guesses = locator.guesses(found, top_k, ids, classes=True)
+    return _of_views(guesses, found, views, EXTRA)
+
+
+def _of_views(
+    guesses: pd.DataFrame, found: Embeddings, views: pd.DataFrame, extra: Mapping[str, str]
+) -> pa.Table:
+    """Guesses, whose paths are photo ids, with what is known of the photos."""
+    messages = views["photo_id"].map(lambda photo: found.messages.get(photo, ""))
+    of_views = views[["photo_id", "path", "location_id"]].assign(message=messages)
+    table = guesses.rename(columns={"path": "photo_id"})
+    return arrow_guesses(table.merge(of_views, on="photo_id"), extra)
