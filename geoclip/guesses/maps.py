@@ -47,6 +47,11 @@ def write_map(
     page holds a small picture of each photo, without its metadata, and the time when it was taken.
     `outlines` and `gazetteer` are what the map shows below the photos. The file is put in place
     when it is complete. Raises GeoclipError when a column is missing or the file cannot be written.
+
+    >>> from geoclip import read_guesses
+    >>> write_map(read_guesses("photos.csv"), "map.html")
+    >>> Path("map.html").read_text(encoding="utf-8")[:15]
+    '<!DOCTYPE html>'
     """
     check_columns(guesses, path, ("path", "rank", "lat", "lon"))
     if truth is not None:
