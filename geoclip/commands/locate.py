@@ -23,6 +23,7 @@ from geoclip.commands.options import (
     Precision,
     PrecisionOption,
     ThumbnailsOption,
+    without_tracks,
 )
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import SOME_UNREAD
@@ -52,7 +53,10 @@ def locate(
     map_file: Annotated[Path | None, typer.Option("--map", help="A map as one .html file.")] = None,
     thumbnails: ThumbnailsOption = False,
     model: Annotated[
-        str | None, typer.Option(help="A name of `geoclip models`, a folder, or hf:ID.")
+        str | None,
+        typer.Option(
+            help="A name of `geoclip models`, a folder, or hf:ID.", show_default=DEFAULT_MODEL
+        ),
     ] = None,
     gazetteer: Annotated[
         Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
@@ -181,8 +185,8 @@ def locate(
     box = None if bbox is None else _numbers(bbox, "--bbox", "WEST,SOUTH,EAST,NORTH")
     circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
     default, model = model is None, _chosen_model(model)
-    paths = _with_list_on_stdin(paths)
-    read = filter(None, [gazetteer, within, *(gpx or ())])
+    paths, tracks = without_tracks(_with_list_on_stdin(paths), gpx or [])
+    read = filter(None, [gazetteer, within, *tracks])
     RunFiles(out, map_file).refuse_replacing([*map(str, read)])
 
     def load(name: str | Path) -> "Locator":
@@ -202,7 +206,7 @@ def locate(
         confidence=confidence,
         level=level.value,
         gallery=gallery,
-        gpx=tuple(gpx or ()),
+        gpx=tuple(tracks),
         gpx_offset=None if gpx_offset is None else clock_offset(gpx_offset),
     )
     report = locate_folder(

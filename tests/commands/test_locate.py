@@ -98,6 +98,9 @@ def test_tracks(photo: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     table = pd.read_csv(out)
     assert table[["source", "lat", "gps_file"]].values.tolist() == [["gps", 45.7, "a.gpx"]]
+    result = run(photo, "--out", out, "--gpx", *tracks[::-1], "--gpx-offset", "2:00")  # a shell's
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(out)["gps_file"].tolist() == ["a.gpx"]
     assert_refused(run(photo, "--gpx", tracks[0], "--gpx-offset", "two"), "'two'", "+02:00")
     assert_refused(run(photo, "--gpx", photo), "photo.jpg is no usable GPX track")
     assert_refused(run(photo, "--gpx", tracks[0], "--out", "a.gpx"), "unknown ending")

@@ -43,9 +43,24 @@ def test_the_sum_and_the_map(folder: Path, tmp_path: Path) -> None:
     assert result.exit_code == 3
     last = result.stderr.strip().splitlines()[-1]
     assert last == (
-        "4 photos: 2 guessed, 1 show no place, 1 broken; 1 other files left out. "
+        "4 photos: 2 guessed, 1 shows no place, 1 broken; 1 other file left out. "
         f"Open {page}."
     )  # fmt: skip
+
+
+def test_advice_comes_once_a_machine(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOCLIP_DATA", str(tmp_path / "data"))
+    first, second = (CliRunner().invoke(app, ["locate", str(folder)]).stderr for _ in range(2))
+    assert first.count("small model for demonstration") == 1
+    assert "small model" not in second
+    assert "reading 4 photos" in second
+    (tmp_path / "data" / "told" / "advice").unlink()
+    (tmp_path / "data" / "told").rmdir()
+    (tmp_path / "data" / "told").touch()  # nothing can be noted
+    for _ in range(2):
+        assert "small model" in CliRunner().invoke(app, ["locate", str(folder)]).stderr
 
 
 def test_quiet_and_verbose(folder: Path, tmp_path: Path) -> None:

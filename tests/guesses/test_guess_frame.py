@@ -65,7 +65,7 @@ def test_the_map_is_that_of_the_command_in_a_frame_without_rights(guesses, tmp_p
     shown = guesses.show(truth)
     write_map(guesses, tmp_path / "map.html", truth)
     ((tag, attributes),) = Tags(shown._repr_html_()).tags
-    assert tag == "iframe" and attributes["sandbox"] == "allow-scripts"
+    assert tag == "iframe" and attributes["sandbox"] == "allow-scripts allow-popups"
     assert attributes["srcdoc"] == shown.page == (tmp_path / "map.html").read_text("utf-8")
     assert repr(shown) == "InlineMap(3 photos)"
     shown.save(tmp_path / "saved.html")
