@@ -7,25 +7,31 @@ export class Atlas {
   constructor(data) {
     this.codes = data.codes;
     this.continents = data.continents;
-    this.land = data.countries.map((rings) => this.path(rings, data.steps));
+    this.land = data.countries.map((rings) => this.outline(rings, data.steps));
     this.countries = data.country_names.map(([name, lat, lon, size]) => ({ name, x: worldX(lon), y: worldY(lat), size }));
     this.cities = data.city_names.map(([name, lat, lon]) => ({ name, x: worldX(lon), y: worldY(lat) }));
   }
 
-  path(rings, steps) {
+  // A country's path, and the box about it: west, north, east, south in world coordinates.
+  outline(rings, steps) {
     const path = new Path2D();
+    const box = [Infinity, Infinity, -Infinity, -Infinity];
     for (const ring of rings) {
       let [lon, lat] = [0, 0];
       for (let i = 0; i < ring.length; i += 2) {
         lon += ring[i];
         lat += ring[i + 1];
         const [x, y] = [worldX(lon / steps), worldY(lat / steps)];
+        box[0] = Math.min(box[0], x);
+        box[1] = Math.min(box[1], y);
+        box[2] = Math.max(box[2], x);
+        box[3] = Math.max(box[3], y);
         if (i === 0) path.moveTo(x, y);
         else path.lineTo(x, y);
       }
       path.closePath();
     }
-    return path;
+    return { path, box };
   }
 
   // Positions in the list of countries that a guess of this level fills; none below a country.
@@ -40,19 +46,25 @@ export class Atlas {
     context.fillStyle = colours.sea;
     context.fillRect(0, 0, view.width, view.height);
     const reach = view.width / 2 / view.scale;
+    const up = view.height / 2 / view.scale;
     for (let copy = Math.floor(view.x - reach); copy <= Math.floor(view.x + reach); copy += 1) {
       context.setTransform(
         ratio * view.scale, 0, 0, ratio * view.scale,
         ratio * (view.width / 2 + (copy - view.x) * view.scale),
         ratio * (view.height / 2 - view.y * view.scale));
       Object.assign(context, { fillStyle: colours.land, strokeStyle: colours.border, lineWidth: 0.8 / view.scale });
-      for (const path of this.land) { context.fill(path, "evenodd"); context.stroke(path); }
+      for (const { path, box } of this.land) {
+        const [west, north, east, south] = box;
+        if (east + copy < view.x - reach || west + copy > view.x + reach || south < view.y - up || north > view.y + up) continue;
+        context.fill(path, "evenodd");
+        context.stroke(path);
+      }
       Object.assign(context, { fillStyle: colours.accent, strokeStyle: colours.accent, lineWidth: 1.5 / view.scale });
       for (const i of filled) {
         context.globalAlpha = 0.25;
-        context.fill(this.land[i], "evenodd");
+        context.fill(this.land[i].path, "evenodd");
         context.globalAlpha = 1;
-        context.stroke(this.land[i]);
+        context.stroke(this.land[i].path);
       }
     }
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -72,8 +84,12 @@ export class Atlas {
       return true;
     };
     Object.assign(context, { font: "600 12px system-ui, sans-serif", textAlign: "center", fillStyle: colours.muted });
+    const widthOf = (one) => {
+      one.width ??= context.measureText(one.name).width;
+      return one.width;
+    };
     for (const country of this.countries) {
-      const width = context.measureText(country.name).width;
+      const width = widthOf(country);
       if (width < (country.size / 360) * view.scale * 1.1) write(country.name, ...view.screen(country.x, country.y), width, 0);
     }
     if (view.scale < 1800) return;
@@ -82,7 +98,7 @@ export class Atlas {
     for (const city of this.cities) {
       const [x, y] = view.screen(city.x, city.y);
       if (x < 0 || x > view.width || y < 0 || y > view.height) continue;
-      const width = context.measureText(city.name).width;
+      const width = widthOf(city);
       if (!write(city.name, x, y, width, width / 2 + 6)) continue;
       context.fillRect(x - 1.5, y - 1.5, 3, 3);
       left -= 1;

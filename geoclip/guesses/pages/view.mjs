@@ -7,12 +7,15 @@ export class View {
   // x, y: world coordinates at the canvas's centre; scale: pixels for one world width.
   constructor(canvas, { draw, click, home }) {
     Object.assign(this, { canvas, home, x: 0.5, y: 0.5, scale: 800, draw, click, waiting: false });
+    this.measure();
     this.listen();
   }
 
-  get width() { return this.canvas.clientWidth; }
-
-  get height() { return this.canvas.clientHeight; }
+  // Asking the canvas lays the page out anew: too slow for each of thousands of marks.
+  measure() {
+    this.width = this.canvas.clientWidth;
+    this.height = this.canvas.clientHeight;
+  }
 
   get atMost() { return this.scale >= MOST_SCALE; }
 
@@ -145,6 +148,6 @@ export class View {
     for (const [id, act] of [["zoom-in", keys["+"]], ["zoom-out", keys["-"]], ["zoom-all", keys[0]]]) {
       document.getElementById(id).addEventListener("click", act);
     }
-    new ResizeObserver(() => this.limit()).observe(canvas);
+    new ResizeObserver(() => { this.measure(); this.limit(); }).observe(canvas);
   }
 }
