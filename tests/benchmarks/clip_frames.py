@@ -7,7 +7,7 @@ them 1, 2, 4, 8 or 16 are taken, the middles of as many parts, as of a video fil
 are averaged; or by learned weights, which a softmax over the frames gives from their embeddings,
 fitted on training clips to name the country. The fewest frames that lose no more GeoScore to the
 best on other training clips than one standard error of the difference, clip by clip, are proposed
-as the default; the clips of held-out places measure. DIR is an encoder that was tuned on the planet.
+as the default; the clips of held-out places measure. DIR is an encoder tuned on the planet.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def fused(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
 def figures(
     locator: Locator, embedded: np.ndarray, photos: pd.DataFrame
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """GeoScores (N,); their mean, its standard error, within 750 km and country right in percent."""
+    """GeoScores (N,); their mean and its error, within 750 km and country right in percent."""
     names = [str(number) for number in range(len(embedded))]
     found = Embeddings(names, embedded, ["ok"] * len(names), {})
     guesses = locator.guesses(found, top_k=1, classes=True)
