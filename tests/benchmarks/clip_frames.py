@@ -5,9 +5,9 @@
 A clip is sixteen moments of four stretches of road in one town (`pipelines.planet.drives`). Of
 them 1, 2, 4, 8 or 16 are taken, the middles of as many parts, as of a video file. Their embeddings
 are averaged; or by learned weights, which a softmax over the frames gives from their embeddings,
-fitted on training clips to name the country. As the
-default are proposed the fewest frames that lose less than 1 % of the best GeoScore on other training
-clips: twice the frames take twice the time. The clips of held-out places measure. DIR is an encoder tuned on the planet.
+fitted on training clips to name the country. As the default are proposed the fewest frames that
+lose less than 1 % of the best GeoScore on other training clips: twice the frames take twice the
+time. The clips of held-out places measure. DIR is an encoder tuned on the planet.
 """
 
 import argparse
