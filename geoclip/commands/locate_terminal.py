@@ -144,15 +144,18 @@ def print_report(report: RunReport, verbose: bool = False) -> None:
 def _sum(report: RunReport, broken: int) -> str:
     """What became of all photos, in numbers that add up, and of other files."""
     partial, silent = len(report.failures) - broken, report.kinds.total()
-    guessed = report.photos - report.kept - silent - broken
-    parts = [
-        f"{guessed:,} guessed" + (f" ({partial:,} of them not whole)" if partial else ""),
-        *(f"{count:,} {what}" for count, what in (
-            (report.kept, "by GPS"), (silent, "show no place"), (broken, "broken"),
-        ) if count),
-    ]  # fmt: skip
+    guessed = report.photos - report.untold - report.kept - silent - broken
+    whole = f" ({partial:,} of them not whole)" if partial else ""
+    shows = "shows" if silent == 1 else "show"
+    counts = {
+        "cannot be told": report.untold,
+        "by GPS": report.kept,
+        f"{shows} no place": silent,
+        "broken": broken,
+    }
+    parts = [f"{guessed:,} guessed{whole}", *(f"{n:,} {what}" for what, n in counts.items() if n)]
     others = sum(1 for entry in report.left_out if not entry.under)
-    left = f"; {others:,} other files left out" if others else ""
+    left = f"; {others:,} other {'file' if others == 1 else 'files'} left out" if others else ""
     opened = f" Open {report.map_file}." if report.map_file else ""
     return f"{report.photos:,} photos: {', '.join(parts)}{left}.{opened}"
 

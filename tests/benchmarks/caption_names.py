@@ -102,7 +102,7 @@ class Material:
     def figures(self, encoder: Encoder, names: Gazetteer) -> dict[str, dict[str, float]]:
         """S, U and H by level, with prompts that call places as `names` does."""
         index = PlaceIndex.build(encoder, names)
-        scale = float(encoder.log_logit_scale.exp())
+        scale = float(encoder.log_logit_scale.detach().exp())
         ranker = PlaceRanker(index, names, scale, RankingSettings())
         held_out = self.table[self.table["split"] != TRAIN]
         photos = [(path, None) for path in held_out["path"]]

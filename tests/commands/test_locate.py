@@ -98,6 +98,9 @@ def test_tracks(photo: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     table = pd.read_csv(out)
     assert table[["source", "lat", "gps_file"]].values.tolist() == [["gps", 45.7, "a.gpx"]]
+    result = run(photo, "--out", out, "--gpx", *tracks[::-1], "--gpx-offset", "2:00")  # a shell's
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(out)["gps_file"].tolist() == ["a.gpx"]
     assert_refused(run(photo, "--gpx", tracks[0], "--gpx-offset", "two"), "'two'", "+02:00")
     assert_refused(run(photo, "--gpx", photo), "photo.jpg is no usable GPX track")
     assert_refused(run(photo, "--gpx", tracks[0], "--out", "a.gpx"), "unknown ending")
@@ -408,13 +411,20 @@ def test_sidecars(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "o.csv"
     assert_refused(run(photo, *MODEL, "--sidecar"), "--sidecar needs --out")
     assert_refused(run(photo, *MODEL, "--dry-run"), "goes with --sidecar")
+    assert_refused(run(photo, *MODEL, "--thumbnails"), "goes with --map")
     before = photo.read_bytes(), photo.stat().st_mtime_ns
     result = run(photo, *MODEL, "--sidecar", "--dry-run")
     assert "Would write" in result.stdout
     assert not (tmp_path / "photo.jpg.xmp").exists()
     result = run(photo, *MODEL, "--sidecar", "--out", out)
     assert result.exit_code == 0
-    assert "1 sidecars written." in result.stderr
+    assert "1 sidecars written; 1 of them without a position" in result.stderr
+    assert b"GPSLatitude" not in (tmp_path / "photo.jpg.xmp").read_bytes()
+    wide = ("--sidecar-max-radius", 30_000, "--sidecar-min-probability", 0, "--level", "city")
+    result = run(photo, *MODEL, "--sidecar", *wide, "--out", out)
+    assert result.exit_code == 0
+    told = (tmp_path / "photo.jpg.xmp").read_text("utf-8")
+    assert "photoshop:City=" in told and "the 90 % radius is not known" in told, told
     assert run(tmp_path, *MODEL, "--out", tmp_path / "all.csv").exit_code == 0
     assert b".xmp" not in (tmp_path / "all-ledger.csv").read_bytes()  # no photo left out
     assert "whoever receives them" in result.stderr

@@ -43,7 +43,7 @@ def test_the_sum_and_the_map(folder: Path, tmp_path: Path) -> None:
     assert result.exit_code == 3
     last = result.stderr.strip().splitlines()[-1]
     assert last == (
-        "4 photos: 2 guessed, 1 show no place, 1 broken; 1 other files left out. "
+        "4 photos: 2 guessed, 1 shows no place, 1 broken; 1 other file left out. "
         f"Open {page}."
     )  # fmt: skip
 

@@ -148,9 +148,10 @@ def assert_the_sum_adds_up(said: str, first: pd.DataFrame, left_out: pd.DataFram
     by_gps = (first["source"] == "gps").sum()
     silent = (first["status"] == "no evidence").sum()
     broken = first["lat"].isna().sum() - silent
+    untold = (first["lat"].notna() & (first["level"] == "none")).sum()
     expected = {
-        "photos": len(first), "guessed": len(first) - by_gps - silent - broken, "by GPS": by_gps,
-        "show no place": silent, "broken": broken,
+        "photos": len(first), "guessed": len(first) - untold - by_gps - silent - broken,
+        "cannot be told": untold, "by GPS": by_gps, "show no place": silent, "broken": broken,
         "of them not whole": (first["status"] == "partial").sum(),
         "other files left out": left_out["reason"].str.startswith("the name is not").sum(),
     }  # fmt: skip

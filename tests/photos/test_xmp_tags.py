@@ -148,6 +148,19 @@ def test_xmp_of_every_format(tmp_path: Path, suffix: str, coding: str) -> None:
     assert_canaries(read_metadata(path).gps)
 
 
+def test_xmp_of_a_video(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width = stream.height = 32
+        container.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (32, 32)))))
+        container.mux(stream.encode())
+    box = b"uuid" + bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + packet(position()).encode()
+    path.write_bytes(path.read_bytes() + (len(box) + 4).to_bytes(4, "big") + box)
+    assert_canaries(read_metadata(path).gps)
+
+
 def test_extended_xmp(tmp_path: Path) -> None:
     """A packet over 64 kB, in parts that stand in any order."""
     whole = packet(position() | {"Filler": "x" * 100_000}).encode()
