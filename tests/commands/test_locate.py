@@ -170,7 +170,7 @@ def test_a_gazetteer_of_ones_own(photo: Path, tmp_path: Path) -> None:
 
 def test_bad_arguments(photo: Path, tmp_path: Path) -> None:
     model = ("--model", "streetclip")
-    assert_refused(run(photo, *model, "--out", "x.txt"), ".parquet, .geojson, .csv or .gpkg")
+    assert_refused(run(photo, *model, "--out", "x.txt"), ".parquet, .geojson, .csv, .gpkg or .xlsx")
     assert_refused(run(photo, *model, "--out", tmp_path / "no" / "x.csv"), "does not exist")
     assert_refused(run(photo, *model, "--map", photo), ".html")
     for option in ("--location-id", "--group-by"):
