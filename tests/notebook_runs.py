@@ -4,6 +4,7 @@ What is kept is small: a frame or page of more than `MOST` characters is left ou
 stands for it, and paths of this machine are shortened.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
 MOST = 100_000
+STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+"""Colours and moves of a terminal."""
 
 
 def run_notebook(path: Path) -> Any:
@@ -37,7 +40,7 @@ def shorten(notebook: Any) -> None:
             texts = data if data else output
             for kind, value in texts.items():
                 if isinstance(value, str) and not kind.startswith("image/"):
-                    texts[kind] = value.replace(f"{ROOT}/", "")
+                    texts[kind] = STYLE.sub("", value).replace(f"{ROOT}/", "")
 
 
 if __name__ == "__main__":
