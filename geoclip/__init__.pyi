@@ -12,6 +12,8 @@ from geoclip.evaluation.worst_photos import worst as worst
 from geoclip.guesses.geo_table import to_geodataframe as to_geodataframe
 from geoclip.guesses.guess_files import read_guesses as read_guesses
 from geoclip.guesses.guess_frame import Guesses as Guesses
+from geoclip.guesses.location_tags import PositionRule as PositionRule
+from geoclip.guesses.map_picture import write_map_picture as write_map_picture
 from geoclip.guesses.maps import write_map as write_map
 from geoclip.guesses.schema import Guess as Guess
 from geoclip.guesses.settings import LocateSettings as LocateSettings

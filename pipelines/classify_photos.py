@@ -93,7 +93,7 @@ def main(
     check_lasting(out)
     table = Gazetteer.read(gazetteer)
     output = Output(absolute(out))
-    parts = photo_parts(photos, actors, output.done())
+    parts = photo_parts(photos, actors, output.done(), output.ids_besides)
     index = index or join(parent(absolute(out)), "places")
     with ray_session(decoding=gpus > 0):
         embed_places(model, index, gazetteer, actors=actors, gpus=gpus)

@@ -111,7 +111,8 @@ def main(
     """Embed photos from the command line."""
     check_model_name(model)
     check_lasting(out)
-    parts = photo_parts(photos, actors, Output(absolute(out)).done())
+    output = Output(absolute(out))
+    parts = photo_parts(photos, actors, output.done(), output.ids_besides)
     with ray_session(decoding=gpus > 0):
         pool = Pool(actors, gpus, precision=precision.value, compile=compile)
         print(embed_photos(out, parts, model, pool).summary())

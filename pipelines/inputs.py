@@ -9,9 +9,10 @@ listed when the run begins; what stands in Parquet files and shards is only ever
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from geoclip.photos.listing import (
 from geoclip.support.paths import encode_path, resolve_path
 from geoclip.support.tables import refuse_duplicates
 from pipelines.listed_paths import ListedPaths, PathPacker, part_size
-from pipelines.parquet_ids import FILES_AT_ONCE, told_apart
+from pipelines.parquet_ids import FILES_AT_ONCE, Ids, told_apart
 from pipelines.parquet_photos import PARQUET, Lacking, nothing, parquet_parts
 from pipelines.photo_source import ListedPhotos, Part, Photo, Shard, sliced
 from pipelines.spans import Done
@@ -48,11 +49,16 @@ SHARDS = (PARQUET, *TAR, *NOT_READ)
 WANTED = PHOTO_SUFFIXES | VIDEO_SUFFIXES | {f".{ending.rsplit('.', 1)[1]}" for ending in SHARDS}
 
 
-def photo_parts(inputs: Sequence[str | Path], workers: int, done: Done | None = None) -> list[Part]:
+def photo_parts(
+    inputs: Sequence[str | Path],
+    workers: int,
+    done: Done | None = None,
+    ids_besides: Callable[[Container[str]], Iterator[str]] = lambda _: iter(()),
+) -> list[Part]:
     """The photos of all inputs, in parts for `workers` workers.
 
     Locations are each table's own: two that number theirs alike have no view in common. Shards that
-    are `done` are left out and not opened.
+    are `done` are left out and not opened; `ids_besides` is that of the output.
     Raises GeoclipError for an input that names no photo, a CSV table that cannot be read, a
     Parquet file without the columns it needs, and where two photos have one id.
     """
@@ -72,7 +78,9 @@ def photo_parts(inputs: Sequence[str | Path], workers: int, done: Done | None = 
     listed += [part for table in tables for part in table_parts(table, workers)]
     _refuse_shared_ids(listed)
     left = [shard for shard in shards if done is None or not done.is_finished(shard)]
-    parts = [*listed, *shard_parts(left, shards, lambda: (part.ids for part in listed))]
+    names = {shard.name for shard in shards}
+    ids = partial(map, attrgetter("ids"), listed), lambda: [list(ids_besides(names))]
+    parts = [*listed, *shard_parts(left, shards, *ids)]
     if len(left) == len(shards):
         refuse_odd_alone(parts)
     return parts
@@ -97,12 +105,14 @@ def add_files(name: str, paths: PathPacker, shards: list[Shard]) -> int:
 def shard_parts(
     left: Sequence[Shard],
     shards: Sequence[Shard],
-    other_ids: Callable[[], Iterable[Sequence[str]]],
+    other_ids: Ids,
+    earlier_ids: Ids = tuple,
     lacking: Lacking = nothing,
 ) -> list[Part]:
     """The parts of the files of `left`, of all `shards`, with ids that no other photo has.
 
-    `other_ids` gives those of all else; for `lacking` see `parquet_parts`.
+    `other_ids` gives those of all else, `earlier_ids` those of an earlier run; for `lacking` see
+    `parquet_parts`.
     """
     tables = [shard for shard in left if shard.name.lower().endswith(PARQUET)]
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
@@ -112,7 +122,7 @@ def shard_parts(
     tars = [TarShard(shard) for shard in left if shard.name.lower().endswith(TAR)]
     rest = [shard for shard in left if shard.name.lower().endswith(NOT_READ)]
     unread = [UnreadFile.of_odd(shard, f"{shard.name} {UNPACK}") for shard in rest]
-    return [*told_apart(rows, files, other_ids), *tars, *unread]
+    return [*told_apart(rows, files, other_ids, earlier_ids), *tars, *unread]
 
 
 def table_parts(listed: Sequence[Photo], workers: int) -> Iterator[ListedPhotos]:

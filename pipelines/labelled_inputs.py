@@ -50,7 +50,7 @@ def labelled_parts(inputs: Sequence[str | Path]) -> list[LabelledPart]:
         yield table["photo_id"].tolist()
         yield from (part.ids for part in stated)
 
-    rows = shard_parts(shards, shards, other_ids, lacking_labels)
+    rows = shard_parts(shards, shards, other_ids, lacking=lacking_labels)
     if not len(table) and not stated:
         refuse_odd_alone(rows)
     photos = table_parts(table)

@@ -120,7 +120,8 @@ def main(
     Gazetteer.read(gazetteer).check_has_positions()
     one_file = not is_uri(out) and out.lower().endswith(ENDINGS)
     output = Output(absolute(out))
-    parts = photo_parts(photos, actors, None if one_file else output.done())
+    before = () if one_file else (output.done(), output.ids_besides)
+    parts = photo_parts(photos, actors, *before)
     index = index or join(parent(absolute(out)), "places")
     with ray_session(decoding=gpus > 0):
         pool = Pool(actors, gpus, precision=precision.value, compile=compile)

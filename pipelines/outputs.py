@@ -7,7 +7,7 @@ of rows is not fixed: sort by photo_id (and rank).
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +87,10 @@ class Output:
     def done(self) -> Done:
         """What is done; no row is read for it. Raises GeoclipError for files of another making."""
         return Done(span for file in read_parts(self.name) for span in file.spans)
+
+    def ids_besides(self, shards: Container[str]) -> Iterator[str]:
+        """The ids of the photos that are done, but those of some shards."""
+        yield from photo_ids(self.name, read_parts(self.name), shards)
 
     def complete(
         self,

@@ -23,29 +23,37 @@ from pipelines.storage import filesystem, join, parent, resumed
 
 IDS_AT_ONCE = 65536
 FILES_AT_ONCE = 32
-OTHERS = "a folder or CSV table"
+OTHERS, EARLIER = "a folder or CSV table", "an earlier run of this output"
+Ids = Callable[[], Iterable[Sequence[str]]]
+"""Gives ids, some at a time, when they are asked for."""
 
 
 def told_apart(
-    parts: Sequence[Part], files: Sequence[str], others: Callable[[], Iterable[Sequence[str]]]
+    parts: Sequence[Part], files: Sequence[str], others: Ids, earlier: Ids = tuple
 ) -> Sequence[Part]:
     """Parts of Parquet files, with ids that are those of no photo of another file.
 
     `files` are all that the run is given, also those of which no part is left: so a run that goes
-    on gives the same ids. `others` gives the ids of all else. Raises GeoclipError for an id that
-    stands twice in a file or is one of `others`.
+    on gives the same ids. `others` gives the ids of all else, `earlier` those that stand in the
+    output and that this run is not given. Raises GeoclipError for an id that stands twice in a
+    file or is one of `others`.
     """
     if not any(isinstance(part, ParquetRows) and _named(part.columns) for part in parts):
         return parts
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
         given = dict(zip(files, pool.map(parquet_ids, files), strict=True))
-        again = _shared(given)
-        apart = given | dict(zip(again, pool.map(paths_alone, again), strict=True))
-    of_others = pa.chunked_array([list(ids) for ids in others()], pa.string())
-    _refuse_repeats({OTHERS: of_others, **apart})
+        before = {EARLIER: _joined(earlier())}
+        shared = [file for file in _shared(before | given) if file != EARLIER]
+        apart = given | dict(zip(shared, pool.map(paths_alone, shared), strict=True))
+    _refuse_repeats({OTHERS: _joined(others()), **apart})
+    again = [file for file in shared if not apart[file].equals(given[file])]
     if again:
-        _tell(given, again)
+        _tell(before | given, again)
     return [_by_place(part) if part.shard and part.shard.name in again else part for part in parts]
+
+
+def _joined(ids: Iterable[Sequence[str]]) -> pa.ChunkedArray:
+    return pa.chunked_array([list(some) for some in ids], pa.string())
 
 
 def _by_place(part: Part) -> Part:
@@ -71,16 +79,16 @@ def _repeated(ids: pa.ChunkedArray) -> pa.Array:
 
 def _tell(ids: Mapping[str, pa.ChunkedArray], files: Sequence[str]) -> None:
     """Say once that files have the same ids."""
-    first, *rest = files
-    shared = pa.chunked_array([ids[file] for file in rest], pa.string())
-    own = ids[first]
-    example = own.filter(pc.is_in(own, pc.unique(shared)))[0].as_py()
-    second = next(file for file in rest if pc.is_in(pa.scalar(example), ids[file].unique()).as_py())
-    print(
-        f"geoclip: The photo id {example!r} stands in {first} and in {second}: photos of such "
-        f"files ({len(files):,}) are told apart by file and row.",
-        file=sys.stderr,
-    )
+    first, own = files[0], ids[files[0]]
+    for other, some in ids.items():
+        common = own.filter(pc.is_in(own, pc.unique(some)))
+        if other != first and len(common):
+            print(
+                f"geoclip: The photo id {common[0].as_py()!r} stands in {first} and in {other}: "
+                f"photos of such files ({len(files):,}) are told apart by file and row.",
+                file=sys.stderr,
+            )
+            return
 
 
 def _refuse_repeats(ids: Mapping[str, pa.ChunkedArray]) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -155,13 +155,19 @@ def _rows(folder: str, piece: Piece) -> pa.Table:
     return table.slice(piece.rows.start - stops[wanted[0]], len(piece.rows))
 
 
-def photo_ids(folder: str, files: Sequence[PartFile]) -> Iterator[str]:
-    """The ids of the photos in files, each once a file."""
+def photo_ids(
+    folder: str, files: Sequence[PartFile], besides: Container[str] = ()
+) -> Iterator[str]:
+    """The ids of the photos in files, each once a file, but those of some shards."""
 
     def ids(file: PartFile) -> pa.Array:
         system, path = filesystem(join(folder, file.name))
-        return pc.unique(pq.read_table(path, columns=["photo_id"], filesystem=system)["photo_id"])
+        own = pq.read_table(path, columns=["photo_id"], filesystem=system)["photo_id"]
+        wanted = [p for p in file.pieces if p.span.shard.name not in besides]
+        chunks = [own.slice(p.rows.start, len(p.rows)).combine_chunks() for p in wanted]
+        return pc.unique(pa.chunked_array(chunks, own.type))
 
+    wanted = [file for file in files if any(s.shard.name not in besides for s in file.spans)]
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        for own in pool.map(ids, files):
+        for own in pool.map(ids, wanted):
             yield from own.to_pylist()

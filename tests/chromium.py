@@ -71,6 +71,43 @@ class Browser:
             width=width, height=800, deviceScaleFactor=1, mobile=width < 600,
         )  # fmt: skip
 
+    def dark(self, wanted: bool) -> None:
+        """Say that the reader prefers dark pages, or light ones."""
+        value = "dark" if wanted else "light"
+        features = [{"name": "prefers-color-scheme", "value": value}]
+        self.call("Emulation.setEmulatedMedia", features=features)
+
+    def press(self, key: str) -> None:
+        """Press a key where the focus is."""
+        text = {"text": "\r" if key == "Enter" else key} if len(key) == 1 or key == "Enter" else {}
+        code = {"windowsVirtualKeyCode": 13} if key == "Enter" else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text, **code)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, **code)
+
+    def click(self, x: float, y: float) -> None:
+        """Press and leave the left button of the mouse."""
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
+            )  # fmt: skip
+
+    def frame(self) -> None:
+        """Wait until what was asked for is drawn."""
+        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def faults(self) -> list[str]:
+        """What axe-core calls serious or critical about the page as it is; skips without axe."""
+        package = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
+        self.run(Path(package.__path__[0], "axe.min.js").read_text(encoding="utf-8") + ";0")
+        found = self.run("axe.run().then((r) => JSON.stringify([r.violations, r.passes.length]))")
+        violations, passes = json.loads(found)
+        assert passes > 10  # it did look
+        return [
+            f"{fault['id']}: {fault['help']}: {[node['target'] for node in fault['nodes']][:3]}"
+            for fault in violations
+            if fault["impact"] in ("serious", "critical")
+        ]
+
     def run(self, script: str) -> Any:
         answer = self.call(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True

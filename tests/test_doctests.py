@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,16 +16,21 @@ import geoclip
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("evaluation", "guesses", "places", "ranking")
 OPTIONS = doctest.ELLIPSIS
-WITHOUT = {"write_map"}
-"""Its page is being rebuilt."""
 
 
 @pytest.fixture(autouse=True)
 def example_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Examples run in a folder with a grey photo and a table of it."""
+    """Examples run in a folder with a grey photo, a table of it and a grey clip of two seconds."""
     (tmp_path / "holiday").mkdir()
     Image.new("RGB", (64, 48), (128, 128, 128)).save(tmp_path / "holiday" / "grey.jpg")
     (tmp_path / "photos.csv").write_text("path,lat,lon\nholiday/grey.jpg,45.75,4.85\n")
+    grey = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 128, np.uint8), "rgb24")
+    with av.open(tmp_path / "drive.mp4", "w") as clip:
+        stream = clip.add_stream("mpeg4", rate=4, width=64, height=48)
+        stream.gop_size = 1  # each frame can be sought
+        for packet in [packet for _ in range(8) for packet in stream.encode(grey)]:
+            clip.mux(packet)
+        clip.mux(stream.encode())
     monkeypatch.chdir(tmp_path)
     yield
 
@@ -46,7 +53,7 @@ def homes() -> dict[str, str]:
     return {name: home for _, home, _, name, *_ in imports}
 
 
-@pytest.mark.parametrize("name", sorted(set(geoclip.__all__) - WITHOUT))
+@pytest.mark.parametrize("name", sorted(geoclip.__all__))
 def test_every_public_name_has_an_example(name: str) -> None:
     """A class or function in its docstring, what is neither in that of its module."""
     module = import_module(homes()[name])

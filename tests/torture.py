@@ -54,14 +54,25 @@ class TortureEntry:
     expected: frozenset[str]
 
 
-def make_torture_folder(folder: str | os.PathLike[str]) -> list[TortureEntry]:
+def make_torture_folder(folder: str | os.PathLike[str], bombs: bool = True) -> list[TortureEntry]:
     """Fill a folder, made if absent; return what `list_photos` is to find there, entry by entry.
 
-    What the file system refuses (names that are not UTF-8, pipes) is left out.
+    What the file system refuses (names that are not UTF-8, pipes) is left out, as are, on demand,
+    the `bombs`, which take seconds to make.
     """
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
-    makers = (_damaged, _bombs, _kinds, _exif, _names, _locked, _links, _specials, _folders)
+    makers = (
+        _damaged,
+        *([_bombs] if bombs else []),
+        _kinds,
+        _exif,
+        _names,
+        _locked,
+        _links,
+        _specials,
+        _folders,
+    )
     return sorted((entry for make in makers for entry in make(root)), key=lambda e: e.path)
 
 
@@ -115,6 +126,9 @@ def _damaged(root: Path) -> Iterator[TortureEntry]:
     yield _put(root / "little-endian big.tif", big_tiff("<"), "ok", "unsupported")
     yield _put(root / "of os2.bmp", os2_bitmap(12))
     yield _put(root / "of os2 v2.bmp", os2_bitmap(64), "ok", "unsupported")
+    yield _put(root / "of os2 v2 short.bmp", os2_bitmap(16), "unsupported")
+    late = encoded(picture(200, 150), "TIFF", compression="tiff_adobe_deflate")
+    yield _put(root / "cut before its directory.tif", late[: len(late) // 2], "truncated")
     array = b"BA" + struct.pack("<IIHH", 14, 0, 0, 0) + os2_bitmap(12)
     yield _put(root / "array of os2.bmp", array, "unsupported")
     yield _put(root / "photoshop.jpg", b"8BPS\0\1" + bytes(500), "unsupported")
@@ -151,9 +165,9 @@ def big_tiff(order: str) -> bytes:
 
 
 def os2_bitmap(header: int) -> bytes:
-    """A bitmap of 8 by 8 pixels with OS/2's header of 12 bytes (version 1) or 64 (version 2)."""
-    if header == 12:
-        about = struct.pack("<IHHHH", 12, 8, 8, 1, 24)
+    """A bitmap of 8 by 8 pixels with OS/2's header: of 12 bytes, or of 16 to 64 (version 2)."""
+    if header < 40:
+        about = struct.pack("<IHHHH", header, 8, 8, 1, 24).ljust(header, b"\0")
     else:
         about = struct.pack("<IIIHH", header, 8, 8, 1, 24).ljust(header, b"\0")
     body = bytes(range(192))

@@ -19,6 +19,7 @@ from geoclip.commands.gazetteers import gazetteer_app
 from geoclip.commands.locate import locate
 from geoclip.commands.mix import mix
 from geoclip.commands.models import models_app
+from geoclip.commands.review import review
 from geoclip.commands.search import search
 from geoclip.commands.sidecar import sidecar_app
 from geoclip.commands.terminal import errors_in_one_sentence
@@ -43,6 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(locate)
+app.command()(review)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(benchmark)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geoclip.commands.options import ExcludeOption, IncludeHiddenOption
-from geoclip.commands.terminal import SOME_UNREAD
+from geoclip.commands.terminal import SOME_UNREAD, told_left_out, told_reasons
 from geoclip.encoders.registry import DEFAULT_MODEL, check_model_name
 from geoclip.errors import GeoclipError
 from geoclip.photos.folder_rules import FolderRules
@@ -96,11 +96,21 @@ def _of_photos(
         from geoclip.commands.progress import progress  # noqa: PLC0415
         from geoclip.encoders import load_encoder  # noqa: PLC0415
         from geoclip.locator import default_device  # noqa: PLC0415
+        from geoclip.photos.listing import (  # noqa: PLC0415
+            PHOTO_SUFFIXES,
+            VIDEO_SUFFIXES,
+            list_left_out,
+        )
         from geoclip.runs.build_gallery import build_gallery, listed_photos  # noqa: PLC0415
         from geoclip.support.process import keep_freed_memory  # noqa: PLC0415
 
         keep_freed_memory()
-        photos = listed_photos(paths, rules)
+        photos, folders = (
+            listed_photos(paths, rules),
+            [p for p in paths if not p.lower().endswith(".csv")],
+        )
+        if told := told_left_out(list_left_out(folders, PHOTO_SUFFIXES | VIDEO_SUFFIXES, rules)):
+            typer.echo(told, err=True)
         encoder = load_encoder(model, device or default_device(), True).for_photos()
     return build_gallery(photos, out, encoder, model, names=names, jobs=jobs, begin=progress)
 
@@ -114,6 +124,8 @@ def _tell(report: "GalleryReport", out: Path) -> None:
     ):
         if count:
             typer.echo(f"{count:,} photos {words}.", err=True)
+    if report.distrusted:
+        typer.echo(f"Not trusted were: {told_reasons(report.distrusted)}.", err=True)
     if report.tuning is not None and report.tuning.probes:
         typer.echo(
             f"It has an index that finds {100 * report.tuning.recall:.1f} % of the ten nearest.",

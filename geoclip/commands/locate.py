@@ -2,7 +2,6 @@
 
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,14 +9,21 @@ import typer
 
 from geoclip.commands.options import (
     CompileOption,
+    Evidence,
     ExcludeOption,
+    Gps,
     GpxOffsetOption,
     GpxOption,
     IncludeHiddenOption,
+    Level,
+    MaxRadiusOption,
     MethodOption,
+    MinProbabilityOption,
     PointOption,
     Precision,
     PrecisionOption,
+    ThumbnailsOption,
+    without_tracks,
 )
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import SOME_UNREAD
@@ -29,33 +35,6 @@ if TYPE_CHECKING:
     from geoclip.locator import Locator
 
 TABLE_ENDINGS = (".parquet", ".geojson", ".csv", ".gpkg", ".xlsx")
-
-
-class Gps(StrEnum):
-    """What to do with positions stated in files."""
-
-    keep = "keep"
-    trust_all = "trust-all"
-    ignore = "ignore"
-    compare = "compare"
-
-
-class Level(StrEnum):
-    """How precise guesses are."""
-
-    auto = "auto"
-    city = "city"
-    region = "region"
-    country = "country"
-    continent = "continent"
-
-
-class Evidence(StrEnum):
-    """How far to look for photos that show no place."""
-
-    off = "off"
-    pixels = "pixels"
-    prompts = "prompts"
 
 
 def locate(
@@ -72,8 +51,12 @@ def locate(
         typer.Option(help="Table of guesses: .parquet, .geojson, .csv, .gpkg, .xlsx."),
     ] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="A map as one .html file.")] = None,
+    thumbnails: ThumbnailsOption = False,
     model: Annotated[
-        str | None, typer.Option(help="A name of `geoclip models`, a folder, or hf:ID.")
+        str | None,
+        typer.Option(
+            help="A name of `geoclip models`, a folder, or hf:ID.", show_default=DEFAULT_MODEL
+        ),
     ] = None,
     gazetteer: Annotated[
         Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
@@ -145,12 +128,23 @@ def locate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what sidecars would be written.")
     ] = False,
+    sidecar_max_radius: MaxRadiusOption = 50.0,
+    sidecar_min_probability: MinProbabilityOption = 0.5,
     keep_embeddings: Annotated[
         Path | None,
         typer.Option(help="Folder that keeps what was read, for runs with other settings."),
     ] = None,
     keep_journal: Annotated[
         bool, typer.Option("--keep-journal", help="Leave OUT.journal when all is done.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace guesses for other photos in OUT.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing but errors, and guesses without --out.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say why each file could not be read.")
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
     exclude: ExcludeOption = None,
@@ -171,6 +165,7 @@ def locate(
     when some were not, and 2 for bad arguments.
     """
     from geoclip.commands.locate_terminal import Terminal, print_report  # noqa: PLC0415
+    from geoclip.guesses.location_tags import PositionRule  # noqa: PLC0415
     from geoclip.guesses.settings import LocateSettings  # noqa: PLC0415
     from geoclip.photos.abstention import AbstentionSettings  # noqa: PLC0415
     from geoclip.photos.camera_clocks import clock_offset  # noqa: PLC0415
@@ -181,6 +176,8 @@ def locate(
 
     check_output(out, "--out", TABLE_ENDINGS)
     check_output(map_file, "--map", MAP_ENDINGS)
+    if thumbnails and map_file is None:
+        raise GeoclipError("--thumbnails goes with --map: name a map as FILE.html.")
     if (sidecar and not dry_run and out is None) or (dry_run and not sidecar):
         raise GeoclipError(
             "--sidecar needs --out, beside which its journal stands; --dry-run goes with --sidecar."
@@ -188,8 +185,8 @@ def locate(
     box = None if bbox is None else _numbers(bbox, "--bbox", "WEST,SOUTH,EAST,NORTH")
     circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
     default, model = model is None, _chosen_model(model)
-    paths = _with_list_on_stdin(paths)
-    read = filter(None, [gazetteer, within, *(gpx or ())])
+    paths, tracks = without_tracks(_with_list_on_stdin(paths), gpx or [])
+    read = filter(None, [gazetteer, within, *tracks])
     RunFiles(out, map_file).refuse_replacing([*map(str, read)])
 
     def load(name: str | Path) -> "Locator":
@@ -209,7 +206,7 @@ def locate(
         confidence=confidence,
         level=level.value,
         gallery=gallery,
-        gpx=tuple(gpx or ()),
+        gpx=tuple(tracks),
         gpx_offset=None if gpx_offset is None else clock_offset(gpx_offset),
     )
     report = locate_folder(
@@ -218,16 +215,20 @@ def locate(
         settings,
         out,
         map_file=map_file,
+        thumbnails=thumbnails,
+        position_rule=PositionRule(sidecar_max_radius, sidecar_min_probability),
         sidecars=("dry run" if dry_run else "write") if sidecar else "off",
         location_column=location_id or group_by,
         limit=limit,
         rules=FolderRules(tuple(exclude or ()), include_hidden),
         keep_embeddings=keep_embeddings,
         keep_journal=keep_journal,
+        force=force,
         load=load,
-        watch=Terminal([_larger_models()] if default else []),
+        watch=Terminal([_larger_models()] if default else [], quiet),
     )
-    print_report(report)
+    if not quiet:
+        print_report(report, verbose)
     if report.failures:
         raise typer.Exit(SOME_UNREAD)
 

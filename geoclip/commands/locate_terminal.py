@@ -1,26 +1,27 @@
 """What `geoclip locate` says on the terminal while it goes on and at its end."""
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from geoclip.commands.progress import progress
-from geoclip.commands.terminal import print_table, printable
+from geoclip.commands.terminal import print_table, printable, told_left_out, told_reasons
 from geoclip.guesses.phrases import guess_phrase
 from geoclip.photos.refusals import READ
 from geoclip.runs.run_report import RunReport, RunWatch
+from geoclip.support.user_folders import first_time
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from geoclip.guesses.sidecars import SidecarReport
     from geoclip.locator import Locator
-    from geoclip.photos.listing import LeftOut
 
 INTERRUPTED = 130
 COLUMNS = ("photo", "rank", "guess", "lat", "lon", "source")
@@ -34,25 +35,39 @@ def say(text: str) -> None:
 class Terminal(RunWatch):
     """Tells on stderr how a run goes; guesses without a file go to stdout as a table.
 
-    `advice` are sentences that stand behind the warnings of the model.
+    `advice` are sentences that stand behind the warnings of the model, once a machine. A `quiet`
+    one says nothing but what goes to stdout.
     """
 
-    def __init__(self, advice: Iterable[str] = ()) -> None:
+    def __init__(self, advice: Iterable[str] = (), quiet: bool = False) -> None:
         self.advice = list(advice)
+        self.quiet = quiet
+
+    def say(self, text: str) -> None:
+        """A line on stderr, unless it is quiet."""
+        if not self.quiet:
+            say(text)
 
     def progress(
         self, what: str, total: int, done: int = 0
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """A bar, or now and then a line."""
+        """A bar, or a line at the beginning and now and then another."""
+        if self.quiet:
+            return nullcontext(lambda _: None)
+        if not sys.stderr.isatty():
+            say(f"{what} {total - done:,} photos")
         return progress(what, total, done)
 
     def read_before(self, done: int, total: int) -> None:
         """Say how much is left to do."""
-        say(f"{done:,} of {total:,} photos were read before.")
+        self.say(f"{done:,} of {total:,} photos were read before.")
 
     def photos_read(self, locator: "Locator") -> None:
         """Give the warnings of the model once."""
-        for warning in dict.fromkeys([*locator.warnings, *self.advice]):
+        if self.quiet:
+            return
+        advice = self.advice if self.advice and first_time("advice") else []
+        for warning in dict.fromkeys([*locator.warnings, *advice]):
             say(f"geoclip: {printable(warning)}")
 
     def located(self, table: "pd.DataFrame") -> None:
@@ -63,7 +78,7 @@ class Terminal(RunWatch):
     def wrote(self, path: Path, failures: int | None = None) -> None:
         """Name the file."""
         counted = "" if failures is None else f" (files not located: {failures:,})"
-        say(f"Wrote {path}{counted}")
+        self.say(f"Wrote {path}{counted}")
 
     def sidecars(self, report: "SidecarReport", journal: Path | None) -> None:
         """Say what sidecars there are, and how to take them back."""
@@ -72,9 +87,9 @@ class Terminal(RunWatch):
         if report.dry_run:
             for path in report.written:
                 typer.echo(f"Would write {printable(str(path))}")
-        say(report.summary())
+        self.say(report.summary())
         if report.written and not report.dry_run:
-            say(f"{PRIVACY_WARNING} Take back: geoclip sidecar undo {journal}")
+            self.say(f"{PRIVACY_WARNING} Take back: geoclip sidecar undo {journal}")
 
     def stopped(self, resumable: bool) -> None:
         """End the command."""
@@ -83,8 +98,11 @@ class Terminal(RunWatch):
         raise typer.Exit(INTERRUPTED) from None
 
 
-def print_report(report: RunReport) -> None:
-    """Say on stderr what a user should know about the run."""
+def print_report(report: RunReport, verbose: bool = False) -> None:
+    """Say on stderr what a user should know about the run; with `verbose` why files failed."""
+    if verbose:
+        for told in (*report.failures, *report.remarks):
+            say(f"{printable(told.path)}: {told.status}: {printable(told.reason)}")
     if report.kept:
         say(
             f"{report.kept:,} of {report.photos:,} photos have a GPS position, which is reported "
@@ -96,8 +114,7 @@ def print_report(report: RunReport) -> None:
         total = sum(report.distrusted.values())
         say(
             f"{total:,} of {report.photos:,} photos state a GPS position that is not trusted: "
-            f"{'; '.join(f'{kind}: {n:,}' for kind, n in report.distrusted.most_common())} "
-            "(see gps_note; --gps trust-all keeps them)."
+            f"{told_reasons(report.distrusted)} (see gps_note; --gps trust-all keeps them)."
         )
     if report.by_gallery:
         say(
@@ -113,19 +130,34 @@ def print_report(report: RunReport) -> None:
     if report.gps is not None:
         for line in report.gps.lines():
             say(line)
-    if left_out := _counted_photos(report.left_out):
-        say(f"Photos left out of folders (--include-hidden reads them): {left_out}.")
-    if report.failures:
-        reasons = _counted(Counter(failure.status for failure in report.failures))
-        say(f"{len(report.failures)} of {report.photos} photos could not be read: {reasons}.")
+    unread = [failure for failure in report.failures if failure.status not in READ]
+    if unread:
+        reasons = _counted(Counter(failure.status for failure in unread))
+        say(f"{len(unread)} of {report.photos} photos could not be read: {reasons}.")
+    if report.remarks:
+        say(f"The decoder complained of {len(report.remarks):,} photos: see the ledger.")
+    if left_out := told_left_out(report.left_out):
+        say(left_out)
+    say(_sum(report, len(unread)))
 
 
-def _counted_photos(left_out: Iterable["LeftOut"]) -> str:
-    """Photos in folders of systems and photo programs, and what else is left out by a rule."""
-    counts: Counter[str] = Counter()
-    for entry in left_out:
-        counts[printable(entry.under)] += entry.photos
-    return ", ".join(f"{count:,} in {name}" for name, count in (+counts).most_common())
+def _sum(report: RunReport, broken: int) -> str:
+    """What became of all photos, in numbers that add up, and of other files."""
+    partial, silent = len(report.failures) - broken, report.kinds.total()
+    guessed = report.photos - report.untold - report.kept - silent - broken
+    whole = f" ({partial:,} of them not whole)" if partial else ""
+    shows = "shows" if silent == 1 else "show"
+    counts = {
+        "cannot be told": report.untold,
+        "by GPS": report.kept,
+        f"{shows} no place": silent,
+        "broken": broken,
+    }
+    parts = [f"{guessed:,} guessed{whole}", *(f"{n:,} {what}" for what, n in counts.items() if n)]
+    others = sum(1 for entry in report.left_out if not entry.under)
+    left = f"; {others:,} other {'file' if others == 1 else 'files'} left out" if others else ""
+    opened = f" Open {report.map_file}." if report.map_file else ""
+    return f"{report.photos:,} photos: {', '.join(parts)}{left}.{opened}"
 
 
 def _counted(counts: Counter[str]) -> str:

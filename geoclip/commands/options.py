@@ -31,6 +31,33 @@ class PointRule(StrEnum):
     expected_score_regions = "expected_score_regions"
 
 
+class Gps(StrEnum):
+    """What to do with positions stated in files."""
+
+    keep = "keep"
+    trust_all = "trust-all"
+    ignore = "ignore"
+    compare = "compare"
+
+
+class Level(StrEnum):
+    """How precise guesses are."""
+
+    auto = "auto"
+    city = "city"
+    region = "region"
+    country = "country"
+    continent = "continent"
+
+
+class Evidence(StrEnum):
+    """How far to look for photos that show no place."""
+
+    off = "off"
+    pixels = "pixels"
+    prompts = "prompts"
+
+
 class Precision(StrEnum):
     """In which precision photos and texts are encoded: `encoders.precision.PRECISIONS`."""
 
@@ -61,9 +88,8 @@ GpxOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--gpx",
-        metavar="FILE",
-        help="A GPX track that places photos without a position by their time; may be given "
-        "several times.",
+        metavar="FILE…",
+        help="GPX tracks that place photos without a position by their time.",
     ),
 ]
 GpxOffsetOption = Annotated[
@@ -75,6 +101,14 @@ GpxOffsetOption = Annotated[
         "states, else estimated from photos with a position).",
     ),
 ]
+
+
+def without_tracks(paths: list[str], tracks: list[Path]) -> tuple[list[str], list[Path]]:
+    """The paths of photos and those of tracks: a shell puts all of `--gpx *.gpx` but one there."""
+    named = [path for path in paths if tracks and path.lower().endswith(".gpx")]
+    return [path for path in paths if path not in named], [*tracks, *map(Path, named)]
+
+
 PrecisionOption = Annotated[
     Precision,
     typer.Option(
@@ -105,6 +139,24 @@ IncludeHiddenOption = Annotated[
     ),
 ]
 
+ThumbnailsOption = Annotated[
+    bool,
+    typer.Option(
+        "--thumbnails", help="Show small pictures of the photos on the map, and their days."
+    ),
+]
+MaxRadiusOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="Sidecars state a position only where nine photos in ten lie within so many km, "
+        "else the names of country, region and city.",
+    ),
+]
+MinProbabilityOption = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Sidecars state only what is at least so probable."),
+]
 RecipeOption = Annotated[
     Recipe,
     typer.Option(

@@ -1,4 +1,4 @@
-"""`geoclip sidecar undo`: take back the sidecars that `geoclip locate --sidecar` wrote."""
+"""`geoclip sidecar`: write XMP sidecars of what was reviewed, and take sidecars back."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +9,49 @@ from geoclip.commands.terminal import printable
 
 SOME_KEPT = 3
 
-sidecar_app = typer.Typer(help="Take back XMP sidecars.", no_args_is_help=True)
+sidecar_app = typer.Typer(help="Write XMP sidecars, and take them back.", no_args_is_help=True)
 
 
 @sidecar_app.callback()
 def sidecar() -> None:
-    """Take back XMP sidecars."""
+    """Write XMP sidecars, and take them back."""
+
+
+@sidecar_app.command()
+def write(
+    reviewed: Annotated[
+        Path, typer.Argument(help="reviewed.csv of the page that `geoclip review` makes.")
+    ],
+    *,
+    journal: Annotated[
+        Path | None,
+        typer.Option(help="Notes what is written (default: REVIEWED-sidecars.jsonl)."),
+    ] = None,
+    gazetteer: Annotated[
+        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what sidecars would be written.")
+    ] = False,
+) -> None:
+    """Write an XMP sidecar beside each photo that was accepted or corrected, and beside no other.
+
+    Photos with a position of their own and sidecars of other programs stay as they are. Exits with
+    0 when all photos got one, and 3 when some did not.
+    """
+    from geoclip.commands.locate_terminal import Terminal  # noqa: PLC0415
+    from geoclip.guesses.reviewed import read_reviewed  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.guesses.sidecars import write_sidecars  # noqa: PLC0415
+    from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
+
+    places = None if gazetteer is None else Gazetteer.read(gazetteer)
+    noted = journal or reviewed.with_name(f"{reviewed.stem}-sidecars.jsonl")
+    report = write_sidecars(read_reviewed(reviewed, places), noted, dry_run)
+    Terminal().sidecars(report, noted)
+    for path, reason in report.skipped:
+        typer.echo(f"No sidecar for {printable(str(path))}: {reason}.", err=True)
+    if report.skipped:
+        raise typer.Exit(SOME_KEPT)
 
 
 @sidecar_app.command()

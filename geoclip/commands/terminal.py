@@ -1,8 +1,10 @@
 """What commands print: safe names, tables, and errors as one sentence."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 from rich.cells import cell_len
@@ -12,6 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from geoclip.errors import GeoclipError
+from geoclip.photos.folder_rules import is_excluded
+
+if TYPE_CHECKING:
+    from geoclip.photos.listing import LeftOut
 
 BAD_INPUT, SOME_UNREAD = 2, 3
 """Exit codes: nothing was done; all was done but for some photos that could not be read."""
@@ -51,6 +57,27 @@ def inner_errors(problem: BaseException | None) -> Iterator[tuple[BaseException,
         wrapped = next(iter(inner.values())) if inner else getattr(problem, "cause", None)
         yield problem, wrapped is None
         problem = wrapped or problem.__cause__ or problem.__context__
+
+
+def told_reasons(counts: Counter[str]) -> str:
+    """Reasons with their counts, the most frequent first.
+
+    >>> told_reasons(Counter({"it is void": 2, "it is 0,0": 1}))
+    'it is void: 2; it is 0,0: 1'
+    """
+    return "; ".join(f"{reason}: {count:,}" for reason, count in counts.most_common())
+
+
+def told_left_out(entries: "Iterable[LeftOut]") -> str:
+    """A sentence about the photos that were left out of folders, by where they lie; "" for none."""
+    counts: Counter[str] = Counter()
+    for entry in entries:
+        counts[entry.under] += entry.photos
+    told = ", ".join(
+        f"{count:,} {'by' if is_excluded(under) else 'in'} {printable(under)}"
+        for under, count in (+counts).most_common()
+    )
+    return told and f"Photos left out of folders (--include-hidden reads what is hidden): {told}."
 
 
 def printable(text: str) -> str:

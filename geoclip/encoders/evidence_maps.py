@@ -37,6 +37,11 @@ def evidence_maps(
     the caption, below 0 against it. For "occlusion" the unit is logits lost with a window around
     the pixel; for "gradient", logits a pixel, which sum to about the evidence over that of a
     picture of one colour. Raises GeoclipError without a caption and for another method.
+
+    >>> from geoclip import load_encoder
+    >>> encoder = load_encoder("street-tiny", for_photos=True)
+    >>> evidence_maps(encoder, Image.new("RGB", (64, 64)), ["snow", "sand"], "gradient").shape
+    (2, 256, 256)
     """
     if not captions or method not in METHODS:
         raise GeoclipError(

@@ -88,5 +88,10 @@ def _pairs(
 
 def _moved(book: CaptionBook, row: int, other: int) -> str:
     """The caption of the city in `row`, said to lie in the country of `other`."""
-    text = book.text(row).removesuffix(f"in {book.country_phrase(row)}.")
-    return f"{text}in {book.country_phrase(other)}."
+    return book.text(row).removesuffix(_ending(book, row)) + _ending(book, other)
+
+
+def _ending(book: CaptionBook, row: int) -> str:
+    """What a caption ends with: the phrase of its country, or of what else is the first level."""
+    phrase, level = book.wording.phrases[0], book.wording.levels[0]
+    return phrase.replace(f"{{{level}}}", book.country_phrase(row)) + "."

@@ -44,6 +44,9 @@ class Comparison:
                 "The two evaluations are not of the same photos: use one truth table for both."
             )
 
+    def __repr__(self) -> str:
+        return f"Comparison({self.first!r}, {self.second!r})"
+
     @property
     def gain(self) -> NDArray[np.float64]:
         """By how much the second's GeoScore is higher, photo by photo (n,)."""

@@ -27,7 +27,7 @@ RADII = {"radius_km": (50, "within_radius"), "radius_90_km": (90, "within_radius
 RISK_KM = (200, 750, 2500)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation(JudgedGuesses):
     """Judged guesses and their figures."""
 

@@ -39,6 +39,10 @@ class JudgedGuesses:
     ranked: pd.DataFrame
     gazetteer: Gazetteer = field(default_factory=packaged_gazetteer)
 
+    def __repr__(self) -> str:
+        counts = f"{self.n:,} photos, {self.answered:,} answered, {self.missing:,} missing"
+        return f"{type(self).__name__}({counts})"
+
     @property
     def n(self) -> int:
         """Photos in the truth."""

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from geoclip.guesses.believed import Records, believed
-from geoclip.guesses.blocks import Block, told
+from geoclip.guesses.blocks import Block
+from geoclip.guesses.failures import told_of
 from geoclip.guesses.fates import Fates, embeddings_of, stated_of
 from geoclip.guesses.gps_comparison import (
     EXTRA_COLUMNS,
@@ -158,7 +159,7 @@ class Assembler:
                 lat, lon = (degrees[fates.guessed] for degrees in stated_positions(fixes))
                 support[fates.guessed] = self.ranker.support_within(values, lat, lon, FAR_KM)
             table = compared(table, frame["order"].to_numpy(), fixes, support)
-        return Block(table, *told(names, records, fates), Counter(fates.kinds), len(records))
+        return Block(table, *told_of(names, records, fates), Counter(fates.kinds), len(records))
 
     def _fates(self, records: Sequence[PhotoRecord]) -> Fates:
         return Fates.of(records, self.check, self.settings.reports_gps)

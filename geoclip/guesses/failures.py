@@ -1,17 +1,21 @@
 """The failures of a run: files that were not located, each with the reason, in `OUT-ledger.csv`."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.folder_rules import HIDDEN, is_excluded
 from geoclip.photos.listing import LeftOut
 from geoclip.support.files import write_whole
 from geoclip.support.paths import encode_path
+
+if TYPE_CHECKING:
+    from geoclip.guesses.fates import Fates
+    from geoclip.photos.records import PhotoRecord
 
 COLUMNS = ("path", "status", "reason")
 LEFT_OUT = "left out"
@@ -24,6 +28,18 @@ class Failure:
     path: str
     status: str
     reason: str
+
+
+def told_of(
+    names: Sequence[str], records: "Sequence[PhotoRecord]", fates: "Fates"
+) -> tuple[list[Failure], list[Failure]]:
+    """The failures among some photos, and remarks about those whose decoders complained."""
+    seen = [i for i in (*fates.abstained, *fates.guessed) if records[i].message]
+    told = [
+        Failure(names[i], records[i].status, records[i].message)
+        for i in sorted([*fates.unread, *seen])
+    ]
+    return [f for f in told if f.status != "ok"], [f for f in told if f.status == "ok"]
 
 
 def left_out(entries: Iterable[LeftOut]) -> list[Failure]:

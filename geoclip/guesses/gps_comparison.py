@@ -31,6 +31,18 @@ def stated_positions(fixes: Sequence[GpsFix | None]) -> tuple[np.ndarray, np.nda
     return lat, lon
 
 
+def stated_truth(table: pd.DataFrame) -> pd.DataFrame | None:
+    """The trustworthy positions of a table of `compared` as path, lat, lon; None of another."""
+    names = ["gps_lat", "gps_lon", "error_km"]
+    if not set(names) <= set(table.columns):
+        return None
+    first = table[table["rank"] == 1]
+    numbers = first[names].apply(pd.to_numeric, errors="coerce")
+    known = numbers.notna().all(axis=1)
+    places = {"path": first["path"], "lat": numbers["gps_lat"], "lon": numbers["gps_lon"]}
+    return pd.DataFrame(places)[known]
+
+
 def compared(
     table: pd.DataFrame, order: np.ndarray, fixes: Sequence[GpsFix | None], support: np.ndarray
 ) -> pd.DataFrame:

@@ -32,9 +32,19 @@ def read_guesses(path: Path) -> pd.DataFrame:
     [['holiday/grey.jpg', 45.75, 4.85]]
     """
     path = Path(path)
+    return parse_guesses(_read_frame(path), path)
+
+
+def read_guess_frame(path: Path) -> pd.DataFrame:
+    """Guesses as `read_guesses` gives them, with the file's other columns as they are behind."""
+    frame = _read_frame(path)
+    table = parse_guesses(frame, path)
+    return table.join(frame[[name for name in frame.columns if name not in table.columns]])
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
     ending = known_ending(path)
-    frame = read_text_table(path) if ending == ".csv" else _read_geographic(path, ending)
-    return parse_guesses(frame, path)
+    return read_text_table(path) if ending == ".csv" else _read_geographic(path, ending)
 
 
 def parse_guesses(frame: pd.DataFrame, path: Source) -> pd.DataFrame:

@@ -57,16 +57,15 @@ class Guesses(gpd.GeoDataFrame):  # type: ignore[misc]  # geopandas has no types
 
         return InlineMap.of(self, truth, **options)
 
-    def to_excel(self, path: str | os.PathLike[str], **options: Any) -> None:
+    def to_excel(self, path: str | os.PathLike[str]) -> None:
         """Write a workbook (.xlsx) without the geometry; what looks like a formula stays text.
 
-        `options` are those of `DataFrame.to_excel`; the index is left out unless they ask for it.
-        Raises GeoclipError where openpyxl is missing, for more rows than a sheet has, and where
-        the file cannot be written.
+        What does not fit on a sheet goes on the next. Raises GeoclipError where openpyxl is
+        missing, and where the file cannot be written.
         """
-        from geoclip.guesses.workbook import write_workbook  # noqa: PLC0415
+        from geoclip.guesses.spreadsheet import write_workbook  # noqa: PLC0415
 
-        write_workbook(pd.DataFrame(self.drop(columns="geometry", errors="ignore")), path, options)
+        write_workbook(pd.DataFrame(self.drop(columns="geometry", errors="ignore")), Path(path))
 
     def explore(self, *arguments: Any, **options: Any) -> Any:
         """geopandas' interactive map (folium) of the rows that have a point; see its own help.

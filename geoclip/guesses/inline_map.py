@@ -41,10 +41,9 @@ class InlineMap:
     def _repr_html_(self) -> str:
         style = f"width:100%;height:{HEIGHT}px;border:0"
         # Scripts run, and without an origin of their own they reach nothing of the notebook.
-        return (
-            f'<iframe title="Map of guesses" sandbox="allow-scripts" style="{style}" '
-            f'srcdoc="{escape(self.page)}"></iframe>'
-        )
+        rights = 'sandbox="allow-scripts allow-popups" allow="clipboard-write"'
+        page = escape(self.page)
+        return f'<iframe title="Map of guesses" {rights} style="{style}" srcdoc="{page}"></iframe>'
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the map as an .html file, whole or not at all."""

@@ -1,37 +1,32 @@
 """Guesses → one HTML file with a map, which needs no network and no other file."""
 
-import base64
-import hashlib
-import html
-import json
 import math
 import os
-import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from geoclip.errors import GeoclipError
+from geoclip.guesses.basemap import basemap
+from geoclip.guesses.page_files import write_page
 from geoclip.guesses.phrases import guess_phrase, place_phrase, shown_probability
 from geoclip.guesses.schema import GPS
 from geoclip.places.sphere import great_circle_km
-from geoclip.support.files import write_whole
+from geoclip.support.paths import decode_path
 
 if TYPE_CHECKING:
+    from geoclip.places.gazetteer import Gazetteer
     from geoclip.places.outlines import Outlines
 
 ATTRIBUTION = (
     "Places: GeoNames, geonames.org, licensed CC BY 4.0. Outlines: Natural Earth, public domain."
 )
-PAGE_FOLDER = Path(__file__).resolve().parent / "map_page"
-
-# Outlines are thinned to what a map of a screen's width can show.
-TOLERANCE_DEGREES = 0.12
-STEPS_PER_DEGREE = 20
-SMALLEST_RING = 0.02
-"""Square degrees; of a country whose rings are all smaller, the largest stays."""
+THUMBNAIL_SIDE = 200
+"""Pixels of a picture's longer side."""
 
 
 def write_map(
@@ -41,27 +36,51 @@ def write_map(
     title: str = "Where the photos were taken",
     *,
     show_paths: bool = False,
+    thumbnails: bool = False,
     outlines: "Outlines | None" = None,
+    gazetteer: "Gazetteer | None" = None,
 ) -> None:
     """Write a map of guesses (the columns of `geoclip.guesses.schema`) as one HTML file.
 
     `truth` has the columns path, lat, lon (degrees), joined on `path`. Photos are shown by file
-    name alone unless `show_paths`. The file is put in place when it is complete.
-    Raises GeoclipError when a column is missing or the file cannot be written.
+    name and the folder below the one that holds all, unless `show_paths`. With `thumbnails` the
+    page holds a small picture of each photo, without its metadata, and the time when it was taken.
+    `outlines` and `gazetteer` are what the map shows below the photos. The file is put in place
+    when it is complete. Raises GeoclipError when a column is missing or the file cannot be written.
+
+    >>> guesses = pd.DataFrame({"path": ["holiday/grey.jpg"], "rank": [1], "lat": [45.8],
+    ...                         "lon": [4.8], "city": ["Lyon"], "probability": [0.6]})
+    >>> write_map(guesses, "map.html", thumbnails=True)
+    >>> Path("map.html").stat().st_size < 1_000_000
+    True
     """
-    for table, columns in (
-        (guesses, ("path", "rank", "lat", "lon")),
-        (truth, ("path", "lat", "lon")),
-    ):
-        missing = [] if table is None else [name for name in columns if name not in table.columns]
-        if missing:
-            raise GeoclipError(f"The table for the map {path} has no column {', '.join(missing)}.")
-    data = {
-        "photos": _photos(guesses, _true_places(truth), show_paths),
-        "countries": list(_rings(outlines)),
-        "steps": STEPS_PER_DEGREE,
-    }
-    _replace_file(Path(path), _page(title, data))
+    check_columns(guesses, path, ("path", "rank", "lat", "lon"))
+    if truth is not None:
+        check_columns(truth, path, ("path", "lat", "lon"))
+    photos = photo_entries(guesses, _true_places(truth), show_paths)
+    if thumbnails:
+        add_pictures(photos, guesses["path"].map(str).unique(), THUMBNAIL_SIDE)
+    data = {"photos": photos, **basemap(outlines, gazetteer)}
+    write_page(Path(path), "map", {"title": title, "attribution": ATTRIBUTION}, data)
+
+
+def check_columns(
+    table: pd.DataFrame, path: str | os.PathLike[str], columns: Iterable[str]
+) -> None:
+    """Raise GeoclipError where the table for a page lacks a column."""
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise GeoclipError(f"The table for the map {path} has no column {', '.join(missing)}.")
+
+
+def add_pictures(photos: list[dict[str, Any]], paths: Iterable[str], side: int) -> None:
+    """Add pictures and times to the entries of the photos `paths`, in the same order."""
+    from geoclip.photos.thumbnails import thumbnail  # noqa: PLC0415  (decoders)
+
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda path: thumbnail(path, side, quality=72), paths)
+        for photo, (picture, taken) in zip(photos, found, strict=True):
+            photo |= {"thumb": picture, "taken": taken}
 
 
 def _true_places(truth: pd.DataFrame | None) -> dict[str, list[float]]:
@@ -72,28 +91,66 @@ def _true_places(truth: pd.DataFrame | None) -> dict[str, list[float]]:
     return {path: [float(lat), float(lon)] for path, lat, lon in places}
 
 
-def _photos(
-    guesses: pd.DataFrame, truth: dict[str, list[float]], show_paths: bool
+def photo_entries(
+    guesses: pd.DataFrame,
+    truth: dict[str, list[float]],
+    show_paths: bool = False,
+    more: Iterable[str] = (),
 ) -> list[dict[str, Any]]:
-    """One entry for each photo, in the table's order."""
+    """One entry for each photo, in the table's order; `more` are text columns that guesses keep."""
+    paths = list(dict.fromkeys(guesses["path"].map(str)))
+    names = _shown_names(paths, show_paths)
     photos: dict[str, dict[str, Any]] = {}
     columns = [name for name in guesses.columns if name != "geometry"]
     for row in pd.DataFrame(guesses[columns]).sort_values("rank", kind="stable").to_dict("records"):
         path = str(row["path"])
-        photo = photos.setdefault(path, _photo(row, truth.get(path), show_paths))
+        photo = photos.setdefault(path, _photo(row, truth.get(path), names[path]))
         if _number(row["lat"]) is not None and _number(row["lon"]) is not None:
-            photo["guesses"].append(_guess(row))
+            texts = {name: _text(row.get(name)) for name in more}
+            photo["guesses"].append(_guess(row) | texts)
     for path, photo in photos.items():
         if photo["guesses"] and path in truth:
             best = photo["guesses"][0]
             photo["error_km"] = float(great_circle_km(best["lat"], best["lon"], *truth[path]))
-    return [photos[path] for path in dict.fromkeys(guesses["path"].map(str))]
+    return [photos[path] for path in paths]
 
 
-def _photo(row: dict[Any, Any], truth: list[float] | None, show_paths: bool) -> dict[str, Any]:
-    path = str(row["path"])
+def _shown_names(paths: list[str], show_paths: bool) -> dict[str, tuple[str, str]]:
+    """Name and folder of each photo; a name that two share has the folder before it."""
+    if show_paths:
+        return {path: (path, "") for path in paths}
+    files = {path: decode_path(path) for path in paths}
+    folders = {path: _parts_below(file) for path, file in files.items()}
+    shared = _common(list(folders.values()))
+    below = {path: "/".join(parts[shared:]) for path, parts in folders.items()}
+    called = Counter(file.name for file in files.values())
+    shown = {}
+    for path, file in files.items():
+        told = f"{below[path]}/{file.name}" if called[file.name] > 1 and below[path] else file.name
+        shown[path] = (told.encode("utf-8", "replace").decode() or path, below[path])
+    return shown
+
+
+def _parts_below(file: Path) -> tuple[str, ...]:
+    """The folders of a path, by name."""
+    return tuple(part.encode("utf-8", "replace").decode() for part in file.parent.parts)
+
+
+def _common(folders: list[tuple[str, ...]]) -> int:
+    """How many folders all paths share at their beginning."""
+    levels = zip(*folders, strict=False)
+    return next(
+        (n for n, names in enumerate(levels) if len(set(names)) > 1),
+        min(map(len, folders), default=0),
+    )
+
+
+def _photo(
+    row: dict[Any, Any], truth: list[float] | None, called: tuple[str, str]
+) -> dict[str, Any]:
     return {
-        "name": path if show_paths else Path(path).name or path,
+        "name": called[0],
+        "folder": called[1],
         "status": _text(row.get("status")) or "ok",
         "source": _text(row.get("source")) or "model",
         "truth": truth,
@@ -107,6 +164,10 @@ def _guess(row: dict[Any, Any]) -> dict[str, Any]:
         "rank": int(row["rank"]),
         "told": guess_phrase(row),
         "place": place_phrase(row) or _text(row.get("place_id")),
+        "level": _text(row.get("level")),
+        "continent": _text(row.get("continent")),
+        "country": _text(row.get("country")),
+        "country_code": _text(row.get("country_code")),
         "lat": _number(row["lat"]),
         "lon": _number(row["lon"]),
         "probability": _number(shown_probability(row), ".3g"),
@@ -126,64 +187,3 @@ def _number(value: Any, form: str = ".5f") -> float | None:
     if value is None or value is pd.NA or not math.isfinite(value):
         return None
     return float(format(float(value), form))
-
-
-def _rings(outlines: "Outlines | None") -> Iterator[list[list[int]]]:
-    """For each country its rings, thinned, as steps from vertex to vertex: lon, lat, lon, lat…"""
-    from geoclip.places.outlines import Outlines  # noqa: PLC0415  (geopandas, only when a map is drawn)
-
-    frame = (outlines or Outlines.default()).frame
-    for geometry in frame.geometry.simplify(TOLERANCE_DEGREES):
-        parts = sorted(getattr(geometry, "geoms", [geometry]), key=lambda part: -part.area)
-        kept = parts[:1] + [part for part in parts[1:] if part.area >= SMALLEST_RING]
-        yield [_steps(ring.coords) for part in kept for ring in (part.exterior, *part.interiors)]
-
-
-def _steps(vertices: Any) -> list[int]:
-    steps: list[int] = []
-    last = (0, 0)
-    for lon, lat in vertices:
-        here = (round(lon * STEPS_PER_DEGREE), round(lat * STEPS_PER_DEGREE))
-        if not steps or here != last:
-            steps += [here[0] - last[0], here[1] - last[1]]
-            last = here
-    return steps
-
-
-def _page(title: str, data: dict[str, Any]) -> str:
-    """Fill the page; its policy lets only this very script and this very style run."""
-    style = (PAGE_FOLDER / "style.css").read_text(encoding="utf-8")
-    script = (PAGE_FOLDER / "script.js").read_text(encoding="utf-8")
-    parts = {
-        "csp": (
-            f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
-            "base-uri 'none'; form-action 'none'"
-        ),
-        "title": html.escape(title),
-        "attribution": html.escape(ATTRIBUTION),
-        "style": style,
-        "script": script,
-        "data": _json_for_html(data),
-    }
-    page = (PAGE_FOLDER / "page.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], page)
-
-
-def _digest(text: str) -> str:
-    """The hash source of a Content-Security-Policy (CSP level 2)."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _json_for_html(data: dict[str, Any]) -> str:
-    """JSON that cannot end its script element, whatever the texts in it are."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _replace_file(path: Path, page: str) -> None:
-    # A file name's undecodable bytes become character references.
-    content = page.encode("utf-8", "xmlcharrefreplace")
-    try:
-        write_whole(path, lambda file: file.write(content))
-    except OSError as problem:
-        raise GeoclipError(f"The map {path} cannot be written: {problem.strerror}.") from None

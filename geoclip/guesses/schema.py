@@ -64,6 +64,8 @@ COLUMNS = tuple(field.name for field in fields(Guess))
 NUMBERS = tuple(field.name for field in fields(Guess) if field.type is float)
 TEXTS = tuple(field.name for field in fields(Guess) if field.type is str)
 MODEL, GPS, ALBUM, GALLERY = "model", "gps", "album", "gallery"
+REVIEW = "review"
+"""The source of what a person confirmed or corrected; it stands in no table of `geoclip locate`."""
 GALLERY_COLUMNS = {"evidence_photos": "str", "gallery_note": "str"}
 """Behind the others where a gallery was asked: the gallery photos that decided, and a remark."""
 

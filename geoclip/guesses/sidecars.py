@@ -1,26 +1,28 @@
 """XMP sidecars beside the originals: written once, journaled, and taken back exactly.
 
 `photo.jpg` gets `photo.jpg.xmp`, the name that darktable and others read; a name that would be too
-long is cut (`geoclip.photos.beside.sidecar_name`). A sidecar states the
-guessed position as XMP's own GPS properties and, in a namespace of ours, what it comes from. The
-journal is a file of JSON lines: what is to be written is noted with its SHA-256 before it is
-written, so that `undo_sidecars` finds everything even after a crash, and removes nothing else.
+long is cut (`geoclip.photos.beside.sidecar_name`). A sidecar states what the guess has earned
+(`guesses.location_tags`): the position as XMP's own GPS properties, country, region and city as
+IPTC's, and in a namespace of ours what they come from. The journal is a file of JSON lines: what is
+to be written is noted with its SHA-256 before it is written, so that `undo_sidecars` finds
+everything even after a crash, and removes nothing else.
 """
 
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from geoclip.errors import GeoclipError
-from geoclip.guesses.schema import ALBUM, GALLERY, MODEL
+from geoclip.guesses.location_tags import PositionRule, earned_tags
+from geoclip.guesses.schema import ALBUM, GALLERY, MODEL, REVIEW
 from geoclip.guesses.xmp import sidecar_xmp
 from geoclip.photos.beside import SIDECAR, sidecar_name
 from geoclip.photos.refusals import READ
@@ -38,18 +40,24 @@ DRAFT_SUFFIX = ".geoclip-draft"
 
 @dataclass
 class SidecarReport:
-    """What came of each photo, by path: sidecars written, photos skipped and why."""
+    """What came of each photo, by path: sidecars written, photos skipped and why.
+
+    `withheld` are the sidecars that state no position, and why.
+    """
 
     written: list[Path] = field(default_factory=list)
     skipped: list[tuple[Path, str]] = field(default_factory=list)
+    withheld: dict[Path, str] = field(default_factory=dict)
     dry_run: bool = False
 
     def summary(self) -> str:
         """Say in one line how many there are, and why others are not."""
         verb = "would be written" if self.dry_run else "written"
-        reasons = pd.Series([reason for _, reason in self.skipped], dtype="str").value_counts()
-        left = "".join(f"; {count:,} not: {reason}" for reason, count in reasons.items())
-        return f"{len(self.written):,} sidecars {verb}{left}."
+        withheld = Counter(self.withheld[path] for path in self.written if path in self.withheld)
+        told = [f"{n:,} of them without a position: {reason}" for reason, n in withheld.items()]
+        skipped = Counter(reason for _, reason in self.skipped)
+        told += [f"{n:,} not: {reason}" for reason, n in skipped.most_common()]
+        return "; ".join([f"{len(self.written):,} sidecars {verb}", *told]) + "."
 
 
 @dataclass
@@ -62,14 +70,20 @@ class UndoReport:
 
 
 def write_sidecars(
-    guesses: pd.DataFrame, journal: Path, dry_run: bool = False, model: str = ""
+    guesses: pd.DataFrame,
+    journal: Path,
+    dry_run: bool = False,
+    model: str = "",
+    rule: PositionRule | None = None,
 ) -> SidecarReport:
     """Write a sidecar for the best guess of each photo of a table (`geoclip.guesses.schema`).
 
+    What a guess has not earned by `rule` is not written; without one nothing is withheld.
     A photo that has a position of its own (EXIF, XMP, a sidecar) is left alone, and so is every
     file that stands where a sidecar would go, unless it is as this journal says it was written. So
-    is a photo of which no more than a continent can be told. The originals are only read. With
-    `dry_run` nothing is written, the journal included.
+    is a photo of which no more than a continent can be told, and one whose guess has earned neither
+    a name nor a position. The originals are only read. With `dry_run` nothing is written, the
+    journal included.
     Raises GeoclipError where the journal cannot be read or written.
     """
     known = dict(_entries(journal)) if journal.exists() else {}
@@ -80,11 +94,16 @@ def write_sidecars(
         for guess in best[start : start + BATCH]:
             photo = decode_path(str(guess["path"]))
             target = photo.with_name(sidecar_name(photo.name))
+            tags = earned_tags(guess, rule)
             reason = _obstacle(guess, photo, target, known)
+            if not reason and not tags:
+                reason = "no place is probable enough"
             if reason:
                 report.skipped.append((photo, reason))
-            else:
-                planned[target], photos[target] = sidecar_xmp(guess, model), photo
+                continue
+            planned[target], photos[target] = sidecar_xmp(guess, model, rule), photo
+            if tags.withheld:
+                report.withheld[target] = tags.withheld
         if dry_run:
             report.written += planned
         else:
@@ -95,10 +114,8 @@ def write_sidecars(
 
 def _obstacle(guess: dict[Any, Any], photo: Path, target: Path, known: dict[Path, set[str]]) -> str:
     """Why a photo gets no sidecar; "" if it does."""
-    if guess["source"] not in (MODEL, ALBUM, GALLERY) or has_position(photo):
+    if guess["source"] not in (MODEL, ALBUM, GALLERY, REVIEW) or has_position(photo):
         return "the photo has a position of its own"
-    if not np.isfinite([guess["lat"], guess["lon"]]).all():
-        return "no position was guessed"
     if guess.get("level") in TOO_COARSE:
         return TOO_COARSE[guess["level"]]
     if os.path.lexists(target) and not _is_ours(target, known):

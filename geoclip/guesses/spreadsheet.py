@@ -7,11 +7,12 @@ formula.
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
 from geoclip.errors import GeoclipError
+from geoclip.support.files import write_whole
 
 ENDING = ".xlsx"
 SHEET_ROWS = 1 << 20
@@ -30,15 +31,15 @@ def check_spreadsheets() -> None:
 
 
 class Workbook:
-    """A workbook that grows by blocks of rows and is written to `path` by `close`.
+    """A workbook that grows by blocks of rows and is written to `file` by `close`.
 
     What does not fit on a sheet goes on the next.
     """
 
-    def __init__(self, path: Path, sheet_rows: int = SHEET_ROWS) -> None:
+    def __init__(self, file: Path | IO[bytes], sheet_rows: int = SHEET_ROWS) -> None:
         import openpyxl  # noqa: PLC0415 - an extra, and slow to import
 
-        self.path = path
+        self.file = file
         self.sheet_rows = sheet_rows
         self._book = openpyxl.Workbook(write_only=True)
         self._rows_left = 0
@@ -54,7 +55,7 @@ class Workbook:
 
     def close(self) -> None:
         """Write the file."""
-        self._book.save(self.path)
+        self._book.save(self.file)
 
     def _begin_sheet(self, table: pd.DataFrame) -> None:
         self._sheet = self._book.create_sheet()
@@ -69,11 +70,37 @@ class Workbook:
     def _cell(self, value: Any) -> Any:
         from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
 
-        if not isinstance(value, str):
+        if pd.api.types.is_scalar(value) and not isinstance(value, str | bytes):
             return None if pd.isna(value) else value
-        cell = WriteOnlyCell(self._sheet, _ESCAPED.sub(_escape, value))
+        cell = WriteOnlyCell(self._sheet, _ESCAPED.sub(_escape, str(value)))
         cell.data_type, cell.number_format = "s", "@"
         return cell
+
+
+def write_workbook(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as a workbook, whole or not at all; what is no number or time is text.
+
+    Raises GeoclipError for another ending, where openpyxl is missing, and where the file cannot be
+    written.
+    """
+    if path.suffix.lower() != ENDING:
+        raise GeoclipError(
+            f"{path} does not end in {ENDING}: name a workbook, such as guesses.xlsx."
+        )
+    check_spreadsheets()
+
+    def write(file: IO[bytes]) -> None:
+        book = Workbook(file)
+        book.append(table)
+        book.close()
+
+    try:
+        write_whole(path, write)
+    except OSError as problem:
+        raise GeoclipError(
+            f"{path} cannot be written ({problem.strerror or problem}): make room or name another "
+            "file."
+        ) from None
 
 
 def read_workbook(path: Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""A guess as an XMP packet: position and provenance."""
+"""A guess as an XMP packet: position, names of places and provenance."""
 
 import re
 from typing import Any
@@ -6,26 +6,39 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
+from geoclip.guesses.location_tags import LocationTags, PositionRule, earned_tags
 from geoclip.guesses.phrases import guess_phrase, place_phrase
+from geoclip.guesses.schema import REVIEW
 from geoclip.photos.xmp_tags import OWN_NAMESPACE
 
 NAMESPACE = OWN_NAMESPACE
+NAME_PROPERTIES = {
+    "country": "photoshop:Country",
+    "country_code": "Iptc4xmpCore:CountryCode",
+    "region": "photoshop:State",
+    "city": "photoshop:City",
+}
+"""Where photo managers look for names of places (IPTC Photo Metadata Standard, IPTC Core)."""
 
 
-def sidecar_xmp(guess: dict[Any, Any], model: str = "") -> bytes:
-    """The XMP packet for a guess: EXIF's GPS properties and where they come from.
+def sidecar_xmp(guess: dict[Any, Any], model: str = "", rule: PositionRule | None = None) -> bytes:
+    """The XMP packet for a guess: EXIF's GPS properties, IPTC's names and where they come from.
 
+    What the guess has not earned by `rule` is left out, and `geoclip:NotWritten` says why.
     Coordinates are degrees and decimal minutes with a hemisphere letter, as the XMP
     specification (part 2, "GPSCoordinate") has them, to about 2 mm.
     """
     from geoclip import __version__  # noqa: PLC0415 (reads the installed metadata)
 
+    tags = earned_tags(guess, rule)
+    reviewed = guess["source"] == REVIEW
     values = {
-        "exif:GPSVersionID": "2.3.0.0",
-        "exif:GPSMapDatum": "WGS-84",
-        "exif:GPSLatitude": gps_coordinate(float(guess["lat"]), "NS"),
-        "exif:GPSLongitude": gps_coordinate(float(guess["lon"]), "EW"),
-        "geoclip:Source": f"guessed by geoclip ({guess['source']})",
+        **_position(tags),
+        **{NAME_PROPERTIES[column]: name for column, name in tags.names.items()},
+        "geoclip:NotWritten": f"position: {tags.withheld}" if tags.withheld else "",
+        "geoclip:Source": (
+            "confirmed in geoclip review" if reviewed else f"guessed by geoclip ({guess['source']})"
+        ),
         "geoclip:Version": __version__,
         "geoclip:Model": model,
         "geoclip:Probability": _number(guess.get("probability"), 4),
@@ -44,6 +57,8 @@ def sidecar_xmp(guess: dict[Any, Any], model: str = "") -> bytes:
             ' <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">',
             '  <rdf:Description rdf:about=""',
             '   xmlns:exif="http://ns.adobe.com/exif/1.0/"',
+            '   xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"',
+            '   xmlns:Iptc4xmpCore="http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/"',
             f'   xmlns:geoclip="{NAMESPACE}"',
             *lines[:-1],
             lines[-1] + "/>",
@@ -53,6 +68,18 @@ def sidecar_xmp(guess: dict[Any, Any], model: str = "") -> bytes:
             "",
         ]
     ).encode("utf-8", "replace")
+
+
+def _position(tags: LocationTags) -> dict[str, str]:
+    if tags.position is None:
+        return {}
+    lat, lon = tags.position
+    return {
+        "exif:GPSVersionID": "2.3.0.0",
+        "exif:GPSMapDatum": "WGS-84",
+        "exif:GPSLatitude": gps_coordinate(lat, "NS"),
+        "exif:GPSLongitude": gps_coordinate(lon, "EW"),
+    }
 
 
 def gps_coordinate(degrees: float, letters: str) -> str:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
+from geoclip.photos.drawn_marks import INK, edge_share, lettered, untextured_share
+
 if TYPE_CHECKING:
     from geoclip.encoders import Encoder
 
@@ -22,6 +24,8 @@ MIN_CONTRAST = 16.0  # grey levels between the 1st and 99th hundredth; fog keeps
 MIN_WHITE = 28.0  # the 99th hundredth of a lens cap; a street at night has lamps
 PAGE_SHARE = 0.60  # blocks that look like print; facades and snow reach 0.53
 FLAT_SHARE = 0.72  # neighbours of equal colour; clipped skies reach 0.71
+EDGE_SHARE = 0.08  # neighbours that differ much, of those that differ; screens have 0.18 and more
+UNTEXTURED_SHARE = 0.85  # blocks; ground below a clipped sky has a texture
 PROMPT_ODDS = 9.0  # no evidence against evidence: nine to one
 _SIDE = 512
 _BLOCKS = 8
@@ -160,13 +164,18 @@ def page_score(image: Image.Image) -> float:
     """Share of blocks that look like print, as a score.
 
     A block of print is mostly one pale, colourless tone, which may differ from block to block as
-    light falls off over a photographed page, with a little that is much darker.
+    light falls off over a photographed page, with a little that is much darker. Where that is so of
+    most blocks, those count that hold strokes of letters.
     """
     small = image.convert("RGB")
     small.thumbnail((_SIDE, _SIDE))
     if min(small.size) < 4 * _BLOCKS:
         return 0.0
-    return _score(float(_are_print(_block_histograms(small)).mean()), PAGE_SHARE)
+    printed, pale = _are_print(_block_histograms(small))
+    if printed.mean() >= PAGE_SHARE:
+        grey = np.asarray(small.convert("L")).astype(np.int16)
+        printed = printed & lettered(grey, pale.reshape(_BLOCKS, _BLOCKS)).ravel()
+    return _score(float(printed.mean()), PAGE_SHARE)
 
 
 def _block_histograms(image: Image.Image) -> np.ndarray:
@@ -186,8 +195,8 @@ def _first_bins(height: int, width: int) -> np.ndarray:
     return (rows[:, None] * _BLOCKS + columns) * 512
 
 
-def _are_print(histograms: np.ndarray) -> np.ndarray:
-    """Which blocks are dark marks on pale paper without a colour."""
+def _are_print(histograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which blocks are dark marks on pale paper without a colour, and the level of the paper."""
     colourless = histograms[:, 1].cumsum(axis=1)
     below = histograms.sum(axis=1).cumsum(axis=1)  # (blocks, 256), the level itself included
     size = below[:, -1]
@@ -198,25 +207,31 @@ def _are_print(histograms: np.ndarray) -> np.ndarray:
         share: np.ndarray = np.take_along_axis(counts, at, axis=1)[:, 0] / size
         return share
 
-    ink, paper = share_below(below, pale - 50), 1 - share_below(below, pale - 20)
+    ink, paper = share_below(below, pale - INK), 1 - share_below(below, pale - 20)
     plain = colourless[:, -1] / size - share_below(colourless, pale - 20)
     printed: np.ndarray = (pale > 140) & (plain > paper / 2) & (paper > 0.5)
-    return printed & (ink > 0.01) & (ink < 0.45)
+    return printed & (ink > 0.01) & (ink < 0.45), pale
 
 
 def screen_score(image: Image.Image) -> float:
     """Share of neighbouring pixels of exactly one colour, as a score.
 
     Sensors and JPEG leave noise everywhere; what a computer has drawn is flat. Borders that have
-    been added around a photo are not looked at.
+    been added around a photo are not looked at. Where most is flat, as haze and skies are that were
+    compressed, strong edges and no part with a texture tell a screen.
     """
+    colours = np.asarray(image.convert("RGB"))
     pixels = np.asarray(image.convert("RGB").convert("RGBA")).view(np.uint32)[..., 0]
     across = _without_borders(_changes(pixels))
     down = _without_borders(_changes(pixels.T))
     if min(across.size, down.size) < 64 * 64:
         return 0.0
     changing = sum(np.count_nonzero(lines) / lines.size for lines in (across, down))
-    return _score(1 - changing / 2, FLAT_SHARE)
+    flat = _score(1 - changing / 2, FLAT_SHARE)
+    if flat < 0.5:
+        return flat
+    edges = _score(edge_share(colours), EDGE_SHARE)
+    return min(flat, edges, _score(untextured_share(colours), UNTEXTURED_SHARE))
 
 
 def _changes(lines: np.ndarray, most: int = 256) -> np.ndarray:

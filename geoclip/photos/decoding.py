@@ -202,8 +202,10 @@ def _open(file: BinaryIO, name: str) -> Image.Image:
     iso_media = head[4:8] in {b"ftyp", b"jP  ", b"JXL "} or head.startswith(b"\xff\x0a")
     try:
         image = Image.open(file, formats=_formats(iso_media))
-    except UnidentifiedImageError:
-        return undecodable(file, name)
+    except OSError as problem:
+        if isinstance(problem, UnidentifiedImageError) or head.startswith(b"BM"):
+            return undecodable(file, name)
+        raise
     if image.format in {"HEIF", "AVIF"}:
         place = file.tell()
         image.info[_TURN] = exif_turn(file, image)

@@ -12,11 +12,20 @@ from functools import cache
 # Names in lower case; whatever begins with a dot is left out too (.thumbnails, .Trash-1000).
 _PROGRAM_FOLDERS = (
     # Synology, QNAP and other network disks: thumbnails, trash, snapshots
-    *("@eadir", "@__thumb", "@recycle", "@recently-snapshot", "@snapshot", "@tmp", "@sharebin"),
+    *(
+        "@eadir",
+        "@__thumb",
+        "@recycle",
+        "@recently-snapshot",
+        "@snapshot",
+        "@tmp",
+        "@sharebin",
+        "~snapshot",
+    ),
     *("#recycle", "#snapshot", "network trash folder", "temporary items"),
     # Windows, Linux, macOS: trash, what was found after a crash, resource forks of an archive
     *("$recycle.bin", "recycler", "recycled", "system volume information", "found.[0-9][0-9][0-9]"),
-    *("lost+found", "__macosx"),
+    *("lost+found", "lost.dir", "__macosx", "ipod photo cache"),
     # Lightroom, Capture One, ACDSee: previews, and what a photo was before it was edited
     *("*.lrdata", "*.lrcat-data", "captureone", "*.cocatalog", "[[]originals]"),
     # Nextcloud: trash, versions, previews
@@ -25,7 +34,7 @@ _PROGRAM_FOLDERS = (
     *("thmbnl", "avchdtn"),
 )
 # What Apple's programs keep beside the originals, whatever it is called.
-_LIBRARIES = ("*.photoslibrary", "*.photolibrary", "*.aplibrary", "iphoto library")
+_LIBRARIES = ("*.photoslibrary", "*photolibrary", "*.aplibrary", "iphoto library")
 _ORIGINALS = ("originals", "masters")
 _EXCLUDE = "--exclude"
 HIDDEN = "hidden files"

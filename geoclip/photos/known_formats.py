@@ -1,11 +1,12 @@
 """Files that are no photos that can be decoded here, named by their first bytes."""
 
-from typing import BinaryIO
+import os
+from typing import BinaryIO, Literal
 
 from PIL import Image
 
 from geoclip.photos.container_exif import add_exif
-from geoclip.photos.refusals import UNSUPPORTED, refuse
+from geoclip.photos.refusals import UNSUPPORTED, refuse, refuse_damage
 
 _PICTURES = (
     (b"MM\0+", "a big-endian BigTIFF"),
@@ -16,7 +17,7 @@ _PICTURES = (
     (b"IIU\0", "an RW2 photo"),
     (b"FUJIFILMCCD-RAW", "a RAF photo"),
     (b"FOVb", "an X3F photo"),
-    (b"BM", "a bitmap of an unknown kind, perhaps of OS/2"),
+    (b"BM", "a bitmap of OS/2 or of an unknown kind"),
     *((kind, "a bitmap file of OS/2") for kind in (b"BA", b"IC", b"CI", b"CP", b"PT")),
     (b"\xff\x0a", "a JPEG XL picture"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
@@ -43,6 +44,8 @@ def undecodable(file: BinaryIO, name: str) -> Image.Image:
     """A picture of a known format that only gives its metadata; raises PhotoError for others."""
     file.seek(0)
     head = file.read(32)
+    if _is_cut_tiff(head, file):
+        refuse_damage(name, OSError("its directory is not there"))
     if kind := _named(head, _PICTURES):
         image = _Undecodable(name, kind)
         add_exif(file, image)
@@ -50,6 +53,13 @@ def undecodable(file: BinaryIO, name: str) -> Image.Image:
     kind = _named(head, _OTHERS)
     what = f"the content is {kind}" if kind else "the content is not a picture in a known format"
     refuse(name, f"{what}; name photos, or --exclude it", "not a photo")
+
+
+def _is_cut_tiff(head: bytes, file: BinaryIO) -> bool:
+    """Whether the directory of a TIFF, which may stand at its end, lies beyond the end."""
+    order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
+    is_tiff = head[:4] in {b"II*\0", b"MM\0*"}
+    return is_tiff and int.from_bytes(head[4:8], order) + 2 > file.seek(0, os.SEEK_END)
 
 
 def _named(head: bytes, formats: tuple[tuple[bytes, str], ...]) -> str:

@@ -24,6 +24,7 @@ from geoclip.photos.metadata_tags import (
     utc_offset,
 )
 from geoclip.photos.videos import is_video, read_container_tags
+from geoclip.photos.xmp_tags import xmp_position
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,9 @@ def video_metadata(tags: dict[str, str]) -> PhotoMetadata:
     zone = _ZONE.search(when)
     offset = timedelta(0) if when.endswith("Z") else utc_offset(zone and zone[1])
     camera = _camera(first(_MAKES), first(_MODELS))
-    fix = best_fix(_video_fix(text(tags.get(name, ""))) for name in _LOCATIONS)
-    return PhotoMetadata(fix, taken, camera, offset if taken else None)
+    stated = [_video_fix(text(tags.get(name, ""))) for name in _LOCATIONS]
+    in_xmp = fix_of_tags(xmp_position(tags.get("xmp")), taken, offset)
+    return PhotoMetadata(best_fix([*stated, in_xmp]), taken, camera, offset if taken else None)
 
 
 def _video_fix(location: str) -> GpsFix | None:

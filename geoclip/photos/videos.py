@@ -105,7 +105,7 @@ def open_video(name: str, content: bytes | None = None) -> "Iterator[InputContai
 
     if content is None:
         check_file(name)
-    rules = {"format_whitelist": _FORMATS, "protocol_whitelist": ""}
+    rules = {"format_whitelist": _FORMATS, "protocol_whitelist": "", "export_xmp": "1"}
     recognised = True
     with open_file(name, content) as file:
         try:

@@ -38,7 +38,8 @@ _NAMES: dict[int, str] = {
 }
 _PROPERTIES = {tag: re.compile(_PROPERTY.format(name)) for tag, name in _NAMES.items()}
 # Where what is shown lies, or what a caption says of it, is not where the camera was.
-_OTHER_PLACES = re.compile(r"(?is)<((?:[\w.-]+:)?Location(?:Shown|Created))\b.*?</\1\s*>")
+_OTHER_PLACE = re.compile(r"(?i)<(/?)(?:[\w.-]+:)?Location(?:Shown|Created)\b")
+_EMPTY_ELEMENT = re.compile(r"[^<>]*/>")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:/\d+)?")
 _HEMISPHERE = re.compile(r"(?i)(?<![a-z])([nsew])(?:orth|outh|ast|est)?(?![a-z])")
 _TIME = re.compile(r"\s*(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d))?")
@@ -74,10 +75,13 @@ def _extended(image: Image.Image) -> list[bytes]:
 
 def xmp_position(packet: object) -> dict[int, Any]:
     """The position in a packet as a GPS directory; {} where it has none, or one guessed by us."""
-    text = _decoded(packet)
-    if OWN_NAMESPACE in text or not _PROPERTIES[GPS.GPSLatitude].search(text):
+    # Most packets have no position, and this is found out ten times faster than by searching.
+    if isinstance(packet, bytes) and b"gpsl" not in packet.replace(b"\0", b"").lower():
         return {}
-    text = _OTHER_PLACES.sub("", text)
+    text = _decoded(packet)
+    if OWN_NAMESPACE in text:
+        return {}
+    text = _without_other_places(text)
     values = {tag: value for tag in _PROPERTIES if (value := _first(tag, text))}
     if GPS.GPSLatitude not in values or GPS.GPSLongitude not in values:
         return {}
@@ -91,6 +95,12 @@ def xmp_position(packet: object) -> dict[int, Any]:
         gps[GPS.GPSDateStamp] = ":".join(time.groups()[:3])
         gps[GPS.GPSTimeStamp] = tuple(float(part or 0) for part in time.groups()[3:])
     return gps
+
+
+def _without_other_places(text: str) -> str:
+    first, *rest = _OTHER_PLACE.split(text)
+    pieces = zip(rest[::2], rest[1::2], strict=True)
+    return first + "".join(p for end, p in pieces if end or _EMPTY_ELEMENT.match(p))
 
 
 def _decoded(packet: object) -> str:

@@ -5,6 +5,7 @@ folder until all of it has joined.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from geoclip.guesses.failures import Failure, write_failures
 from geoclip.guesses.settings import LocateSettings
 from geoclip.photos.abstention import AbstentionSettings
 from geoclip.photos.folder_rules import USUAL, FolderRules
+from geoclip.photos.gps_fix import kind_of_reason
 from geoclip.photos.keys import photo_key, tower_key
 from geoclip.photos.listing import PHOTO_SUFFIXES, VIDEO_SUFFIXES, photos_and_locations
 from geoclip.photos.photo_table import read_photo_table
@@ -42,11 +44,15 @@ TOLD = ("lat", "lon", "country_code", "location_id", "source")
 
 @dataclass
 class GalleryReport:
-    """What became of the photos: how many joined, were known before, or have no position."""
+    """What became of the photos: how many joined, were known before, or have no position.
+
+    `distrusted` counts by reason what some of the latter state.
+    """
 
     added: int = 0
     known: int = 0
     without_position: int = 0
+    distrusted: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     tuning: Tuning | None = None
 
@@ -151,6 +157,8 @@ def _add_read(
             report.failures.append(Failure(path, record.status, record.message))
     used = read & photos["lat"].notna().to_numpy()
     report.without_position += int((read & ~used).sum())
+    fixes = [r.metadata.gps for r, left in zip(records, read & ~used, strict=True) if left]
+    report.distrusted.update(kind_of_reason(fix.reason) for fix in fixes if fix is not None)
     if used.any():
         report.added += gallery.add(np.stack(values)[used[read]], _rows(photos[used], names))
 

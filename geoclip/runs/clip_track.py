@@ -34,6 +34,10 @@ def locate_clip(
     `path` is the clip's with #t=SECOND (a media fragment, W3C 2012), and a column `seconds` stands
     behind the schema's. Raises PhotoError as `read_frames` does, GeoclipError for what is no video
     and for an even window.
+
+    >>> track = locate_clip("drive.mp4", Locator.from_pretrained(), moments=2, window=1)
+    >>> track["path"].tolist(), track["rank"].tolist()
+    (['drive.mp4#t=0.50', 'drive.mp4#t=1.50'], [1, 1])
     """
     if window < 1 or window % 2 == 0:
         raise GeoclipError(f"The window is {window} moments; use an odd number, such as {WINDOW}.")

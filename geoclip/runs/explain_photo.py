@@ -53,6 +53,10 @@ def explain_photo(
     """Evidence maps of a photo for `captions`, by default prompts of the likeliest countries.
 
     Raises PhotoError for a photo that cannot be read, GeoclipError for a model that cannot.
+
+    >>> encoder = load_encoder("street-tiny", for_photos=True)
+    >>> explain_photo("holiday/grey.jpg", ["snow", "sand"], encoder, "gradient").maps.shape
+    (2, 256, 256)
     """
     locator = None
     if not captions and not isinstance(model, Encoder):

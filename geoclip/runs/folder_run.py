@@ -12,8 +12,10 @@ from geoclip.guesses.blocks import Block
 from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
 from geoclip.photos.keys import encoder_key, photo_key
+from geoclip.photos.metadata import with_files_beside
 from geoclip.photos.reader import BATCH, PhotoReader
 from geoclip.photos.records import PhotoRecord, read_records
+from geoclip.photos.refusals import READ, UNSUPPORTED
 from geoclip.photos.views import location_keys, side_by_side
 from geoclip.runs.journal import Journal
 from geoclip.support.paths import AnyPath, encode_path
@@ -121,15 +123,26 @@ class FolderRun(PhotoRun):
     def blocks(self, journal: Journal) -> Iterator[Block]:
         """Guesses for all photos, in their order, from a journal that holds all of them."""
         names = [encode_path(path) for path in self.paths]
-        return self.assembler.blocks(names, _JournalRecords(journal, self.keys), self.locations)
+        records = _JournalRecords(journal, self.keys, self.paths)
+        return self.assembler.blocks(names, records, self.locations)
 
 
 class _JournalRecords:
-    """The records of a run's photos, read from its journal when they are asked for."""
+    """The records of a run's photos, read from its journal when they are asked for.
 
-    def __init__(self, journal: Journal, keys: Sequence[bytes]) -> None:
+    Files beside the photos may have come since.
+    """
+
+    def __init__(self, journal: Journal, keys: Sequence[bytes], paths: Sequence[AnyPath]) -> None:
         self.journal = journal
         self.keys = keys
+        self.paths = paths
 
     def __getitem__(self, part: slice) -> Sequence[PhotoRecord]:
-        return self.journal.read(self.keys[part])
+        noted = zip(self.journal.read(self.keys[part]), self.paths[part], strict=True)
+        return [
+            replace(record, metadata=with_files_beside(record.metadata, path))
+            if record.status in (*READ, UNSUPPORTED)
+            else record
+            for record, path in noted
+        ]

@@ -11,8 +11,7 @@ import pandas as pd
 from geoclip.encoders.registry import DEFAULT_MODEL
 from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import left_out, write_failures
-from geoclip.guesses.guess_files import ENDINGS, read_guesses
-from geoclip.guesses.schema import guess_table
+from geoclip.guesses.guess_files import ENDINGS, read_guess_frame
 from geoclip.guesses.settings import LocateSettings
 from geoclip.photos.folder_rules import USUAL, FolderRules
 from geoclip.runs.run_files import MAP_ENDINGS, RunFiles, check_output
@@ -20,6 +19,7 @@ from geoclip.runs.run_report import RunReport, RunWatch
 from geoclip.support.paths import AnyPath, path_list
 
 if TYPE_CHECKING:
+    from geoclip.guesses.location_tags import PositionRule
     from geoclip.locator import Locator
     from geoclip.runs.folder_run import FolderRun
     from geoclip.runs.journal import Journal
@@ -34,12 +34,15 @@ def locate_folder(
     out: str | Path | None = None,
     *,
     map_file: str | Path | None = None,
+    thumbnails: bool = False,
     sidecars: Sidecars = "off",
+    position_rule: "PositionRule | None" = None,
     location_column: str | None = None,
     limit: int | None = None,
     rules: FolderRules = USUAL,
     keep_embeddings: str | Path | None = None,
     keep_journal: bool = False,
+    force: bool = True,
     load: "Callable[[str | Path], Locator] | None" = None,
     watch: RunWatch | None = None,
 ) -> RunReport:
@@ -55,12 +58,15 @@ def locate_folder(
         out: the table of guesses: .parquet, .geojson, .csv or .gpkg. Files that could not be read
             are listed beside it in `OUT-ledger.csv`.
         map_file: a map as one .html file.
+        thumbnails: the map shows small pictures of the photos and the days they were taken on.
         sidecars: "write" puts an XMP sidecar beside each guessed photo, "dry run" says which.
+        position_rule: when sidecars state a position; `PositionRule()` without it.
         location_column: a column of the lists; photos that share a value are views of a location.
         limit: at most so many photos.
         rules: what is left out of folders.
         keep_embeddings: a folder that keeps what was read, for runs with other settings.
         keep_journal: leave `OUT.journal` when all is done.
+        force: take the place of guesses for other photos in `out`, or of another kind of file.
         load: makes a locator of a model's name; `Locator.from_pretrained` without it.
         watch: is told how the run goes.
 
@@ -80,17 +86,21 @@ def locate_folder(
         raise GeoclipError("sidecars need `out`, beside which their journal stands.")
     watch, settings = watch or RunWatch(), settings or LocateSettings()
     photos, locations = files.photos(given, location_column, limit)
+    if not force:
+        files.refuse_guesses_of_others(photos)
     name, locator = _locator(model, load)
     locator.encoder.expect(len(photos))
 
     from geoclip.runs.folder_run import FolderRun  # noqa: PLC0415  (torch)
     from geoclip.runs.gps_summary import GpsSummary  # noqa: PLC0415
+    from geoclip.runs.table_outputs import map_of_run, sidecars_of_run  # noqa: PLC0415
 
     run = FolderRun.of(locator, photos, locations, settings)
     report = RunReport(
         calibrated=locator.settings.calibrated,
         gps=GpsSummary() if settings.gps == "compare" else None,
         out=files.out,
+        map_file=files.map_file,
         extra_columns=run.assembler.extra_columns,
     )
     with _journal(run, files, keep_journal, watch) as journal:
@@ -98,7 +108,14 @@ def locate_folder(
         watch.photos_read(locator)
         _make_table(run, journal, files, report, watch)
         if files.map_file is not None or sidecars != "off":
-            _write_map_and_sidecars(report, files, sidecars, name, watch)
+            table = read_guess_frame(files.out) if files.out else report.table
+            if files.map_file is not None:
+                map_of_run(table, files.map_file, thumbnails)
+                watch.wrote(files.map_file)
+            if sidecars != "off":
+                dry_run, listed = sidecars == "dry run", files.sidecar_journal
+                report.sidecars = sidecars_of_run(table, listed, dry_run, name, position_rule)
+                watch.sidecars(report.sidecars, listed)
         _write_failures(report, given, files, watch)
     return report
 
@@ -178,24 +195,6 @@ def _make_table(
         for table in tables():
             writer.write(table)
     watch.wrote(files.out)
-
-
-def _write_map_and_sidecars(
-    report: RunReport, files: RunFiles, sidecars: Sidecars, model: str, watch: RunWatch
-) -> None:
-    """The map and the sidecars, from the table that is in place."""
-    table = read_guesses(files.out) if files.out else guess_table(report.table)
-    if files.map_file is not None:
-        from geoclip.guesses.maps import write_map  # noqa: PLC0415
-
-        write_map(table, files.map_file)
-        watch.wrote(files.map_file)
-    if sidecars != "off":
-        from geoclip.guesses.sidecars import write_sidecars  # noqa: PLC0415
-
-        journal = files.sidecar_journal or Path("-")
-        report.sidecars = write_sidecars(table, journal, sidecars == "dry run", model)
-        watch.sidecars(report.sidecars, files.sidecar_journal)
 
 
 def _write_failures(report: RunReport, paths: list[str], files: RunFiles, watch: RunWatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from geoclip.errors import GeoclipError
 from geoclip.guesses import spreadsheet
 from geoclip.guesses.failures import failures_path, refuse_other_file
+from geoclip.guesses.guess_files import read_guesses
 from geoclip.photos.beside import is_beside
 from geoclip.photos.folder_rules import USUAL, FolderRules
 from geoclip.photos.listing import (
@@ -17,6 +18,7 @@ from geoclip.photos.listing import (
     list_left_out,
     photos_and_locations,
 )
+from geoclip.support.paths import decode_path
 
 MAP_ENDINGS = (".html", ".htm")
 
@@ -80,6 +82,23 @@ class RunFiles:
                     f"{written} would take the place of {path}, which is given to be read: name "
                     "another --out or --map."
                 )
+
+    def refuse_guesses_of_others(self, photos: Iterable[Path]) -> None:
+        """Refuse to write over a table that holds none of the photos; raises GeoclipError."""
+        if self.out is None or not self.out.exists():
+            return
+        try:
+            found = read_guesses(self.out)["path"]
+        except GeoclipError:
+            what = "is no table of guesses"
+        else:
+            own = {os.path.abspath(photo) for photo in photos}  # noqa: PTH100
+            paths = {os.path.abspath(decode_path(text)) for text in found.unique()}  # noqa: PTH100
+            what = "holds guesses for other photos" if paths and not paths & own else ""
+        if what:
+            raise GeoclipError(
+                f"{self.out} {what} and would be replaced: name another --out, or give --force."
+            )
 
     def photos(
         self, paths: list[str], location_column: str | None = None, limit: int | None = None

@@ -57,16 +57,18 @@ class RunWatch:
 class RunReport:
     """Counts of a run, the photos that could not be read, or not whole, and what it made.
 
-    `remarks` are about photos whose decoders complained and went on. `kept` photos report their own
-    position, `beside` of them that of a file beside them or of a track; `distrusted` counts by
-    reason what others state. The points of `by_gallery` are due to a gallery. `kinds` counts what
-    the photos that were abstained from look like. `left_out` is what folders hold besides the
-    photos. `calibrated` says whether the probabilities were judged on photos of known place (see
-    `RankingSettings`). `gps` is there where guesses are compared; `table` is empty where it was
-    written to `out`, and has the `extra_columns` behind those of the schema.
+    Of `untold` photos no place can be named. `remarks` are about photos whose decoders complained
+    and went on. `kept` photos report their own position, `beside` of them that of a file beside
+    them or of a track; `distrusted` counts by reason what others state. The points of `by_gallery`
+    are due to a gallery. `kinds` counts what the photos that were abstained from look like.
+    `left_out` is what folders hold besides the photos. `calibrated` says whether the probabilities
+    were judged on photos of known place (see `RankingSettings`). `gps` is there where guesses are
+    compared; `table` is empty where it was written to `out`, and has the `extra_columns` behind
+    those of the schema.
     """
 
     photos: int = 0
+    untold: int = 0
     kept: int = 0
     beside: int = 0
     distrusted: Counter[str] = field(default_factory=Counter)
@@ -80,18 +82,20 @@ class RunReport:
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     extra_columns: dict[str, str] = field(default_factory=dict)
     out: Path | None = None
+    map_file: Path | None = None
     sidecars: "SidecarReport | None" = None
 
     def add(self, block: "Block") -> None:
         """Count a block."""
         self.photos += block.photos
+        first = block.table[block.table["rank"] == 1]
+        self.untold += int((first["lat"].notna() & (first["level"] == "none")).sum())
         self.failures += block.failures
         self.remarks += block.remarks
         self.kinds += block.kinds
         own = block.table["source"] == GPS
         self.kept += int(own.sum())
         if NOTE_COLUMNS.keys() <= set(block.table) and self.gps is None:
-            first = block.table[block.table["rank"] == 1]
             self.beside += int((own & (block.table["gps_file"] != "")).sum())
             notes = first.loc[(first["source"] != GPS) & (first["gps_note"] != ""), "gps_note"]
             self.distrusted.update(kind_of_reason(note) for note in notes)

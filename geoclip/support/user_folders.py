@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_cache_dir, user_data_dir
@@ -16,6 +17,17 @@ def cache_folder() -> Path:
 def data_folder() -> Path:
     """Folder of what the user has calibrated: `$GEOCLIP_DATA`, else in the user's data folder."""
     return _named("GEOCLIP_DATA") or _of_user(user_data_dir)
+
+
+def first_time(notice: str) -> bool:
+    """Whether a notice is asked for the first time on this machine, as far as it can be noted."""
+    mark = data_folder() / "told" / notice
+    if mark.exists():
+        return False
+    with suppress(OSError):  # no home, or a full disk: it is rather said again
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    return True
 
 
 def _named(variable: str) -> Path | None:

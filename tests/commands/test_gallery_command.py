@@ -45,6 +45,20 @@ def test_unreadable_photos_are_told(photos: Path, tmp_path: Path) -> None:
     assert "1 photos could not be read: see ledger.csv" in result.stderr
 
 
+def test_copies_of_network_disks_do_not_join(photos: Path, tmp_path: Path) -> None:
+    thumbnail = tmp_path / "@eaDir" / "a.png" / "SYNOPHOTO_THUMB_M.png"
+    thumbnail.parent.mkdir(parents=True)
+    thumbnail.write_bytes((tmp_path / "a.png").read_bytes())
+    result = build(tmp_path, "--out", tmp_path.parent / "of a folder")
+    assert "2 photos have no trustworthy position" in result.stderr
+    assert ": 1 in @eaDir." in result.stderr
+    result = build(tmp_path, "--out", tmp_path.parent / "of all", "--include-hidden")
+    assert "3 photos have no trustworthy position" in result.stderr
+    result = build(tmp_path, "--out", tmp_path.parent / "of one", "--exclude", "B.*")
+    assert "1 photos have no trustworthy position" in result.stderr
+    assert "1 by --exclude B.*" in result.stderr
+
+
 def test_errors_are_one_sentence(photos: Path, tmp_path: Path) -> None:
     for arguments, said in (
         ((tmp_path / "none.csv", "--out", tmp_path / "g"), "does not exist"),

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from fake_locator import FakeLocator, use_fake_locator
 from gps_files import exif_of, gpx
 from PIL import Image
-from small_world import CITIES, FakeEncoder
-from torchvision.transforms.functional import pil_to_tensor
+from small_world import CITIES
 from typer.testing import CliRunner, Result
 
 from geoclip.commands import locate as command
@@ -24,32 +23,11 @@ from geoclip.guesses.schema import COLUMNS
 from geoclip.locator import Locator
 from geoclip.photos.listing import VIDEO_SUFFIXES
 from geoclip.places.gazetteer import Gazetteer
-from geoclip.ranking.place_index import PlaceIndex
-
-
-class FakeLocator(Locator):
-    """A locator without weights for ten cities; remembers what it was made of."""
-
-    asked: dict[str, Any] = {}  # noqa: RUF012
-    gazetteer_of_ten: Gazetteer
-
-    @classmethod
-    def from_pretrained(  # type: ignore[override]
-        cls, name: str, gazetteer: Any = None, device: Any = None, **others: Any
-    ) -> "Locator":
-        FakeLocator.asked = {"name": name, "gazetteer": gazetteer, "device": device, **others}
-        encoder, places = FakeEncoder(), cls.gazetteer_of_ten
-        encoder.warnings = ["weights are random", "weights are random"]
-        encoder.preprocess = lambda image: pil_to_tensor(image.resize((8, 8)))
-        return Locator(encoder, PlaceIndex.build(encoder, places), places)
 
 
 @pytest.fixture(autouse=True)
 def fake_locator(monkeypatch: pytest.MonkeyPatch, small_gazetteer: Gazetteer) -> None:
-    FakeLocator.gazetteer_of_ten = small_gazetteer
-    monkeypatch.setattr(Locator, "from_pretrained", FakeLocator.from_pretrained)
-    monkeypatch.setattr("geoclip.support.process.keep_freed_memory", lambda: True)
-    monkeypatch.setattr("geoclip.commands.locate.made_to_last", nullcontext)
+    use_fake_locator(monkeypatch, small_gazetteer)
 
 
 def make_photo(path: Path, seed: int = 0) -> Path:
@@ -120,6 +98,9 @@ def test_tracks(photo: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     table = pd.read_csv(out)
     assert table[["source", "lat", "gps_file"]].values.tolist() == [["gps", 45.7, "a.gpx"]]
+    result = run(photo, "--out", out, "--gpx", *tracks[::-1], "--gpx-offset", "2:00")  # a shell's
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(out)["gps_file"].tolist() == ["a.gpx"]
     assert_refused(run(photo, "--gpx", tracks[0], "--gpx-offset", "two"), "'two'", "+02:00")
     assert_refused(run(photo, "--gpx", photo), "photo.jpg is no usable GPX track")
     assert_refused(run(photo, "--gpx", tracks[0], "--out", "a.gpx"), "unknown ending")
@@ -189,7 +170,7 @@ def test_a_gazetteer_of_ones_own(photo: Path, tmp_path: Path) -> None:
 
 def test_bad_arguments(photo: Path, tmp_path: Path) -> None:
     model = ("--model", "streetclip")
-    assert_refused(run(photo, *model, "--out", "x.txt"), ".parquet, .geojson, .csv or .gpkg")
+    assert_refused(run(photo, *model, "--out", "x.txt"), ".parquet, .geojson, .csv, .gpkg or .xlsx")
     assert_refused(run(photo, *model, "--out", tmp_path / "no" / "x.csv"), "does not exist")
     assert_refused(run(photo, *model, "--map", photo), ".html")
     for option in ("--location-id", "--group-by"):
@@ -328,6 +309,7 @@ def test_narrowing(photo: Path, tmp_path: Path) -> None:
     for narrow, expected in (
         (("--within", area), {"HK", "CN"}),
         (("--countries", "FR,réunion"), {"FR", "RE"}),
+        (("--countries", "Holland, FRA"), {"NL", "FR"}),
         (("--bbox", "110,20,120,30"), {"HK", "CN"}),
         (("--bbox", "-10,50,10,60"), {"NL"}),
         (("--near", "48.9,2.3,50"), {"FR"}),
@@ -336,6 +318,7 @@ def test_narrowing(photo: Path, tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
         assert set(read_guesses(out)["country_code"]) == expected
     assert_refused(run(photo, *MODEL, "--countries", "XX"), "no country 'XX'")
+    assert_refused(run(photo, *MODEL, "--countries", "England"), "'England'", "write GB")
     assert_refused(run(photo, *MODEL, "--within", tmp_path / "gone.geojson"), "does not exist")
     assert_refused(run(photo, *MODEL, "--within", area, "--out", area), str(area))
     assert_refused(run(photo, *MODEL, "--bbox", "1,2,3"), "WEST,SOUTH,EAST,NORTH")
@@ -428,13 +411,20 @@ def test_sidecars(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "o.csv"
     assert_refused(run(photo, *MODEL, "--sidecar"), "--sidecar needs --out")
     assert_refused(run(photo, *MODEL, "--dry-run"), "goes with --sidecar")
+    assert_refused(run(photo, *MODEL, "--thumbnails"), "goes with --map")
     before = photo.read_bytes(), photo.stat().st_mtime_ns
     result = run(photo, *MODEL, "--sidecar", "--dry-run")
     assert "Would write" in result.stdout
     assert not (tmp_path / "photo.jpg.xmp").exists()
     result = run(photo, *MODEL, "--sidecar", "--out", out)
     assert result.exit_code == 0
-    assert "1 sidecars written." in result.stderr
+    assert "1 sidecars written; 1 of them without a position" in result.stderr
+    assert b"GPSLatitude" not in (tmp_path / "photo.jpg.xmp").read_bytes()
+    wide = ("--sidecar-max-radius", 30_000, "--sidecar-min-probability", 0, "--level", "city")
+    result = run(photo, *MODEL, "--sidecar", *wide, "--out", out)
+    assert result.exit_code == 0
+    told = (tmp_path / "photo.jpg.xmp").read_text("utf-8")
+    assert "photoshop:City=" in told and "the 90 % radius is not known" in told, told
     assert run(tmp_path, *MODEL, "--out", tmp_path / "all.csv").exit_code == 0
     assert b".xmp" not in (tmp_path / "all-ledger.csv").read_bytes()  # no photo left out
     assert "whoever receives them" in result.stderr

@@ -1,11 +1,15 @@
 """A map in headless Chromium: hostile names do nothing, and no network is needed."""
 
+import base64
+import io
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from chromium import HOSTILE, Browser
+from PIL import Image
 
+from geoclip.guesses.inline_map import InlineMap
 from geoclip.guesses.maps import write_map
 
 
@@ -59,7 +63,9 @@ def test_hostile_names_do_nothing(browser: Browser, hostile_map: Path) -> None:
     # The names are shown as they are, in the list and in the details.
     assert [text for text, name in zip(popups, HOSTILE, strict=False) if name not in text] == []
     assert browser.run("window.marker") is None
-    assert browser.run("document.querySelectorAll('img, iframe, svg, a, object').length") == 0
+    assert browser.run("document.querySelectorAll('img, iframe, svg, object').length") == 0
+    links = browser.run("[...document.querySelectorAll('a:not(.skip)')].map((a) => a.href)")
+    assert all(link.startswith("https://www.openstreetmap.org/?mlat=") for link in links)
     assert browser.run("document.querySelectorAll('script').length") == 2
     assert browser.run("document.title") == " ".join(HOSTILE)
     assert browser.seen("Page.javascriptDialogOpening") == []
@@ -113,3 +119,20 @@ def test_photos_on_both_sides_of_the_date_line_are_shown_side_by_side(
         }, 200))"""
     )
     assert 0.02 < lit[0] < lit[1] < 0.98  # the dots' white rings, away from the edges
+
+
+def test_the_map_is_drawn_in_the_frame_of_a_notebook(
+    browser: Browser, hostile_map: Path, tmp_path: Path
+) -> None:
+    """The frame lets no script reach out of it or in, so a picture of the window is looked at."""
+    shown = InlineMap(hostile_map.read_text(encoding="utf-8"), 8)._repr_html_()
+    notebook = tmp_path / "notebook.html"
+    notebook.write_text(f'<meta charset="utf-8"><title>a</title>{shown}', encoding="utf-8")
+    browser.open(notebook.as_uri())
+    browser.run("new Promise((done) => setTimeout(done, 1000))")
+    picture = base64.b64decode(browser.call("Page.captureScreenshot")["data"])
+    colours = Image.open(io.BytesIO(picture)).convert("RGB").getcolors(1 << 24)
+    sea_and_land = {(0xDB, 0xE8, 0xF1), (0xF7, 0xF4, 0xEC)}
+    assert {colour for n, colour in colours if n > 5000} >= sea_and_land
+    assert browser.run("window.marker") is None
+    assert browser.seen("Page.javascriptDialogOpening") == []

@@ -14,9 +14,14 @@ import pytest
 import shapely
 
 from geoclip.errors import GeoclipError
-from geoclip.guesses.maps import ATTRIBUTION, STEPS_PER_DEGREE, write_map
+from geoclip.guesses.basemap import STEPS_PER_DEGREE
+from geoclip.guesses.gps_comparison import EXTRA_COLUMNS, stated_truth
+from geoclip.guesses.guess_files import read_guess_frame
+from geoclip.guesses.maps import ATTRIBUTION, write_map
+from geoclip.guesses.writer import GuessWriter
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\u2028'\"{{data}}"
+STREET_MAP = "https://www.openstreetmap.org/?mlat="
 
 
 class FakeOutlines:
@@ -136,7 +141,11 @@ def test_policy_allows_exactly_this_script_and_style(tmp_path: Path) -> None:
 
 def test_nothing_is_fetched_and_nothing_is_parsed_as_html(tmp_path: Path) -> None:
     page, _ = written(tmp_path, [guess("a.jpg")])
-    assert not [a for _, a in Tags(page).tags if {"src", "href", "style", "onclick"} & a.keys()]
+    assert not [a for _, a in Tags(page).tags if {"src", "style", "onclick"} & a.keys()]
+    # The skip link stays on the page; a street map opens only when a reader follows its link.
+    assert [a["href"] for _, a in Tags(page).tags if "href" in a] == ["#list"]
+    assert page.count(STREET_MAP) == 1
+    page = page.replace(STREET_MAP, "")
     for banned in (
         "http:",
         "https:",
@@ -176,3 +185,51 @@ def test_a_small_probability_is_not_rounded_to_none_at_all(tmp_path):
     best = data["photos"][0]["guesses"][0]
     assert best["probability"] == 1.49e-6
     assert best["lat"] == 45.75123
+
+
+def test_folders_below_the_common_one_tell_photos_apart(tmp_path: Path) -> None:
+    paths = [
+        "/home/someone/trip/a/1.jpg",
+        "/home/someone/trip/b/c/1.jpg",
+        "/home/someone/trip/2.jpg",
+    ]
+    page, data = written(tmp_path, [guess(path) for path in paths])
+    found = [(photo["name"], photo["folder"]) for photo in data["photos"]]
+    assert found == [("a/1.jpg", "a"), ("b/c/1.jpg", "b/c"), ("2.jpg", "")]
+    assert "someone" not in page
+
+
+def test_countries_and_large_cities_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "map.html"
+    write_map(pd.DataFrame([guess("a.jpg")]), path)
+    found = re.search(r'id="data">(.*?)</script>', path.read_text("utf-8"), re.S)
+    assert found is not None
+    data = json.loads(found[1])
+    assert len(data["codes"]) == len(data["continents"]) == len(data["countries"]) > 200
+    france = data["codes"].index("FR")
+    assert data["continents"][france] == "Europe"
+    names = {name: (lat, lon) for name, lat, lon, _ in data["country_names"]}
+    assert 43 < names["France"][0] < 50 and -1 < names["France"][1] < 7  # not French Guiana
+    cities = [name for name, _, _ in data["city_names"]]
+    assert cities.index("Tokyo") < cities.index("Paris") and "Lyon" in cities
+    widths = [width for *_, width in data["country_names"]]
+    assert widths == sorted(widths, reverse=True)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_stated_positions_of_a_table_are_the_truth(tmp_path: Path, ending: str) -> None:
+    rows = pd.DataFrame([guess(f"{i}.jpg", rank=1 + (i == 3)) for i in range(4)])
+    extra = {
+        "gps_lat": [45.0, np.nan, 1.0, 2.0],
+        "gps_lon": [5.0, np.nan, 1.0, 2.0],
+        "error_km": [84.0, np.nan, np.nan, 1.0],  # NaN: the third position is not trustworthy
+        "gps_note": ["", "", "the position is 0,0", ""],
+        "gps_file": [""] * 4,
+    }
+    path = tmp_path / f"g.{ending}"
+    with GuessWriter(path, tmp_path / "scratch", EXTRA_COLUMNS) as writer:
+        writer.write(rows.assign(**extra))
+    truth = stated_truth(read_guess_frame(path))
+    assert truth is not None
+    assert truth.to_dict("records") == [{"path": "0.jpg", "lat": 45.0, "lon": 5.0}]
+    assert stated_truth(rows) is None

@@ -16,6 +16,7 @@ from PIL import Image
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses import sidecars as sidecar
+from geoclip.guesses.location_tags import PositionRule
 from geoclip.guesses.schema import guess_table
 from geoclip.guesses.sidecars import SidecarReport, undo_sidecars, write_sidecars
 from geoclip.guesses.xmp import NAMESPACE, gps_coordinate, sidecar_xmp
@@ -120,6 +121,28 @@ def test_a_sidecar_needs_a_country_and_names_no_more_than_its_level(tmp_path: Pa
     assert found[f"{OURS}Level"] == "country"
     assert found[f"{OURS}Guess"] == "Austria 25 %, half the time within 120 km"
     assert found[f"{OURS}Radius90Km"] == "900.0"
+
+
+def test_a_position_that_is_not_earned_is_left_out_and_said(tmp_path: Path) -> None:
+    sure = {"radius_90_km": 20.0, "country_probability": 0.9, "city_probability": 0.8}
+    rows = [
+        guess(photo(tmp_path / "sure.jpg"), probability=0.8, **sure),
+        guess(photo(tmp_path / "wide.jpg"), probability=0.8, **{**sure, "radius_90_km": 900.0}),
+        guess(photo(tmp_path / "vague.jpg"), probability=0.1, country_probability=0.2),
+    ]
+    report = written(tmp_path, *rows, rule=PositionRule())
+    assert report.written == [tmp_path / "sure.jpg.xmp", tmp_path / "wide.jpg.xmp"]
+    assert report.withheld == {tmp_path / "wide.jpg.xmp": "the 90 % radius is more than 50 km"}
+    assert report.skipped == [(tmp_path / "vague.jpg", "no place is probable enough")]
+    assert (
+        "2 sidecars written; 1 of them without a position: the 90 % radius is more"
+        in report.summary()
+    )
+    told = attributes((tmp_path / "wide.jpg.xmp").read_bytes())
+    assert not [name for name in told if name.startswith(EXIF)]
+    assert told[f"{OURS}NotWritten"] == "position: the 90 % radius is more than 50 km"
+    assert told["{http://ns.adobe.com/photoshop/1.0/}City"] == "Lyon"
+    assert f"{EXIF}GPSLatitude" in attributes((tmp_path / "sure.jpg.xmp").read_bytes())
 
 
 def test_markup_in_names_stays_text(tmp_path: Path) -> None:

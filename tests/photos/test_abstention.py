@@ -1,11 +1,13 @@
 """Pictures that say nothing about a place are told from those that do."""
 
 import csv
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from geoclip.photos.abstention import (
     NO_PLACE,
@@ -49,6 +51,56 @@ def scenery(seed: int = 0) -> Image.Image:
     return soft.filter(ImageFilter.GaussianBlur(1))
 
 
+def compressed(image: Image.Image, quality: int = 80) -> Image.Image:
+    """As a JPEG keeps it."""
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=quality)
+    return Image.open(stream).convert("RGB")
+
+
+def shaded(levels: np.ndarray) -> Image.Image:
+    """Levels (H, W) with a little blue."""
+    return Image.fromarray(np.stack([levels - 6, levels, levels + 8], -1).astype(np.uint8))
+
+
+def calm_sea(seed: int) -> Image.Image:
+    """A pale sea under a pale sky, poles and a bird: dark on pale everywhere, as print is."""
+    random = np.random.default_rng(seed)
+    levels = np.linspace(215, 170, 360)[:, None] + random.normal(0, 1.5, (360, 480))
+    sea = shaded(levels)
+    pen = ImageDraw.Draw(sea)
+    for x in range(20, 470, 20 + 10 * (seed % 3)):
+        top = int(random.integers(10, 180))
+        pen.rectangle((x, top, x + int(random.integers(2, 7)), 350), fill=(60, 58, 60))
+    pen.ellipse((200, 60, 225, 75), fill=(40, 40, 45))
+    return compressed(sea.filter(ImageFilter.GaussianBlur(0.6)))
+
+
+def bare_trees(seed: int) -> Image.Image:
+    """Branches on a white sky."""
+    random = np.random.default_rng(seed)
+    sky = Image.new("RGB", (480, 360), (228, 230, 234))
+    pen = ImageDraw.Draw(sky)
+    waiting = [(x, 358.0, np.pi / 2, 75.0, 8.0) for x in range(40, 460, 50)]
+    while waiting:
+        x, y, angle, length, width = waiting.pop()
+        end = x + length * np.cos(angle), y - length * np.sin(angle)
+        pen.line((x, y, *end), fill=(50, 46, 42), width=max(1, int(width)))
+        if length > 6:
+            for turn in random.normal(0, 0.6, int(random.integers(2, 4))):
+                waiting.append((*end, angle + turn, 0.75 * length, 0.65 * width))
+    return compressed(noisy(sky.filter(ImageFilter.GaussianBlur(0.7))))
+
+
+def hazy_mountain(seed: int) -> Image.Image:
+    """A ridge hardly darker than the sky: most neighbours are alike, as on a screen."""
+    levels = np.linspace(200, 180, 480)[:, None].repeat(640, axis=1)
+    ridge = 260 + 40 * np.sin(np.linspace(0, 6 + seed, 640))
+    levels[np.arange(480)[:, None] > ridge] -= 22
+    levels += np.random.default_rng(seed).normal(0, 0.6, levels.shape)
+    return compressed(shaded(levels).filter(ImageFilter.GaussianBlur(2)), 30 + 25 * (seed % 3))
+
+
 CHECK = AbstentionCheck()
 
 
@@ -83,6 +135,37 @@ def test_scenes_and_their_borders() -> None:
         framed = Image.new("RGB", (900, 800), "black")
         framed.paste(scene, (290, 280))
         assert kind_of(framed) == ""
+
+
+@pytest.mark.parametrize("made", [calm_sea, bare_trees, hazy_mountain])
+@pytest.mark.parametrize("seed", range(3))
+def test_pale_outdoor_photos_are_no_pages_and_no_screens(
+    made: Callable[[int], Image.Image], seed: int
+) -> None:
+    """Kinds of the two real photos of a thousand awkward ones that pixels alone refused."""
+    assert kind_of(made(seed)) == ""
+
+
+@pytest.mark.parametrize("size", [9, 12, 16, 24, 32])
+@pytest.mark.parametrize(
+    "seen", [noisy, compressed, lambda page: noisy(page).rotate(90, expand=True)]
+)
+def test_pages_of_all_sizes_of_print(size: int, seen: Callable[[Image.Image], Image.Image]) -> None:
+    page = Image.new("RGB", (600, 800), (235, 230, 220))
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(size)
+    line = "Invoice 12,50 EUR total of this page and so on for the rest of the line and beyond it"
+    for number, top in enumerate(range(40, 760, int(1.4 * size))):
+        shifted = line[number % 9 :]
+        while pen.textlength(shifted, font) > 520:
+            shifted = shifted[:-1]
+        pen.text((40, top), shifted, fill=(40, 40, 40), font=font)
+    assert kind_of(seen(page)) == "document"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("quality", [50, 95])
+def test_screenshots_that_were_compressed(dark: bool, quality: int) -> None:
+    assert kind_of(compressed(screenshot(dark), quality)) == "screen"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (30_000, 10), (33, 33), (65, 65)])

@@ -284,6 +284,10 @@ def test_degrees_of_every_way_to_write_them(angle: float) -> None:
         ("+4545.6+00450.4/", 45.76, 4.84),
         ("-454536-0045024/", -45.76, -4.84),
         ("+37.3-122.0", 37.3, -122.0),
+        ("+5.76-4.84/", 5.76, -4.84),
+        ("+45.7600+4.8400+120.5/", 45.76, 4.84),
+        ("-545.6+450.4/", -5.76, 4.84),
+        ("+454536.5+45024.5/", 45.760139, 4.840139),
     ],
 )
 def test_positions_of_videos(text: str, lat: float, lon: float) -> None:
@@ -293,7 +297,9 @@ def test_positions_of_videos(text: str, lat: float, lon: float) -> None:
     assert fix.trustworthy
 
 
-@pytest.mark.parametrize("text", ["+00.0000+000.0000/", "+95.0+004.0/", "nonsense", "+4+5/"])
+@pytest.mark.parametrize(
+    "text", ["+00.0000+000.0000/", "+95.0+004.0/", "nonsense", "+4+5/", "+45.5+12345.5/", "+45+4/"]
+)
 def test_wrong_positions_of_videos(text: str) -> None:
     fix = metadata._video_fix(text)
     assert fix is not None

@@ -84,6 +84,8 @@ def test_every_coding(coding: str, head: str) -> None:
         "<e:GPSLatitude/><e:GPSLatitude>28,11.0687N</e:GPSLatitude> e:GPSLongitude='14,9.6402W'",
         "<i:LocationShown><rdf:Bag><rdf:li e:GPSLatitude='1,2N' e:GPSLongitude='3,4E'/></rdf:Bag>"
         "</i:LocationShown>\n<e:x e:GPSLatitude='28,11.0687N' e:GPSLongitude='14,9.6402W'/>",
+        "<i:LocationShown a='b'/><e:x e:GPSLatitude='28,11.0687N' e:GPSLongitude='14,9.6402W'/>"
+        "<i:LocationCreated><e:GPSLatitude>1,2N</e:GPSLatitude></i:LocationCreated>",
     ],
 )
 def test_forms_of_markup(body: str) -> None:
@@ -143,6 +145,19 @@ def test_xmp_of_every_format(tmp_path: Path, suffix: str, coding: str) -> None:
         Image.new("RGB", (8, 8)).save(path, tiffinfo={700: content})
     else:
         path = photo(tmp_path / f"a.{suffix}", xmp=content)
+    assert_canaries(read_metadata(path).gps)
+
+
+def test_xmp_of_a_video(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width = stream.height = 32
+        container.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (32, 32)))))
+        container.mux(stream.encode())
+    box = b"uuid" + bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + packet(position()).encode()
+    path.write_bytes(path.read_bytes() + (len(box) + 4).to_bytes(4, "big") + box)
     assert_canaries(read_metadata(path).gps)
 
 

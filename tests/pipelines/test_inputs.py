@@ -6,6 +6,7 @@ import io
 import lzma
 import re
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +351,25 @@ def test_files_that_number_their_photos_anew(tmp_path: Path) -> None:
     done = Done([Span(info, 0, 4, 4, rows=4, photos=4, failed=0)])
     left = [photo.photo_id for part in photo_parts([tmp_path], 1, done) for photo in part.photos()]
     assert sorted(left) == sorted(i for i in ids if not i.startswith(name))
+
+
+def test_ids_of_an_earlier_run_of_the_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that joins later has other photos, whatever it calls them."""
+    pq.write_table(pa.table({"id": [7, 8], "image": [b"one", b"two"]}), tmp_path / "b.parquet")
+    asked: list[set[str]] = []
+
+    def ids_besides(names: set[str]) -> Iterator[str]:
+        asked.append(names)
+        return iter(["8", "9"])
+
+    (part,) = photo_parts([tmp_path], 1, Done(), ids_besides)
+    name = f"{tmp_path}/b.parquet"
+    assert [photo.photo_id for photo in part.photos()] == [f"{name}#0-0", f"{name}#0-1"]
+    assert asked == [{name}]
+    said = f"The photo id '8' stands in {name} and in an earlier run of this output"
+    assert said in capsys.readouterr().err
 
 
 def odd_files(folder: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -354,3 +355,17 @@ def test_no_file_has_a_part_of_its_name_before_it_is_whole(
     with pytest.raises(KillError):
         complete(output, parts())
     assert list_files(output.name) == []
+
+
+@pytest.mark.parametrize(
+    "names", [set(), {"a.tar"}, {"c.tar", ""}, {"a.tar", "b.tar", "c.tar", ""}]
+)
+@pytest.mark.parametrize("blocks", [-1, 11])
+def test_ids_of_other_shards(output: Output, names: set[str], blocks: int) -> None:
+    """Of whole files and of pieces, in which shards may lie together."""
+    with suppress(KillError):
+        complete(output, parts(), blocks)
+    there = set(read(output.name)["photo_id"])
+    own = {photo_id for photo_id in there if photo_id.rpartition("/")[0] not in names}
+    assert sorted(output.ids_besides(names)) == sorted(own)
+    assert (len(own) > 0) == (len(names) < 4)

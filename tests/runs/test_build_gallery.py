@@ -66,6 +66,7 @@ def test_photos_join_with_the_position_they_can_be_trusted_in(
     out = tmp_path / "gallery"
     report = build(fake_encoder, out, tmp_path / "photos")
     assert (report.added, report.known, report.without_position) == (1, 0, 2)
+    assert report.distrusted == {"null island": 1}
     assert [Path(failure.path).name for failure in report.failures] == ["broken.png"]
     assert "broken.png" in (out / LEDGER).read_text()
     gallery = Gallery.open(out, encoder_key(fake_encoder))

@@ -154,6 +154,6 @@ def test_what_is_found_is_written_as_a_table(
         assert read.crs == "EPSG:4326"
         assert read.geometry.y.tolist() == table["lat"].tolist()
         read = pd.DataFrame(read.drop(columns="geometry"))
-    pd.testing.assert_frame_equal(read[table.columns], table, check_dtype=False)
+    pd.testing.assert_frame_equal(read[table.columns], pd.DataFrame(table), check_dtype=False)
     with pytest.raises(GeoclipError, match="cannot be written"):
         write_found(table, tmp_path / "no folder" / file.name)

@@ -100,6 +100,15 @@ def test_all_may_be_trusted_and_not_for_ever(
     assert tables[3].loc["takeout.jpg", "gps_file"] == "takeout.jpg.json"
 
 
+def test_a_sidecar_that_comes_later_counts(locator: Locator, tmp_path: Path) -> None:
+    home, kept = tmp_path / "photos", tmp_path / "kept"
+    photo(home / "a.jpg")
+    tables = [locate_folder(home, locator, settings(), keep_embeddings=kept).table]
+    (home / "a.jpg.xmp").write_text(packet(position()))
+    tables += [locate_folder(home, locator, settings(), keep_embeddings=kept).table]
+    assert [table["source"].iloc[0] for table in tables] == ["model", "gps"]
+
+
 @pytest.mark.parametrize(
     ("taken", "fixed", "trusted"),
     [

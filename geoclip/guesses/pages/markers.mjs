@@ -1,0 +1,48 @@
+// One mark for each kind of photo: round guesses, square GPS, triangles by album, diamonds by
+// gallery, hollow where nothing can be told, a cross for the truth.
+
+export const shape = (context, kind, x, y, r) => {
+  context.beginPath();
+  if (kind === "gps") context.rect(x - r * 0.85, y - r * 0.85, r * 1.7, r * 1.7);
+  else if (kind === "album" || kind === "gallery") {
+    const corners = kind === "album"
+      ? [[0, -1.2], [1.1, 0.8], [-1.1, 0.8]] : [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]];
+    corners.forEach(([dx, dy], i) => context[i ? "lineTo" : "moveTo"](x + r * dx, y + r * dy));
+    context.closePath();
+  } else context.arc(x, y, r, 0, 2 * Math.PI);
+};
+
+// The outline keeps the mark apart from the map however faint its colour is.
+export const mark = (context, colours, kind, x, y, r, fill) => {
+  shape(context, kind, x, y, r);
+  Object.assign(context, { strokeStyle: colours.halo, lineWidth: 4.5 });
+  context.stroke();
+  context.fillStyle = colours.halo;
+  context.fill();
+  if (fill) { context.fillStyle = fill; context.fill(); }
+  Object.assign(context, { strokeStyle: colours.ink, lineWidth: 1.3 });
+  context.stroke();
+};
+
+export const cross = (context, colours, x, y, r) => {
+  for (const [stroke, width] of [[colours.halo, 5], [colours.truth, 2.6]]) {
+    context.beginPath();
+    context.moveTo(x - r, y); context.lineTo(x + r, y);
+    context.moveTo(x, y - r); context.lineTo(x, y + r);
+    Object.assign(context, { strokeStyle: stroke, lineWidth: width });
+    context.stroke();
+  }
+};
+
+export const clusterRadius = (n) => 10 + 2.2 * Math.log2(n);
+
+export const clusterMark = (context, colours, x, y, n) => {
+  const r = clusterRadius(n);
+  context.beginPath();
+  context.arc(x, y, r, 0, 2 * Math.PI);
+  Object.assign(context, { fillStyle: colours.cluster, strokeStyle: colours.halo, lineWidth: 2 });
+  context.fill();
+  context.stroke();
+  Object.assign(context, { fillStyle: "#fff", font: "600 11px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
+  context.fillText(n < 10000 ? String(n) : `${Math.round(n / 1000)}k`, x, y + 0.5);
+};

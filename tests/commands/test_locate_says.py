@@ -1,0 +1,102 @@
+"""What `geoclip locate` says at its end, in full or not at all, and what it does not replace."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_locator import use_fake_locator
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from geoclip.commands.app import app
+from geoclip.guesses.guess_files import ENDINGS, read_guesses
+from geoclip.places.gazetteer import Gazetteer
+
+
+@pytest.fixture(autouse=True)
+def fake_locator(monkeypatch: pytest.MonkeyPatch, small_gazetteer: Gazetteer) -> None:
+    use_fake_locator(monkeypatch, small_gazetteer)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two photos, a blank one, one that is none, and a text."""
+    home = tmp_path / "photos"
+    home.mkdir()
+    for seed in range(2):
+        noise = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(home / f"{seed}.png")
+    Image.new("RGB", (8, 8)).save(home / "blank.png")
+    (home / "text.jpg").write_text("no photo")
+    (home / "notes.txt").write_text("notes")
+    return home
+
+
+def run(*arguments: object) -> Result:
+    given = ["locate", *map(str, arguments), "--model", "streetclip"]
+    return CliRunner().invoke(app, given)
+
+
+def test_the_sum_and_the_map(folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "map.html"
+    result = run(folder, "--out", tmp_path / "o.csv", "--map", page)
+    assert result.exit_code == 3
+    last = result.stderr.strip().splitlines()[-1]
+    assert last == (
+        "4 photos: 2 guessed, 1 shows no place, 1 broken; 1 other file left out. "
+        f"Open {page}."
+    )  # fmt: skip
+
+
+def test_advice_comes_once_a_machine(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOCLIP_DATA", str(tmp_path / "data"))
+    first, second = (CliRunner().invoke(app, ["locate", str(folder)]).stderr for _ in range(2))
+    assert first.count("small model for demonstration") == 1
+    assert "small model" not in second
+    assert "reading 4 photos" in second
+    (tmp_path / "data" / "told" / "advice").unlink()
+    (tmp_path / "data" / "told").rmdir()
+    (tmp_path / "data" / "told").touch()  # nothing can be noted
+    for _ in range(2):
+        assert "small model" in CliRunner().invoke(app, ["locate", str(folder)]).stderr
+
+
+def test_quiet_and_verbose(folder: Path, tmp_path: Path) -> None:
+    quiet = run(folder, "--out", tmp_path / "o.csv", "--quiet")
+    assert (quiet.exit_code, quiet.output) == (3, "")
+    assert "guess" in run(folder, "--quiet").stdout
+    verbose = run(folder, "--out", tmp_path / "o.csv", "--verbose").stderr
+    assert "text.jpg: not a photo: " in verbose
+    assert "text.jpg" not in run(folder, "--out", tmp_path / "o.csv").stderr
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_guesses_for_other_photos_are_not_replaced(
+    folder: Path, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, other = tmp_path / f"o{ending}", tmp_path / "other"
+    other.mkdir()
+    (folder / "1.png").rename(other / "1.png")
+    assert run(folder, "--out", out).exit_code == 3
+    before = out.read_bytes()
+    refused = run(other, "--out", out)
+    assert refused.exit_code == 2
+    assert "holds guesses for other photos" in refused.stderr and "--force" in refused.stderr
+    assert out.read_bytes() == before
+    assert run(folder, other, "--out", out).exit_code == 3  # the old photos and one more
+    monkeypatch.chdir(tmp_path)
+    assert run(folder.name, "--out", out).exit_code == 3  # the same, called otherwise
+    assert run(other, "--out", out, "--force").exit_code == 0
+    assert read_guesses(out)["path"].nunique() == 1
+
+
+def test_a_file_of_another_kind_is_not_replaced(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "diary.csv"
+    out.write_text("day,what\n1,walk\n")
+    refused = run(folder, "--out", out)
+    assert refused.exit_code == 2
+    assert "is no table of guesses" in refused.stderr
+    assert out.read_text().startswith("day,what")
+    assert run(folder, "--out", out, "--force").exit_code == 3
