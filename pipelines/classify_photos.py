@@ -12,7 +12,6 @@ and message. The classes are embedded first, as `pipelines.embed_places` does. V
 from collections.abc import Iterator
 from typing import Annotated
 
-import pandas as pd
 import pyarrow as pa
 import typer
 
@@ -26,7 +25,7 @@ from pipelines.inference_runs import begun, complete
 from pipelines.inputs import photo_parts
 from pipelines.outputs import Output
 from pipelines.photo_actors import Pool
-from pipelines.photo_locator import LocatorSpec, PhotoLocator
+from pipelines.photo_locator import LocatorSpec, PhotoLocator, views_of
 from pipelines.photo_source import with_origins
 from pipelines.storage import absolute, join, parent
 
@@ -52,14 +51,7 @@ class PhotoClassifier(PhotoLocator):
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows as of `on_actors` → guesses and their origins, some locations at a time."""
         for rows, found in self.embedded(batch):
-            views = pd.DataFrame(
-                [
-                    (v["photo_id"], v["path"], row["location_id"], row["photo_id"])
-                    for row in rows
-                    for v in row["views"]
-                ],
-                columns=["photo_id", "path", "location_id", "row"],
-            )
+            views = views_of(rows)
             guesses = class_guesses(
                 self.locator.ranker, found, self.top_k, self.confidence, views["row"].tolist()
             )

@@ -83,6 +83,18 @@ class LocatorSpec:
             self.gallery.check_encoder(key)
 
 
+def views_of(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The photos of rows of locations, each with its `row`, the first photo of its location."""
+    return pd.DataFrame(
+        [
+            (view["photo_id"], view["path"], row["location_id"], row["photo_id"])
+            for row in rows
+            for view in row["views"]
+        ],
+        columns=["photo_id", "path", "location_id", "row"],
+    )
+
+
 class PhotoLocator:
     """Locates blocks of locations, each with its views; raises GeoclipError for another index."""
 
@@ -106,14 +118,7 @@ class PhotoLocator:
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows as of `on_actors` → guesses and their origins, some locations at a time."""
         for rows, found in self.embedded(batch):
-            views = pd.DataFrame(
-                [
-                    (v["photo_id"], v["path"], row["location_id"], row["photo_id"])
-                    for row in rows
-                    for v in row["views"]
-                ],
-                columns=["photo_id", "path", "location_id", "row"],
-            )
+            views = views_of(rows)
             # A row is a location; the same location_id in another row is another file's.
             guesses = self.guesses(found, views["path"].tolist(), views["row"].tolist())
             yield with_origins(_of_views(guesses, found, views, self.extra), rows)
