@@ -165,7 +165,12 @@ def test_a_workers_error_is_its_sentence_and_not_rays_traceback(capsys):
     ("predictions", "captions", "error"),
     [
         ("none.parquet", "captions.parquet", r"none\.parquet is no readable table of predictions"),
-        ("captions.parquet", "captions.parquet", r"location_id.*; make it with pipelines\.locate"),
+        ("captions.parquet", "captions.parquet", r"\(rank\).*; make it with pipelines\.locate"),
+        (
+            "predictions.parquet",
+            "predictions.parquet",
+            r"\(split\).*; make it with pipelines\.write",
+        ),
         ("predictions.parquet", "none.parquet", r"none\.parquet is no readable table of captions"),
     ],
 )
@@ -174,7 +179,7 @@ def test_tables_that_cannot_be_evaluated(
 ) -> None:
     from pipelines import evaluate_guesses
 
-    pd.DataFrame({"path": ["a.jpg"]}).to_parquet(tmp_path / "captions.parquet")
+    pd.DataFrame(columns=evaluate_guesses.TRUTH).to_parquet(tmp_path / "captions.parquet")
     pd.DataFrame(columns=evaluate_guesses.NEEDED).to_parquet(tmp_path / "predictions.parquet")
     named = ("--predictions", tmp_path / predictions, "--captions", tmp_path / captions)
     given = [*map(str, named), "--out", str(tmp_path / "report.json")]
