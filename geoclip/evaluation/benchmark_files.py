@@ -94,7 +94,9 @@ def write_plot(path: Path, rows: list[Row]) -> bool:
             panel.set(title=name, xscale="log", xlabel="km", ylabel=label, ylim=(0, 100))
             panel.set_xticks(KM, [f"{km:,}" for km in KM])
             panel.minorticks_off()
-            panel.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+            if panel.get_legend_handles_labels()[0]:  # else there is no row with such figures
+                below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12)}
+                panel.legend(fontsize="small", ncols=2, **below)
     write_whole(path, lambda file: figure.savefig(file, format="png"))
     return True
 

@@ -64,9 +64,11 @@ class _RingSiglip(torch.autograd.Function):
             gradients = torch.autograd.grad(loss, own)
             image_gradient += gradients[0]
             gathered += gradients[1]
-            sums += torch.stack([loss.detach(), *gradients[2:]])
+            sums += torch.stack([loss.detach(), *(one.sum() for one in gradients[2:])])
             held, gathered = workers.pass_on(torch.stack([held, gathered])).unbind()
-        loss, *scalars = workers.sum(sums).unbind()
+        loss, scale_gradient, bias_gradient = workers.sum(sums).unbind()
+        # Of transformers' models both have the shape (1,).
+        scalars = scale_gradient.reshape(scale.shape), bias_gradient.reshape(bias.shape)
         ctx.save_for_backward(image_gradient, gathered[: len(texts)], *scalars)
         return loss
 

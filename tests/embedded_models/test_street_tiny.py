@@ -67,12 +67,15 @@ def test_the_index_that_ships_is_the_one_it_would_build(encoder, monkeypatch, tm
     np.testing.assert_allclose(np.asarray(shipped.embeddings[rows], np.float32), anew, atol=2e-3)
 
 
-def test_it_answers_without_being_named_and_says_once_what_is_larger(tmp_path):
+def test_it_answers_without_being_named_and_says_once_what_is_larger(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEOCLIP_DATA", str(tmp_path / "data"))
     photos = [photo_of_noise(tmp_path / f"{name}.jpg") for name in "ab"]
     result = CliRunner().invoke(app, ["locate", *map(str, photos), "--gps", "ignore"])
     assert result.exit_code == 0
     size = KNOWN_MODELS["streetclip"].size_mb
     assert result.stderr.count(f"--model streetclip ({size:,} MB") == 1
+    again = CliRunner().invoke(app, ["locate", str(photos[0]), "--gps", "ignore"])
+    assert again.exit_code == 0 and "--model streetclip" not in again.stderr
     named = CliRunner().invoke(app, ["locate", str(photos[0]), "--model", "street-tiny"])
     assert named.exit_code == 0 and "--model streetclip" not in named.stderr
 

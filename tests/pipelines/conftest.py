@@ -11,7 +11,7 @@ from loopback_s3 import make_bucket, s3_server
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.gazetteer_tables import default_folder
 from geoclip.training.settings import TrainingSettings
-from pipelines import storage
+from pipelines import addresses, storage
 from pipelines.cluster import ray_session
 from pipelines.planet.planet import Planet, PlanetSettings
 
@@ -27,9 +27,15 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with s3_server() as environment:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        storage._remote.cache_clear()
+        _forget_servers()
         yield make_bucket("photos")
+    _forget_servers()
+
+
+def _forget_servers() -> None:
+    """Drop what is open of another server, whose files have the same names."""
     storage._remote.cache_clear()
+    addresses._opened.cache_clear()
 
 
 @pytest.fixture(scope="session")

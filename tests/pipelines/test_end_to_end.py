@@ -171,6 +171,7 @@ def test_a_split_of_which_only_countries_are_known_is_left_out(few_places: Path)
             "location_id": ["a", "b", "c"],
             "lat": [*places.lat[rows[:2]], np.nan],
             "lon": [*places.lon[rows[:2]], np.nan],
+            "country_code": "FR",
             "place_row": rows,
             "place_id": places.ids[rows],
             "split": ["train", "seen", "countries"],
