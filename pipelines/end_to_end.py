@@ -52,8 +52,9 @@ START_NOTE = (
     "of near places lie near: it knows where every country is, also those never trained on"
 )
 FROM_START = TrainingSettings(
-    epochs=12,
+    epochs=6,
     batch_size=128,
+    augment=False,  # on the planet colours tell places, and in six epochs none is known by heart
     learning_rate=2e-3,
     text_learning_rate=0.0,
     weight_decay=0.05,

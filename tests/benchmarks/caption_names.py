@@ -87,7 +87,7 @@ class Material:
         """planet-start, tuned with this share of official names."""
         encoder = load_folder(START)
         settings: TrainingSettings = replace(
-            FROM_START, epochs=epochs, text_learning_rate=5e-4, seed=self.seed
+            FROM_START, epochs=epochs, augment=True, text_learning_rate=5e-4, seed=self.seed
         )
         book = CaptionBook(self.places, CaptionSettings(keep_official=official))
         book.wording = replace(book.wording, keep_official=official)

@@ -43,6 +43,7 @@ def cell(world: World, seed: int, batch: int, loss: str, epochs: int) -> dict[st
     settings = replace(
         FROM_START,
         epochs=epochs,
+        augment=True,
         batch_size=batch,
         learning_rate=FROM_START.learning_rate * (batch / FROM_START.batch_size) ** 0.5,
         loss="clip" if kind == "softmax" else "siglip",

@@ -55,7 +55,7 @@ def main() -> None:
             chosen = {STREET: ~is_tile, AERIAL: is_tile, "both": is_tile | ~is_tile}[kind]
             # Twice the photos are seen half as often: as many steps.
             epochs = max(1, given.epochs // 2) if kind == "both" else given.epochs
-            settings = replace(FROM_START, epochs=epochs, seed=seed, **changes)
+            settings = replace(FROM_START, epochs=epochs, seed=seed, **{"augment": True, **changes})
             encoder, figures = world.train(settings, chosen)
             encoder.save(given.work / f"{name.replace(' ', '-')}-{seed}")
             cells.add((seed, name), figures)
