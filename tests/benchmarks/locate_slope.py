@@ -30,7 +30,8 @@ COMMAND = "from geoclip.commands.launcher import run_command; run_command()"
 
 def command_cpu(photos: Path, model: Path, home: Path, threads: int) -> float:
     """Processor seconds of one run over a folder of photos, all processes and threads."""
-    options = ["locate", str(photos), "--model", str(model), "--out", str(home / "out.parquet")]
+    out = home / f"{photos.name}.parquet"  # guesses for other photos are not replaced
+    options = ["locate", str(photos), "--model", str(model), "--out", str(out)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "-c", COMMAND, *options, "--jobs", str(threads)],
