@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from fnmatch import translate
-from functools import cache
+from functools import cache, lru_cache
 
 # Names in lower case; whatever begins with a dot is left out too (.thumbnails, .Trash-1000).
 _PROGRAM_FOLDERS = (
@@ -36,6 +36,7 @@ _PROGRAM_FOLDERS = (
 # What Apple's programs keep beside the originals, whatever it is called.
 _LIBRARIES = ("*.photoslibrary", "*photolibrary", "*.aplibrary", "iphoto library")
 _ORIGINALS = ("originals", "masters")
+_NO_NAMES = {"", ".", ".."}
 _EXCLUDE = "--exclude"
 HIDDEN = "hidden files"
 """What photos are counted under whose names begin with a dot."""
@@ -71,12 +72,11 @@ class FolderRules:
 
     def leaves_out_below(self, path: str, is_folder: bool = False) -> str:
         """The same for a path whose folders nobody walked, as in an archive or storage."""
-        parts = [part for part in path.split("/") if part not in {"", ".", ".."}]
-        for depth, home in enumerate(["", *parts[:-1]], 1):
-            below, inside = "/".join(parts[:depth]), is_folder or depth < len(parts)
-            if under := self.leaves_out(below, inside, home):
-                return under
-        return ""
+        folder, _, name = path.rpartition("/")
+        if is_folder or self.exclude or name in _NO_NAMES:
+            return _below(self, path, is_folder)
+        # Of the millions of files of a store few have a folder of their own.
+        return _below(self, folder, True) or self.leaves_out(name, False)
 
     def _excluded(self, path: str, name: str) -> str:
         if not self.exclude:
@@ -85,6 +85,16 @@ class FolderRules:
             if _pattern((glob.strip("/"),)).match((path if "/" in glob else name).lower()):
                 return glob
         return ""
+
+
+@lru_cache(1 << 12)
+def _below(rules: FolderRules, path: str, is_folder: bool) -> str:
+    parts = [part for part in path.split("/") if part not in _NO_NAMES]
+    for depth, home in enumerate(["", *parts[:-1]], 1):
+        below, inside = "/".join(parts[:depth]), is_folder or depth < len(parts)
+        if under := rules.leaves_out(below, inside, home):
+            return under
+    return ""
 
 
 def is_excluded(under: str) -> bool:
