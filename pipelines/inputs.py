@@ -159,7 +159,8 @@ def files_of(name: str) -> Iterator[tuple[str, int, int]]:
 
 def _is_input(path: str) -> bool:
     """Whether a file that is packed is an archive too: `photo.jpg.gz` is none."""
-    return path.lower().endswith(SHARDS) or not path.lower().endswith(PACKED)
+    low = path.lower()
+    return not low.endswith(PACKED) or low.endswith(SHARDS)
 
 
 def _local_shard(name: str) -> Shard:

@@ -76,7 +76,9 @@ class FolderRules:
         if is_folder or self.exclude or name in _NO_NAMES:
             return _below(self, path, is_folder)
         # Of the millions of files of a store few have a folder of their own.
-        return _below(self, folder, True) or self.leaves_out(name, False)
+        if under := _of_folder(self.include_hidden, folder):
+            return under
+        return self.leaves_out(name, False) if name.startswith(".") else ""
 
     def _excluded(self, path: str, name: str) -> str:
         if not self.exclude:
@@ -88,6 +90,10 @@ class FolderRules:
 
 
 @lru_cache(1 << 12)
+def _of_folder(include_hidden: bool, path: str) -> str:
+    return _below(FolderRules(include_hidden=include_hidden), path, True)
+
+
 def _below(rules: FolderRules, path: str, is_folder: bool) -> str:
     parts = [part for part in path.split("/") if part not in _NO_NAMES]
     for depth, home in enumerate(["", *parts[:-1]], 1):
