@@ -12,7 +12,7 @@ from typing import IO, Any
 import pandas as pd
 
 from geoclip.errors import GeoclipError
-from geoclip.support.files import write_whole
+from geoclip.support.files import write_for_user
 
 ENDING = ".xlsx"
 SHEET_ROWS = 1 << 20
@@ -94,13 +94,7 @@ def write_workbook(table: pd.DataFrame, path: Path) -> None:
         book.append(table)
         book.close()
 
-    try:
-        write_whole(path, write)
-    except OSError as problem:
-        raise GeoclipError(
-            f"{path} cannot be written ({problem.strerror or problem}): make room or name another "
-            "file."
-        ) from None
+    write_for_user(path, write)
 
 
 def read_workbook(path: Path) -> pd.DataFrame:

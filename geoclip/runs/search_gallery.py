@@ -29,7 +29,7 @@ from geoclip.ranking.gallery.lookup import GalleryLookup
 from geoclip.ranking.gallery.neighbours import Neighbours
 from geoclip.ranking.gallery.photo_gallery import Gallery
 from geoclip.runs.build_gallery import gallery_id
-from geoclip.support.files import write_whole
+from geoclip.support.files import write_for_user
 from geoclip.support.paths import AnyPath, encode_path, path_list, resolve_path
 from geoclip.support.tables import read_text_table, refuse_rows, require_columns
 
@@ -229,10 +229,4 @@ def write_found(table: pd.DataFrame, path: Path) -> None:
         else:
             file.write(frame.to_json(drop_id=True).encode())
 
-    try:
-        write_whole(path, write)
-    except OSError as problem:
-        raise GeoclipError(
-            f"{path} cannot be written ({problem.strerror or problem}): make room or name another "
-            "file."
-        ) from None
+    write_for_user(path, write)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from uuid import uuid4
 
+from geoclip.errors import GeoclipError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -14,6 +16,17 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file whole or not at all; others may read it, as the umask says."""
     with _draft(path) as draft, draft.open("wb") as file:
         write(file)
+
+
+def write_for_user(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """The same for a file that a user named; raises GeoclipError where it cannot be written."""
+    try:
+        write_whole(path, write)
+    except OSError as problem:
+        raise GeoclipError(
+            f"{path} cannot be written ({problem.strerror or problem}): make room or name another "
+            "file."
+        ) from None
 
 
 def write_tensors(
