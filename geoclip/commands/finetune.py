@@ -67,8 +67,8 @@ def finetune(
     Photos whose `split` is "train" are trained on; without that column whole countries and 1°
     blocks are held out and listed in OUT/held_out.csv. With --evaluate-every the figures on held
     out photos are in OUT/evaluations.csv. The same command resumes an interrupted run. The tuned
-    encoder is in OUT/encoder, calibrated on the held-out photos where they are of 50 places or
-    more. At the end held-out photos are located before and after, and OUT/map.html shows them.
+    encoder is in OUT/encoder. At the end held-out photos are located before and after, and
+    OUT/map.html shows them; then it is calibrated on them where they are of 50 places or more.
     """
     check_model_name(model)
     training = read_settings(recipe.settings, settings)
@@ -98,8 +98,9 @@ def finetune(
             f"The starting weights are under {licence}, and so are the tuned ones.", err=True
         )
     others = table[table["split"] != TRAIN]
-    run_held_out(folder, others, places, device)
+    # Before the ranking is fitted to these photos: what is measured on them then flatters.
     tell_change(model, folder, others, places, device, out / MAP_FILE)
+    run_held_out(folder, others, places, device)
     typer.echo(f"Fine-tuned encoder in {folder}. Next: geoclip locate PHOTOS --model {folder}")
 
 

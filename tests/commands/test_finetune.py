@@ -157,7 +157,8 @@ def test_held_out_photos_calibrate_the_tuned_encoder(scene: Path, tmp_path: Path
     arguments += ["--model", scene / "start", *OPTIONS]
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
-    assert "from now on flatters" in result.stdout
+    compared, flattering = "Held-out photos before and after", "from now on flatters"
+    assert 0 <= result.stdout.index(compared) < result.stdout.index(flattering)
     assert "Fitted on 116 photos of 58 places." in result.stdout
     settings = ModelSettings.read(tmp_path / "out" / "encoder")
     assert settings.captions.prefix == "A photo"
