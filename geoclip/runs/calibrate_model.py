@@ -26,17 +26,17 @@ from geoclip.support.files import write_whole
 from geoclip.support.seeds import seeded_uniforms
 
 MOST_PLACES = 4000
-"""Of more places some are drawn: a handful of numbers is fitted, and time grows with the places."""
+"""From more places this many are drawn: a few numbers are fitted, and time grows with places."""
 CALIBRATION_FILE = "calibration.json"
 """The figures behind the settings, beside them."""
 
 
 @dataclass(frozen=True)
 class FreshPhotos:
-    """Photos that a model can be calibrated on.
+    """Photos for the calibration of a model.
 
     `table` has the columns of `label_photos`. `left_out` counts the other photos by reason:
-    "trained_on", "missing", "not_drawn" and, once they were embedded, "unreadable".
+    "trained_on", "missing", "not_drawn" and, after embedding, "unreadable".
     """
 
     table: pd.DataFrame
@@ -46,8 +46,8 @@ class FreshPhotos:
     def of(cls, photos: pd.DataFrame, trained: TrainedPhotos) -> "FreshPhotos":
         """Leave out the photos that a model was trained on and all views of their locations.
 
-        Of what is left, at most `MOST_PLACES` places are drawn, by chance that depends on their ids
-        alone. `photos` are those of `label_photos`. Raises GeoclipError for too few places.
+        Of the rest, at most `MOST_PLACES` places are drawn at random; the draw depends only on
+        their ids. `photos` are those of `label_photos`. Raises GeoclipError for too few places.
         """
         known = photos["fingerprint"].to_numpy()
         seen = set(photos.loc[trained.holds(known), "location_id"])
@@ -69,7 +69,7 @@ class FreshPhotos:
         progress: Callable[[int], None] | None = None,
         fetch: Fetch | None = None,
     ) -> tuple["FreshPhotos", KnownPhotos]:
-        """Those that can be read, and their embeddings; see `Locator.embed`.
+        """The readable ones, and their embeddings; see `Locator.embed`.
 
         Raises GeoclipError where too few places are left.
         """
@@ -106,20 +106,20 @@ class FreshPhotos:
 
 @dataclass(frozen=True)
 class ModelCalibration:
-    """Calibrated settings of a model, the figures behind them, and the photos that were used."""
+    """Calibrated settings of a model, their figures, and the photos used."""
 
     settings: ModelSettings
     figures: dict[str, Any]
     photos: FreshPhotos
 
     def write(self, folder: Path) -> None:
-        """Write the settings, and the figures in `CALIBRATION_FILE` beside them."""
+        """Write the settings and, beside them, the figures in `CALIBRATION_FILE`."""
         folder.mkdir(parents=True, exist_ok=True)
         write_calibration(folder, self.settings, {"left_out": self.photos.left_out, **self.figures})
 
 
 def write_calibration(folder: Path, settings: ModelSettings, figures: dict[str, Any]) -> None:
-    """Write calibrated settings to a folder, and the figures behind them in `CALIBRATION_FILE`."""
+    """Write calibrated settings to a folder, and their figures to `CALIBRATION_FILE`."""
     text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
     write_whole(folder / CALIBRATION_FILE, lambda file: file.write(text.encode()))
     settings.write(folder)
@@ -138,12 +138,11 @@ def calibrate_model(
 ) -> ModelCalibration:
     """Calibrate the model called `name`; nothing is written.
 
-    With `keep_posterior` the radii alone are fitted, see `calibration.Given`. With `gallery`, a
-    folder or "self" for these photos, it is fitted too how much a gallery counts. `watch` is told
-    how far the index of places and the embedding of photos are. `fetch` gives the bytes of photos
-    that are no files of this machine. Raises GeoclipError for a model that cannot be loaded, for a
-    gallery that is none of it, for a gazetteer without coordinates, and where too few places are
-    left.
+    With `keep_posterior` only the radii are fitted, see `calibration.Given`. With `gallery`, a
+    folder or "self" for these photos, the weights of a gallery are fitted too. `watch` receives the
+    progress of the place index and of the embeddings. `fetch` gives the bytes of photos outside
+    this machine. Raises GeoclipError for a model that cannot be loaded, for a gallery of another
+    model, for a gazetteer without coordinates, and where too few places are left.
     """
     gazetteer.check_has_positions()
     locator = Locator.from_pretrained(name, gazetteer, device, watch=watch)

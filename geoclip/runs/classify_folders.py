@@ -1,7 +1,7 @@
-"""Models compared on folders of classes: by prompts, and by photos of known class.
+"""Compare models on folders of classes: by prompts, and by photos of known class.
 
-TTI-Eval (Encord 2024) compares CLIPs on one's own data by these three: zero-shot by prompts, a
-weighted vote of the nearest training photos, and a linear probe on the embeddings.
+TTI-Eval (Encord 2024) compares CLIPs on one's own data by the same three methods: zero-shot by
+prompts, a weighted vote of the nearest training photos, and a linear probe on the embeddings.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from geoclip.photos.embedding import embed_named
 
 NEIGHBOURS = 5
 PENALTY = 1e-3
-"""Of the linear probe's squared weights, beside the mean cross entropy."""
+"""Weight of the linear probe's squared weights, beside the mean cross entropy."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def classify_folders(
 ) -> Classified:
     """Classify photos by the mean embedding of each class's `prompts`, and by `train` photos.
 
-    A photo that cannot be read has no part in the figures. Raises GeoclipError where none can.
+    Unreadable photos do not enter the figures. Raises GeoclipError where none is readable.
     """
     texts = zero_shot_weights(encoder, prompts)
     images, labels, unread = _embedded(encoder, photos, texts.shape[1])
@@ -54,7 +54,7 @@ def classify_folders(
 
 
 def zero_shot_weights(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> NDArray[np.float32]:
-    """Unit vectors (C, d): of each class the mean embedding of its prompts."""
+    """Unit vectors (C, d): the mean embedding of each class's prompts."""
     embedded = encoder.encode_texts([text for own in prompts for text in own])
     ends = np.cumsum([len(own) for own in prompts])[:-1]
     means = np.stack([part.mean(axis=0) for part in np.split(embedded, ends)])

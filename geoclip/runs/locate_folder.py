@@ -1,4 +1,4 @@
-"""`locate_folder`: what `geoclip locate` does, for programs and notebooks."""
+"""`locate_folder`: `geoclip locate` for programs and notebooks."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -48,30 +48,25 @@ def locate_folder(
 ) -> RunReport:
     """Locate the photos and videos of folders as `geoclip locate` does.
 
-    With `out` a run may be stopped at any moment, and the same call goes on where it was: what is
-    done stands in `OUT.journal` until the table is in place. Originals are only read.
+    With `out` a run may be stopped at any moment, and the same call resumes it: `OUT.journal` keeps
+    the finished photos until the table is written. Originals are only read.
 
     Args:
         paths: photos, videos, folders, globs and `.csv` lists with a column `path`.
         model: a locator, or the name or folder of a model, loaded once the photos are listed.
         settings: how photos are treated.
-        out: the table of guesses: .parquet, .geojson, .csv or .gpkg. Files that could not be read
-            are listed beside it in `OUT-ledger.csv`.
-        map_file: a map as one .html file.
-        thumbnails: the map shows small pictures of the photos and the days they were taken on.
-        sidecars: "write" puts an XMP sidecar beside each guessed photo, "dry run" says which.
-        position_rule: when sidecars state a position; `PositionRule()` without it.
-        location_column: a column of the lists; photos that share a value are views of a location.
-        limit: at most so many photos.
-        rules: what is left out of folders.
-        keep_embeddings: a folder that keeps what was read, for runs with other settings.
-        keep_journal: leave `OUT.journal` when all is done.
-        force: take the place of guesses for other photos in `out`, or of another kind of file.
-        load: makes a locator of a model's name; `Locator.from_pretrained` without it.
-        watch: is told how the run goes.
+        out: the table of guesses: .parquet, .geojson, .csv or .gpkg. The failures are listed beside
+        it in `OUT-ledger.csv`. map_file: a map as one .html file. thumbnails: the map shows small
+        pictures of the photos and their dates. sidecars: "write" puts an XMP sidecar beside each
+        guessed photo, "dry run" only lists them. position_rule: when sidecars state a position;
+        `PositionRule()` by default. location_column: a column of the lists; photos that share a
+        value are views of a location. limit: most photos to locate. rules: what is left out of
+        folders. keep_embeddings: a folder that keeps embeddings, for runs with other settings.
+        keep_journal: keep `OUT.journal` at the end. force: replace guesses for other photos in
+        `out`, or another kind of file. load: makes a locator from a model's name;
+        `Locator.from_pretrained` by default. watch: receives the progress.
 
-    Raises:
-        GeoclipError: for inputs and outputs that cannot be used, before any work is done.
+    Raises: GeoclipError: for unusable inputs and outputs, before any work is done.
 
     >>> report = locate_folder("holiday", out="guesses.parquet")
     >>> report.photos, report.guesses()["status"].tolist()
@@ -83,7 +78,7 @@ def locate_folder(
     check_output(files.out, "out", ENDINGS)
     check_output(files.map_file, "map_file", MAP_ENDINGS)
     if sidecars == "write" and out is None:
-        raise GeoclipError("sidecars need `out`, beside which their journal stands.")
+        raise GeoclipError("sidecars need `out`: their journal lies beside it.")
     watch, settings = watch or RunWatch(), settings or LocateSettings()
     photos, locations = files.photos(given, location_column, limit)
     if not force:
@@ -139,7 +134,7 @@ def _journal(
 ) -> "Iterator[Journal]":
     """The journal of a run: beside the table, in the folder of kept embeddings, or temporary.
 
-    The one beside the table is removed when all is done; an error leaves it for the next run.
+    The one beside the table is removed at the end; an error leaves it for the next run.
     """
     from geoclip.runs.journal import Journal, remove_journals  # noqa: PLC0415
 
@@ -161,7 +156,7 @@ def _journal(
 
 
 def _read(run: "FolderRun", journal: "Journal", watch: RunWatch) -> None:
-    """Read and encode what is not in the journal yet."""
+    """Read and encode the photos missing from the journal."""
     batches = run.todo(journal)
     left = sum(len(batch) for batch in batches)
     done = len(run) - left
@@ -175,7 +170,7 @@ def _read(run: "FolderRun", journal: "Journal", watch: RunWatch) -> None:
 def _make_table(
     run: "FolderRun", journal: "Journal", files: RunFiles, report: RunReport, watch: RunWatch
 ) -> None:
-    """Rank and write the table, or leave it in the report."""
+    """Rank and write the table, or store it in the report."""
 
     def tables() -> Iterator[pd.DataFrame]:
         with watch.progress("ranking", len(run)) as advance:
@@ -198,7 +193,7 @@ def _make_table(
 
 
 def _write_failures(report: RunReport, paths: list[str], files: RunFiles, watch: RunWatch) -> None:
-    """List the failures beside the table if there are any, or replace an older list."""
+    """Write any failures beside the table, or replace an older list."""
     report.left_out = files.left_out(paths)
     if files.failures is None:
         return
