@@ -1,4 +1,4 @@
-"""Guesses against truth: which guess answers which photo, and how far off it is."""
+"""Match guesses with the truth, and measure their distances."""
 
 from pathlib import Path
 from typing import TypeAlias
@@ -35,12 +35,11 @@ def evaluate_tables(
     """Compare a table of guesses with a truth table, both in memory.
 
     `guesses` are those of `Locator.locate` or `read_guesses`, or have path (or IMG_ID), lat and lon
-    in degrees. `truth` has path (or IMG_ID), lat and lon; `TRUTH_EXTRAS` are used where it has
-    them. Relative paths start at the working directory; upper and lower case of column names are
-    the same. `gazetteer` (the packaged one without it) knows the places that the guesses name, and
-    the country of a true point. Raises GeoclipError, with the
-    row's index, for bad values in either, a photo twice, tables without a photo in common, and
-    (unless `allow_gps`) for a guess whose source is not the model.
+    in degrees. `truth` has path (or IMG_ID), lat and lon, and optionally `TRUTH_EXTRAS`. Relative
+    paths start at the working directory; the case of column names is ignored. `gazetteer` (by
+    default the packaged one) has the guessed places, and gives the country of a true point. Raises
+    GeoclipError, with the row's index, for bad values in either, a repeated photo, tables without a
+    common photo, and (unless `allow_gps`) for a guess whose source is not the model.
 
     >>> guesses = pd.DataFrame({"path": ["a.jpg", "b.jpg"], "lat": [45.8, 0.0], "lon": [4.8, 0.0]})
     >>> truth = pd.DataFrame({"path": ["a.jpg", "c.jpg"], "lat": [45.8, 1.0], "lon": [4.9, 1.0]})
@@ -54,7 +53,7 @@ def evaluate_tables(
 def evaluate_files(
     guesses: Path, truth: Path, allow_gps: bool = False, gazetteer: Gazetteer | None = None
 ) -> Evaluation:
-    """Compare files as `evaluate_tables` does tables; paths are relative to the truth's folder.
+    """Compare files like the tables of `evaluate_tables`; paths are relative to the truth's folder.
 
     Errors name the file and the row.
 
@@ -95,7 +94,7 @@ def _evaluate(
     allow_gps: bool,
     gazetteer: Gazetteer | None,
 ) -> Evaluation:
-    """Compare parsed answers with parsed truth; errors call the two by their `sources`."""
+    """Compare parsed answers with parsed truth; errors name the two by their `sources`."""
     if not allow_gps:
         refuse_other_sources(answers, sources[0])
     first = answers[answers["rank"] == 1]
@@ -103,8 +102,8 @@ def _evaluate(
     used = position >= 0
     if len(first) and not used.any():
         raise GeoclipError(
-            f"{sources[0]} answers no photo of {sources[1]} (it has {first['path'].iloc[0]!r}, the "
-            f"truth has {truth['photo_id'].iloc[0]!r}): check that the two belong together."
+            f"{sources[0]} answers no photo of {sources[1]} (it has {first['path'].iloc[0]!r}, "
+            f"the truth has {truth['photo_id'].iloc[0]!r}): check that the two belong together."
         )
     _refuse_second_answers(first, position, sources[0])
     answered = dict(zip(first["path"][used], position[used], strict=True))
@@ -131,14 +130,14 @@ def _with_distances(
 
 
 def _one_a_photo(first: pd.DataFrame, photos: int) -> pd.DataFrame:
-    """The guesses of rank 1 in the order of the truth; an empty row where there is none."""
+    """The guesses of rank 1 in the order of the truth; an empty row for none."""
     aligned = first.set_axis(first["photo"].to_numpy()).reindex(range(photos))
     texts = [name for name in aligned if aligned[name].dtype.kind not in "fiu"]
     return aligned.fillna(dict.fromkeys(texts, ""))
 
 
 def read_answers(path: Path) -> pd.DataFrame:
-    """Guesses of any kind that can be evaluated: ours, `IMG_ID,lat,lon`, or a published file."""
+    """Guesses of any readable kind: ours, `IMG_ID,lat,lon`, or a published file."""
     path = Path(path)
     if path.suffix.lower() != ".csv":
         return read_guesses(path)
@@ -152,9 +151,9 @@ def _parse_answers(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
 
 
 def refuse_other_sources(answers: pd.DataFrame, path: Source) -> None:
-    """Raise GeoclipError for an answer that was not the model's, such as the photo's own GPS.
+    """Raise GeoclipError for an answer from elsewhere than the model, such as the photo's own GPS.
 
-    A gallery's is: it never answers with the photo itself.
+    A gallery's answer counts as the model's: it never uses the photo itself.
     """
     other = answers["lat"].notna() & ~answers["source"].isin([MODEL, GALLERY])
     cure = "drop such rows, or count them with --allow-gps (in Python: allow_gps=True)"
@@ -165,7 +164,7 @@ def match_photos(paths: pd.Series, truth: pd.DataFrame, folder: Path) -> NDArray
     """For every guess's path the photo's position in `truth` (of `read_truth`), -1 for none.
 
     A path may be absolute, or relative to `folder` or to the working directory; links are resolved.
-    Where the truth has IMG_IDs, other paths match by their file name, because those photos may lie
+    If the truth has IMG_IDs, other paths match by their file name, because those photos may lie
     anywhere.
     """
     by_file = {key: at for at, key in enumerate(truth["key"])}

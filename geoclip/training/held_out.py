@@ -23,16 +23,16 @@ from geoclip.training.workers import Workers
 
 FIGURES = ("within_25_km", "within_750_km", "country_top1", "country_top5", "geoscore")
 MEAN = "mean"
-"""Stands for the mean over the splits, each with the same weight."""
+"""Key of the mean over the splits, each with the same weight."""
 
 
 def draw_held_out(
     captions: pd.DataFrame, settings: EvaluationSettings, seed: int = 0
 ) -> pd.DataFrame:
-    """Draw the photos to evaluate from a table of labelled photos, alike on all workers.
+    """Draw the photos to evaluate from a table of labelled photos, the same on all workers.
 
     The table has photo_id, path, lat, lon, place_id, location_id and split. Raises GeoclipError
-    where no photo is held out, or none of the split of `best_by`.
+    where no photo is held out, or none in the split of `best_by`.
     """
     held_out = locations(captions[captions["split"] != TRAIN])
     if held_out.empty:
@@ -54,7 +54,7 @@ def draw_held_out(
 class HeldOut:
     """Evaluates an encoder on the photos of `draw_held_out`; the workers share the encoding.
 
-    `fetch` gives the bytes of photos that are no files of this machine.
+    `fetch` gives the bytes of photos outside this machine.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class HeldOut:
         return found
 
     def _place_index(self, encoder: Encoder) -> PlaceIndex:
-        """The places' embeddings; they are made anew when the text tower has changed."""
+        """The places' embeddings, made anew after a change of the text tower."""
         key = encoder.fingerprint()
         if self._index is None or self._index.key != key:
             count = len(self.book.gazetteer)
@@ -113,6 +113,6 @@ class HeldOut:
 
 
 def figure_of(report: dict[str, Any], name: str) -> float:
-    """One of `FIGURES` in a report of `split_figures`; 0 where it is not defined."""
+    """One of `FIGURES` in a report of `split_figures`; 0 if undefined."""
     value = report["within_km"][name.split("_")[1]] if name.startswith("within") else report[name]
     return float(value or 0.0)
