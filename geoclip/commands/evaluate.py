@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geoclip.commands.terminal import print_table
+from geoclip.commands.terminal import print_table, printable
 
 if TYPE_CHECKING:
     from geoclip.evaluation.evaluation import Evaluation
@@ -22,6 +22,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.
 AllowGps = Annotated[
     bool, typer.Option("--allow-gps", help="Count answers that come from a photo's own GPS, too.")
 ]
+SkipGps = Annotated[
+    bool,
+    typer.Option("--skip-gps", help="Leave out photos whose answer is their own GPS position."),
+]
 Places = Annotated[
     Path | None, typer.Option(help="Gazetteer that the guesses were made with (default: ours).")
 ]
@@ -35,6 +39,7 @@ def evaluate(
     truth: Truth,
     json: AsJson = False,
     allow_gps: AllowGps = False,
+    skip_gps: SkipGps = False,
     train: Annotated[
         Path | None,
         typer.Option(help="Training or gallery photos: baselines chosen on them and a leak check."),
@@ -64,7 +69,7 @@ def evaluate(
         check_page(report)
     world = None if gazetteer is None else Gazetteer.read(gazetteer)
     trained = None if train is None else read_training_table(train)
-    evaluation = evaluate_files(guesses, truth, allow_gps, world)
+    evaluation = evaluate_files(guesses, truth, allow_gps, world, skip_gps)
     figures = evaluation_report(evaluation, trained, oracle, photo_hashes)
     _warn(evaluation, figures)
     if report is not None:
@@ -76,17 +81,13 @@ def evaluate(
 
 
 def _warn(evaluation: "Evaluation", figures: dict[str, Any]) -> None:
-    from geoclip.evaluation.evaluation_report import leak_warnings  # noqa: PLC0415 - pandas is slow to import
+    from geoclip.evaluation.evaluation_report import (  # noqa: PLC0415 - pandas is slow to import
+        leak_warnings,
+        uncounted_sentences,
+    )
 
-    if evaluation.unused:
-        typer.echo(
-            f"{evaluation.unused} guesses are for photos not in the truth: ignored.", err=True
-        )
-    if evaluation.missing:
-        typer.echo(
-            f"{evaluation.missing} of {evaluation.n} photos have no answer: counted as misses.",
-            err=True,
-        )
+    for sentence in uncounted_sentences(evaluation):
+        typer.echo(printable(sentence), err=True)
     if "leaks" in figures:
         for sentence in leak_warnings(figures["leaks"], evaluation.n):
             typer.echo(sentence, err=True)

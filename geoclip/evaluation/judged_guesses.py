@@ -29,7 +29,8 @@ class JudgedGuesses:
     `km` (n,) is infinite where there is no answer; `unused` counts guesses for photos that the
     truth does not list. `truth` (n rows) is the table of `parse_truth`, `guesses` (n rows) the
     guess of rank 1 of each photo, empty where there is none, and `ranked` the guesses of all ranks,
-    with `photo`, the position in the truth, and `km`.
+    with `photo`, the position in the truth, and `km`. `unmatched` are the paths of unused guesses;
+    of `skipped` photos neither truth nor guess counts, because they answer with their own GPS.
     """
 
     km: NDArray[np.float64]
@@ -38,6 +39,8 @@ class JudgedGuesses:
     guesses: pd.DataFrame
     ranked: pd.DataFrame
     gazetteer: Gazetteer = field(default_factory=packaged_gazetteer)
+    unmatched: tuple[str, ...] = ()
+    skipped: int = 0
 
     def __repr__(self) -> str:
         counts = f"{self.n:,} photos, {self.answered:,} answered, {self.missing:,} missing"
