@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geoclip.commands.narrowing_options import (
+    BboxOption,
+    CountriesOption,
+    Narrowing,
+    NearOption,
+    WithinOption,
+)
 from geoclip.commands.options import (
     CompileOption,
     Evidence,
@@ -90,7 +97,13 @@ def locate(
             "guess, unless they have a position of their own.",
         ),
     ] = None,
-    group_by: Annotated[str | None, typer.Option(hidden=True)] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="folder",
+            help="folder: the photos of a folder are views of one location, as with --location-id.",
+        ),
+    ] = None,
     gps: Annotated[
         Gps,
         typer.Option(
@@ -100,19 +113,10 @@ def locate(
     ] = Gps.keep,
     gpx: GpxOption = None,
     gpx_offset: GpxOffsetOption = None,
-    countries: Annotated[
-        str | None, typer.Option(help="Only places in these countries: FR,DE or names.")
-    ] = None,
-    bbox: Annotated[
-        str | None, typer.Option(help="Only places in this box: WEST,SOUTH,EAST,NORTH.")
-    ] = None,
-    near: Annotated[str | None, typer.Option(help="Only places within LAT,LON,KM.")] = None,
-    within: Annotated[
-        Path | None,
-        typer.Option(
-            help="Only places in the polygons of a file: .geojson, .gpkg, .shp, .parquet."
-        ),
-    ] = None,
+    countries: CountriesOption = None,
+    bbox: BboxOption = None,
+    near: NearOption = None,
+    within: WithinOption = None,
     album: Annotated[
         bool, typer.Option("--album", help="Photos close in time share evidence.")
     ] = False,
@@ -182,8 +186,10 @@ def locate(
         raise GeoclipError(
             "--sidecar needs --out, beside which its journal stands; --dry-run goes with --sidecar."
         )
-    box = None if bbox is None else _numbers(bbox, "--bbox", "WEST,SOUTH,EAST,NORTH")
-    circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
+    by_folder = group_by == "folder"
+    if location_id and group_by:
+        raise GeoclipError("--location-id and --group-by say the same twice: give one of them.")
+    narrowing = Narrowing(countries, bbox, near, within)
     default, model = model is None, _chosen_model(model)
     paths, tracks = without_tracks(_with_list_on_stdin(paths), gpx or [])
     read = filter(None, [gazetteer, within, *tracks])
@@ -191,10 +197,7 @@ def locate(
 
     def load(name: str | Path) -> "Locator":
         locator = _load(name, gazetteer, device, precision, compile).reranked(method, point)
-        if not (countries or box or circle or within):
-            return locator
-        named = countries.split(",") if countries else None
-        return locator.narrowed(named, box, circle, within)  # type: ignore[arg-type]
+        return narrowing.of(locator)
 
     settings = LocateSettings(
         top_k=top_k,
@@ -218,7 +221,8 @@ def locate(
         thumbnails=thumbnails,
         position_rule=PositionRule(sidecar_max_radius, sidecar_min_probability),
         sidecars=("dry run" if dry_run else "write") if sidecar else "off",
-        location_column=location_id or group_by,
+        location_column=location_id or (None if by_folder else group_by),
+        by_folder=by_folder,
         limit=limit,
         rules=FolderRules(tuple(exclude or ()), include_hidden),
         keep_embeddings=keep_embeddings,
@@ -231,16 +235,6 @@ def locate(
         print_report(report, verbose)
     if report.failures:
         raise typer.Exit(SOME_UNREAD)
-
-
-def _numbers(text: str, option: str, form: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != len(form.split(",")):
-        raise GeoclipError(f"{option} {text} is not of the form {form}: give numbers in degrees.")
-    return numbers
 
 
 def _chosen_model(model: str | None) -> str:
