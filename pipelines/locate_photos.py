@@ -27,6 +27,7 @@ import typer
 
 from geoclip.commands.options import (
     CompileOption,
+    ExcludeOption,
     MethodOption,
     PointOption,
     Precision,
@@ -36,6 +37,7 @@ from geoclip.encoders.registry import check_model_name
 from geoclip.guesses.failures import Failure, failures_path, write_failures
 from geoclip.guesses.guess_files import ENDINGS
 from geoclip.guesses.writer import GuessWriter, arrow_schema
+from geoclip.photos.folder_rules import FolderRules
 from geoclip.places.gazetteer import Gazetteer
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, Places, run
@@ -113,6 +115,7 @@ def main(
     point: PointOption = None,
     precision: PrecisionOption = Precision.auto,
     compile: CompileOption = False,
+    exclude: ExcludeOption = None,
 ) -> None:
     """Locate photos from the command line."""
     check_model_name(model)
@@ -121,7 +124,8 @@ def main(
     one_file = not is_uri(out) and out.lower().endswith(ENDINGS)
     output = Output(absolute(out))
     before = () if one_file else (output.done(), output.ids_besides)
-    parts = photo_parts(photos, actors, *before)
+    rules = FolderRules(tuple(exclude or ()))
+    parts = photo_parts(photos, actors, *before, rules=rules)
     index = index or join(parent(absolute(out)), "places")
     with ray_session(decoding=gpus > 0):
         pool = Pool(actors, gpus, precision=precision.value, compile=compile)

@@ -16,7 +16,11 @@ Page = Annotated[
     typer.Option(help="Write the report as one page (.html) and its figures (.json) beside it."),
 ]
 Truth = Annotated[
-    Path, typer.Option("--truth", help="CSV file with IMG_ID,LAT,LON or path,lat,lon.")
+    Path,
+    typer.Option(
+        "--truth",
+        help="CSV file that says where the photos were taken: path,lat,lon or IMG_ID,LAT,LON.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 AllowGps = Annotated[
@@ -27,7 +31,8 @@ SkipGps = Annotated[
     typer.Option("--skip-gps", help="Leave out photos whose answer is their own GPS position."),
 ]
 Places = Annotated[
-    Path | None, typer.Option(help="Gazetteer that the guesses were made with (default: ours).")
+    Path | None,
+    typer.Option(help="List of places that the guesses were made with (default: built in)."),
 ]
 
 
@@ -42,20 +47,28 @@ def evaluate(
     skip_gps: SkipGps = False,
     train: Annotated[
         Path | None,
-        typer.Option(help="Training or gallery photos: baselines chosen on them and a leak check."),
+        typer.Option(
+            help="CSV file of the photos that the model learned from or was given to compare with: "
+            "says what guessing one place for all would score (a baseline), and which test photos "
+            "are among them (leaks)."
+        ),
     ] = None,
     photo_hashes: Annotated[
-        bool, typer.Option(help="Compare the pictures, too, in the leak check.")
+        bool, typer.Option(help="With --train: compare the pictures, too.")
     ] = True,
     oracle: Annotated[
-        bool, typer.Option("--oracle", help="Say what the gazetteer allows at best.")
+        bool,
+        typer.Option(
+            "--oracle", help="Say what the best of all guesses from the list of places would score."
+        ),
     ] = False,
     gazetteer: Places = None,
     report: Page = None,
 ) -> None:
     """Compare guesses with the truth; a photo without a guess is a miss.
 
-    Figures are given plain and as means over countries, with 95 % intervals. For instance:
+    Figures are given plain and as means over countries, with 95 % intervals. Paths that begin
+    differently in the two tables match by their common end. For instance:
     geoclip evaluate guesses.csv --truth im2gps_places365.csv --report report.html
     """
     from geoclip.evaluation.evaluation_page import write_page  # noqa: PLC0415

@@ -15,13 +15,18 @@ from geoclip.commands.narrowing_options import (
     WithinOption,
 )
 from geoclip.commands.options import (
+    MODEL_HELP,
     CompileOption,
+    DeviceOption,
     Evidence,
+    EvidenceOption,
     ExcludeOption,
+    GazetteerOption,
     Gps,
     GpxOffsetOption,
     GpxOption,
     IncludeHiddenOption,
+    JobsOption,
     Level,
     MaxRadiusOption,
     MethodOption,
@@ -48,8 +53,8 @@ def locate(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="Photos, videos, folders, globs, a .csv with a `path` column, or - for a list on "
-            "standard input."
+            help="Photos, videos, folders, patterns such as `'trip/*.jpg'`, a .csv with a `path` "
+            "column, or - for a list on standard input."
         ),
     ],
     *,
@@ -61,13 +66,9 @@ def locate(
     thumbnails: ThumbnailsOption = False,
     model: Annotated[
         str | None,
-        typer.Option(
-            help="A name of `geoclip models`, a folder, or hf:ID.", show_default=DEFAULT_MODEL
-        ),
+        typer.Option(help=MODEL_HELP, show_default=DEFAULT_MODEL),
     ] = None,
-    gazetteer: Annotated[
-        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
-    ] = None,
+    gazetteer: GazetteerOption = None,
     gallery: Annotated[
         str | None,
         typer.Option(
@@ -93,8 +94,8 @@ def locate(
         typer.Option(
             "--location-id",
             metavar="COLUMN",
-            help="CSV column; photos that share a value are views of one location and get one "
-            "guess, unless they have a position of their own.",
+            help="Column of the .csv; photos that share a value are views of one location and get "
+            "one guess, unless they have a position of their own.",
         ),
     ] = None,
     group_by: Annotated[
@@ -118,16 +119,19 @@ def locate(
     near: NearOption = None,
     within: WithinOption = None,
     album: Annotated[
-        bool, typer.Option("--album", help="Photos close in time share evidence.")
+        bool, typer.Option("--album", help="Photos taken close in time help to place each other.")
     ] = False,
-    evidence: Annotated[
-        Evidence, typer.Option(help="How to find photos without evidence of a place.")
-    ] = Evidence.prompts,
+    evidence: EvidenceOption = Evidence.prompts,
     evidence_threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Higher abstains less.")
+        float, typer.Option(min=0, max=1, help="The higher, the fewer photos are so found.")
     ] = 0.5,
     sidecar: Annotated[
-        bool, typer.Option("--sidecar", help="Write an XMP sidecar beside each guessed photo.")
+        bool,
+        typer.Option(
+            "--sidecar",
+            help="Write a sidecar beside each guessed photo: a small .xmp file with the place, "
+            "which photo programs read.",
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what sidecars would be written.")
@@ -136,13 +140,20 @@ def locate(
     sidecar_min_probability: MinProbabilityOption = 0.5,
     keep_embeddings: Annotated[
         Path | None,
-        typer.Option(help="Folder that keeps what was read, for runs with other settings."),
+        typer.Option(
+            help="Folder that keeps what the model saw in each photo (its embedding, a list of "
+            "numbers), so that a run with other settings reads no photo again."
+        ),
     ] = None,
     keep_journal: Annotated[
-        bool, typer.Option("--keep-journal", help="Leave OUT.journal when all is done.")
+        bool,
+        typer.Option("--keep-journal", help="Leave OUT.journal (see above) when all is done."),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace guesses for other photos in OUT.")
+        bool,
+        typer.Option(
+            "--force", help="Replace guesses for other photos in OUT, and a map of other folders."
+        ),
     ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Say nothing but errors, and guesses without --out.")
@@ -153,20 +164,18 @@ def locate(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
     exclude: ExcludeOption = None,
     include_hidden: IncludeHiddenOption = False,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode photos (default: one a core).")
-    ] = None,
+    jobs: JobsOption = None,
     frames: Annotated[int, typer.Option(min=1, help="Frames looked at in each video.")] = 4,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    device: DeviceOption = None,
     precision: PrecisionOption = Precision.auto,
     compile: CompileOption = False,
 ) -> None:
     """Guess where photos and videos were taken.
 
     Originals are only read. With --out the run may be stopped at any moment, and the same command
-    goes on where it was: what is done stands in OUT.journal until the table is in place. Files
-    that could not be read are listed in OUT-ledger.csv. Exits with 0 when all photos were read, 3
-    when some were not, and 2 for bad arguments.
+    goes on where it was: what is done stands in the folder OUT.journal until the table is in place.
+    Files that could not be read are listed in OUT-ledger.csv, each with the reason. Exits with 0
+    when all photos were read, 3 when some were not, and 2 for bad arguments.
     """
     from geoclip.commands.locate_terminal import Terminal, print_report  # noqa: PLC0415
     from geoclip.guesses.location_tags import PositionRule  # noqa: PLC0415
