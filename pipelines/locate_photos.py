@@ -17,6 +17,7 @@ The columns are then those of `schema.GALLERY_COLUMNS` instead of `rows.CLASS_CO
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -123,9 +124,8 @@ def main(
     Gazetteer.read(gazetteer).check_has_positions()
     one_file = not is_uri(out) and out.lower().endswith(ENDINGS)
     output = Output(absolute(out))
-    before = () if one_file else (output.done(), output.ids_besides)
-    rules = FolderRules(tuple(exclude or ()))
-    parts = photo_parts(photos, actors, *before, rules=rules)
+    listed = partial(photo_parts, photos, actors, rules=FolderRules(tuple(exclude or ())))
+    parts = listed() if one_file else listed(output.done(), output.ids_besides)
     index = index or join(parent(absolute(out)), "places")
     with ray_session(decoding=gpus > 0):
         pool = Pool(actors, gpus, precision=precision.value, compile=compile)
