@@ -50,12 +50,12 @@ def uncounted_sentences(evaluation: Evaluation) -> list[str]:
     """A sentence for each kind of guess or photo that does not count as usual, with some names."""
     missing = evaluation.truth.loc[~np.isfinite(evaluation.km) & ~evaluation.abstained, "photo_id"]
     counts = {
-        "guesses are for photos not in the truth: ignored": evaluation.unmatched,
+        "guesses ignored for photos that are not in the truth": evaluation.unmatched,
         f"of {evaluation.n} photos have no answer: counted as misses": tuple(missing),
     }
     told = [f"{len(names)} {what} ({_some(names)})." for what, names in counts.items() if names]
     if evaluation.skipped:
-        told.append(f"{evaluation.skipped} photos answer with their own GPS: left out.")
+        told.append(f"{evaluation.skipped} photos left out that answer with their own GPS.")
     return told
 
 

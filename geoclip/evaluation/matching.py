@@ -1,7 +1,6 @@
 """Guesses against truth: which guess answers which photo, and how far off it is."""
 
 import os
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -99,15 +98,11 @@ def evaluate(
     else:
         mine = Path(guesses)
         answers = read_answers(mine)
-    if not (allow_gps or skip_gps):
-        refuse_other_sources(answers, mine)
-    first = _matched(answers[answers["rank"] == 1], actual, folder, (mine, theirs))
-    if not skip_gps:
-        return _evaluate(answers, first, actual, gazetteer)
-    counted = _without_gps(answers, first, actual, theirs)
     if not allow_gps:
-        refuse_other_sources(counted[0], mine)
-    return replace(_evaluate(*counted, gazetteer), skipped=len(actual) - len(counted[2]))
+        refuse_other_sources(answers[answers["source"] != GPS] if skip_gps else answers, mine)
+    first = _matched(answers[answers["rank"] == 1], actual, folder, (mine, theirs))
+    found = _evaluate(answers, first, actual, gazetteer)
+    return found.leaving_out(found.by_gps) if skip_gps else found
 
 
 def _matched(
@@ -122,22 +117,6 @@ def _matched(
         )
     _refuse_second_answers(first, position, sources[0])
     return first.assign(photo=position)
-
-
-def _without_gps(
-    answers: pd.DataFrame, first: pd.DataFrame, truth: pd.DataFrame, theirs: Source
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Answers, those of rank 1 and truth, without photos that answer with their own GPS."""
-    own = first["source"] == GPS
-    kept = ~np.isin(np.arange(len(truth)), first.loc[own, "photo"])
-    if not kept.any():
-        raise GeoclipError(
-            f"All photos of {theirs} answer with their own GPS: guess them with --gps ignore."
-        )
-    moved = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)  # the last is for no photo
-    left = first[~own]
-    rest = answers[~answers["path"].isin(first.loc[own, "path"])]
-    return rest, left.assign(photo=moved[left["photo"]]), truth[kept].reset_index(drop=True)
 
 
 def _evaluate(
