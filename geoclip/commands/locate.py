@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,7 +37,6 @@ from geoclip.commands.options import (
     ThumbnailsOption,
     without_tracks,
 )
-from geoclip.commands.progress import progress
 from geoclip.commands.terminal import SOME_UNREAD
 from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
@@ -204,9 +203,12 @@ def locate(
     read = filter(None, [gazetteer, within, *tracks])
     RunFiles(out, map_file).refuse_replacing([*map(str, read)])
 
+    terminal = Terminal([_larger_models()] if default else [], quiet)
+
     def load(name: str | Path) -> "Locator":
-        locator = _load(name, gazetteer, device, precision, compile).reranked(method, point)
-        return narrowing.of(locator)
+        how = {"device": device, "precision": precision, "compile": compile}
+        locator = _load(name, gazetteer, watch=terminal.indexing, **how)
+        return narrowing.of(locator.reranked(method, point))
 
     settings = LocateSettings(
         top_k=top_k,
@@ -238,7 +240,7 @@ def locate(
         keep_journal=keep_journal,
         force=force,
         load=load,
-        watch=Terminal([_larger_models()] if default else [], quiet),
+        watch=terminal,
     )
     if not quiet:
         print_report(report, verbose)
@@ -270,9 +272,8 @@ def _with_list_on_stdin(paths: list[str]) -> list[str]:
     return [*paths[:position], *read_path_list(sys.stdin.buffer), *paths[position + 1 :]]
 
 
-def _load(
-    model: str | Path, gazetteer: Path | None, device: str | None, precision: str, compile: bool
-) -> "Locator":
+def _load(model: str | Path, gazetteer: Path | None, **how: Any) -> "Locator":
+    """A locator; `how` are arguments of `Locator.from_pretrained`."""
     with made_to_last():
         from geoclip.locator import Locator  # noqa: PLC0415
         from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
@@ -280,9 +281,7 @@ def _load(
 
         keep_freed_memory()
         places = None if gazetteer is None else Gazetteer.read(gazetteer)
-        return Locator.from_pretrained(
-            model, places, device, precision=precision, compile=compile, watch=progress
-        )
+        return Locator.from_pretrained(model, places, **how)
 
 
 def _larger_models() -> str:

@@ -53,10 +53,19 @@ class Terminal(RunWatch):
         self, what: str, total: int, done: int = 0
     ) -> AbstractContextManager[Callable[[int], None]]:
         """A bar, or a line at the beginning and now and then another."""
+        return self._begun(f"{what} {total - done:,} photos", what, total, done)
+
+    def indexing(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """The same for an index of places that must be made first."""
+        return self._begun(f"{what}: {total:,} texts, once for this model", what, total, 0)
+
+    def _begun(
+        self, line: str, what: str, total: int, done: int
+    ) -> AbstractContextManager[Callable[[int], None]]:
         if self.quiet:
             return nullcontext(lambda _: None)
         if not sys.stderr.isatty():
-            say(f"{what} {total - done:,} photos")
+            say(line)
         return progress(what, total, done)
 
     def read_before(self, done: int, total: int) -> None:

@@ -1,6 +1,7 @@
 """What `geoclip locate` says at its end, in full or not at all, and what it does not replace."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from geoclip.commands.app import app
 from geoclip.guesses.guess_files import ENDINGS, read_guesses
+from geoclip.locator import Locator
 from geoclip.places.gazetteer import Gazetteer
 
 
@@ -114,6 +116,23 @@ def test_quiet_and_verbose(folder: Path, tmp_path: Path) -> None:
     verbose = run(folder, "--out", tmp_path / "o.csv", "--verbose").stderr
     assert "text.jpg: not a photo: " in verbose
     assert "text.jpg" not in run(folder, "--out", tmp_path / "o.csv").stderr
+
+
+def test_an_index_that_is_made_is_told_unless_quiet(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Locator.from_pretrained
+
+    def indexing(name: str, *rest: Any, watch: Any, **others: Any) -> Locator:
+        with watch("indexing places", 1200) as advance:
+            advance(1200)
+        return made(name, *rest, **others)
+
+    monkeypatch.setattr(Locator, "from_pretrained", indexing)
+    lines = run(folder).stderr.splitlines()
+    assert lines[0] == "indexing places: 1,200 texts, once for this model"
+    assert "reading 4 photos" in lines
+    assert run(folder, "--quiet").stderr == ""
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
