@@ -4,14 +4,14 @@ import { clusters } from "./clusters.mjs";
 import { fillDetails, placeDetails } from "./details.mjs";
 import { worldX, worldY } from "./geometry.mjs";
 import { clusterMark, clusterRadius, cross, mark } from "./markers.mjs";
-import { byId, element, onScheme, pageData, palette } from "./page.mjs";
+import { byId, element, isNarrow, onScheme, pageData, palette } from "./page.mjs";
 import { KINDS, bestOf, kindOf, searchText } from "./photo_filter.mjs";
 import { PhotoList } from "./photo_list.mjs";
 import { css, opacity, quantiles, scaleColour, standing } from "./scale.mjs";
 import { percent, whole } from "./words.mjs";
 import { View } from "./view.mjs";
 
-const CLUSTER_PX = 26;
+const CLUSTER_PX = 34;
 const MOST_LINES = 1500;
 const data = pageData();
 const photos = data.photos;
@@ -145,18 +145,19 @@ const view = new View(byId("map"), { draw, click, home });
 const list = new PhotoList(photos, {
   colourOf,
   select: (photo) => select(photo, [photo], true),
-  changed: (some) => {
+  changed: (some, byTime) => {
     shown = some.filter((photo) => bestOf(photo) !== null);
     marksOf.step = null;
     if (selected !== null && !some.includes(selected)) unselect();
     summarise(some);
-    home();
+    if (byTime) view.redraw();
+    else home();
   },
 });
 
-const legendRow = (...parts) => { const row = element("div"); row.append(...parts); byId("legend").append(row); };
+const legendRow = (...parts) => { const row = element("div"); row.append(...parts); byId("signs").append(row); };
 const legend = () => {
-  byId("legend").replaceChildren();
+  byId("signs").replaceChildren();
   for (const kind of Object.keys(KINDS)) {
     const some = photos.find((photo) => kindOf(photo) === kind);
     if (some === undefined || kind === "none") continue;
@@ -177,8 +178,9 @@ const legend = () => {
 const summarise = (some) => {
   const number = (...kinds) => some.filter((photo) => kinds.includes(kindOf(photo))).length;
   const [unsure, none] = [number("unsure"), number("none")];
-  const parts = [`${whole(some.length - unsure - none)} photos located`];
-  if (unsure > 0) parts.push(`${whole(unsure)} of which nothing can be told`);
+  const n = some.length - unsure - none;
+  const parts = [`${whole(n)} ${n === 1 ? "photo" : "photos"} located`];
+  if (unsure > 0) parts.push(`${whole(unsure)} cannot be told`);
   if (none > 0) parts.push(`${whole(none)} not located`);
   byId("summary").textContent = parts.join(", ");
 };
@@ -186,6 +188,7 @@ const summarise = (some) => {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !popup.hidden) unselect();
 });
+byId("legend").open = !isNarrow();
 onScheme(() => { colours = palette(); legend(); list.render(); view.redraw(); });
 legend();
 summarise(photos);

@@ -84,6 +84,8 @@ const show = (i) => {
   offer();
   count();
   home();
+  // On a phone the photo stands above what was pressed.
+  document.querySelector("main").scrollTop = 0;
 };
 const home = () => {
   const point = pointOf(decisions.of.get(at));
