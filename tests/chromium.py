@@ -22,7 +22,7 @@ HOSTILE = [
     f"${{{MARKER}}}{{{{data}}}}",
     f"</title><script>{MARKER}</script><!--",
 ]
-SECONDS = 60
+SECONDS = 300
 
 
 class Browser:

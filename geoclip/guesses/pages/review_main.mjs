@@ -160,7 +160,10 @@ document.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-byId("name").addEventListener("input", offer);
+byId("name").addEventListener("input", () => {
+  offer();
+  byId("found").scrollIntoView({ block: "nearest" });
+});
 const view = new View(byId("map"), { draw, click, home });
 onScheme(() => { colours = palette(); view.redraw(); });
 show(decisions.open(photos.length - 1));
