@@ -218,7 +218,10 @@ def test_the_keyboard_alone_is_enough(shown: Browser) -> None:
     assert shown.run("document.activeElement.closest('#photos') !== null")
     choose(shown, "filter", "zurich")
     shown.run("document.getElementById('map').focus()")
+    aimed = "getComputedStyle(document.getElementById('aim')).display"
+    assert shown.run(aimed) == "block"
     shown.press("Enter")
+    assert shown.run(aimed) == "none"
     assert "two/1.jpg" in text(shown, "#popup")
 
 

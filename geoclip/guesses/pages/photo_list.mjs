@@ -81,7 +81,7 @@ export class PhotoList {
     spot.style.background = this.colourOf(photo) || "transparent";
     const told = kindOf(photo) === "gps" ? "GPS" : sure ? percent(best.probability) : "";
     const place = best === null ? photo.status : sure ? best.place : "cannot tell";
-    const error = photo.error_km === null ? "" : ` \u2014 ${unbroken(`off by ${kilometres(photo.error_km)}`)}`;
+    const error = photo.error_km === null ? "" : ` ${unbroken(`\u2014 off by ${kilometres(photo.error_km)}`)}`;
     if (photo.thumb) pressed.append(picture(photo.thumb, "thumb"));
     pressed.append(
       spot, element("span", "name", photo.name), element("span", "", told), element("span", "place", place + error));
