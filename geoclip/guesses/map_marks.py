@@ -12,7 +12,7 @@ from pathlib import Path
 from geoclip.errors import GeoclipError
 from geoclip.support.paths import AnyPath
 
-_MARKS = re.compile(rb'<meta name="geoclip-folders" content="([0-9a-f ]*)">')
+_MARKS = re.compile(rb'<header data-geoclip-folders="([0-9a-f ]*)">')
 HEAD = 1 << 20
 """Bytes of a page in which the marks stand."""
 
