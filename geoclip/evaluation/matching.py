@@ -101,15 +101,11 @@ def _evaluate(
     first = answers[answers["rank"] == 1]
     position = match_photos(first["path"], truth, folder)
     used = position >= 0
-    if len(first) and not used.any():
-        raise GeoclipError(
-            f"{sources[0]} answers no photo of {sources[1]} (it has {first['path'].iloc[0]!r}, the "
-            f"truth has {truth['photo_id'].iloc[0]!r}): check that the two belong together."
-        )
-    _refuse_second_answers(first, position, sources[0])
+    refuse_no_match(first, position, *sources, truth)
+    refuse_second_answers(first, position, sources[0])
     answered = dict(zip(first["path"][used], position[used], strict=True))
     ranked = _with_distances(answers[answers["path"].isin(answered)], answered, truth)
-    guesses = _one_a_photo(ranked[ranked["rank"] == 1], len(truth))
+    guesses = one_a_photo(ranked[ranked["rank"] == 1], len(truth))
     km = guesses["km"].fillna(np.inf).to_numpy(dtype=float)
     world = gazetteer or packaged_gazetteer()
     return Evaluation(km, int((~used).sum()), truth, guesses, ranked, world)
@@ -130,8 +126,8 @@ def _with_distances(
     return answers.assign(photo=photo, km=km)
 
 
-def _one_a_photo(first: pd.DataFrame, photos: int) -> pd.DataFrame:
-    """The guesses of rank 1 in the order of the truth; an empty row where there is none."""
+def one_a_photo(first: pd.DataFrame, photos: int) -> pd.DataFrame:
+    """The guesses of rank 1 in the order of the truth, by their `photo`; an empty row for none."""
     aligned = first.set_axis(first["photo"].to_numpy()).reindex(range(photos))
     texts = [name for name in aligned if aligned[name].dtype.kind not in "fiu"]
     return aligned.fillna(dict.fromkeys(texts, ""))
@@ -181,7 +177,22 @@ def _match(text: str, by_file: dict[str, int], by_name: dict[str, int], folder: 
     return by_name.get(decode_path(text).name, -1)
 
 
-def _refuse_second_answers(first: pd.DataFrame, position: NDArray[np.intp], path: Source) -> None:
+def refuse_no_match(
+    guesses: pd.DataFrame,
+    position: NDArray[np.intp],
+    mine: Source,
+    theirs: Source,
+    truth: pd.DataFrame,
+) -> None:
+    """Raise GeoclipError when no guess answers a photo of the truth; `position` (n,) is -1 then."""
+    if len(guesses) and not (position >= 0).any():
+        raise GeoclipError(
+            f"{mine} answers no photo of {theirs} (it has {guesses['path'].iloc[0]!r}, the "
+            f"truth has {truth['photo_id'].iloc[0]!r}): check that the two belong together."
+        )
+
+
+def refuse_second_answers(first: pd.DataFrame, position: NDArray[np.intp], path: Source) -> None:
     """Raise GeoclipError when two rank-1 rows answer the same photo."""
     used = pd.Series(position, index=first.index)
     again = used.duplicated() & (used >= 0)
