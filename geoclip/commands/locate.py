@@ -16,6 +16,7 @@ from geoclip.commands.options import (
     GpxOption,
     IncludeHiddenOption,
     Level,
+    LevelOption,
     MaxRadiusOption,
     MethodOption,
     MinProbabilityOption,
@@ -23,6 +24,7 @@ from geoclip.commands.options import (
     Precision,
     PrecisionOption,
     ThumbnailsOption,
+    own_levels,
     without_tracks,
 )
 from geoclip.commands.progress import progress
@@ -59,7 +61,11 @@ def locate(
         ),
     ] = None,
     gazetteer: Annotated[
-        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
+        Path | None,
+        typer.Option(
+            help="Folder or file of places instead of the built-in ones, or a .csv of other levels "
+            "(kingdom to species, say), whose classes are named instead."
+        ),
     ] = None,
     gallery: Annotated[
         str | None,
@@ -78,9 +84,7 @@ def locate(
             min=0, max=1, help="Name the most precise place of at least this probability."
         ),
     ] = 0.5,
-    level: Annotated[
-        Level, typer.Option(help="Name places of this level, however probable they are.")
-    ] = Level.auto,
+    level: LevelOption = Level.auto,
     location_id: Annotated[
         str | None,
         typer.Option(
@@ -204,7 +208,8 @@ def locate(
         frames=frames,
         jobs=jobs or os.cpu_count() or 1,
         confidence=confidence,
-        level=level.value,
+        level=str(level),
+        own_levels=own_levels(level, gazetteer),
         gallery=gallery,
         gpx=tuple(tracks),
         gpx_offset=None if gpx_offset is None else clock_offset(gpx_offset),

@@ -50,6 +50,16 @@ class Level(StrEnum):
     continent = "continent"
 
 
+LevelOption = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(Level),
+        help="Name places of this level, however probable they are; of a table of levels, one of "
+        "its own.",
+    ),
+]
+
+
 class Evidence(StrEnum):
     """How far to look for photos that show no place."""
 
@@ -227,3 +237,13 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, bool):
         value = f"--{'' if value else 'no-'}{name.replace('_', '-')}"
     return f" (default: {' '.join(map(str, value)) if isinstance(value, tuple) else value})"
+
+
+def own_levels(level: str, gazetteer: Path | None) -> tuple[str, ...]:
+    """The levels of a table, where the one asked for is none of ours."""
+    if level in set(Level) or gazetteer is None:
+        return ()
+    from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415  (pandas is slow to import)
+
+    places = Gazetteer.read(gazetteer)
+    return () if places.has_positions else places.level_names

@@ -31,6 +31,17 @@ def check_class_ending(path: Path) -> None:
     known_ending(path)
 
 
+def check_class_outputs(table: Path | None, map_file: Path | None, sidecars: bool) -> None:
+    """Raise GeoclipError for outputs that need positions."""
+    if table is not None:
+        check_class_ending(table)
+    for what, wanted in (("a map", map_file is not None), ("sidecars", sidecars)):
+        if wanted:
+            raise GeoclipError(
+                f"Classes lie nowhere, so there is nothing for {what} to show: leave it out."
+            )
+
+
 def write_class_guesses(table: pd.DataFrame, path: Path) -> None:
     """Write a table of `class_guesses` by the ending of `path`, whole or not at all.
 

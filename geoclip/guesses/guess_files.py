@@ -42,6 +42,17 @@ def read_guess_frame(path: Path) -> pd.DataFrame:
     return table.join(frame[[name for name in frame.columns if name not in table.columns]])
 
 
+def guessed_photos(path: Path) -> pd.Series:
+    """The photos that a file of guesses, of places or of classes, is about.
+
+    Raises GeoclipError as `read_guesses` does.
+    """
+    frame = read_frame(path)
+    if "lat" not in frame and {"path", "rank", "status", "place_id"} <= set(frame):
+        return frame["path"].astype(str)
+    return parse_guesses(frame, path)["path"]
+
+
 def read_frame(path: Path) -> pd.DataFrame:
     """A file of `ENDINGS` as it is, without geometry; the index is as in `read_guesses`."""
     ending = known_ending(path)

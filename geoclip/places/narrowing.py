@@ -40,8 +40,10 @@ def prior(
             or the path of a file of these.
 
     Raises:
-        GeoclipError: an unknown country, impossible numbers, what is no polygon, or no place left.
+        GeoclipError: an unknown country, impossible numbers, what is no polygon, no place left, or
+            a table of classes, which lie nowhere.
     """
+    gazetteer.check_has_positions()
     inside = np.ones(len(gazetteer), dtype=bool)
     if countries is not None:
         inside &= _in_countries(gazetteer, countries, territories)

@@ -172,6 +172,6 @@ def test_what_is_wrong_is_told(file: str, old: str, new: str, said: str, shop: P
 def test_guesses_of_classes_ask_for_their_table(shop: Path) -> None:
     words = ["evaluate", str(shop / "guesses.csv"), "--truth", str(shop / "photos.csv")]
     told = CliRunner().invoke(app, words)
-    assert isinstance(told.exception, GeoclipError | SystemExit)
-    assert "--gazetteer TABLE.csv" in str(told.exception) + told.output
-    assert "leave it out" in str(evaluated(shop, "--oracle").exception)
+    assert told.exit_code == 2
+    assert "--gazetteer TABLE.csv" in " ".join(told.output.split())
+    assert "leave it out" in evaluated(shop, "--oracle").output
