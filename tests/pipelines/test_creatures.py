@@ -92,7 +92,10 @@ def test_it_goes_through_the_programs(
     captions = pd.read_parquet("captions.parquet")
     assert captions["caption"].str.startswith("A picture of the ").all()
     training = ["--start", str(start), "--epochs", "1", "--batch-size", "64", "--workers", "1"]
+    training += ["--evaluate-every", "1", "--evaluate-photos", "20", "--keep", "best"]
     call(train_encoder, "--captions", "captions.parquet", "--out", "run", *training, *table)
+    figures = pd.read_csv("run/evaluations.csv")
+    assert {f"{split}/{level}_top1" for split in ("mean", "seen") for level in LEVELS} < {*figures}
     model = ["--model", "run/encoder"]
     call(classify_photos, *photos, "--top-k", "2", "--out", "classes", *model, *table)
     drawn, found = pd.read_csv(creatures / "photos.csv"), pd.read_parquet("classes")
