@@ -103,7 +103,7 @@ def finetune(
     others = table[table["split"] != TRAIN]
     # Before the ranking is fitted to these photos: what is measured on them then flatters.
     tell_change(model, folder, others, places, device, out / MAP_FILE)
-    run_held_out(folder, others, places, device)
+    run_held_out(folder, table, places, device)
     typer.echo(f"Fine-tuned encoder in {folder}. Next: geoclip locate PHOTOS --model {folder}")
 
 

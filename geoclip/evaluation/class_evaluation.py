@@ -15,7 +15,6 @@ from geoclip.errors import GeoclipError
 from geoclip.evaluation.bootstrap import DRAWS, Clusters, class_mean_of, mean_of
 from geoclip.evaluation.calibration_statistics import calibration_figures
 from geoclip.evaluation.intervals import about, intervals
-from geoclip.evaluation.leaks import TRAIN
 from geoclip.evaluation.matching import (
     match_photos,
     one_a_photo,
@@ -26,7 +25,7 @@ from geoclip.evaluation.metrics import UNKNOWN, Report, mean_over_classes
 from geoclip.evaluation.split_figures import gzsl_figures, gzsl_intervals
 from geoclip.guesses.class_files import read_class_guesses
 from geoclip.guesses.class_guesses import NONE
-from geoclip.photos.photo_table import read_photo_table
+from geoclip.photos.photo_table import HELD_BACK, TRAIN, read_photo_table
 from geoclip.places.gazetteer import NO_ROW, Gazetteer
 from geoclip.support.paths import same_file_key
 from geoclip.support.tables import read_text_table, refuse_rows
@@ -62,13 +61,13 @@ class ClassEvaluation:
         """Compare a file of `read_class_guesses` with a photo table that states a place_id each.
 
         The photos trained on are those of `train` (of its split "train" where it has one), else
-        those that the truth itself gives to that split; they are not measured. Raises GeoclipError,
-        naming file and row, for a photo without a class, a class that the gazetteer does not list,
-        two answers for a photo, and files without a photo in common.
+        those that the truth itself trains on or holds back; they are not measured. Raises
+        GeoclipError, naming file and row, for a photo without a class, a class that the gazetteer
+        does not list, two answers for a photo, and files without a photo in common.
         """
         answers = read_class_guesses(Path(guesses), gazetteer)
         photos = _classified_photos(Path(truth), gazetteer)
-        trained = photos[photos["split"] == TRAIN]
+        trained = photos[photos["split"].isin([TRAIN, *HELD_BACK])]
         if train is not None:
             trained = _classified_photos(Path(train), gazetteer)
             chosen = trained["split"] == TRAIN
