@@ -69,6 +69,8 @@ def evaluate(
     guesses: Given, truth: Given, allow_gps: bool = False, gazetteer: Gazetteer | None = None
 ) -> Evaluation:
     """Compare guesses with the truth as `evaluate_tables` does; each is a table or its file."""
+    if gazetteer is not None:
+        gazetteer.check_has_positions()
     if isinstance(truth, pd.DataFrame):
         theirs: Source = "the table of truth"
         folder = Path()

@@ -233,8 +233,8 @@ class Gazetteer:
         """Raise GeoclipError for a table of classes that have no coordinates."""
         if not self.has_positions:
             raise GeoclipError(
-                f"{self!r} has no coordinates, which this needs; give its photos a place_id each, "
-                "and name the classes of others with geoclip locate or pipelines.classify_photos."
+                f"{self!r} has no coordinates, which this needs: its photos have a place_id each, "
+                "geoclip locate names the classes of others and geoclip evaluate compares them."
             )
 
     def _tree(self, level: str) -> PointTree:

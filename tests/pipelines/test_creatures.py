@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 from tiny_encoders import random_tiny_clip
 
+from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
 from pipelines import (
     classify_photos,
@@ -20,7 +22,7 @@ from pipelines import (
 from pipelines.command_line import command_of
 from pipelines.creatures.creatures import CreatureSettings, write_creatures
 from pipelines.creatures.drawing import draw_creature
-from pipelines.creatures.tree import CHILDREN, LEVELS, WORDS, species_of
+from pipelines.creatures.tree import CHILDREN, LEVELS, WORDS, code_of, species_of
 from pipelines.planet.climate import generator
 
 SMALL = CreatureSettings(image_size=32, train_views=1, test_views=1)
@@ -74,6 +76,18 @@ def test_tables_and_pictures_belong_together(creatures: Path) -> None:
     for path in photos["path"][:3]:
         with Image.open(creatures / path) as picture:
             assert picture.size == (32, 32)
+
+
+def test_captions_mix_latin_and_english_names_and_codes(creatures: Path) -> None:
+    tree = Gazetteer.read(creatures / "tree.csv")
+    tree.wording = replace(tree.wording, keep_official=0.4, keep=(1.0,) * len(LEVELS))
+    kind = species_of(0)[0]
+    book, row = CaptionBook(tree), int(tree.rows([kind.place_id])[0])
+    drawn = Counter(book.draw(row, 0, epoch, "photo").text for epoch in range(900))
+    words = [kind.names[-1], " ".join(kind.traits["species"]), code_of("species", kind.names[-1])]
+    named = [sum(n for text, n in drawn.items() if f"species {word} " in text) for word in words]
+    assert sum(named) == 900
+    assert np.array(named) / 900 == pytest.approx([0.4, 0.3, 0.3], abs=0.06)
 
 
 def test_it_goes_through_the_programs(
