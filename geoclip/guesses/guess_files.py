@@ -65,8 +65,8 @@ def parse_guesses(frame: pd.DataFrame, path: Source) -> pd.DataFrame:
     missing = [name for name in ("path", "lat", "lon") if name not in frame.columns]
     if missing:
         raise GeoclipError(
-            f"{path} has no column {', '.join(missing)}: guesses need path (or IMG_ID), lat, lon, "
-            "and those of classes their table of levels (--gazetteer TABLE.csv)."
+            f"{path} has no column {', '.join(missing)}: guesses need path (or IMG_ID), lat, lon. "
+            "Those of classes have none: geoclip evaluate takes them with --gazetteer TABLE.csv."
         )
     frame = frame.copy()
     frame["lat"], frame["lon"] = coordinates(frame, path)
