@@ -102,9 +102,11 @@ def finetune(
         )
     others = table[table["split"] != TRAIN]
     # Before the ranking is fitted to these photos: what is measured on them then flatters.
-    tell_change(model, folder, others, places, device, out / MAP_FILE)
+    if places.has_positions:
+        tell_change(model, folder, others, places, device, out / MAP_FILE)
     run_held_out(folder, table, places, device)
-    typer.echo(f"Fine-tuned encoder in {folder}. Next: geoclip locate PHOTOS --model {folder}")
+    own = "" if places.has_positions else f" --gazetteer {gazetteer}"
+    typer.echo(f"Fine-tuned encoder in {folder}. Next: geoclip locate PHOTOS --model {folder}{own}")
 
 
 def _photos(
