@@ -61,7 +61,7 @@ def test_content_instead_of_a_file(tmp_path: Path) -> None:
     assert [moment(image) for image in kept] == [moment(image) for image in read_frames(path)]
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "avi", "3gp"])
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "avi", "3gp", "mts"])
 def test_frames_are_spread_over_the_clip(tmp_path: Path, suffix: str) -> None:
     if suffix == "3gp":
         path = write_clip(tmp_path / "clip.mp4").rename(tmp_path / "clip.3gp")
