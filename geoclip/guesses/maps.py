@@ -37,6 +37,7 @@ def write_map(
     *,
     show_paths: bool = False,
     thumbnails: bool = False,
+    way: bool = False,
     outlines: "Outlines | None" = None,
     gazetteer: "Gazetteer | None" = None,
 ) -> None:
@@ -45,6 +46,7 @@ def write_map(
     `truth` has the columns path, lat, lon (degrees), joined on `path`. Photos are shown by file
     name and the folder below the one that holds all, unless `show_paths`. With `thumbnails` the
     page holds a small picture of each photo, without its metadata, and the time when it was taken.
+    With `way` a line joins the answers in the table's order, as for the moments of a clip.
     `outlines` and `gazetteer` are what the map shows below the photos. The file is put in place
     when it is complete. Raises GeoclipError when a column is missing or the file cannot be written.
 
@@ -60,7 +62,7 @@ def write_map(
     photos = photo_entries(guesses, _true_places(truth), show_paths)
     if thumbnails:
         add_pictures(photos, guesses["path"].map(str).unique(), THUMBNAIL_SIDE)
-    data = {"photos": photos, **basemap(outlines, gazetteer)}
+    data = {"photos": photos, "way": way, **basemap(outlines, gazetteer)}
     write_page(Path(path), "map", {"title": title, "attribution": ATTRIBUTION}, data)
 
 
