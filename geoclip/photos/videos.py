@@ -4,7 +4,6 @@ A handful of frames says nearly as much about a whole clip as all of them (CLIPB
 2021), and costs little more than as many photos.
 """
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,10 +57,9 @@ def read_frames(
 def read_moments(
     path: str | os.PathLike[str], count: int, short_side: int | None = None
 ) -> list[tuple[float, Image.Image]]:
-    """As `read_frames`, of the very moments, each with its second since the clip's first frame.
+    """As `read_frames`, of the very moments, each with its second since the clip's start.
 
-    This decodes all that lies between a key frame and its moment. A frame that does not say when
-    it is shown has NaN.
+    This decodes all that lies between a key frame and its moment.
     """
     name = os.fspath(path)
     with open_video(name) as container:
@@ -82,8 +80,8 @@ def _moments_of(
         raise GeoclipError(f"{count} frames of a video were asked for; ask for 1 or more.")
     stream = _video_stream(container, name)
     moments = [
-        (_second(frame, stream), _upright_rgb(frame, short_side))
-        for frame in _sparse(container, stream, count, exact)
+        (second, _upright_rgb(frame, short_side))
+        for second, frame in _sparse(container, stream, count, exact)
     ]
     if not moments:
         refuse(name, "no frame of the video can be decoded; copy it again", "truncated")
@@ -148,48 +146,38 @@ def _video_stream(container: "InputContainer", name: str) -> "VideoStream":
     return stream
 
 
-def _second(frame: "VideoFrame", stream: "VideoStream") -> float:
-    """When a frame is shown, since the stream's start; NaN where it does not say."""
-    if frame.time is None:
-        return math.nan
-    return frame.time - float((stream.start_time or 0) * (stream.time_base or 0))
-
-
 def _sparse(
     container: "InputContainer", stream: "VideoStream", count: int, exact: bool
-) -> "Iterator[VideoFrame]":
-    """Frames of the middles of `count` equal parts of the clip, see `_frame_at`."""
-    length = _length(container, stream)
-    if length is None:
-        yield from _key_frames(container, stream, count)
-        return
-    start = stream.start_time or 0
+) -> "Iterator[tuple[float, VideoFrame]]":
+    """Frames of the middles of `count` equal parts of the clip and their seconds; see `_frame_at`.
+
+    Seconds are counted from the clip's start.
+    """
+    start, length = stream.start_time or 0, _length(container, stream)
     last = -1.0
     for part in range(count):
         moment = start + int(length * (part + 0.5) / count)
         frame = _frame_at(container, stream, moment, last, exact)
         if frame is not None and frame.pts is not None and frame.pts > last:
             last = frame.pts
-            yield frame
+            yield float((frame.pts - start) * (stream.time_base or 0)), frame
 
 
-def _length(container: "InputContainer", stream: "VideoStream") -> int | None:
-    """Duration in the stream's time base; None where the file does not say."""
+def _length(container: "InputContainer", stream: "VideoStream") -> int:
+    """Duration in the stream's time base; what was recorded live is read to its end for it."""
     import av  # noqa: PLC0415
 
     if stream.duration:
         return stream.duration
-    if not container.duration or not stream.time_base:
-        return None
-    return int(container.duration / av.time_base / stream.time_base)
-
-
-def _key_frames(
-    container: "InputContainer", stream: "VideoStream", count: int
-) -> "Iterator[VideoFrame]":
-    stream.codec_context.skip_frame = "NONKEY"
-    for frame, _ in zip(container.decode(stream), range(count), strict=False):
-        yield frame
+    if container.duration and stream.time_base:
+        return int(container.duration / av.time_base / stream.time_base)
+    start = end = stream.start_time or 0
+    try:
+        for packet in container.demux(stream):
+            end = max(end, packet.pts or start)
+    except av.FFmpegError:
+        pass  # damage: the clip is taken as long as it can be read
+    return end - start
 
 
 def _frame_at(
