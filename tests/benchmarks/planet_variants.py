@@ -29,8 +29,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "crops alone": (STREET, {**AUGMENTED, "colour": 0.0}),
     "colours alone": (STREET, {**AUGMENTED, "crop_area": (1.0, 1.0)}),
     "mirrored too": (STREET, {**AUGMENTED, "mirror": True}),
-    "both kinds": ("both", {}),
-    "aerial alone": (AERIAL, {}),
+    "both kinds": ("both", AUGMENTED),
+    "aerial alone": (AERIAL, AUGMENTED),
 }
 """The kind of photos trained on, and the settings that differ from the main job's."""
 SIZES = {"train_places": 1400, "seen_places": 300, "unseen_places": 300}
