@@ -16,7 +16,6 @@ import pandas as pd
 import typer
 
 from geoclip.encoders import Encoder
-from geoclip.errors import GeoclipError
 from geoclip.evaluation.caption_figures import (
     EncodeTexts,
     composition_figures,
@@ -38,6 +37,7 @@ from geoclip.photos.embedding import Embeddings
 from geoclip.photos.refusals import READ
 from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
+from geoclip.support.files import write_for_user
 from geoclip.support.name_guard import check_checkout
 from geoclip.training.splits import HELD_BACK, TRAIN
 from pipelines.cluster import ROOT
@@ -141,12 +141,8 @@ def main(
         needed += OF_POSITIONS
     located = read_parquet(predictions, needed, "predictions", "pipelines.locate_photos")
     report = evaluate_guesses(captioned, {"after": located}, places)
-    try:
-        out.write_text(json.dumps(report, indent=2) + "\n")
-    except OSError as problem:
-        raise GeoclipError(
-            f"{out} cannot be written ({problem.strerror}); name another --out."
-        ) from None
+    text = json.dumps(report, indent=2) + "\n"
+    write_for_user(out, lambda file: file.write(text.encode()))
     print(f"Figures of {', '.join(report['splits'] or report['gzsl'])} in {out}.")
 
 

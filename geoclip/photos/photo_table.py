@@ -25,6 +25,9 @@ from geoclip.support.tables import (
     require_columns,
 )
 
+TRAIN, PSEUDO_SEEN, PSEUDO_UNSEEN = "train", "pseudo-seen", "pseudo-unseen"
+"""Splits that are not measured: photos to train on, and those that a ranking is fitted on."""
+HELD_BACK = (PSEUDO_SEEN, PSEUDO_UNSEEN)
 SAME_LOCATION_KM = 25.0
 """Views of one location in two tables may lie this far apart: in one city, say."""
 Resolve = Callable[[str, Path], str]

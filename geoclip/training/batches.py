@@ -206,9 +206,10 @@ class Batches:
         if i in self._kept:
             return self._kept[i]
         pixels = self._pixels_of(self.reader(self._shown(epoch, i, earlier)))
-        if pixels is not None and not self.settings.augment:
-            if len(self._kept) < KEPT_BYTES // pixels.nbytes:
-                self._kept[i] = pixels
+        if pixels is None or self.settings.augment:
+            return pixels
+        if len(self._kept) < KEPT_BYTES // pixels.nbytes:
+            self._kept[i] = pixels
         return pixels
 
     def _pixels_of(self, picture: Image.Image | None) -> Tensor | None:
