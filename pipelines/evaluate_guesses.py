@@ -16,7 +16,12 @@ import pandas as pd
 import typer
 
 from geoclip.encoders import Encoder
-from geoclip.evaluation.caption_figures import composition_figures, retrieval_figures
+from geoclip.evaluation.caption_figures import (
+    EncodeTexts,
+    composition_figures,
+    remembering,
+    retrieval_figures,
+)
 from geoclip.evaluation.split_figures import (
     RANKED,
     RANKED_CONTINENTS,
@@ -105,13 +110,16 @@ def caption_report(
     `photos` have split and place_row; each of `models` has its embeddings of them, in order.
     """
     report: dict[str, Any] = {"retrieval": {}, "composition": {}}
+    by_tower: dict[str, EncodeTexts] = {}
     for name, (encoder, found) in models.items():
+        # A frozen text tower says the same of a caption before and after the tuning.
+        encode = by_tower.setdefault(encoder.fingerprint(), remembering(encoder.encode_texts))
         for split in photos["split"].unique():
             own = (photos["split"] == split).to_numpy() & found.ok
             images, rows = found.values[own], photos.loc[own, "place_row"].to_numpy()
             figures = {
-                "retrieval": retrieval_figures(images, rows, book, encoder.encode_texts),
-                "composition": composition_figures(images, rows, book, encoder.encode_texts, seed),
+                "retrieval": retrieval_figures(images, rows, book, encode),
+                "composition": composition_figures(images, rows, book, encode, seed),
             }
             for part, values in figures.items():
                 report[part].setdefault(str(split), {})[name] = values

@@ -12,9 +12,9 @@ from pathlib import Path
 from geoclip.errors import GeoclipError
 from geoclip.support.paths import AnyPath
 
-MARKS = "folders"
-"""What the list of marks is called in the data of a page."""
-_LISTED = re.compile(rb'"%s":\[((?:"[0-9a-f]{8}",?)*)\]' % MARKS.encode())
+_MARKS = re.compile(rb'<header data-geoclip-folders="([0-9a-f ]*)">')
+HEAD = 1 << 20
+"""Bytes of a page in which the marks stand."""
 
 
 def folder_marks(photos: Iterable[AnyPath]) -> set[str]:
@@ -30,12 +30,13 @@ def folder_marks(photos: Iterable[AnyPath]) -> set[str]:
 def refuse_map_of_others(page: Path, photos: Iterable[AnyPath]) -> None:
     """Raise GeoclipError where a page is there that is no map of photos of any of their folders."""
     try:
-        found = _LISTED.search(page.read_bytes())
+        with page.open("rb") as file:
+            found = _MARKS.search(file.read(HEAD))
     except OSError:  # absent, or to be reported when it is written
         return
     if found is None:
         what = "is no map that says which photos it is of"
-    elif folder_marks(photos).isdisjoint(found[1].decode().strip('"').split('","')):
+    elif folder_marks(photos).isdisjoint(found[1].decode().split()):
         what = "is a map of photos of other folders"
     else:
         return

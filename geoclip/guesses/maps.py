@@ -12,7 +12,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses.basemap import basemap
-from geoclip.guesses.map_marks import MARKS, folder_marks
+from geoclip.guesses.map_marks import folder_marks
 from geoclip.guesses.page_files import write_page
 from geoclip.guesses.phrases import guess_phrase, place_phrase, shown_probability
 from geoclip.guesses.schema import GPS
@@ -62,9 +62,10 @@ def write_map(
     paths = guesses["path"].map(str).unique()
     if thumbnails:
         add_pictures(photos, paths, THUMBNAIL_SIDE)
-    data = {MARKS: sorted(folder_marks(map(decode_path, paths))), "photos": photos}
-    data |= basemap(outlines, gazetteer)
-    write_page(Path(path), "map", {"title": title, "attribution": ATTRIBUTION}, data)
+    data = {"photos": photos, **basemap(outlines, gazetteer)}
+    marks = " ".join(sorted(folder_marks(map(decode_path, paths))))
+    texts = {"title": title, "attribution": ATTRIBUTION, "folders": marks}
+    write_page(Path(path), "map", texts, data)
 
 
 def check_columns(
