@@ -117,7 +117,7 @@ class Locator:
         gazetteer = Gazetteer.default() if gazetteer is None else gazetteer
         stored = ModelSettings.of_model(name)
         index = PlaceIndex.cached(encoder, gazetteer, stored.captions, watch)
-        return cls(encoder, index, gazetteer, settings or stored.ranking)
+        return cls(encoder, index, gazetteer, settings or stored.ranking_of(gazetteer))
 
     def narrowed(
         self,

@@ -89,6 +89,8 @@ def benchmark(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     places = None if gazetteer is None else Gazetteer.read(gazetteer)
+    if places is not None:
+        places.check_has_positions()
     rows: list[Row] = []
     methods: list[RankingMethod | None] = [*method] if method else [None]
     with _kept_embeddings(out) as kept:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geoclip.commands.terminal import print_table, printable
+from geoclip.errors import GeoclipError
 
 if TYPE_CHECKING:
+    from geoclip.evaluation.cells import Rows
     from geoclip.evaluation.evaluation import Evaluation
+    from geoclip.places.gazetteer import Gazetteer
 
 Page = Annotated[
     Path | None,
@@ -70,6 +73,9 @@ def evaluate(
     Figures are given plain and as means over countries, with 95 % intervals. Paths that begin
     differently in the two tables match by their common end. For instance:
     geoclip evaluate guesses.csv --truth im2gps_places365.csv --report report.html
+
+    With a table of other levels (--gazetteer tree.csv) the guesses are classes and the truth
+    states a place_id each: S, U and H at every level, and no distance.
     """
     from geoclip.evaluation.evaluation_page import write_page  # noqa: PLC0415
     from geoclip.evaluation.evaluation_report import evaluation_report  # noqa: PLC0415 - pandas is slow to import
@@ -81,6 +87,13 @@ def evaluate(
     if report is not None:
         check_page(report)
     world = None if gazetteer is None else Gazetteer.read(gazetteer)
+    if world is not None and not world.has_positions:
+        if oracle:
+            raise GeoclipError(
+                "--oracle is about distances, and classes lie nowhere: leave it out."
+            )
+        _evaluate_classes(guesses, truth, world, train, json, report)
+        return
     trained = None if train is None else read_training_table(train)
     evaluation = evaluate_files(guesses, truth, allow_gps, world, skip_gps)
     figures = evaluation_report(evaluation, trained, oracle, photo_hashes)
@@ -91,6 +104,33 @@ def evaluate(
         typer.echo(dumps(figures, indent=2, allow_nan=False))
     else:
         print_report(figures)
+
+
+def _evaluate_classes(
+    guesses: Path, truth: Path, table: "Gazetteer", train: Path | None, json: bool, page: Page
+) -> None:
+    """The same for guesses of the classes of a table of levels."""
+    from geoclip.evaluation.class_evaluation import ClassEvaluation  # noqa: PLC0415
+    from geoclip.evaluation.class_tables import (  # noqa: PLC0415
+        NO_DISTANCE,
+        class_sentences,
+        class_tables,
+        warnings_of,
+        write_class_page,
+    )
+
+    evaluation = ClassEvaluation.of_files(guesses, truth, table, train)
+    figures = evaluation.report()
+    for sentence in [*warnings_of(evaluation), *([NO_DISTANCE] if json else [])]:
+        typer.echo(sentence, err=True)
+    if page is not None:
+        write_class_page(figures, page)
+    if json:
+        typer.echo(dumps(figures, indent=2, allow_nan=False))
+        return
+    _print_tables(class_tables(figures))
+    for sentence in class_sentences(figures):
+        typer.echo(sentence)
 
 
 def _warn(evaluation: "Evaluation", figures: dict[str, Any]) -> None:
@@ -113,7 +153,11 @@ def print_report(report: dict[str, Any]) -> None:
         report_tables,
     )
 
-    for title, rows in report_tables(report).items():
-        print_table(rows[0], rows[1:], right=rows[0][1:], title=title)
+    _print_tables(report_tables(report))
     for sentence in count_sentences(report):
         typer.echo(sentence)
+
+
+def _print_tables(tables: dict[str, "Rows"]) -> None:
+    for title, rows in tables.items():
+        print_table(rows[0], rows[1:], right=rows[0][1:], title=title)

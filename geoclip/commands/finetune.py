@@ -85,6 +85,7 @@ def finetune(
     evaluation = read_settings(EvaluationSettings, settings)
     check_keep(keep, training, evaluation)
     table, missing, places = _photos(photos, gazetteer, training.seed, held_out)
+    from geoclip.training.held_out import draw_held_out, settled  # noqa: PLC0415
     from geoclip.training.photo_set import training_photos  # noqa: PLC0415
     from geoclip.training.splits import TRAIN  # noqa: PLC0415
 
@@ -96,7 +97,9 @@ def finetune(
         "photos": seen.digest(),
     }
     _check_run(out / RUN_FILE, about)
-    drawn = _drawn(table, evaluation, training.seed)
+    evaluation, drawn = settled(evaluation, places), None
+    if evaluation.evaluate_every:
+        drawn = draw_held_out(table, evaluation, training.seed, places)
     batches = _batches(model, seen, places, training, device)
     _write_lists(out, about, table, missing)
     folder = _train(out, model, batches, evaluation, drawn, checkpoint_every, keep)
@@ -109,9 +112,11 @@ def finetune(
         )
     others = table[table["split"] != TRAIN]
     # Before the ranking is fitted to these photos: what is measured on them then flatters.
-    tell_change(model, folder, others, places, device, out / MAP_FILE)
-    run_held_out(folder, others, places, device)
-    typer.echo(f"Fine-tuned encoder in {folder}. Next: geoclip locate PHOTOS --model {folder}")
+    if places.has_positions:
+        tell_change(model, folder, others, places, device, out / MAP_FILE)
+    run_held_out(folder, table, places, device)
+    own = "" if places.has_positions else f" --gazetteer {gazetteer}"
+    typer.echo(f"Fine-tuned encoder in {folder}. Next: geoclip locate PHOTOS --model {folder}{own}")
 
 
 def _photos(
@@ -136,6 +141,8 @@ def _write_lists(
 
     others = table[table["split"] != TRAIN]
     columns = ["path", "lat", "lon", "country_code", "location_id", "split"]
+    if others["lat"].isna().all():  # a table of levels names the class instead
+        columns.insert(1, "place_id")
     with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
@@ -159,15 +166,6 @@ def _check_run(file: Path, about: dict[str, Any]) -> None:
     except (OSError, ValueError) as problem:
         raise GeoclipError(f"{file} is not readable ({problem}); name another --out.") from None
     check_same_run(file.parent, noted, about)
-
-
-def _drawn(
-    table: "pd.DataFrame", evaluation: EvaluationSettings, seed: int
-) -> "pd.DataFrame | None":
-    """The held-out photos to evaluate on, None without evaluation."""
-    from geoclip.training.held_out import draw_held_out  # noqa: PLC0415
-
-    return draw_held_out(table, evaluation, seed) if evaluation.evaluate_every else None
 
 
 def _batches(
@@ -209,7 +207,11 @@ def _train(
     from geoclip.training.trainer import Trainer  # noqa: PLC0415
 
     start, book = ModelSettings.of_model(model), batches.book
-    held_out = None if drawn is None else HeldOut(drawn, book, batches.workers, start.ranking)
+    held_out = (
+        None
+        if drawn is None
+        else HeldOut(drawn, book, batches.workers, start.ranking_of(book.gazetteer))
+    )
     store = FolderCheckpoints(out, evaluation.best_by if keep == Keep.BEST else None)
     trainer = Trainer(batches)
     typer.echo(f"{steps_told(batches)} {trainer.plan}", err=True)

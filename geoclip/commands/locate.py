@@ -21,20 +21,22 @@ from geoclip.commands.options import (
     Evidence,
     EvidenceOption,
     ExcludeOption,
-    GazetteerOption,
     Gps,
     GpxOffsetOption,
     GpxOption,
     IncludeHiddenOption,
     JobsOption,
     Level,
+    LevelOption,
     MaxRadiusOption,
     MethodOption,
     MinProbabilityOption,
+    PlacesOrClassesOption,
     PointOption,
     Precision,
     PrecisionOption,
     ThumbnailsOption,
+    own_levels,
     without_tracks,
 )
 from geoclip.commands.terminal import SOME_UNREAD
@@ -67,7 +69,7 @@ def locate(
         str | None,
         typer.Option(help=MODEL_HELP, show_default=DEFAULT_MODEL),
     ] = None,
-    gazetteer: GazetteerOption = None,
+    gazetteer: PlacesOrClassesOption = None,
     gallery: Annotated[
         str | None,
         typer.Option(
@@ -85,9 +87,7 @@ def locate(
             min=0, max=1, help="Name the most precise place of at least this probability."
         ),
     ] = 0.5,
-    level: Annotated[
-        Level, typer.Option(help="Name places of this level, however probable they are.")
-    ] = Level.auto,
+    level: LevelOption = Level.auto,
     location_id: Annotated[
         str | None,
         typer.Option(
@@ -218,7 +218,8 @@ def locate(
         frames=frames,
         jobs=jobs or os.cpu_count() or 1,
         confidence=confidence,
-        level=level.value,
+        level=str(level),
+        own_levels=own_levels(level, gazetteer),
         gallery=gallery,
         gpx=tuple(tracks),
         gpx_offset=None if gpx_offset is None else clock_offset(gpx_offset),

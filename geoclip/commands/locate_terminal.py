@@ -13,7 +13,7 @@ import typer
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import print_table, printable, told_left_out, told_reasons
 from geoclip.guesses.failures import failures_path
-from geoclip.guesses.phrases import guess_phrase
+from geoclip.guesses.phrases import class_phrase, guess_phrase
 from geoclip.photos.refusals import READ
 from geoclip.runs.run_report import RunReport, RunWatch
 from geoclip.support.user_folders import first_time
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 COLUMNS = ("photo", "rank", "guess", "lat", "lon", "source")
+CLASS_COLUMNS = ("photo", "rank", "guess", "level")
 
 
 def say(text: str) -> None:
@@ -82,8 +83,11 @@ class Terminal(RunWatch):
 
     def located(self, table: "pd.DataFrame") -> None:
         """Print the guesses."""
-        rows = [_table_row(row) for row in table.to_dict("records")]
-        print_table(COLUMNS, rows, right=("lat", "lon"))
+        rows = table.to_dict("records")
+        if "lat" not in table:
+            print_table(CLASS_COLUMNS, [_class_row(row) for row in rows])
+            return
+        print_table(COLUMNS, [_table_row(row) for row in rows], right=("lat", "lon"))
 
     def wrote(self, path: Path, failures: int | None = None) -> None:
         """Name the file; `print_report` says what a list of failures holds."""
@@ -208,6 +212,17 @@ def _table_row(row: dict[Any, Any]) -> tuple[str, ...]:
         _number(row["lat"], 3),
         _number(row["lon"], 3),
         str(row["source"]),
+    )
+
+
+def _class_row(row: dict[Any, Any]) -> tuple[str, ...]:
+    if row["status"] not in READ:
+        return str(row["path"]), "", str(row["status"]), ""
+    return (
+        str(row["path"]) if row["rank"] == 1 else "",
+        str(row["rank"]),
+        class_phrase(row),
+        str(row["level"]),
     )
 
 

@@ -50,6 +50,16 @@ class Level(StrEnum):
     continent = "continent"
 
 
+LevelOption = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(Level),
+        help="Name places of this level, however probable they are; of a table of levels, one of "
+        "its own.",
+    ),
+]
+
+
 class Evidence(StrEnum):
     """How far to look for photos that show no place."""
 
@@ -72,6 +82,13 @@ MODEL_HELP = "A name that `geoclip models` lists, a folder, or hf:ID of the Hugg
 GazetteerOption = Annotated[
     Path | None,
     typer.Option(help="Folder or file of places (a gazetteer) instead of the built-in one."),
+]
+PlacesOrClassesOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder or file of places (a gazetteer) instead of the built-in one, or a .csv of "
+        "other levels (kingdom to species, say), whose classes are named instead."
+    ),
 ]
 DeviceOption = Annotated[
     str | None,
@@ -256,3 +273,13 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, bool):
         value = f"--{'' if value else 'no-'}{name.replace('_', '-')}"
     return f" (default: {' '.join(map(str, value)) if isinstance(value, tuple) else value})"
+
+
+def own_levels(level: str, gazetteer: Path | None) -> tuple[str, ...]:
+    """The levels of a table, where the one asked for is none of ours."""
+    if level in set(Level) or gazetteer is None:
+        return ()
+    from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415  (pandas is slow to import)
+
+    places = Gazetteer.read(gazetteer)
+    return () if places.has_positions else places.level_names

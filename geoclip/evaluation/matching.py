@@ -83,6 +83,8 @@ def evaluate(
     skip_gps: bool = False,
 ) -> Evaluation:
     """Compare guesses with the truth as `evaluate_tables` does; each is a table or its file."""
+    if gazetteer is not None:
+        gazetteer.check_has_positions()
     if isinstance(truth, pd.DataFrame):
         theirs: Source = "the table of truth"
         folder = Path()
@@ -110,12 +112,8 @@ def _matched(
 ) -> pd.DataFrame:
     """Answers of rank 1 with `photo`, of `match_photos`; errors call the tables by `sources`."""
     position = match_photos(first["path"], truth, folder, sources[0])
-    if len(first) and not (position >= 0).any():
-        raise GeoclipError(
-            f"{sources[0]} answers no photo of {sources[1]} (it has {first['path'].iloc[0]!r}, the "
-            f"truth has {truth['photo_id'].iloc[0]!r}): check that the two belong together."
-        )
-    _refuse_second_answers(first, position, sources[0])
+    refuse_no_match(first, position, *sources, truth)
+    refuse_second_answers(first, position, sources[0])
     return first.assign(photo=position)
 
 
@@ -126,7 +124,7 @@ def _evaluate(
     used = first["photo"] >= 0
     answered = dict(zip(first["path"][used], first["photo"][used], strict=True))
     ranked = _with_distances(answers[answers["path"].isin(answered)], answered, truth)
-    guesses = _one_a_photo(ranked[ranked["rank"] == 1], len(truth))
+    guesses = one_a_photo(ranked[ranked["rank"] == 1], len(truth))
     km = guesses["km"].fillna(np.inf).to_numpy(dtype=float)
     unmatched, world = tuple(first["path"][~used]), gazetteer or packaged_gazetteer()
     return Evaluation(km, len(unmatched), truth, guesses, ranked, world, unmatched)
@@ -147,8 +145,8 @@ def _with_distances(
     return answers.assign(photo=photo, km=km)
 
 
-def _one_a_photo(first: pd.DataFrame, photos: int) -> pd.DataFrame:
-    """The guesses of rank 1 in the order of the truth; an empty row where there is none."""
+def one_a_photo(first: pd.DataFrame, photos: int) -> pd.DataFrame:
+    """The guesses of rank 1 in the order of the truth, by their `photo`; an empty row for none."""
     aligned = first.set_axis(first["photo"].to_numpy()).reindex(range(photos))
     texts = [name for name in aligned if aligned[name].dtype.kind not in "fiu"]
     return aligned.fillna(dict.fromkeys(texts, ""))
@@ -228,7 +226,22 @@ def _match(text: str, by_file: dict[str, int], by_name: dict[str, int], folder: 
     return by_name.get(decode_path(text).name, -1)
 
 
-def _refuse_second_answers(first: pd.DataFrame, position: NDArray[np.intp], path: Source) -> None:
+def refuse_no_match(
+    guesses: pd.DataFrame,
+    position: NDArray[np.intp],
+    mine: Source,
+    theirs: Source,
+    truth: pd.DataFrame,
+) -> None:
+    """Raise GeoclipError when no guess answers a photo of the truth; `position` (n,) is -1 then."""
+    if len(guesses) and not (position >= 0).any():
+        raise GeoclipError(
+            f"{mine} answers no photo of {theirs} (it has {guesses['path'].iloc[0]!r}, the "
+            f"truth has {truth['photo_id'].iloc[0]!r}): check that the two belong together."
+        )
+
+
+def refuse_second_answers(first: pd.DataFrame, position: NDArray[np.intp], path: Source) -> None:
     """Raise GeoclipError when two rank-1 rows answer the same photo."""
     used = pd.Series(position, index=first.index)
     again = used.duplicated() & (used >= 0)

@@ -43,8 +43,9 @@ def prior(
 
     Raises:
         GeoclipError: an unknown country or city, a name of several, impossible numbers, what is no
-            polygon, or no place left.
+            polygon, no place left, or a table of classes, which lie nowhere.
     """
+    gazetteer.check_has_positions()
     inside = np.ones(len(gazetteer), dtype=bool)
     if countries is not None:
         inside &= _in_countries(gazetteer, countries, territories)

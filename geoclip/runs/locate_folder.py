@@ -57,7 +57,8 @@ def locate_folder(
         model: a locator, or the name or folder of a model, loaded once the photos are listed.
         settings: how photos are treated.
         out: the table of guesses: .parquet, .geojson, .csv or .gpkg. Files that could not be read
-            are listed beside it in `OUT-ledger.csv`.
+            are listed beside it in `OUT-ledger.csv`. Of the classes of a table of levels it is a
+            .csv, .parquet or .xlsx.
         map_file: a map as one .html file.
         thumbnails: the map shows small pictures of the photos and the days they were taken on.
         sidecars: "write" puts an XMP sidecar beside each guessed photo, "dry run" says which.
@@ -98,7 +99,13 @@ def locate_folder(
     from geoclip.runs.table_outputs import map_of_run, sidecars_of_run  # noqa: PLC0415
 
     run = FolderRun.of(locator, photos, locations, settings)
+    of_classes = not locator.gazetteer.has_positions
+    if of_classes:
+        from geoclip.guesses.class_files import check_class_outputs  # noqa: PLC0415  (torch)
+
+        check_class_outputs(files.out, files.map_file, sidecars != "off")
     report = RunReport(
+        of_classes=of_classes,
         calibrated=locator.settings.calibrated,
         gps=GpsSummary() if settings.gps == "compare" else None,
         out=files.out,
@@ -186,9 +193,15 @@ def _make_table(
                 yield block.table
                 advance(block.photos)
 
-    if files.out is None or files.journal_home is None:
+    if report.of_classes or files.out is None or files.journal_home is None:
         report.table = pd.concat(list(tables()), ignore_index=True)
-        watch.located(report.table)
+        if files.out is None:
+            watch.located(report.table)
+            return
+        from geoclip.guesses.class_files import write_class_guesses  # noqa: PLC0415  (torch)
+
+        write_class_guesses(report.table, files.out)
+        watch.wrote(files.out)
         return
     from geoclip.guesses.writer import GuessWriter  # noqa: PLC0415  (slow to import)
 

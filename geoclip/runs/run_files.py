@@ -8,7 +8,7 @@ from pathlib import Path
 from geoclip.errors import GeoclipError
 from geoclip.guesses import spreadsheet
 from geoclip.guesses.failures import failures_path, refuse_other_file
-from geoclip.guesses.guess_files import read_guesses
+from geoclip.guesses.guess_files import guessed_photos
 from geoclip.guesses.map_marks import refuse_map_of_others
 from geoclip.photos.beside import is_beside
 from geoclip.photos.folder_rules import USUAL, FolderRules
@@ -94,7 +94,7 @@ class RunFiles:
         if self.out is None or not self.out.exists():
             return
         try:
-            found = read_guesses(self.out)["path"]
+            found = guessed_photos(self.out)
         except GeoclipError:
             what = "is no table of guesses"
         else:

@@ -212,7 +212,8 @@ class EvaluationSettings:
     A run is evaluated every `evaluate_every` steps (0: never) and at the end. Of every split but
     "train" at most `evaluate_photos` locations are drawn by the seed, one photo each. `best_by` is
     SPLIT/FIGURE with a figure of `held_out.FIGURES`, or mean/FIGURE for the mean over the splits;
-    more is better. A split by which the best was chosen no longer measures it fairly: keep another.
+    more is better. Of a table of levels the figures are LEVEL_top1, by default of the deepest. A
+    split by which the best was chosen no longer measures it fairly: keep another.
     """
 
     evaluate_every: int = option(0, "Steps between evaluations; 0 for none.")
