@@ -76,9 +76,10 @@ const drawTruths = (context) => {
 };
 // The way through the moments of a clip, in the order of the table.
 const drawWay = (context) => {
-  const way = data.way ? photos.filter((photo) => shown.includes(photo)).map(bestOf) : [];
+  if (!data.way) return;
+  const way = photos.filter((photo) => shown.includes(photo)).map(bestOf).filter((best) => best !== null);
   for (const [i, to] of way.entries()) {
-    if (i > 0) drawLine(context, view, colours.accent, [way[i - 1].lat, way[i - 1].lon], [to.lat, to.lon], 2);
+    if (i > 0) drawLine(context, view, colours.accent, shortWay([way[i - 1].lat, way[i - 1].lon], [to.lat, to.lon]), 2);
   }
 };
 const drawSelected = (context) => {
