@@ -3,11 +3,11 @@
     python -m tests.benchmarks.clip_frames --model DIR --clips 300
 
 A clip is sixteen moments of four stretches of road in one town (`pipelines.planet.drives`). Of
-them 1, 2, 4, 8 or 16 are taken, the middles of as many parts, as of a video file. Their embeddings
-are averaged; or by learned weights, which a softmax over the frames gives from their embeddings,
-fitted on training clips to name the country. As the default are proposed the fewest frames that
-lose less than 1 % of the best GeoScore on other training clips: twice the frames take twice the
-time. The clips of held-out places measure. DIR is an encoder tuned on the planet.
+these 1, 2, 4, 8 or 16 are sampled, the middles of as many parts, as from a video file. Their
+embeddings are averaged; or by learned weights, which a softmax over the frames gives from their
+embeddings, fitted on training clips to name the country. The proposed default is the fewest frames
+that lose less than 1 % of the best GeoScore on other training clips: twice the frames take twice
+the time. The clips of held-out places measure. DIR is an encoder tuned on the planet.
 """
 
 import argparse
@@ -36,7 +36,7 @@ WORTH = 0.01
 
 
 class Clips:
-    """Embeddings (N, 16, d) of clips, and what is true of them."""
+    """Embeddings (N, 16, d) of clips, and their truth."""
 
     def __init__(self, planet: Planet, photos: pd.DataFrame, locator: Locator) -> None:
         self.photos = photos.reset_index(drop=True)
@@ -119,7 +119,7 @@ def main() -> None:
     clips = {
         "train": Clips(planet, train[: given.clips], locator),
         "choose": Clips(planet, train[given.clips :], locator),
-        "seen": Clips(planet, planet.seen[-given.clips :], locator),  # cities not trained on
+        "seen": Clips(planet, planet.seen[-given.clips :], locator),  # untrained cities
         "unseen": Clips(planet, planet.unseen, locator),
     }
     countries = locator.ranker.hierarchy.countries
