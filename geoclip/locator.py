@@ -117,13 +117,13 @@ class Locator:
         gazetteer = Gazetteer.default() if gazetteer is None else gazetteer
         stored = ModelSettings.of_model(name)
         index = PlaceIndex.cached(encoder, gazetteer, stored.captions, watch)
-        return cls(encoder, index, gazetteer, settings or stored.ranking)
+        return cls(encoder, index, gazetteer, settings or stored.ranking_of(gazetteer))
 
     def narrowed(
         self,
         countries: Sequence[str] | None = None,
         bbox: tuple[float, float, float, float] | None = None,
-        near: tuple[float, float, float] | None = None,
+        near: tuple[float, float, float] | str | None = None,
         polygon: Any = None,
     ) -> "Locator":
         """The same locator for a part of the world; arguments and errors as `narrowing.prior`."""

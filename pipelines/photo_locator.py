@@ -61,7 +61,10 @@ class LocatorSpec:
         """
         model, index = absolute_model(model), absolute(index)
         key = PlaceIndex.read(local_copy(index)).key
-        settings = settings or model_settings(model).ranking
+        if settings is None:
+            stored = model_settings(model)
+            own = gazetteer is not None  # the packaged places need not be read to know that
+            settings = stored.ranking_of(Gazetteer.read(gazetteer)) if own else stored.ranking
         gallery = GalleryShards.of(galleries) if galleries else None
         return cls(model, index, key, gazetteer and gazetteer.absolute(), settings, top_k, gallery)
 

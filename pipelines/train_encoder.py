@@ -26,7 +26,7 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.settings import RankingSettings
 from geoclip.training.checkpoints import ENCODER, History, export_encoder
-from geoclip.training.held_out import draw_held_out
+from geoclip.training.held_out import draw_held_out, settled
 from geoclip.training.photo_set import training_photos
 from geoclip.training.settings import (
     LORA,
@@ -85,7 +85,9 @@ def train_encoder(
     or the "best" evaluated. The start's caption settings hold for the tuned encoder too, and
     so does its ranking unless another is given.
     """
-    check_training(captions, settings, evaluation, keep, fsdp)
+    places = Gazetteer.read(gazetteer)
+    evaluation = settled(evaluation, places)
+    check_training(captions, settings, evaluation, keep, fsdp, places)
     out = absolute(out)
     stored = model_settings(start)
     stored = replace(stored, ranking=ranking or stored.ranking)
@@ -104,7 +106,7 @@ def train_encoder(
         "gazetteer": gazetteer and gazetteer.absolute(),
         "settings": settings,
         "captioning": stored.captions,
-        "ranking": stored.ranking,
+        "ranking": stored.ranking_of(places),
         "evaluation": evaluation,
         "threads": max(1, cpus),
         "checkpoint_every": checkpoint_every,
@@ -127,7 +129,6 @@ def train_encoder(
             run_config=run_config(out, evaluation),
         )
         result = trainer.fit()
-    places = Gazetteer.read(gazetteer)
     before = TrainedPhotos.read(local_folder(start))
     trained = training_photos(read_captions(captions), places).trained(places, before)
     best_by = evaluation.best_by if keep == Keep.BEST else None
@@ -159,12 +160,13 @@ def check_training(
     evaluation: EvaluationSettings = NO_EVALUATION,
     keep: str = Keep.LAST,
     fsdp: bool = False,
+    places: Gazetteer | None = None,
 ) -> None:
     """Refuse what cannot work before any worker is started."""
     check_photos(captions)
     if evaluation.evaluate_every:
         columns = ["photo_id", "lat", "location_id", "split"]
-        draw_held_out(read_captions(captions, columns), evaluation)
+        draw_held_out(read_captions(captions, columns), evaluation, gazetteer=places)
     check_keep(keep, settings, evaluation)
     if fsdp and settings.compile:
         raise GeoclipError("compile and FSDP do not go together here; leave one of them out.")
@@ -235,8 +237,8 @@ def main(
     evaluation = read_settings(EvaluationSettings, settings)
     check_lasting(out)
     check_model_name(start)
-    Gazetteer.read(gazetteer)
-    check_training(captions, training, evaluation, keep, fsdp)
+    places = Gazetteer.read(gazetteer)
+    check_training(captions, training, settled(evaluation, places), keep, fsdp, places)
     with ray_session():
         tuned = train_encoder(
             captions,

@@ -47,7 +47,7 @@ def train_on_worker(config: dict[str, Any]) -> None:
     evaluation: EvaluationSettings = config["evaluation"]
     held_out = None
     if evaluation.evaluate_every:
-        drawn = draw_held_out(captions, evaluation, settings.seed)
+        drawn = draw_held_out(captions, evaluation, settings.seed, book.gazetteer)
         held_out = HeldOut(drawn, book, trainer.workers, config["ranking"], fetch)
 
     if is_first() and config["counter"] is not None:

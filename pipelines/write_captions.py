@@ -135,13 +135,21 @@ def main(
     out: Annotated[str, typer.Option(help="A path or URI.")],
     gazetteer: Places = None,
     seed: Annotated[int, typer.Option(help="Of captions and splits.")] = 0,
+    held_back: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.5,
+            help="Share of the countries, or classes, to train on that are kept to fit a ranking.",
+        ),
+    ] = 0,
 ) -> None:
     """Write captions from the command line."""
     parts = labelled_parts(photos)
     Gazetteer.read(gazetteer)
     check_lasting(out)
     with ray_session():
-        write_captions(parts, out, gazetteer, seed=seed)
+        write_captions(parts, out, gazetteer, seed=seed, held_back=held_back)
 
 
 if __name__ == "__main__":

@@ -71,8 +71,12 @@ def seen_picture(encoder: Encoder, image: Image.Image) -> Image.Image:
 
 
 def strongest(evidence: np.ndarray) -> tuple[int, int]:
-    """The pixel (row, column) of a map (S, S) that speaks most for its caption."""
-    row, column = np.unravel_index(int(evidence.argmax()), evidence.shape)
+    """The pixel (row, column) of a map (S, S) that speaks most for its caption.
+
+    Of several alike, as occlusion leaves them, it is the one in their middle.
+    """
+    pixels = np.argwhere(np.isclose(evidence, evidence.max(), rtol=1e-5, atol=0))
+    row, column = pixels[np.square(pixels - pixels.mean(axis=0)).sum(axis=1).argmin()]
     return int(row), int(column)
 
 

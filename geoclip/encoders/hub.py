@@ -122,6 +122,26 @@ def fetch_folder(hub_id: str, commit: str = "") -> tuple[Path, list[str]]:
     return _convert(hub_id, pickle)
 
 
+def fetch_file(hub_id: str, name: str) -> Path:
+    """One file of safetensors of a repository, downloaded where it is not on this machine.
+
+    Raises what huggingface_hub raises where the hub cannot be reached, and GeoclipError where the
+    repository has no such file.
+    """
+    from huggingface_hub import HfApi, hf_hub_download  # noqa: PLC0415
+
+    here = next((f / name for f in snapshots(hub_id) if (f / name).is_file()), None)
+    if here is not None:
+        return here
+    # Asked first: a download tries again for half a minute where there is no network.
+    if name not in _repository_files(HfApi().model_info(hub_id)):
+        raise GeoclipError(
+            f"{hub_id} has no {name} on the hub, and a pickle, which can run code when loaded, "
+            "is refused; download it and convert it once with: geoclip models convert FILE"
+        )
+    return Path(hf_hub_download(hub_id, name))
+
+
 def _download(hub_id: str, commit: str) -> Path:
     """Download config, tokenizer and weights of a repository, and nothing else."""
     from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415

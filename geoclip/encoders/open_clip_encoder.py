@@ -73,10 +73,15 @@ class OpenClipEncoder(Encoder):
 
     @classmethod
     def from_reference(
-        cls, reference: str, tag: str | None = None, name: str | None = None
+        cls,
+        reference: str,
+        tag: str | None = None,
+        name: str | None = None,
+        weights: Path | None = None,
     ) -> "OpenClipEncoder":
         """Load by open_clip's own names of an architecture and of its weights.
 
+        `weights` is the file of the tag, for which open_clip asks the hub where it is not given.
         Tag "random" gives random weights and a warning. A tag whose weights were trained with
         QuickGELU is loaded with it, whatever the architecture's own setting.
         """
@@ -86,6 +91,8 @@ class OpenClipEncoder(Encoder):
             warnings.append(
                 f"{reference} has random weights: its answers mean nothing (tests only)."
             )
+        # What the tag says of pictures, which open_clip does not look up for a file.
+        pictures = weights and open_clip.get_pretrained_cfg(reference, str(tag))
         trained = tag is not None and not random_weights
         quick_gelu = trained and _tag_uses_quick_gelu(reference, str(tag))
         with _quiet():
@@ -95,8 +102,9 @@ class OpenClipEncoder(Encoder):
                 warnings.append(f"{reference}:{tag} was trained with QuickGELU; it is switched on.")
             model = open_clip.create_model(
                 reference,
-                pretrained=None if random_weights else tag,
+                pretrained=None if random_weights else str(weights or tag),
                 force_quick_gelu=quick_gelu,
+                force_preprocess_cfg=pictures,
                 pretrained_text=False,
             )
             tokenizer = open_clip.get_tokenizer(reference)

@@ -13,6 +13,7 @@ from geoclip.photos.listing import list_photos
 from geoclip.support.tables import read_text_table, refuse_rows, require_columns
 
 TOP = (1, 3, 5)
+MOST_RETRIEVED = 100
 PROMPT = "a photo of a {}."
 """CLIP's own template (Radford et al. 2021)."""
 
@@ -101,6 +102,40 @@ def class_figures(
         "accuracy": _percent(guessed == labels),
         "balanced": float(np.mean([one["recall"] for one in classes.values()] or [0.0])),
         "top_k": {str(k): _percent(hits[:, :k].any(axis=1)) for k in TOP if k <= len(names)},
+        "classes": classes,
+    }
+
+
+def retrieval_figures(
+    similarity: NDArray[np.floating[Any]],
+    labels: NDArray[np.int64],
+    known: NDArray[np.int64],
+    names: Sequence[str],
+) -> dict[str, Any]:
+    """How many of the known photos most similar to a photo show its class, in percent.
+
+    `similarity` (N, K) is that of photos of the classes `labels` (N,) to those of `known` (K,). The
+    keys are those of `class_figures`: `accuracy` is the mean share of a photo's class among as many
+    known photos as the class has, at most 100 (R-precision; image retrieval in TTI-Eval), `recall`
+    that of a class; `top_k` is how often one is among the first k. A class without a known photo
+    counts as 0.
+    """
+    order = np.argsort(-similarity, axis=1, kind="stable")
+    same = known[order] == labels[:, None]
+    wanted = np.minimum(same.sum(axis=1), MOST_RETRIEVED)
+    among = same & (np.arange(len(known)) < wanted[:, None])
+    shares = 100 * among.sum(axis=1) / np.maximum(wanted, 1)
+    classes = {
+        name: {"n": int(own.sum()), "recall": float(shares[own].mean()), "precision": None,
+               "taken_for": ""}
+        for number, name in enumerate(names)
+        if (own := labels == number).any()
+    }  # fmt: skip
+    return {
+        "n": len(labels),
+        "accuracy": float(shares.mean()) if len(shares) else 0.0,
+        "balanced": float(np.mean([one["recall"] for one in classes.values()] or [0.0])),
+        "top_k": {str(k): _percent(same[:, :k].any(axis=1)) for k in TOP if k <= len(names)},
         "classes": classes,
     }
 

@@ -155,7 +155,7 @@ def count_sentences(report: Report) -> list[str]:
     half = report["recall_area"]["km2_for_recall"]["50"]
     if half is not None:
         lines.append(f"half of the photos are found within {half:,.0f} km² searched")
-    lines.append(_clusters(intervals))
+    lines.append(clusters_sentence(intervals))
     if report.get("chance") is None:
         lines.append("chance and the best constant are left out: they need --train TABLE")
     return [line for line in lines if line]
@@ -211,7 +211,8 @@ def _without(figures: Report) -> str:
     return f"of the {figures['n']} photos that were not refused as no evidence: {shares} %"
 
 
-def _clusters(intervals: Report) -> str:
+def clusters_sentence(intervals: Report) -> str:
+    """What the intervals are made from, or that there are none."""
     clusters = f"{intervals['n_clusters']} clusters (by {intervals['clusters']})"
     if intervals["n_clusters"] < 2:
         return f"no intervals: the photos are {clusters}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from geoclip.errors import GeoclipError, PhotoError
 from geoclip.evaluation.truth_tables import TRUTH_EXTRAS, parse_truth
 from geoclip.photos.decoding import read_photo
-from geoclip.photos.photo_table import read_photo_table
+from geoclip.photos.photo_table import TRAIN, read_photo_table
 from geoclip.support.paths import decode_path
 from geoclip.support.tables import read_text_table
 
@@ -19,7 +19,6 @@ HASH_BITS = 4
 """Two photos of 64-bit perceptual hashes that differ in at most as many bits are the same one."""
 HASH_SIDE = 64
 CHUNK_PAIRS = 4_000_000
-TRAIN = "train"
 BITS_OF_BYTE = np.array([value.bit_count() for value in range(256)], dtype=np.uint8)
 
 

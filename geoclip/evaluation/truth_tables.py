@@ -45,7 +45,8 @@ def parse_truth(frame: pd.DataFrame, source: Source, folder: Path) -> pd.DataFra
     if name not in frame or not {"lat", "lon"} <= set(frame.columns):
         raise GeoclipError(
             f"{source} has the columns {', '.join(frame.columns)}: a truth table needs IMG_ID, "
-            "LAT, LON or path, lat, lon."
+            "LAT, LON or path, lat, lon; one of classes needs path, place_id and their table of "
+            "levels (--gazetteer TABLE.csv)."
         )
     if frame.empty:
         raise GeoclipError(f"{source} lists no photo: add a row for each photo below the header.")

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from geoclip.errors import GeoclipError
-from geoclip.support.files import write_whole
+from geoclip.support.files import write_for_user
 
 PAGE_FOLDER = Path(__file__).resolve().parent / "pages"
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.mjs";\n', re.M)
@@ -50,10 +49,7 @@ def write_page(
     page = _filled("page", parts | {"body": _filled(name, parts)})
     # A file name's undecodable bytes become character references.
     content = page.encode("utf-8", "xmlcharrefreplace")
-    try:
-        write_whole(path, lambda file: file.write(content))
-    except OSError as problem:
-        raise GeoclipError(f"The page {path} cannot be written: {problem.strerror}.") from None
+    write_for_user(path, lambda file: file.write(content))
 
 
 def _filled(name: str, parts: dict[str, str]) -> str:

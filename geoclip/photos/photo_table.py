@@ -25,6 +25,9 @@ from geoclip.support.tables import (
     require_columns,
 )
 
+TRAIN, PSEUDO_SEEN, PSEUDO_UNSEEN = "train", "pseudo-seen", "pseudo-unseen"
+"""Splits that are not measured: photos to train on, and those that a ranking is fitted on."""
+HELD_BACK = (PSEUDO_SEEN, PSEUDO_UNSEEN)
 SAME_LOCATION_KM = 25.0
 """Two tables may call views by one location that lie no farther apart: in one city, say."""
 Resolve = Callable[[str, Path], str]

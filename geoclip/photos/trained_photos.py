@@ -78,8 +78,9 @@ class TrainedPhotos:
 
     @property
     def countries(self) -> tuple[str, ...]:
-        """ISO codes of the countries with a photo, in order."""
-        return tuple(np.unique(self.records["country"]).astype(str).tolist())
+        """ISO codes of the countries with a photo, in order; a photo of a class has none."""
+        codes = np.unique(self.records["country"]).astype(str).tolist()
+        return tuple(code for code in codes if code)
 
     def joined(self, photos: Fingerprints, countries: Sequence[str]) -> "TrainedPhotos":
         """These and others (n,), each with the ISO code of its country."""

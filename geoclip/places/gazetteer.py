@@ -224,12 +224,17 @@ class Gazetteer:
     def _by_parent(self) -> NDArray[np.int64]:
         return np.argsort(self.parents, kind="stable").astype(np.int64)
 
+    @cached_property
+    def has_positions(self) -> bool:
+        """Whether its places lie somewhere; the classes of a table of levels lie nowhere."""
+        return not np.isnan(self.lat).any()
+
     def check_has_positions(self) -> None:
         """Raise GeoclipError for a table of classes that have no coordinates."""
-        if self.wording is not None:
+        if not self.has_positions:
             raise GeoclipError(
-                f"{self!r} has no coordinates, which this needs; give its photos a place_id each, "
-                "and name the classes of others with pipelines.classify_photos."
+                f"{self!r} has no coordinates, which this needs: its photos have a place_id each, "
+                "geoclip locate names the classes of others and geoclip evaluate compares them."
             )
 
     def _tree(self, level: str) -> PointTree:

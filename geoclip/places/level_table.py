@@ -20,7 +20,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.places import gazetteer_checks as checks
-from geoclip.places.wording import Wording
+from geoclip.places.wording import MOST_LEVELS, Wording
 from geoclip.support.tables import read_text_table, refuse_duplicates
 
 LevelTable = tuple[pd.DataFrame, pd.DataFrame, Wording]
@@ -28,12 +28,18 @@ OF_PLACES = {"name", "lat", "lon"}
 """Columns that tell a table of one's own places."""
 ID, NAMES = ":id", ":names"
 SEPARATOR = "|"
+BEHIND = ("_id", "_probability")
+"""What tables of guesses put behind the name of a level."""
+RESERVED = {
+    "prefix", "path", "photo_id", "img_id", "location_id", "message", "rank", "status", "level",
+    "place_id", "probability", "none", "auto",
+}  # fmt: skip
+"""Words of captions, of tables of guesses and of options."""
 
 
 def is_level_table(path: Path) -> bool:
-    """Whether a CSV has two columns or more and none of those of a table of places."""
-    columns = read_text_table(path).columns
-    return len(columns) > 1 and not OF_PLACES & set(columns)
+    """Whether a CSV has none of the columns of a table of places."""
+    return not OF_PLACES & set(read_text_table(path).columns)
 
 
 def read_level_table(path: Path) -> LevelTable:
@@ -65,6 +71,11 @@ def read_level_table(path: Path) -> LevelTable:
 
 
 def _check_columns(table: pd.DataFrame, levels: Sequence[str], path: Path) -> None:
+    if not 2 <= len(levels) <= MOST_LEVELS:
+        raise GeoclipError(
+            f"{path} has {len(levels)} levels ({', '.join(levels)}): use 2 to {MOST_LEVELS}, a "
+            "column each; above a single one put a column with the same word in every row."
+        )
     for name in set(table.columns) - set(levels):
         if name.rpartition(":")[0] not in levels:
             raise GeoclipError(
@@ -72,9 +83,12 @@ def _check_columns(table: pd.DataFrame, levels: Sequence[str], path: Path) -> No
                 "level or drop the column."
             )
     for name in levels:
-        if not name.replace(" ", "_").replace("-", "_").isidentifier() or name == "prefix":
+        word = name.replace(" ", "_").replace("-", "_")
+        of_level = name.rpartition("_")[0] in levels and name.endswith(BEHIND)
+        if not word.isidentifier() or name in RESERVED or of_level:
             raise GeoclipError(
-                f"{path}: {name!r} cannot be the name of a level; use a word, such as species."
+                f"{path}: {name!r} cannot be the name of a level; use another word, such as "
+                "species, and LEVEL:id or LEVEL:names for what belongs to a level."
             )
 
 

@@ -69,6 +69,7 @@ class Hierarchy:
     countries: np.ndarray
     between: tuple[Between, ...]
     cities: np.ndarray
+    city_ids: np.ndarray  # (Q,) str
     continents: np.ndarray  # (C,) two letters, str
     country_codes: np.ndarray  # (K,) two letters, str
     country_continent: np.ndarray  # (K,) position in `continents`
@@ -105,6 +106,7 @@ class Hierarchy:
             countries=countries,
             between=tuple(Between.of(groups[:, : n + 1]) for n in range(1, groups.shape[1])),
             cities=cities,
+            city_ids=gazetteer.ids[cities],
             continents=continents,
             country_codes=gazetteer.country_codes[countries],
             country_continent=country_continent,
@@ -168,6 +170,12 @@ class Hierarchy:
     def city_country(self) -> np.ndarray:
         """Positions (Q,) in `countries` of the cities' countries."""
         return np.asarray(self.group_country[self.city_group])
+
+    @property
+    def stacked(self) -> np.ndarray:
+        """What a prior calls seen (Q,): the code of a city's country, its own id without one."""
+        codes = self.country_codes[self.city_country]
+        return np.asarray(np.where(codes == "", self.city_ids, codes))
 
     @cached_property
     def country_log_population(self) -> np.ndarray:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from geoclip.encoders.hub import hub_folder
@@ -33,6 +33,9 @@ from geoclip.ranking.settings import (
 from geoclip.support.files import write_whole
 from geoclip.support.user_folders import data_folder
 
+if TYPE_CHECKING:  # pandas is slow to import
+    from geoclip.places.gazetteer import Gazetteer
+
 SETTINGS_FILE = "geoclip.json"
 VERSION = 2
 
@@ -43,11 +46,13 @@ Values = dict[str, Any]
 class ModelSettings:
     """What a model folder says about its own use: prompts and calibrated ranking.
 
-    The ranking of a model that says none is `UNCALIBRATED`.
+    The ranking of a model that says none is `UNCALIBRATED`. `tables` are the rankings of classes by
+    the names of their levels, joined by "/".
     """
 
     captions: CaptionSettings = field(default_factory=CaptionSettings)
     ranking: RankingSettings = UNCALIBRATED
+    tables: dict[str, RankingSettings] = field(default_factory=dict)
 
     @classmethod
     def of_model(cls, name: str | Path) -> ModelSettings:
@@ -76,6 +81,21 @@ class ModelSettings:
             reason = str(error).rstrip(".")
             raise GeoclipError(f"{path} is not readable ({reason}); delete or mend it.") from error
 
+    def ranking_of(self, gazetteer: Gazetteer) -> RankingSettings:
+        """The ranking of places, or of a table of levels its own.
+
+        What was fitted to the one says nothing of the other.
+        """
+        if gazetteer.has_positions:
+            return self.ranking
+        return self.tables.get("/".join(gazetteer.level_names), UNCALIBRATED)
+
+    def with_ranking(self, gazetteer: Gazetteer, ranking: RankingSettings) -> ModelSettings:
+        """The same with another ranking of a gazetteer's places or classes."""
+        if gazetteer.has_positions:
+            return replace(self, ranking=ranking)
+        return replace(self, tables={**self.tables, "/".join(gazetteer.level_names): ranking})
+
     def tuned(self, countries: Iterable[str]) -> ModelSettings:
         """Those of a model that was tuned further on photos of `countries` (ISO codes).
 
@@ -86,7 +106,7 @@ class ModelSettings:
         if ranking.prior.seen_countries:
             seen = tuple(sorted({*ranking.prior.seen_countries, *countries}))
             ranking = replace(ranking, prior=replace(ranking.prior, seen_countries=seen))
-        return replace(self, ranking=ranking)
+        return replace(self, ranking=ranking, tables={})
 
     def write(self, folder: Path) -> None:
         """Write `geoclip.json` beside a model's weights."""
@@ -96,6 +116,9 @@ class ModelSettings:
             "captions": asdict(self.captions),
             "ranking": asdict(self.ranking, dict_factory=_given),
         }
+        if self.tables:
+            own = self.tables.items()
+            stored["tables"] = {key: asdict(r, dict_factory=_given) for key, r in own}
         text = json.dumps(stored) + "\n"
         write_whole(folder / SETTINGS_FILE, lambda file: file.write(text.encode()))
 
@@ -165,14 +188,17 @@ def _read(stored: Values) -> ModelSettings:
             f"its layout is version {layout!r} of {writer}, this geoclip reads versions up to "
             f"{VERSION}"
         )
-    _refuse_unknown(stored, {"version", "geoclip", "captions", "ranking"}, "the file", writer)
+    _refuse_unknown(
+        stored, {"version", "geoclip", "captions", "ranking", "tables"}, "the file", writer
+    )
     captions, ranking = stored.get("captions", {}), stored.get("ranking", {})
     if layout == 1:
         captions, ranking = _captions_of_version_1(captions), _from_version_1(ranking, writer)
     captions = CaptionSettings(**as_tuples(_known(captions, CaptionSettings, "captions", writer)))
+    tables = {key: ranking_of(own, writer) for key, own in stored.get("tables", {}).items()}
     if "ranking" not in stored:
-        return ModelSettings(captions)
-    return ModelSettings(captions, ranking_of(ranking, writer))
+        return ModelSettings(captions, tables=tables)
+    return ModelSettings(captions, ranking_of(ranking, writer), tables)
 
 
 def _known(values: Values, kind: type, where: str, writer: str) -> Values:

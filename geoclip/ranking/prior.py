@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.ranking.hierarchy import Hierarchy
@@ -43,8 +44,8 @@ class CityPrior:
         """Join the settings to a user's log prior (Q,) of the cities."""
         weights = log_prior
         if settings.seen_countries:
-            seen = np.isin(hierarchy.country_codes, settings.seen_countries)
-            stacking = np.where(seen, -settings.stacking_factor, 0.0)[hierarchy.city_country]
+            seen = pd.Index(hierarchy.stacked).isin(settings.seen_countries)
+            stacking = np.where(seen, -settings.stacking_factor, 0.0)
             weights = stacking if log_prior is None else log_prior + stacking
         return cls(weights, settings.country_size_exponent, settings.population_exponent)
 

@@ -89,7 +89,7 @@ class PlaceRanker:
         self,
         countries: Sequence[str] | None = None,
         bbox: tuple[float, float, float, float] | None = None,
-        near: tuple[float, float, float] | None = None,
+        near: tuple[float, float, float] | str | None = None,
         polygon: Any = None,
     ) -> "PlaceRanker":
         """The same ranker for a part of the world; arguments and errors as `narrowing.prior`."""
@@ -123,16 +123,18 @@ class PlaceRanker:
         """Probabilities of all countries for an embedding (d,), the most probable first.
 
         They sum to 1. The index is the countries' names; where two share one, their ids stand
-        behind it. A country without a listed city has 0.
+        behind it. A country without a listed city has 0. Of a table of levels they are those of its
+        first level.
         """
+        level = self.gazetteer.level_names[0]
         posterior = self.posterior(value[None]).countries[0].astype(np.float64)
-        rows = self.gazetteer.level_rows("country")
+        rows = self.gazetteer.level_rows(level)
         names, ids = self.gazetteer.names[rows], self.gazetteer.ids[rows]
         shared = pd.Series(names).duplicated(keep=False)
         index = np.where(shared, [f"{n} ({i})" for n, i in zip(names, ids, strict=True)], names)
         probabilities = np.zeros(len(self.gazetteer))
         probabilities[self.hierarchy.countries] = posterior / posterior.sum()
-        named = pd.Index(index.astype(str), name="country")
+        named = pd.Index(index.astype(str), name=level)
         found = pd.Series(probabilities[rows], named, name="probability")
         return found.sort_values(ascending=False, kind="stable")
 

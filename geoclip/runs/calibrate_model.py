@@ -12,6 +12,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.fitting.calibration import FEWEST_PLACES, Given, calibrate
+from geoclip.evaluation.fitting.class_fit import KnownClasses, calibrate_classes
 from geoclip.evaluation.fitting.gallery_fit import calibrate_gallery
 from geoclip.evaluation.fitting.known_photos import KnownPhotos
 from geoclip.guesses.settings import SELF
@@ -36,11 +37,13 @@ class FreshPhotos:
     """Photos that a model can be calibrated on.
 
     `table` has the columns of `label_photos`. `left_out` counts the other photos by reason:
-    "trained_on", "missing", "not_drawn" and, once they were embedded, "unreadable".
+    "trained_on", "missing", "not_drawn" and, once they were embedded, "unreadable". `seen` are the
+    ids of the places that photos were trained on.
     """
 
     table: pd.DataFrame
     left_out: dict[str, int]
+    seen: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, photos: pd.DataFrame, trained: TrainedPhotos) -> "FreshPhotos":
@@ -50,8 +53,8 @@ class FreshPhotos:
         alone. `photos` are those of `label_photos`. Raises GeoclipError for too few places.
         """
         known = photos["fingerprint"].to_numpy()
-        seen = set(photos.loc[trained.holds(known), "location_id"])
-        fresh = photos[~photos["location_id"].isin(seen)]
+        held = photos[trained.holds(known)]
+        fresh = photos[~photos["location_id"].isin(set(held["location_id"]))]
         there = fresh[fresh["fingerprint"] != 0]
         places = there["location_id"].drop_duplicates()
         chance = [seeded_uniforms(1, "calibration", name)[0] for name in places]
@@ -61,7 +64,8 @@ class FreshPhotos:
             "missing": len(fresh) - len(there),
             "not_drawn": len(there) - len(drawn),
         }
-        return cls(drawn.reset_index(drop=True), left_out)._enough()
+        seen = tuple(held["place_id"].unique()) if "place_id" in held else ()
+        return cls(drawn.reset_index(drop=True), left_out, seen)._enough()
 
     def embedded(
         self,
@@ -78,7 +82,8 @@ class FreshPhotos:
         found = embed_named(locator.encoder, given, width, progress, fetch)
         read = self.table[found.ok].reset_index(drop=True)
         unreadable = len(self.table) - len(read)
-        photos = FreshPhotos(read, self.left_out | {"unreadable": unreadable})._enough()
+        left_out = self.left_out | {"unreadable": unreadable}
+        photos = replace(self, table=read, left_out=left_out)._enough()
         names = ("lat", "lon", "country_code", "source", "location_id")
         columns = [read[name].to_numpy() for name in names]
         return photos, KnownPhotos(found.values[found.ok], *columns)
@@ -141,16 +146,23 @@ def calibrate_model(
     With `keep_posterior` the radii alone are fitted, see `calibration.Given`. With `gallery`, a
     folder or "self" for these photos, it is fitted too how much a gallery counts. `watch` is told
     how far the index of places and the embedding of photos are. `fetch` gives the bytes of photos
-    that are no files of this machine. Raises GeoclipError for a model that cannot be loaded, for a
-    gallery that is none of it, for a gazetteer without coordinates, and where too few places are
-    left.
+    that are no files of this machine. Of a table of levels, temperatures and a stacking factor are
+    fitted; radii and galleries need coordinates. Raises GeoclipError for a model that cannot be
+    loaded, for a gallery that is none of it, and where too few places are left.
     """
-    gazetteer.check_has_positions()
+    if keep_posterior or gallery is not None:
+        gazetteer.check_has_positions()
     locator = Locator.from_pretrained(name, gazetteer, device, watch=watch)
     stored = ModelSettings.of_model(name)
     opened = None if gallery in (None, SELF) else locator.gallery(gallery).gallery
     with watch("embedding photos", len(photos.table)) if watch else nullcontext() as progress:
         photos, known = photos.embedded(locator, progress, fetch)
+    if not gazetteer.has_positions:
+        rows, places = (photos.table[name].to_numpy() for name in ("place_row", "location_id"))
+        classes = KnownClasses(known.embeddings, rows, places)
+        of_classes = calibrate_classes(locator.ranker, classes, photos.seen)
+        settings = stored.with_ranking(gazetteer, of_classes.settings)
+        return ModelCalibration(settings, of_classes.figures, photos)
     seen = trained.countries or stored.ranking.prior.seen_countries
     fitted = calibrate(locator.ranker, known, Given(seen, keep_posterior=keep_posterior))
     ranking, figures = fitted.settings, fitted.figures

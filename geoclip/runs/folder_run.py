@@ -8,7 +8,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 
 from geoclip.encoders import Encoder
+from geoclip.guesses.assembly import Assembler
 from geoclip.guesses.blocks import Block
+from geoclip.guesses.class_assembly import ClassAssembler
 from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
 from geoclip.photos.keys import encoder_key, photo_key
@@ -83,7 +85,7 @@ class PhotoRun:
 
 
 class FolderRun(PhotoRun):
-    """One run over photos that are located.
+    """One run over photos that are located, or whose classes are named where these lie nowhere.
 
     The views of a location (`locations`, keys of `location_keys`) stand side by side.
     """
@@ -96,9 +98,14 @@ class FolderRun(PhotoRun):
         locations: Sequence[Hashable] | None,
         settings: LocateSettings,
     ) -> None:
+        self.assembler: Assembler | ClassAssembler
+        if locator.gazetteer.has_positions:
+            self.assembler = locator.assembler(settings)
+        else:
+            self.assembler = ClassAssembler(locator.ranker, settings)
+        settings = self.assembler.settings
         super().__init__(locator.encoder, locator.reader(settings), paths, keys, settings)
         self.locations = locations
-        self.assembler = locator.assembler(settings)
 
     @classmethod
     def of(

@@ -38,6 +38,7 @@ def locate_folder(
     sidecars: Sidecars = "off",
     position_rule: "PositionRule | None" = None,
     location_column: str | None = None,
+    by_folder: bool = False,
     limit: int | None = None,
     rules: FolderRules = USUAL,
     keep_embeddings: str | Path | None = None,
@@ -56,12 +57,14 @@ def locate_folder(
         model: a locator, or the name or folder of a model, loaded once the photos are listed.
         settings: how photos are treated.
         out: the table of guesses: .parquet, .geojson, .csv or .gpkg. Files that could not be read
-            are listed beside it in `OUT-ledger.csv`.
+            are listed beside it in `OUT-ledger.csv`. Of the classes of a table of levels it is a
+            .csv, .parquet or .xlsx.
         map_file: a map as one .html file.
         thumbnails: the map shows small pictures of the photos and the days they were taken on.
         sidecars: "write" puts an XMP sidecar beside each guessed photo, "dry run" says which.
         position_rule: when sidecars state a position; `PositionRule()` without it.
         location_column: a column of the lists; photos that share a value are views of a location.
+        by_folder: the photos of a folder are views of a location.
         limit: at most so many photos.
         rules: what is left out of folders.
         keep_embeddings: a folder that keeps what was read, for runs with other settings.
@@ -85,7 +88,7 @@ def locate_folder(
     if sidecars == "write" and out is None:
         raise GeoclipError("sidecars need `out`, beside which their journal stands.")
     watch, settings = watch or RunWatch(), settings or LocateSettings()
-    photos, locations = files.photos(given, location_column, limit)
+    photos, locations = files.photos(given, location_column, limit, by_folder)
     if not force:
         files.refuse_guesses_of_others(photos)
     name, locator = _locator(model, load)
@@ -96,7 +99,13 @@ def locate_folder(
     from geoclip.runs.table_outputs import map_of_run, sidecars_of_run  # noqa: PLC0415
 
     run = FolderRun.of(locator, photos, locations, settings)
+    of_classes = not locator.gazetteer.has_positions
+    if of_classes:
+        from geoclip.guesses.class_files import check_class_outputs  # noqa: PLC0415  (torch)
+
+        check_class_outputs(files.out, files.map_file, sidecars != "off")
     report = RunReport(
+        of_classes=of_classes,
         calibrated=locator.settings.calibrated,
         gps=GpsSummary() if settings.gps == "compare" else None,
         out=files.out,
@@ -184,9 +193,15 @@ def _make_table(
                 yield block.table
                 advance(block.photos)
 
-    if files.out is None or files.journal_home is None:
+    if report.of_classes or files.out is None or files.journal_home is None:
         report.table = pd.concat(list(tables()), ignore_index=True)
-        watch.located(report.table)
+        if files.out is None:
+            watch.located(report.table)
+            return
+        from geoclip.guesses.class_files import write_class_guesses  # noqa: PLC0415  (torch)
+
+        write_class_guesses(report.table, files.out)
+        watch.wrote(files.out)
         return
     from geoclip.guesses.writer import GuessWriter  # noqa: PLC0415  (slow to import)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure
 from geoclip.guesses.geo_table import to_geodataframe
 from geoclip.guesses.gps_comparison import NOTE_COLUMNS
@@ -16,6 +17,7 @@ from geoclip.guesses.guess_files import read_guesses
 from geoclip.guesses.schema import GALLERY, GPS
 from geoclip.photos.gps_fix import kind_of_reason
 from geoclip.photos.listing import LeftOut
+from geoclip.photos.refusals import READ
 
 if TYPE_CHECKING:
     from geoclip.guesses.blocks import Block
@@ -64,7 +66,7 @@ class RunReport:
     `left_out` is what folders hold besides the photos. `calibrated` says whether the probabilities
     were judged on photos of known place (see `RankingSettings`). `gps` is there where guesses are
     compared; `table` is empty where it was written to `out`, and has the `extra_columns` behind
-    those of the schema.
+    those of the schema. With `of_classes` it is there and has the columns of `class_guesses`.
     """
 
     photos: int = 0
@@ -84,15 +86,18 @@ class RunReport:
     out: Path | None = None
     map_file: Path | None = None
     sidecars: "SidecarReport | None" = None
+    of_classes: bool = False
 
     def add(self, block: "Block") -> None:
         """Count a block."""
         self.photos += block.photos
         first = block.table[block.table["rank"] == 1]
-        self.untold += int((first["lat"].notna() & (first["level"] == "none")).sum())
+        self.untold += int((first["status"].isin(READ) & (first["level"] == "none")).sum())
         self.failures += block.failures
         self.remarks += block.remarks
         self.kinds += block.kinds
+        if "source" not in block.table:  # of classes
+            return
         own = block.table["source"] == GPS
         self.kept += int(own.sum())
         if NOTE_COLUMNS.keys() <= set(block.table) and self.gps is None:
@@ -107,8 +112,11 @@ class RunReport:
     def guesses(self) -> "Guesses":
         """The table of guesses with points as geometry; read from the file where one was written.
 
-        The extra columns are left out where it is read from the file.
+        The extra columns are left out where it is read from the file. Raises GeoclipError for
+        guesses of classes, which `table` holds.
         """
+        if self.of_classes:
+            raise GeoclipError("Classes lie nowhere: take them from `table`, without a geometry.")
         if self.out is not None:
             return to_geodataframe(read_guesses(self.out))
         return to_geodataframe(self.table, self.extra_columns)

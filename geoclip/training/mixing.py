@@ -60,7 +60,7 @@ def mix_figures(
     """
     measured = photos[photos["split"] != TRAIN]
     index = PlaceIndex.cached(encoder, gazetteer, settings.captions)
-    locator = Locator(encoder, index, gazetteer, settings.ranking)
+    locator = Locator(encoder, index, gazetteer, settings.ranking_of(gazetteer))
     found = locator.embed([decode_path(path) for path in measured["path"]], progress)
     guesses = locator.guesses(found, 1, measured["location_id"], classes=True)
     answers = guesses.assign(location_id=measured["location_id"].to_numpy())

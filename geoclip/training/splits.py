@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 
 from geoclip.errors import GeoclipError
+from geoclip.photos.photo_table import HELD_BACK, PSEUDO_SEEN, PSEUDO_UNSEEN, TRAIN
 from geoclip.places.sphere import degree_blocks
 from geoclip.support.seeds import seeded_uniforms
 
-TRAIN, SEEN, UNSEEN = "train", "seen", "unseen"
-PSEUDO_SEEN, PSEUDO_UNSEEN = "pseudo-seen", "pseudo-unseen"
-HELD_BACK = (PSEUDO_SEEN, PSEUDO_UNSEEN)
-"""Photos that a ranking is fitted on: they are neither trained on nor measured."""
+SEEN, UNSEEN = "seen", "unseen"
+__all__ = ["HELD_BACK", "SEEN", "TRAIN", "UNSEEN", "hold_back", "with_splits"]
 FEWEST_COUNTRIES = 3
 FEWEST_LOCATIONS = 3
 LARGEST_SHARE = 0.25

@@ -1,6 +1,7 @@
 """Retrieval both ways against a slow count, and the compositional probe on embeddings made up."""
 
 from collections.abc import Sequence
+from itertools import combinations, product
 from math import comb
 
 import numpy as np
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_world import FakeEncoder, hashed_vector
 
-from geoclip.evaluation.caption_figures import composition_figures, retrieval_figures
-from geoclip.evaluation.retrieval import recall_both_ways
+from geoclip.evaluation.caption_figures import composition_figures, remembering, retrieval_figures
+from geoclip.evaluation.retrieval import chance_of_recall, recall_both_ways
 from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
 
@@ -41,6 +42,15 @@ def test_recall_is_that_of_a_slow_count(seed: int) -> None:
             expected = slow_recall(*way, k)
             assert found[name]["recall"][str(k)] == pytest.approx(expected[0])
             assert found[name]["chance"][str(k)] == pytest.approx(expected[1])
+
+
+def test_chance_counts_the_draws_that_hold_a_true_one() -> None:
+    """All draws of k of a few things, listed one by one."""
+    for count, true, k in product(range(1, 9), range(1, 9), (1, 2, 5, 10)):
+        draws = list(combinations(range(count), min(k, count)))
+        share = sum(min(draw) < true for draw in draws) / len(draws)
+        if true <= count:
+            assert chance_of_recall(count, true, k) == pytest.approx(share)
 
 
 def test_equal_similarities_are_no_hit() -> None:
@@ -114,3 +124,16 @@ def test_photos_of_one_country_cannot_be_probed(book: CaptionBook, fake_encoder)
     images = fake_encoder.encode_texts([book.text(row) for row in rows])
     figures = composition_figures(images, rows, book, fake_encoder.encode_texts)
     assert figures == {"wrong_country": None, "wrong_city": None, "both": None, "n": 0}
+
+
+def test_a_text_is_encoded_once(fake_encoder: FakeEncoder) -> None:
+    asked: list[str] = []
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        asked.extend(texts)
+        return fake_encoder.encode_texts(texts)
+
+    once = remembering(encode)
+    for texts in (["a", "b", "a"], ["b", "c"], [], ["c", "a"]):
+        np.testing.assert_array_equal(once(texts), fake_encoder.encode_texts(texts))
+    assert asked == ["a", "b", "c"]

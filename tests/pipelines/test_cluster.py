@@ -2,10 +2,12 @@
 
 import inspect
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import ray
 from ray.data._internal.execution.operators.actor_pool_map_operator import ActorPoolMapOperator
 from ray.data._internal.execution.operators.map_operator import MapOperator
 
@@ -16,7 +18,9 @@ from pipelines.cluster import (
     ROOT,
     START_TIMEOUT,
     check_lasting,
+    inherited,
     joins_cluster,
+    ray_session,
     worker_environment,
 )
 
@@ -32,6 +36,18 @@ def test_workers_on_this_machine_import_the_checkout_itself() -> None:
     environment = worker_environment(on_cluster=False)
     assert environment["env_vars"]["PYTHONPATH"] == str(ROOT)
     assert "working_dir" not in environment
+
+
+def test_variables_for_new_processes_leave_this_one_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GEOCLIP_OLD", "before")
+    monkeypatch.delenv("GEOCLIP_NEW", raising=False)
+    before = dict(os.environ)
+    with pytest.raises(KeyError), inherited({"GEOCLIP_OLD": "now", "GEOCLIP_NEW": "now"}):
+        assert (os.environ["GEOCLIP_OLD"], os.environ["GEOCLIP_NEW"]) == ("now", "now")
+        raise KeyError
+    assert dict(os.environ) == before
 
 
 def test_workers_of_a_cluster_get_a_copy_of_the_checkout() -> None:
@@ -88,3 +104,21 @@ def test_ray_data_makes_actors_of_what_travels_with_them() -> None:
     assert given == ["made of", "context"]
     code = inspect.getsource(ActorPoolMapOperator._start_actor)
     assert all(f"self.{name}" in code for name in kept)
+
+
+@pytest.mark.parametrize("address, cure", [("", "less busy"), ("10.0.0.1:6379", "RAY_ADDRESS")])
+def test_a_ray_that_does_not_start_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, address: str, cure: str
+) -> None:
+    def init(**_: object) -> None:
+        raise Exception("The current node timed out during startup.\nMore of it.")
+
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    with (
+        pytest.raises(GeoclipError, match=f"timed out during startup.*{cure}") as caught,
+        ray_session(),
+    ):
+        pytest.fail("began without Ray")
+    assert "\n" not in str(caught.value)

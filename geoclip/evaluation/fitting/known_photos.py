@@ -94,9 +94,9 @@ class KnownPhotos(Columns):
                 return number
             return _balanced(number, MOST_SOURCES)
         if kind == "country":
-            return _drawn("country", countries)
+            return drawn_folds("country", countries)
         blocks = [str(block) for block in degree_blocks(self.lat, self.lon)]
-        return _drawn("block", np.where(np.isnan(self.lat), self.location_ids, blocks))
+        return drawn_folds("block", np.where(np.isnan(self.lat), self.location_ids, blocks))
 
 
 @dataclass(frozen=True)
@@ -115,17 +115,17 @@ class TruePlaces(Columns):
         h, gazetteer = ranker.hierarchy, ranker.gazetteer
         rows = photos.place_rows(gazetteer)
         countries = gazetteer.ancestors[rows, 0]
-        return cls(_positions(countries, h.countries), _positions(rows, h.cities))
+        return cls(positions_among(countries, h.countries), positions_among(rows, h.cities))
 
 
-def _positions(rows: np.ndarray, of_level: np.ndarray) -> np.ndarray:
+def positions_among(rows: np.ndarray, of_level: np.ndarray) -> np.ndarray:
     """Positions (N,) of gazetteer rows among those of a level; -1 for others."""
     order = np.argsort(of_level)
     at = np.searchsorted(of_level[order], rows).clip(max=len(of_level) - 1)
     return np.where(of_level[order][at] == rows, order[at], -1)
 
 
-def _drawn(kind: str, keys: np.ndarray) -> np.ndarray:
+def drawn_folds(kind: str, keys: np.ndarray) -> np.ndarray:
     """Fold (N,) of each key, by chance that depends on the key alone."""
     names, which = np.unique(keys.astype(str), return_inverse=True)
     folds = [int(FOLDS * seeded_uniforms(1, "fold", kind, name)[0]) for name in names.tolist()]

@@ -65,6 +65,11 @@ def fit_stacking(ranker: PlaceRanker, photos: KnownPhotos, seen_countries: Seque
         # Stacking changes nothing within a country, so it is this exactly.
         guessed = codes[(log_p - factor * seen).argmax(axis=1)]
         means.append(gzsl_accuracy(photos.country_codes, guessed, seen_countries)["H"])
+    return largest_factor(means)
+
+
+def largest_factor(means: Sequence[float | None]) -> float:
+    """The factor of `STACKING_FACTORS` whose H is largest once smoothed; 0 where one has no H."""
     if None in means:
         return 0.0
     step = STACKING_FACTORS[1] - STACKING_FACTORS[0]
