@@ -123,7 +123,7 @@ class Locator:
         self,
         countries: Sequence[str] | None = None,
         bbox: tuple[float, float, float, float] | None = None,
-        near: tuple[float, float, float] | None = None,
+        near: tuple[float, float, float] | str | None = None,
         polygon: Any = None,
     ) -> "Locator":
         """The same locator for a part of the world; arguments and errors as `narrowing.prior`."""

@@ -15,8 +15,10 @@ from typing import Annotated
 import pyarrow as pa
 import typer
 
+from geoclip.commands.options import ExcludeOption
 from geoclip.encoders.registry import check_model_name
 from geoclip.guesses.class_guesses import class_columns, class_guesses
+from geoclip.photos.folder_rules import FolderRules
 from geoclip.places.gazetteer import Gazetteer
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, OutFolder, Places, run
@@ -79,13 +81,15 @@ def main(
         float,
         typer.Option(min=0, max=1, help="Answer at the deepest level with a class so probable."),
     ] = 0.5,
+    exclude: ExcludeOption = None,
 ) -> None:
     """Name classes from the command line."""
     check_model_name(model)
     check_lasting(out)
     table = Gazetteer.read(gazetteer)
     output = Output(absolute(out))
-    parts = photo_parts(photos, actors, output.done(), output.ids_besides)
+    rules = FolderRules(tuple(exclude or ()))
+    parts = photo_parts(photos, actors, output.done(), output.ids_besides, rules)
     index = index or join(parent(absolute(out)), "places")
     with ray_session(decoding=gpus > 0):
         embed_places(model, index, gazetteer, actors=actors, gpus=gpus)

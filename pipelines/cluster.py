@@ -48,22 +48,37 @@ def ray_session(
     if joins_cluster():
         ray.init(runtime_env=environment, log_to_driver=False)
     else:
-        ray.init(
-            address="local",  # not a cluster that happens to run on this machine
-            num_cpus=cpus or os.cpu_count(),
-            num_gpus=gpus,
-            object_store_memory=DECODED_OBJECT_STORE if decoding else LOCAL_OBJECT_STORE,
-            include_dashboard=False,
-            runtime_env=environment,
-            log_to_driver=False,
-            configure_logging=True,
-            logging_level=logging.ERROR,
-        )
+        # Inherited: workers with a runtime environment could not be started ahead.
+        with inherited(environment["env_vars"]):
+            ray.init(
+                address="local",  # not a cluster that happens to run on this machine
+                num_cpus=cpus or os.cpu_count(),
+                num_gpus=gpus,
+                object_store_memory=DECODED_OBJECT_STORE if decoding else LOCAL_OBJECT_STORE,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=True,
+                logging_level=logging.ERROR,
+            )
     _quiet_data()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def inherited(variables: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile."""
+    before = os.environ.copy()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            os.environ.pop(name)
+            if name in before:
+                os.environ[name] = before[name]
 
 
 def joins_cluster() -> bool:
@@ -86,8 +101,9 @@ def worker_environment(on_cluster: bool) -> dict[str, Any]:
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
         START_TIMEOUT: os.environ.get(START_TIMEOUT, START_SECONDS),
     }
-    if not on_cluster:
-        return {"env_vars": variables | {"PYTHONPATH": str(ROOT)}}
+    if not on_cluster:  # whose machine is not taken away, so that nobody has to watch for it
+        own = {"PYTHONPATH": str(ROOT), "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+        return {"env_vars": variables | own}
     code = {} if _job_brought_code() else {"working_dir": str(ROOT)}
     return {"env_vars": variables, **code}
 

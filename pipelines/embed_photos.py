@@ -15,9 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import ray
 
-from geoclip.commands.options import CompileOption, Precision, PrecisionOption
+from geoclip.commands.options import CompileOption, ExcludeOption, Precision, PrecisionOption
 from geoclip.encoders.registry import check_model_name
 from geoclip.photos.embedding import Embeddings
+from geoclip.photos.folder_rules import FolderRules
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, OutFolder, run
 from pipelines.inference_runs import begun, complete, settled
@@ -107,12 +108,14 @@ def main(
     gpus: Gpus = 0,
     precision: PrecisionOption = Precision.auto,
     compile: CompileOption = False,
+    exclude: ExcludeOption = None,
 ) -> None:
     """Embed photos from the command line."""
     check_model_name(model)
     check_lasting(out)
     output = Output(absolute(out))
-    parts = photo_parts(photos, actors, output.done(), output.ids_besides)
+    rules = FolderRules(tuple(exclude or ()))
+    parts = photo_parts(photos, actors, output.done(), output.ids_besides, rules)
     with ray_session(decoding=gpus > 0):
         pool = Pool(actors, gpus, precision=precision.value, compile=compile)
         print(embed_photos(out, parts, model, pool).summary())

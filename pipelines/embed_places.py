@@ -81,8 +81,11 @@ def embed_places(
     captions = captions or model_settings(model).captions
     gazetteer = gazetteer and gazetteer.absolute()
     places = Gazetteer.read(gazetteer)
-    task = key_of_index.options(num_gpus=gpus)
-    key = ray.get(task.remote(model, gazetteer, captions, precision))
+    if precision == FULL:  # the same on any device, so no other process has to be started
+        key = index_key(load_model(model), places, captions)
+    else:
+        task = key_of_index.options(num_gpus=gpus)
+        key = ray.get(task.remote(model, gazetteer, captions, precision))
     if exists(join(folder, ABOUT_FILE)):
         there = PlaceIndex.read(local_copy(folder))
         if there.key in keys_for(key):

@@ -16,8 +16,12 @@ import pandas as pd
 import typer
 
 from geoclip.encoders import Encoder
-from geoclip.errors import GeoclipError
-from geoclip.evaluation.caption_figures import composition_figures, retrieval_figures
+from geoclip.evaluation.caption_figures import (
+    EncodeTexts,
+    composition_figures,
+    remembering,
+    retrieval_figures,
+)
 from geoclip.evaluation.split_figures import (
     RANKED,
     RANKED_CONTINENTS,
@@ -33,6 +37,7 @@ from geoclip.photos.embedding import Embeddings
 from geoclip.photos.refusals import READ
 from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
+from geoclip.support.files import write_for_user
 from geoclip.support.name_guard import check_checkout
 from geoclip.training.splits import HELD_BACK, TRAIN
 from pipelines.cluster import ROOT
@@ -105,13 +110,16 @@ def caption_report(
     `photos` have split and place_row; each of `models` has its embeddings of them, in order.
     """
     report: dict[str, Any] = {"retrieval": {}, "composition": {}}
+    by_tower: dict[str, EncodeTexts] = {}
     for name, (encoder, found) in models.items():
+        # A frozen text tower says the same of a caption before and after the tuning.
+        encode = by_tower.setdefault(encoder.fingerprint(), remembering(encoder.encode_texts))
         for split in photos["split"].unique():
             own = (photos["split"] == split).to_numpy() & found.ok
             images, rows = found.values[own], photos.loc[own, "place_row"].to_numpy()
             figures = {
-                "retrieval": retrieval_figures(images, rows, book, encoder.encode_texts),
-                "composition": composition_figures(images, rows, book, encoder.encode_texts, seed),
+                "retrieval": retrieval_figures(images, rows, book, encode),
+                "composition": composition_figures(images, rows, book, encode, seed),
             }
             for part, values in figures.items():
                 report[part].setdefault(str(split), {})[name] = values
@@ -133,12 +141,8 @@ def main(
         needed += OF_POSITIONS
     located = read_parquet(predictions, needed, "predictions", "pipelines.locate_photos")
     report = evaluate_guesses(captioned, {"after": located}, places)
-    try:
-        out.write_text(json.dumps(report, indent=2) + "\n")
-    except OSError as problem:
-        raise GeoclipError(
-            f"{out} cannot be written ({problem.strerror}); name another --out."
-        ) from None
+    text = json.dumps(report, indent=2) + "\n"
+    write_for_user(out, lambda file: file.write(text.encode()))
     print(f"Figures of {', '.join(report['splits'] or report['gzsl'])} in {out}.")
 
 

@@ -21,7 +21,7 @@ from pyarrow import fs
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.csv_lists import read_csv_list
-from geoclip.photos.folder_rules import USUAL
+from geoclip.photos.folder_rules import USUAL, FolderRules
 from geoclip.photos.listing import (
     PHOTO_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -54,11 +54,13 @@ def photo_parts(
     workers: int,
     done: Done | None = None,
     ids_besides: Callable[[Container[str]], Iterator[str]] = lambda _: iter(()),
+    rules: FolderRules = USUAL,
 ) -> list[Part]:
     """The photos of all inputs, in parts for `workers` workers.
 
     Locations are each table's own: two that number theirs alike have no view in common. Shards that
-    are `done` are left out and not opened; `ids_besides` is that of the output.
+    are `done` are left out and not opened; `ids_besides` is that of the output. `rules` say what is
+    left out of folders, on this machine and in storage.
     Raises GeoclipError for an input that names no photo, a CSV table that cannot be read, a
     Parquet file without the columns it needs, and where two photos have one id.
     """
@@ -70,7 +72,7 @@ def photo_parts(
             tables.append(csv_photos(name))
             found = len(tables[-1])
         else:
-            found = add_files(name, paths, shards)
+            found = add_files(name, paths, shards, rules)
         if not found:
             raise no_photo_in(name)
     refuse_repeats([shard.name for shard in shards])
@@ -91,10 +93,10 @@ def no_photo_in(name: str) -> GeoclipError:
     return GeoclipError(f"{name} holds no photo, Parquet file or tar shard: name another.")
 
 
-def add_files(name: str, paths: PathPacker, shards: list[Shard]) -> int:
+def add_files(name: str, paths: PathPacker, shards: list[Shard], rules: FolderRules = USUAL) -> int:
     """Add the files that an input names to what was listed; how many there are."""
     before = paths.count + len(shards)
-    for file, size, mtime in files_of(name):
+    for file, size, mtime in files_of(name, rules):
         if not file.lower().endswith(SHARDS):
             paths.add(file)
         else:
@@ -136,7 +138,7 @@ def frame_photos(photos: pd.DataFrame) -> list[Photo]:
     return [Photo(i, path, location_id=place) for i, path, place in zip(*columns, strict=True)]
 
 
-def files_of(name: str) -> Iterator[tuple[str, int, int]]:
+def files_of(name: str, rules: FolderRules = USUAL) -> Iterator[tuple[str, int, int]]:
     """Photos, videos, Parquet files, shards and archives below a folder, or the file named.
 
     With size and time of change in nanoseconds; both are -1 for what is on this machine.
@@ -146,14 +148,14 @@ def files_of(name: str) -> Iterator[tuple[str, int, int]]:
         for file in walk_files(name):
             path = file.path
             below = path.strip("/").removeprefix(home)
-            if is_wanted(path, WANTED) and _is_input(path) and not USUAL.leaves_out_below(below):
+            if is_wanted(path, WANTED) and _is_input(path) and not rules.leaves_out_below(below):
                 yield f"{scheme}://{path}", file.size, file.mtime_ns or -1
         return
     if Path(name).is_dir():
-        for path in filter(_is_input, walk_photos(Path(name).absolute(), WANTED)):
+        for path in filter(_is_input, walk_photos(Path(name).absolute(), WANTED, rules)):
             yield encode_path(path), -1, -1
     else:
-        for named in list_photos([name], WANTED):
+        for named in list_photos([name], WANTED, rules):
             yield encode_path(named.absolute()), -1, -1
 
 

@@ -17,6 +17,7 @@ The columns are then those of `schema.GALLERY_COLUMNS` instead of `rows.CLASS_CO
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ import typer
 
 from geoclip.commands.options import (
     CompileOption,
+    ExcludeOption,
     MethodOption,
     PointOption,
     Precision,
@@ -36,6 +38,7 @@ from geoclip.encoders.registry import check_model_name
 from geoclip.guesses.failures import Failure, failures_path, write_failures
 from geoclip.guesses.guess_files import ENDINGS
 from geoclip.guesses.writer import GuessWriter, arrow_schema
+from geoclip.photos.folder_rules import FolderRules
 from geoclip.places.gazetteer import Gazetteer
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, Places, run
@@ -113,6 +116,7 @@ def main(
     point: PointOption = None,
     precision: PrecisionOption = Precision.auto,
     compile: CompileOption = False,
+    exclude: ExcludeOption = None,
 ) -> None:
     """Locate photos from the command line."""
     check_model_name(model)
@@ -120,8 +124,8 @@ def main(
     Gazetteer.read(gazetteer).check_has_positions()
     one_file = not is_uri(out) and out.lower().endswith(ENDINGS)
     output = Output(absolute(out))
-    before = () if one_file else (output.done(), output.ids_besides)
-    parts = photo_parts(photos, actors, *before)
+    listed = partial(photo_parts, photos, actors, rules=FolderRules(tuple(exclude or ())))
+    parts = listed() if one_file else listed(output.done(), output.ids_besides)
     index = index or join(parent(absolute(out)), "places")
     with ray_session(decoding=gpus > 0):
         pool = Pool(actors, gpus, precision=precision.value, compile=compile)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geoclip.commands.calibration_terminal import run_calibration, tell
+from geoclip.commands.options import MODEL_HELP, DeviceOption, GazetteerOption
 from geoclip.commands.terminal import printable
 from geoclip.encoders.registry import KNOWN_MODELS, check_model_name, model_folder
 from geoclip.errors import GeoclipError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    model: Annotated[str, typer.Argument(help="A name of `geoclip models`, a folder, or hf:ID.")],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     *,
     photos: Annotated[
         list[Path],
@@ -40,9 +41,7 @@ def calibrate(
     split: Annotated[
         list[str] | None, typer.Option(help="Only photos of this split; may be repeated.")
     ] = None,
-    gazetteer: Annotated[
-        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
-    ] = None,
+    gazetteer: GazetteerOption = None,
     gallery: Annotated[
         str | None,
         typer.Option(
@@ -51,12 +50,12 @@ def calibrate(
             "for these photos, each asked about with the others.",
         ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    device: DeviceOption = None,
     keep_posterior: Annotated[
         bool,
         typer.Option(
             "--keep-posterior",
-            help="Fit the radii alone; temperatures, prior and point stay as they are.",
+            help="Fit the radii alone; the probabilities (the posterior) and the point stay.",
         ),
     ] = False,
     out: Annotated[
@@ -64,7 +63,7 @@ def calibrate(
         typer.Option(help="New folder for a calibrated copy; the model itself stays as it is."),
     ] = None,
 ) -> None:
-    """Calibrate a model: make its probabilities and radii hold what they say.
+    """Make a model's probabilities and radii hold what they say (calibrate it).
 
     The settings are kept beside the model and are used from now on; those of a hub's or embedded
     model are kept in your data folder. Photos that the model was trained on are left out. The

@@ -13,7 +13,14 @@ from geoclip.commands.finetune_terminal import (
     tell_change,
     tell_unreadable,
 )
-from geoclip.commands.options import RecipeOption, read_settings, with_settings
+from geoclip.commands.options import (
+    MODEL_HELP,
+    DeviceOption,
+    GazetteerOption,
+    RecipeOption,
+    read_settings,
+    with_settings,
+)
 from geoclip.commands.terminal import printable
 from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
@@ -45,27 +52,30 @@ def finetune(
         list[Path], typer.Argument(help="CSV files with path and lat, lon or country_code.")
     ],
     *,
-    out: Annotated[Path, typer.Option(help="Folder of checkpoints and the tuned encoder.")],
-    model: Annotated[
-        str, typer.Option(help="Start: a name of `geoclip models`, a folder, or hf:ID.")
-    ] = DEFAULT_MODEL,
-    gazetteer: Annotated[
-        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
-    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder of the tuned encoder and its checkpoints (saved states).")
+    ],
+    model: Annotated[str, typer.Option(help=f"What to start from. {MODEL_HELP}")] = DEFAULT_MODEL,
+    gazetteer: GazetteerOption = None,
     held_out: Annotated[
         float,
-        typer.Option(min=0, max=0.9, help="Share of countries not trained on, without a split."),
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Share of countries not trained on, where there is no split.",
+        ),
     ] = 0.15,
-    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 100,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between saved states.")] = 100,
     keep: Annotated[Keep, typer.Option(help="Checkpoint that becomes the encoder.")] = Keep.LAST,
     recipe: RecipeOption = Recipe.DEFAULT,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    device: DeviceOption = None,
     **settings: Any,
 ) -> None:
-    """Fine-tune an encoder on photos of known places, on this machine.
+    """Teach a model with photos of known places (fine-tuning), on this machine.
 
-    Photos whose `split` is "train" are trained on; without that column whole countries and 1°
-    blocks are held out and listed in OUT/held_out.csv. With --evaluate-every the figures on held
+    What learns is the encoder, the part of a model that looks at photos and reads captions. Photos
+    whose `split` is "train" are trained on; without that column whole countries and 1° blocks
+    are held out and listed in OUT/held_out.csv. With --evaluate-every the figures on held
     out photos are in OUT/evaluations.csv. The same command resumes an interrupted run. The tuned
     encoder is in OUT/encoder. At the end held-out photos are located before and after, and
     OUT/map.html shows them; then it is calibrated on them where they are of 50 places or more.

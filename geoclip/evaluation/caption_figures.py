@@ -17,6 +17,19 @@ MOST_PROBED = 300
 """Photos of a split that the compositional probe takes, so that it costs seconds."""
 
 
+def remembering(encode: EncodeTexts) -> EncodeTexts:
+    """`encode`, asked for each text once."""
+    known: dict[str, NDArray[np.float32]] = {}
+
+    def encode_once(texts: Sequence[str]) -> NDArray[np.float32]:
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            known.update(zip(new, encode(new), strict=True))
+        return np.stack([known[text] for text in texts]) if texts else encode([])
+
+    return encode_once
+
+
 def retrieval_figures(
     images: NDArray[np.float32],
     rows: NDArray[np.int64],

@@ -184,10 +184,12 @@ def compare(
     truth: Given,
     allow_gps: bool = False,
     gazetteer: Gazetteer | None = None,
+    skip_gps: bool = False,
 ) -> Comparison:
     """Which of two sets of guesses for the same photos is better, as `geoclip compare` says it.
 
-    Each is a table or its file; see `evaluate_tables` for what they hold and for the errors. The
+    Each is a table or its file; see `evaluate_tables` for what they hold and for the errors. With
+    `skip_gps` photos do not count whose answer is their own GPS position in either. The
     result has every figure with its 95 % interval in `table`, sign tests, and the photos and
     countries that differ most; a notebook shows them.
 
@@ -195,7 +197,10 @@ def compare(
     >>> compare(truth.assign(lat=10.0), truth, truth).table.loc["geoscore"].round().tolist()[:3]
     [1361.0, 5000.0, 3639.0]
     """
-    both = [evaluate(guesses, truth, allow_gps, gazetteer) for guesses in (first, second)]
+    given = truth, allow_gps, gazetteer, skip_gps
+    one, other = evaluate(first, *given), evaluate(second, *given)
+    kept = set(one.truth["photo_id"]) & set(other.truth["photo_id"])
+    both = (e.leaving_out(~e.truth["photo_id"].isin(kept).to_numpy()) for e in (one, other))
     return Comparison(*both)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from geoclip.evaluation.evaluation import Evaluation
-from geoclip.evaluation.evaluation_report import leak_warnings
+from geoclip.evaluation.evaluation_report import leak_warnings, uncounted_sentences
 from geoclip.evaluation.evaluation_tables import (
     count_sentences,
     power_of_ten,
@@ -41,7 +41,7 @@ def write_page(evaluation: Evaluation, report: Report, path: Path) -> None:
 
 def evaluation_page(evaluation: Evaluation, report: Report) -> str:
     """The page of a report: tables, reliability, risk–coverage, recall against area, error map."""
-    parts = [sentences(count_sentences(report))]
+    parts = [sentences([*count_sentences(report), *uncounted_sentences(evaluation)])]
     if "leaks" in report:
         warnings = leak_warnings(report["leaks"], evaluation.n) or ["None was found."]
         parts += [heading("Photos that the training photos give away"), sentences(warnings)]

@@ -1,6 +1,6 @@
 """The figures of an evaluation beside baselines, the oracle and the leak check."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from geoclip.evaluation.metrics import Report
 from geoclip.evaluation.oracle import oracle_figures
 from geoclip.evaluation.true_classes import true_classes
 
+MOST_NAMED = 3
 REASONS = {
     "location_id": "the location_id",
     "author": "the author",
@@ -43,6 +44,23 @@ def evaluation_report(
     if with_oracle:
         report["oracle"] = oracle_figures(truth["lat"], truth["lon"], evaluation.gazetteer)
     return report
+
+
+def uncounted_sentences(evaluation: Evaluation) -> list[str]:
+    """A sentence for each kind of guess or photo that does not count as usual, with some names."""
+    missing = evaluation.truth.loc[~np.isfinite(evaluation.km) & ~evaluation.abstained, "photo_id"]
+    counts = {
+        "guesses ignored for photos that are not in the truth": evaluation.unmatched,
+        f"of {evaluation.n} photos have no answer: counted as misses": tuple(missing),
+    }
+    told = [f"{len(names)} {what} ({_some(names)})." for what, names in counts.items() if names]
+    if evaluation.skipped:
+        told.append(f"{evaluation.skipped} photos left out that answer with their own GPS.")
+    return told
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:MOST_NAMED], *(["…"] if len(names) > MOST_NAMED else [])])
 
 
 def leak_warnings(leaks: Mapping[str, object], n: int) -> list[str]:

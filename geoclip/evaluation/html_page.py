@@ -15,7 +15,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.metrics import Report
-from geoclip.support.files import write_whole
+from geoclip.support.files import write_for_user
 
 ATTRIBUTION = (
     "Places: GeoNames, geonames.org, licensed CC BY 4.0. Outlines: Natural Earth, public domain."
@@ -91,12 +91,7 @@ def write_with_json(path: Path, text: str, report: Report) -> None:
 def write_text(path: Path, text: str) -> None:
     """Put a file in place whole; GeoclipError where it cannot be written."""
     content = text.encode("utf-8", "xmlcharrefreplace")
-    try:
-        write_whole(path, lambda file: file.write(content))
-    except OSError as problem:
-        raise GeoclipError(
-            f"The page {path} cannot be written ({problem.strerror}): name another file."
-        ) from None
+    write_for_user(path, lambda file: file.write(content))
 
 
 def heading(text: str) -> str:

@@ -1,12 +1,14 @@
 """Guesses beside the truth, photo by photo: what each names, and whether that is right."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from geoclip.errors import GeoclipError
 from geoclip.evaluation.bootstrap import Clusters
 from geoclip.evaluation.true_classes import (
     CLASS_LEVELS,
@@ -15,6 +17,7 @@ from geoclip.evaluation.true_classes import (
     place_classes,
     true_classes,
 )
+from geoclip.guesses.schema import GPS
 from geoclip.places.gazetteer import Gazetteer
 
 ABSTAINED = "no evidence"
@@ -29,7 +32,8 @@ class JudgedGuesses:
     `km` (n,) is infinite where there is no answer; `unused` counts guesses for photos that the
     truth does not list. `truth` (n rows) is the table of `parse_truth`, `guesses` (n rows) the
     guess of rank 1 of each photo, empty where there is none, and `ranked` the guesses of all ranks,
-    with `photo`, the position in the truth, and `km`.
+    with `photo`, the position in the truth, and `km`. `unmatched` are the paths of unused guesses;
+    of `skipped` photos neither truth nor guess counts, because they answer with their own GPS.
     """
 
     km: NDArray[np.float64]
@@ -38,10 +42,38 @@ class JudgedGuesses:
     guesses: pd.DataFrame
     ranked: pd.DataFrame
     gazetteer: Gazetteer = field(default_factory=packaged_gazetteer)
+    unmatched: tuple[str, ...] = ()
+    skipped: int = 0
 
     def __repr__(self) -> str:
         counts = f"{self.n:,} photos, {self.answered:,} answered, {self.missing:,} missing"
         return f"{type(self).__name__}({counts})"
+
+    def leaving_out(self, photos: NDArray[np.bool_]) -> Self:
+        """The same without these photos (n,), which answer with their own GPS.
+
+        Raises GeoclipError where none is left.
+        """
+        kept = ~photos
+        if not kept.any():
+            raise GeoclipError(
+                "All photos answer with their own GPS: guess them with --gps ignore."
+            )
+        ranked = self.ranked[kept[self.ranked["photo"]]]
+        position = np.cumsum(kept) - 1
+        return replace(
+            self,
+            km=self.km[kept],
+            truth=self.truth[kept].reset_index(drop=True),
+            guesses=self.guesses[kept].reset_index(drop=True),
+            ranked=ranked.assign(photo=position[ranked["photo"]]),
+            skipped=self.skipped + int(photos.sum()),
+        )
+
+    @property
+    def by_gps(self) -> NDArray[np.bool_]:
+        """Which photos (n,) answer with their own GPS position."""
+        return np.asarray(self.guesses["source"] == GPS, dtype=bool)
 
     @property
     def n(self) -> int:

@@ -12,6 +12,7 @@ def worst(
     most: int = 10,
     allow_gps: bool = False,
     gazetteer: Gazetteer | None = None,
+    skip_gps: bool = False,
 ) -> PhotoTable:
     """The `most` photos whose point lies farthest from the truth, the farthest first.
 
@@ -30,7 +31,7 @@ def worst(
     """
     if most < 1:
         raise GeoclipError(f"most is {most}; ask for at least 1 photo.")
-    found = evaluate(guesses, truth, allow_gps, gazetteer)
+    found = evaluate(guesses, truth, allow_gps, gazetteer, skip_gps)
     first = found.guesses
     table = PhotoTable(
         {

@@ -89,7 +89,7 @@ class PlaceRanker:
         self,
         countries: Sequence[str] | None = None,
         bbox: tuple[float, float, float, float] | None = None,
-        near: tuple[float, float, float] | None = None,
+        near: tuple[float, float, float] | str | None = None,
         polygon: Any = None,
     ) -> "PlaceRanker":
         """The same ranker for a part of the world; arguments and errors as `narrowing.prior`."""

@@ -18,6 +18,7 @@ from geoclip.locator import Locator, default_device
 from geoclip.photos.opening import read_pictures
 from geoclip.places.captions import CaptionBook
 from geoclip.ranking.model_settings import ModelSettings
+from geoclip.ranking.place_index import Watch
 from geoclip.support.paths import AnyPath, decode_path, encode_path
 
 COUNTRIES = 3
@@ -49,10 +50,12 @@ def explain_photo(
     captions: Sequence[str] = (),
     model: str | Path | Encoder = "street-tiny",
     method: str = "occlusion",
+    watch: Watch | None = None,
 ) -> Explained:
     """Evidence maps of a photo for `captions`, by default prompts of the likeliest countries.
 
-    Raises PhotoError for a photo that cannot be read, GeoclipError for a model that cannot.
+    `watch` is told how far the index of places is where it must be made. Raises PhotoError for a
+    photo that cannot be read, GeoclipError for a model that cannot.
 
     >>> encoder = load_encoder("street-tiny", for_photos=True)
     >>> explain_photo("holiday/grey.jpg", ["snow", "sand"], encoder, "gradient").maps.shape
@@ -60,7 +63,7 @@ def explain_photo(
     """
     locator = None
     if not captions and not isinstance(model, Encoder):
-        locator = Locator.from_pretrained(model)
+        locator = Locator.from_pretrained(model, watch=watch)
         encoder = locator.encoder
     else:
         encoder = model if isinstance(model, Encoder) else load_encoder(model, default_device())

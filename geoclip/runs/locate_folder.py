@@ -38,6 +38,7 @@ def locate_folder(
     sidecars: Sidecars = "off",
     position_rule: "PositionRule | None" = None,
     location_column: str | None = None,
+    by_folder: bool = False,
     limit: int | None = None,
     rules: FolderRules = USUAL,
     keep_embeddings: str | Path | None = None,
@@ -63,6 +64,7 @@ def locate_folder(
         sidecars: "write" puts an XMP sidecar beside each guessed photo, "dry run" says which.
         position_rule: when sidecars state a position; `PositionRule()` without it.
         location_column: a column of the lists; photos that share a value are views of a location.
+        by_folder: the photos of a folder are views of a location.
         limit: at most so many photos.
         rules: what is left out of folders.
         keep_embeddings: a folder that keeps what was read, for runs with other settings.
@@ -86,7 +88,7 @@ def locate_folder(
     if sidecars == "write" and out is None:
         raise GeoclipError("sidecars need `out`, beside which their journal stands.")
     watch, settings = watch or RunWatch(), settings or LocateSettings()
-    photos, locations = files.photos(given, location_column, limit)
+    photos, locations = files.photos(given, location_column, limit, by_folder)
     if not force:
         files.refuse_guesses_of_others(photos)
     name, locator = _locator(model, load)

@@ -1,7 +1,7 @@
 """The files of a run over a folder: what it writes, and what it must not take for its own."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from geoclip.errors import GeoclipError
 from geoclip.guesses import spreadsheet
 from geoclip.guesses.failures import failures_path, refuse_other_file
 from geoclip.guesses.guess_files import guessed_photos
+from geoclip.guesses.map_marks import refuse_map_of_others
 from geoclip.photos.beside import is_beside
 from geoclip.photos.folder_rules import USUAL, FolderRules
 from geoclip.photos.listing import (
@@ -60,7 +61,7 @@ class RunFiles:
 
     @property
     def failures(self) -> Path | None:
-        """Where the failures are listed: `guesses-ledger.csv`."""
+        """Where the failures are listed: `guesses.parquet-ledger.csv`."""
         return self.out and failures_path(self.out)
 
     @property
@@ -83,8 +84,13 @@ class RunFiles:
                     "another --out or --map."
                 )
 
-    def refuse_guesses_of_others(self, photos: Iterable[Path]) -> None:
-        """Refuse to write over a table that holds none of the photos; raises GeoclipError."""
+    def refuse_guesses_of_others(self, photos: Sequence[Path]) -> None:
+        """Refuse to write over a table that holds none of the photos, or a map of other folders.
+
+        Raises GeoclipError.
+        """
+        if self.map_file is not None:
+            refuse_map_of_others(self.map_file, photos)
         if self.out is None or not self.out.exists():
             return
         try:
@@ -101,18 +107,25 @@ class RunFiles:
             )
 
     def photos(
-        self, paths: list[str], location_column: str | None = None, limit: int | None = None
+        self,
+        paths: list[str],
+        location_column: str | None = None,
+        limit: int | None = None,
+        by_folder: bool = False,
     ) -> tuple[list[Path], list[str] | None]:
         """The photos that `paths` name and their locations, without what the run itself writes.
 
-        Raises GeoclipError as `photos_and_locations` does, and where a file would be replaced that
-        is given to be read or that is no list of failures.
+        A location is a value of the lists' `location_column` or, with `by_folder`, a folder. Raises
+        GeoclipError as `photos_and_locations` does, and where a file would be replaced that is
+        given to be read or that is no list of failures.
         """
         self.refuse_replacing(paths)
         if self.failures is not None:
             refuse_other_file(self.failures)
         suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES
         found, locations = photos_and_locations(paths, location_column, suffixes, self.rules)
+        if by_folder:
+            locations = [str(photo.absolute().parent) for photo in found]
         wanted = [i for i, photo in enumerate(found) if not self._is_own(photo)][:limit]
         if not wanted:
             raise GeoclipError("All that was found is what this run writes itself: name photos.")

@@ -23,6 +23,8 @@ from geoclip.training.workers import Workers
 
 Decode = Callable[[PictureReader, Sequence[Showing]], Iterable[Image.Image | None]]
 """Starts to read photos elsewhere and gives what the reader would, in order."""
+KEPT_BYTES = 2**29
+"""Most memory for the pixels of photos that look alike in every epoch."""
 ASKED_AHEAD = 2
 """Batches that are read elsewhere while one is made of pictures that are there."""
 
@@ -102,6 +104,8 @@ class Batches:
         """Ids of the photos that this worker could not read so far."""
         self._orders: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         """The order of an epoch and of the one before, with earlier showings."""
+        self._kept: dict[int, Tensor] = {}
+        """Pixels of photos that are shown as they are, by the photo's number."""
         self._asked: dict[int, Iterable[Image.Image | None]] = {}
         """What is being read elsewhere, by step."""
 
@@ -199,7 +203,14 @@ class Batches:
         return Showing(self.photos.paths[i], showing if self.settings.augment else None)
 
     def _pixels(self, epoch: int, i: int, earlier: int = 0) -> Tensor | None:
-        return self._pixels_of(self.reader(self._shown(epoch, i, earlier)))
+        if i in self._kept:
+            return self._kept[i]
+        pixels = self._pixels_of(self.reader(self._shown(epoch, i, earlier)))
+        if pixels is None or self.settings.augment:
+            return pixels
+        if len(self._kept) < KEPT_BYTES // pixels.nbytes:
+            self._kept[i] = pixels
+        return pixels
 
     def _pixels_of(self, picture: Image.Image | None) -> Tensor | None:
         return picture_pixels(self.encoder, picture, self.settings.augment)

@@ -89,7 +89,7 @@ class TrainingSettings:
         None, "Peak of AdamW's learning rate; if not given, chosen by steps and --tune."
     )
     text_learning_rate: float | None = option(
-        None, "The text tower's, 0 to freeze it; the same if not given."
+        None, "That of the part that reads captions, 0 to leave it as it is; the same if not given."
     )
     betas: tuple[float, float] = option((0.9, 0.98), "AdamW's decay rates.")
     weight_decay: float = option(1e-3, "AdamW's weight decay.")
@@ -99,7 +99,7 @@ class TrainingSettings:
     target: str = option("uniform", "uniform or marginal over the true captions of a photo.")
     extra_captions: int = option(0, "Captions of further places in each step.")
     chunk_size: int | None = option(
-        None, "Photos that pass the towers at a time; if not given, as many as memory allows."
+        None, "Photos that are worked on at a time; if not given, as many as memory allows."
     )
     activation_checkpointing: bool = option(
         False, "Compute activations twice instead of keeping them: less memory, more time."
@@ -114,16 +114,16 @@ class TrainingSettings:
         False, "Mirror every second photo; writing and the side of the road suffer."
     )
     balance: float = option(0.0, "0 to 1: favour countries with few photos.")
-    distillation: float = option(0.0, "Weight of staying near the starting encoder's embeddings.")
+    distillation: float = option(0.0, "Weight of answering much as before the training.")
     reconstruction: float = option(
-        0.0, "Weight of telling a small picture of each photo from its embedding."
+        0.0, "Weight of drawing a small picture of each photo from what the model saw in it."
     )
     label_smoothing: float = option(
         0.0, "Weight of label smoothing by distance; needs --text-learning-rate 0."
     )
     smoothing_km: float = option(700.0, "Distance at which that label falls to 1/e.")
     alpha: float = option(1.0, "Share of the tuned weights, averaged with the start's at the end.")
-    compile: bool = option(False, "Compile the image tower first: minutes once, faster steps.")
+    compile: bool = option(False, "Make the model faster on this machine first: minutes once.")
     seed: int = option(0, "Of order, captions, augmentation and splits.")
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_world import FakeEncoder, hashed_vector
 
-from geoclip.evaluation.caption_figures import composition_figures, retrieval_figures
+from geoclip.evaluation.caption_figures import composition_figures, remembering, retrieval_figures
 from geoclip.evaluation.retrieval import recall_both_ways
 from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
@@ -114,3 +114,16 @@ def test_photos_of_one_country_cannot_be_probed(book: CaptionBook, fake_encoder)
     images = fake_encoder.encode_texts([book.text(row) for row in rows])
     figures = composition_figures(images, rows, book, fake_encoder.encode_texts)
     assert figures == {"wrong_country": None, "wrong_city": None, "both": None, "n": 0}
+
+
+def test_a_text_is_encoded_once(fake_encoder: FakeEncoder) -> None:
+    asked: list[str] = []
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        asked.extend(texts)
+        return fake_encoder.encode_texts(texts)
+
+    once = remembering(encode)
+    for texts in (["a", "b", "a"], ["b", "c"], [], ["c", "a"]):
+        np.testing.assert_array_equal(once(texts), fake_encoder.encode_texts(texts))
+    assert asked == ["a", "b", "c"]

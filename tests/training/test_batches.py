@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_encoders import clip_encoder
 
 from geoclip.errors import GeoclipError
@@ -76,8 +77,36 @@ def test_a_photo_shown_again_in_an_epoch_looks_and_reads_differently(book, photo
 
 def test_without_augmentation_pixels_are_those_of_prediction(book, photos):
     plain = batches(book, photos, replace(SETTINGS, augment=False))
-    assert torch.equal(plain._pixels(0, 2), plain._pixels(1, 2))
-    assert plain._pixels(0, 2).shape == (3, 32, 32)
+    with Image.open(photos.paths[2]) as picture:
+        expected = plain.encoder.preprocess(picture.convert("RGB"))
+    assert torch.equal(plain._pixels(0, 2), expected)
+    assert torch.equal(plain._pixels(1, 2), expected)
+
+
+@pytest.mark.parametrize(
+    ("augment", "room", "reads"),
+    [
+        (False, 12, [12, 12]),
+        (False, 5, [12, 19]),
+        (False, 0, [12, 24]),
+        (True, 12, [12, 24]),
+    ],
+)
+def test_photos_that_always_look_alike_are_read_once_while_there_is_room(
+    book, photos, monkeypatch, augment, room, reads
+):
+    settings = replace(SETTINGS, batch_size=12, augment=augment)
+    monkeypatch.setattr("geoclip.training.batches.KEPT_BYTES", room * 3 * 32 * 32 * 4)
+    made, read = batches(book, photos, settings), []
+    reader = made.reader
+    made.reader = lambda showing: read.append(showing.path) or reader(showing)
+    counts, shown = [], []
+    for step in range(2):
+        shown.append(made.batch(step).pixels)
+        counts.append(len(read))
+    assert counts == reads
+    for step, pixels in enumerate(shown):
+        assert torch.equal(pixels, batches(book, photos, settings).batch(step).pixels)
 
 
 def test_an_epoch_is_a_permutation_and_every_step_has_a_full_batch(book, photos):
