@@ -106,7 +106,7 @@ def test_it_goes_through_the_programs(
     captions = pd.read_parquet("captions.parquet")
     assert captions["caption"].str.startswith("A picture of the ").all()
     training = ["--start", str(start), "--epochs", "1", "--batch-size", "64", "--workers", "1"]
-    training += ["--evaluate-every", "1", "--evaluate-photos", "20", "--keep", "best"]
+    training += ["--evaluate-every", "9", "--evaluate-photos", "20", "--keep", "best"]
     call(train_encoder, "--captions", "captions.parquet", "--out", "run", *training, *table)
     figures = pd.read_csv("run/evaluations.csv")
     assert {f"{split}/{level}_top1" for split in ("mean", "seen") for level in LEVELS} < {*figures}
