@@ -44,10 +44,20 @@ def ray_session(
     if ray.is_initialized():
         yield
         return
+    _start_ray(cpus, gpus, decoding)
+    _quiet_data()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start_ray(cpus: int | None, gpus: int | None, decoding: bool) -> None:
     environment = worker_environment(joins_cluster())
-    if joins_cluster():
-        ray.init(runtime_env=environment, log_to_driver=False)
-    else:
+    try:
+        if joins_cluster():
+            ray.init(runtime_env=environment, log_to_driver=False)
+            return
         # Inherited: workers with a runtime environment could not be started ahead.
         with inherited(environment["env_vars"]):
             ray.init(
@@ -60,11 +70,12 @@ def ray_session(
                 configure_logging=True,
                 logging_level=logging.ERROR,
             )
-    _quiet_data()
-    try:
-        yield
-    finally:
+    except Exception as error:  # Ray raises a bare one where its processes take over 30 s to start
         ray.shutdown()
+        where = f"at {os.environ['RAY_ADDRESS']}" if joins_cluster() else "on this machine"
+        cure = "check RAY_ADDRESS" if joins_cluster() else "try again when it is less busy"
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise GeoclipError(f"Ray did not start {where} ({reason}); {cure}.") from error
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from geoclip.commands.options import (
     Evidence,
     EvidenceOption,
     ExcludeOption,
-    GazetteerOption,
     Gps,
     GpxOffsetOption,
     GpxOption,
@@ -32,6 +31,7 @@ from geoclip.commands.options import (
     MaxRadiusOption,
     MethodOption,
     MinProbabilityOption,
+    PlacesOrClassesOption,
     PointOption,
     Precision,
     PrecisionOption,
@@ -69,7 +69,7 @@ def locate(
         str | None,
         typer.Option(help=MODEL_HELP, show_default=DEFAULT_MODEL),
     ] = None,
-    gazetteer: GazetteerOption = None,
+    gazetteer: PlacesOrClassesOption = None,
     gallery: Annotated[
         str | None,
         typer.Option(

@@ -83,6 +83,13 @@ GazetteerOption = Annotated[
     Path | None,
     typer.Option(help="Folder or file of places (a gazetteer) instead of the built-in one."),
 ]
+PlacesOrClassesOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder or file of places (a gazetteer) instead of the built-in one, or a .csv of "
+        "other levels (kingdom to species, say), whose classes are named instead."
+    ),
+]
 DeviceOption = Annotated[
     str | None,
     typer.Option(

@@ -51,7 +51,7 @@ def track(
         write_track(found, out)
         typer.echo(f"Wrote {out}", err=True)
     if map_file is not None:
-        write_map(found, map_file, title="Where the clip was filmed")
+        write_map(found, map_file, title="Where the clip was filmed", way=True)
         typer.echo(f"Wrote {map_file}", err=True)
     if out is None:
         columns = ("seconds", "level", "continent", "country", "region", "city", "lat", "lon")

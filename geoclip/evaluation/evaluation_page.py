@@ -53,7 +53,7 @@ def evaluation_page(evaluation: Evaluation, report: Report) -> str:
 
 
 def charts(report: Report) -> list[str]:
-    """Reliability, risk–coverage and recall against area, those that there are figures for."""
+    """Reliability, risk–coverage and recall against area, if they have figures."""
     made = []
     if report["calibration"]:
         reliability = {
@@ -77,7 +77,7 @@ def charts(report: Report) -> list[str]:
 
 
 def error_map(evaluation: Evaluation) -> str:
-    """The true points, in the colour of the error."""
+    """The true points, coloured by error."""
     truth, names = evaluation.truth, np.array(file_names(evaluation.truth), dtype=object)
     lat, lon, km = truth["lat"].to_numpy(), truth["lon"].to_numpy(), evaluation.km
     layers, below = [], -1.0

@@ -30,8 +30,8 @@ def evaluation_report(
     """`Evaluation.report` and more parts.
 
     With a training table (of `read_training_table`): `constant`, the best constant answers chosen
-    on it (None where no photo of it has coordinates), `chance` and `leaks`, see `find_leaks`. With
-    `with_oracle`: `oracle`, what the gazetteer allows. Without a training table `constant` and
+    on it (None without coordinates), `chance` and `leaks`, see `find_leaks`. With `with_oracle`:
+    `oracle`, the best figures that the gazetteer allows. Without a training table `constant` and
     `chance` are None.
     """
     report = evaluation.report() | {"constant": None, "chance": None}
@@ -64,7 +64,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def leak_warnings(leaks: Mapping[str, object], n: int) -> list[str]:
-    """One sentence for each reason for which test photos are given away."""
+    """One sentence for each kind of leak between test and training photos."""
     sentences = [
         f"{leaks[reason]} of {n} photos share {words} with a training photo."
         for reason, words in REASONS.items()

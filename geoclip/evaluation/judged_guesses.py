@@ -1,4 +1,4 @@
-"""Guesses beside the truth, photo by photo: what each names, and whether that is right."""
+"""Guesses beside the truth, photo by photo: the named classes, and whether they are right."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -103,17 +103,17 @@ class JudgedGuesses:
 
     @cached_property
     def place(self) -> pd.DataFrame:
-        """Classes of the place of each guess and of its ancestors (n rows), see `place_classes`."""
+        """Classes of each guess's place and its ancestors (n rows), see `place_classes`."""
         return place_classes(self.guesses, self.gazetteer)
 
     @cached_property
     def depth(self) -> NDArray[np.int64]:
-        """How deep each guess (n,) names its place, 0 where there is no answer."""
+        """The level (n,) to which each guess names its place, 0 without an answer."""
         return np.where(np.isfinite(self.km), named_depth(self.guesses, self.gazetteer), 0)
 
     @cached_property
     def named(self) -> pd.DataFrame:
-        """Classes that the guesses name (n rows): nothing stands below their level."""
+        """Classes that the guesses name (n rows): empty below their level."""
         levels = {
             level: self.place[level].where(self.depth > number, "")
             for number, level in enumerate(CLASS_LEVELS)
@@ -122,7 +122,7 @@ class JudgedGuesses:
 
     @cached_property
     def clusters(self) -> Clusters:
-        """What the bootstrap draws."""
+        """The bootstrap's clusters."""
         return Clusters.of(self.truth)
 
     @property
@@ -144,7 +144,7 @@ class JudgedGuesses:
         return [level for level in CLASS_LEVELS[:2] if (self.named[level] != "").any()]
 
     def right(self, level: str) -> NDArray[np.bool_]:
-        """Which guesses (n,) name the true class of a level; one that names none does not."""
+        """Which guesses (n,) name the true class of a level; a guess without a class is wrong."""
         named = self.named[level].to_numpy()
         return np.asarray((named != "") & (named == self.true[level].to_numpy()))
 
@@ -158,5 +158,5 @@ class JudgedGuesses:
         return named, true
 
     def stated(self, column: str) -> NDArray[np.float64]:
-        """A column of numbers of the guesses (n,), NaN where there is none or no answer."""
+        """A numeric column of the guesses (n,), NaN without a value or an answer."""
         return np.where(np.isfinite(self.km), self.guesses[column].to_numpy(dtype=float), np.nan)

@@ -1,4 +1,4 @@
-"""Guesses against truth: which guess answers which photo, and how far off it is."""
+"""Match guesses with the truth, and measure their distances."""
 
 import os
 from functools import cache
@@ -64,7 +64,7 @@ def evaluate_files(
     gazetteer: Gazetteer | None = None,
     skip_gps: bool = False,
 ) -> Evaluation:
-    """Compare files as `evaluate_tables` does tables; paths are relative to the truth's folder.
+    """Compare files like the tables of `evaluate_tables`; paths are relative to the truth's folder.
 
     Errors name the file and the row.
 
@@ -157,7 +157,7 @@ def one_a_photo(first: pd.DataFrame, photos: int) -> pd.DataFrame:
 
 
 def read_answers(path: Path) -> pd.DataFrame:
-    """Guesses of any kind that can be evaluated: ours, `IMG_ID,lat,lon`, or a published file."""
+    """Guesses of any readable kind: ours, `IMG_ID,lat,lon`, or a published file."""
     path = Path(path)
     if path.suffix.lower() != ".csv":
         return read_guesses(path)
@@ -171,9 +171,9 @@ def _parse_answers(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
 
 
 def refuse_other_sources(answers: pd.DataFrame, path: Source) -> None:
-    """Raise GeoclipError for an answer that was not the model's, such as the photo's own GPS.
+    """Raise GeoclipError for an answer from elsewhere than the model, such as the photo's own GPS.
 
-    A gallery's is: it never answers with the photo itself.
+    A gallery's answer counts as the model's: it never uses the photo itself.
     """
     other = answers["lat"].notna() & ~answers["source"].isin([MODEL, GALLERY])
     cure = (

@@ -38,6 +38,7 @@ def write_map(
     *,
     show_paths: bool = False,
     thumbnails: bool = False,
+    way: bool = False,
     outlines: "Outlines | None" = None,
     gazetteer: "Gazetteer | None" = None,
 ) -> None:
@@ -46,6 +47,7 @@ def write_map(
     `truth` has the columns path, lat, lon (degrees), joined on `path`. Photos are shown by file
     name and the folder below the one that holds all, unless `show_paths`. With `thumbnails` the
     page holds a small picture of each photo, without its metadata, and the time when it was taken.
+    With `way` a line joins the answers in the table's order, as for the moments of a clip.
     `outlines` and `gazetteer` are what the map shows below the photos. The file is put in place
     when it is complete. Raises GeoclipError when a column is missing or the file cannot be written.
 
@@ -62,7 +64,7 @@ def write_map(
     paths = guesses["path"].map(str).unique()
     if thumbnails:
         add_pictures(photos, paths, THUMBNAIL_SIDE)
-    data = {"photos": photos, **basemap(outlines, gazetteer)}
+    data = {"photos": photos, "way": way, **basemap(outlines, gazetteer)}
     marks = " ".join(sorted(folder_marks(map(decode_path, paths))))
     texts = {"title": title, "attribution": ATTRIBUTION, "folders": marks}
     write_page(Path(path), "map", texts, data)

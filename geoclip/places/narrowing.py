@@ -1,4 +1,4 @@
-"""Narrowing the world: which places are left inside some countries, a box or a circle."""
+"""Narrow the world to countries, a box or a circle."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def prior(
     territories: bool = False,
     polygon: Any = None,
 ) -> NDArray[np.float64]:
-    """Weights (P,) over places: 1 inside everything that is asked for, 0 outside.
+    """Weights (P,) over places: 1 inside all given areas, 0 outside.
 
-    A place with places below it counts as inside when one of those is, so that a country that a
-    box cuts keeps its cities within the box and loses the others. Nothing asked for: all 1.
+    A place is inside when any place below it is, so a country that a box cuts keeps its cities
+    within the box and loses the others. Without any area all are 1.
 
     Args:
         gazetteer: the places.
@@ -63,16 +63,14 @@ def prior(
         asked = {"countries": countries, "bbox": bbox, "near": near}
         asked["polygon"] = None if polygon is None else "given"
         told = ", ".join(f"{name} {value}" for name, value in asked.items() if value is not None)
-        raise GeoclipError(
-            f"no place of the gazetteer is left ({told}); widen what the world was narrowed to."
-        )
+        raise GeoclipError(f"no place of the gazetteer is left ({told}); widen the area.")
     return inside.astype(np.float64)
 
 
 def country_code(gazetteer: Gazetteer, word: str) -> str:
-    """Code of a country given by a code or a name of the gazetteer's, or as `country_names` says.
+    """Code of a country from a code or a name, of the gazetteer or of `country_names`.
 
-    Raises GeoclipError, with what to write instead, for a word that names none or several.
+    Raises GeoclipError with the cure for a word that names no country or several.
 
     >>> country_code(Gazetteer.default(), "reunion"), country_code(Gazetteer.default(), "UK")
     ('RE', 'GB')
@@ -123,13 +121,13 @@ def _in_box(gazetteer: Gazetteer, west: float, south: float, east: float, north:
     numbers = np.array([west, south, east, north], dtype=np.float64)
     if not np.isfinite(numbers).all() or not -90 <= south <= north <= 90:
         raise GeoclipError(
-            f"the box {(west, south, east, north)} is none; give west, south, east, north in "
-            "degrees, with south not above north."
+            f"the box {(west, south, east, north)} is invalid; give west, south, east, north in "
+            f"degrees, with south not above north."
         )
     rows = (gazetteer.lat >= south) & (gazetteer.lat <= north)
     if east - west >= 360:
         return rows
-    # Measured eastwards from the western edge, a box that crosses the date line is like any other.
+    # Measured eastwards from the western edge, a box across the date line is like any other.
     width = (east - west) % 360
     return rows & ((gazetteer.lon - west) % 360 <= width)
 
@@ -137,8 +135,8 @@ def _in_box(gazetteer: Gazetteer, west: float, south: float, east: float, north:
 def _in_circle(gazetteer: Gazetteer, lat: float, lon: float, km: float) -> Mask:
     if not (np.isfinite([lat, lon, km]).all() and abs(lat) <= 90 and km > 0):
         raise GeoclipError(
-            f"the circle {(lat, lon, km)} is none; give latitude, longitude and a radius in km "
-            "above 0."
+            f"the circle {(lat, lon, km)} is invalid; give latitude, longitude and a radius in "
+            f"km above 0."
         )
     away = great_circle_km(lat, wrap_longitude(lon), gazetteer.lat, gazetteer.lon)
     return np.asarray(away <= km)

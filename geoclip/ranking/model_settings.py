@@ -1,9 +1,9 @@
 """The file `geoclip.json` of a model: its prompts and its calibrated ranking.
 
-It lies in the model's folder. That of a hub's or embedded model lies in the user's data folder.
+It lies in the model's folder. For a hub's or embedded model it lies in the user's data folder.
 
 Version 2 has the layout of the settings' dataclasses. Files without a version are of version 1,
-whose ranking was flat; they are translated.
+with a flat ranking; they are translated.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a model folder says about its own use: prompts and calibrated ranking.
+    """A model folder's own settings: prompts and calibrated ranking.
 
     The ranking of a model that says none is `UNCALIBRATED`. `tables` are the rankings of classes by
     the names of their levels, joined by "/".
@@ -56,7 +56,7 @@ class ModelSettings:
 
     @classmethod
     def of_model(cls, name: str | Path) -> ModelSettings:
-        """The settings of the model called `name`: those that the user calibrated, else its own.
+        """The settings of the model called `name`: the user's calibration, else its own.
 
         Raises GeoclipError as `read` does.
         """
@@ -69,8 +69,8 @@ class ModelSettings:
     def read(cls, folder: Path | None) -> ModelSettings:
         """Read `geoclip.json` of a model folder; defaults where there is none.
 
-        Raises GeoclipError naming the file where it holds something else, and for an unknown key
-        also the key and the version of geoclip that wrote the file.
+        Raises GeoclipError naming the file for other content, and for an unknown key also the key
+        and the version of geoclip that wrote the file.
         """
         path = None if folder is None else folder / SETTINGS_FILE
         if path is None or not path.is_file():
@@ -97,10 +97,10 @@ class ModelSettings:
         return replace(self, tables={**self.tables, "/".join(gazetteer.level_names): ranking})
 
     def tuned(self, countries: Iterable[str]) -> ModelSettings:
-        """Those of a model that was tuned further on photos of `countries` (ISO codes).
+        """The settings after further fine-tuning on photos of `countries` (ISO codes).
 
-        These join the seen countries of calibrated stacking, where there is one. The radii go:
-        they were judged for the model before.
+        These join the seen countries of calibrated stacking, if there is one. The radii are
+        dropped: they were calibrated for the old model.
         """
         ranking = self.ranking.without_radius()
         if ranking.prior.seen_countries:
@@ -124,10 +124,10 @@ class ModelSettings:
 
 
 def settings_folder(name: str | Path) -> Path:
-    """Where the settings of the model called `name` lie once a user has calibrated it.
+    """The folder of the settings of the model called `name` once a user has calibrated it.
 
-    That is the model's folder. Hub models have none, and embedded ones, which belong to the
-    package, are not written to: theirs is in the user's data folder, by the model's id.
+    That is the model's folder. Hub models have none, and embedded ones belong to the package, which
+    is not written to: their settings go to the user's data folder, under the model's id.
     """
     folder = model_folder(name)
     if folder is not None and folder.resolve().parent != CHECKPOINTS:
@@ -137,9 +137,9 @@ def settings_folder(name: str | Path) -> Path:
 
 
 def ranking_of(stored: Values, writer: str = "") -> RankingSettings:
-    """Ranking settings of the layout of version 2; what is left out has its default.
+    """Ranking settings from the layout of version 2; absent keys have defaults.
 
-    Raises GeoclipError for an unknown key, which names the `writer`, and a value that is none.
+    Raises GeoclipError for an unknown key, naming the `writer`, and for an invalid value.
     """
     parts = as_tuples(_known(stored, RankingSettings, "ranking", writer))
     for name, make in (("temperatures", Temperatures), ("prior", Prior)):
@@ -176,7 +176,7 @@ def _gallery(stored: Values, writer: str) -> GallerySettings:
 
 
 def as_tuples(values: Values) -> Values:
-    """Values of JSON or options as settings hold them: tuples for lists."""
+    """Values of JSON or options in the form of settings: tuples for lists."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
@@ -202,7 +202,7 @@ def _read(stored: Values) -> ModelSettings:
 
 
 def _known(values: Values, kind: type, where: str, writer: str) -> Values:
-    """The values that a settings class takes, without those that are null."""
+    """The arguments of a settings class among the values, without nulls."""
     _refuse_unknown(values, {f.name for f in fields(kind)}, where, writer)
     return _given(values.items())
 
@@ -224,7 +224,7 @@ _VERSION_1 = {
 
 
 def _from_version_1(old: Values, writer: str) -> Values:
-    """The ranking of version 1, which held all settings, those without an effect too."""
+    """The ranking of version 1, which stored all settings, even those without effect."""
     _refuse_unknown(old, _VERSION_1, "ranking", writer)
     new: Values = {name: old[name] for name in ("method", "radius_share") if name in old}
     prior: Values = {}
@@ -246,7 +246,7 @@ def _from_version_1(old: Values, writer: str) -> Values:
 
 
 def _captions_of_version_1(old: Values) -> Values:
-    """The captions of version 1, which called the prefix "opening"."""
+    """The captions of version 1, whose "opening" is the prefix."""
     new = {"prefix" if name == "opening" else name: value for name, value in old.items()}
     for name, value in new.items():
         if name.endswith("_prompts") and isinstance(value, list):

@@ -27,14 +27,14 @@ from geoclip.support.files import write_whole
 from geoclip.support.seeds import seeded_uniforms
 
 MOST_PLACES = 4000
-"""Of more places some are drawn: a handful of numbers is fitted, and time grows with the places."""
+"""From more places this many are drawn: a few numbers are fitted, and time grows with places."""
 CALIBRATION_FILE = "calibration.json"
 """The figures behind the settings, beside them."""
 
 
 @dataclass(frozen=True)
 class FreshPhotos:
-    """Photos that a model can be calibrated on.
+    """Photos for the calibration of a model.
 
     `table` has the columns of `label_photos`. `left_out` counts the other photos by reason:
     "trained_on", "missing", "not_drawn" and, once they were embedded, "unreadable". `seen` are the
@@ -49,8 +49,8 @@ class FreshPhotos:
     def of(cls, photos: pd.DataFrame, trained: TrainedPhotos) -> "FreshPhotos":
         """Leave out the photos that a model was trained on and all views of their locations.
 
-        Of what is left, at most `MOST_PLACES` places are drawn, by chance that depends on their ids
-        alone. `photos` are those of `label_photos`. Raises GeoclipError for too few places.
+        Of the rest, at most `MOST_PLACES` places are drawn at random; the draw depends only on
+        their ids. `photos` are those of `label_photos`. Raises GeoclipError for too few places.
         """
         known = photos["fingerprint"].to_numpy()
         held = photos[trained.holds(known)]
@@ -73,7 +73,7 @@ class FreshPhotos:
         progress: Callable[[int], None] | None = None,
         fetch: Fetch | None = None,
     ) -> tuple["FreshPhotos", KnownPhotos]:
-        """Those that can be read, and their embeddings; see `Locator.embed`.
+        """The readable ones, and their embeddings; see `Locator.embed`.
 
         Raises GeoclipError where too few places are left.
         """
@@ -111,20 +111,20 @@ class FreshPhotos:
 
 @dataclass(frozen=True)
 class ModelCalibration:
-    """Calibrated settings of a model, the figures behind them, and the photos that were used."""
+    """Calibrated settings of a model, their figures, and the photos used."""
 
     settings: ModelSettings
     figures: dict[str, Any]
     photos: FreshPhotos
 
     def write(self, folder: Path) -> None:
-        """Write the settings, and the figures in `CALIBRATION_FILE` beside them."""
+        """Write the settings and, beside them, the figures in `CALIBRATION_FILE`."""
         folder.mkdir(parents=True, exist_ok=True)
         write_calibration(folder, self.settings, {"left_out": self.photos.left_out, **self.figures})
 
 
 def write_calibration(folder: Path, settings: ModelSettings, figures: dict[str, Any]) -> None:
-    """Write calibrated settings to a folder, and the figures behind them in `CALIBRATION_FILE`."""
+    """Write calibrated settings to a folder, and their figures to `CALIBRATION_FILE`."""
     text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
     write_whole(folder / CALIBRATION_FILE, lambda file: file.write(text.encode()))
     settings.write(folder)

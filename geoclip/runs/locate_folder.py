@@ -1,4 +1,4 @@
-"""`locate_folder`: what `geoclip locate` does, for programs and notebooks."""
+"""`locate_folder`: `geoclip locate` for programs and notebooks."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -49,8 +49,8 @@ def locate_folder(
 ) -> RunReport:
     """Locate the photos and videos of folders as `geoclip locate` does.
 
-    With `out` a run may be stopped at any moment, and the same call goes on where it was: what is
-    done stands in `OUT.journal` until the table is in place. Originals are only read.
+    With `out` a run may be stopped at any moment, and the same call resumes it: `OUT.journal` keeps
+    the finished photos until the table is written. Originals are only read.
 
     Args:
         paths: photos, videos, folders, globs and `.csv` lists with a column `path`.
@@ -73,8 +73,7 @@ def locate_folder(
         load: makes a locator of a model's name; `Locator.from_pretrained` without it.
         watch: is told how the run goes.
 
-    Raises:
-        GeoclipError: for inputs and outputs that cannot be used, before any work is done.
+    Raises: GeoclipError: for unusable inputs and outputs, before any work is done.
 
     >>> report = locate_folder("holiday", out="guesses.parquet")
     >>> report.photos, report.guesses()["status"].tolist()
@@ -86,7 +85,7 @@ def locate_folder(
     check_output(files.out, "out", ENDINGS)
     check_output(files.map_file, "map_file", MAP_ENDINGS)
     if sidecars == "write" and out is None:
-        raise GeoclipError("sidecars need `out`, beside which their journal stands.")
+        raise GeoclipError("sidecars need `out`: their journal lies beside it.")
     watch, settings = watch or RunWatch(), settings or LocateSettings()
     photos, locations = files.photos(given, location_column, limit, by_folder)
     if not force:
@@ -148,7 +147,7 @@ def _journal(
 ) -> "Iterator[Journal]":
     """The journal of a run: beside the table, in the folder of kept embeddings, or temporary.
 
-    The one beside the table is removed when all is done; an error leaves it for the next run.
+    The one beside the table is removed at the end; an error leaves it for the next run.
     """
     from geoclip.runs.journal import Journal, remove_journals  # noqa: PLC0415
 
@@ -170,7 +169,7 @@ def _journal(
 
 
 def _read(run: "FolderRun", journal: "Journal", watch: RunWatch) -> None:
-    """Read and encode what is not in the journal yet."""
+    """Read and encode the photos missing from the journal."""
     batches = run.todo(journal)
     left = sum(len(batch) for batch in batches)
     done = len(run) - left
@@ -184,7 +183,7 @@ def _read(run: "FolderRun", journal: "Journal", watch: RunWatch) -> None:
 def _make_table(
     run: "FolderRun", journal: "Journal", files: RunFiles, report: RunReport, watch: RunWatch
 ) -> None:
-    """Rank and write the table, or leave it in the report."""
+    """Rank and write the table, or store it in the report."""
 
     def tables() -> Iterator[pd.DataFrame]:
         with watch.progress("ranking", len(run)) as advance:
@@ -213,7 +212,7 @@ def _make_table(
 
 
 def _write_failures(report: RunReport, paths: list[str], files: RunFiles, watch: RunWatch) -> None:
-    """List the failures beside the table if there are any, or replace an older list."""
+    """Write any failures beside the table, or replace an older list."""
     report.left_out = files.left_out(paths)
     if files.failures is None:
         return

@@ -1,4 +1,4 @@
-"""The files of a run over a folder: what it writes, and what it must not take for its own."""
+"""The files of a run over a folder: its outputs, and what these must not overwrite."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -25,9 +25,9 @@ MAP_ENDINGS = (".html", ".htm")
 
 
 def check_output(path: Path | None, option: str, endings: tuple[str, ...]) -> None:
-    """Refuse a file that could not be written before any work is done; raises GeoclipError.
+    """Refuse an output that cannot be written, before any work is done; raises GeoclipError.
 
-    `option` is what the user calls it.
+    `option` is its name in errors.
     """
     if path is None:
         return
@@ -44,7 +44,7 @@ def check_output(path: Path | None, option: str, endings: tuple[str, ...]) -> No
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What a run writes: the table `out`, a map, and the folder of `kept` embeddings, if wanted.
+    """The outputs of a run: the table `out`, a map, and the folder of `kept` embeddings, if wanted.
 
     `rules` say what it reads in folders.
     """
@@ -75,7 +75,7 @@ class RunFiles:
         return [path for path in files if path]
 
     def refuse_replacing(self, paths: Iterable[str]) -> None:
-        """Refuse to write over an input, whatever it is called; raises GeoclipError."""
+        """Refuse to overwrite an input of any name; raises GeoclipError."""
         given = {os.path.realpath(path): path for path in paths}
         for written in self._written:
             if path := given.get(os.path.realpath(written)):
@@ -113,7 +113,7 @@ class RunFiles:
         limit: int | None = None,
         by_folder: bool = False,
     ) -> tuple[list[Path], list[str] | None]:
-        """The photos that `paths` name and their locations, without what the run itself writes.
+        """The photos of `paths` and their locations, without the run's own outputs.
 
         A location is a value of the lists' `location_column` or, with `by_folder`, a folder. Raises
         GeoclipError as `photos_and_locations` does, and where a file would be replaced that is
@@ -128,12 +128,12 @@ class RunFiles:
             locations = [str(photo.absolute().parent) for photo in found]
         wanted = [i for i, photo in enumerate(found) if not self._is_own(photo)][:limit]
         if not wanted:
-            raise GeoclipError("All that was found is what this run writes itself: name photos.")
+            raise GeoclipError("The only files found are this run's own outputs: name photos.")
         chosen = None if locations is None else [locations[i] for i in wanted]
         return [found[i] for i in wanted], chosen
 
     def left_out(self, paths: Iterable[str]) -> list[LeftOut]:
-        """What is left out of folders, without sidecars and what the run writes."""
+        """Files left out of folders, except sidecars and the run's outputs."""
         folders = [path for path in paths if not path.lower().endswith(".csv")]
         found = list_left_out(folders, PHOTO_SUFFIXES | VIDEO_SUFFIXES, self.rules)
         others = [entry for entry in found if not is_beside(entry.path.name)]

@@ -1,4 +1,4 @@
-"""What a run over a folder tells while it goes on, and what it has counted at its end."""
+"""Progress messages of a run over a folder, and its final counts."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 class RunWatch:
-    """What a run tells while it goes on. This one says nothing; override what you want to know."""
+    """Receives the progress of a run. This class says nothing; override the methods you need."""
 
     def progress(
         self, what: str, total: int, done: int = 0
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """A step begins, "reading" or "ranking"; the function takes the photos done since."""
+        """A step ("reading", "ranking") begins; returns the function that counts done photos."""
         return nullcontext(lambda _: None)
 
     def read_before(self, done: int, total: int) -> None:
@@ -43,21 +43,21 @@ class RunWatch:
         """All photos are read."""
 
     def located(self, table: pd.DataFrame) -> None:
-        """All guesses are made and not written to a file."""
+        """All guesses are made but not written to a file."""
 
     def wrote(self, path: Path, failures: int | None = None) -> None:
-        """A file is in place; `failures` are listed in it where it is that of the failures."""
+        """A file is written; `failures` is their number if it is the list of failures."""
 
     def sidecars(self, report: "SidecarReport", journal: Path | None) -> None:
         """Sidecars are written."""
 
     def stopped(self, resumable: bool) -> None:
-        """Ctrl-C; the same call goes on from here if the run is `resumable`."""
+        """Ctrl-C; the same call resumes here if the run is `resumable`."""
 
 
 @dataclass
 class RunReport:
-    """Counts of a run, the photos that could not be read, or not whole, and what it made.
+    """Counts of a run, its failures and partial photos, and its outputs.
 
     Of `untold` photos no place can be named. `remarks` are about photos whose decoders complained
     and went on. `kept` photos report their own position, `beside` of them that of a file beside
@@ -110,7 +110,7 @@ class RunReport:
             self.gps.add(block.table)
 
     def guesses(self) -> "Guesses":
-        """The table of guesses with points as geometry; read from the file where one was written.
+        """The table of guesses with points as geometry; read from the file if one was written.
 
         The extra columns are left out where it is read from the file. Raises GeoclipError for
         guesses of classes, which `table` holds.

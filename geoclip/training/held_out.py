@@ -29,7 +29,7 @@ FIGURES = ("within_25_km", "within_750_km", "country_top1", "country_top5", "geo
 TOP1 = "_top1"
 """Behind a level's name: the top-1 accuracy of its classes in percent, averaged over them."""
 MEAN = "mean"
-"""Stands for the mean over the splits, each with the same weight."""
+"""Key of the mean over the splits, each with the same weight."""
 
 
 def figure_names(gazetteer: Gazetteer | None = None) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def draw_held_out(
     seed: int = 0,
     gazetteer: Gazetteer | None = None,
 ) -> pd.DataFrame:
-    """Draw the photos to evaluate from a table of labelled photos, alike on all workers.
+    """Draw the photos to evaluate from a table of labelled photos, the same on all workers.
 
     The table has photo_id, path, lat, lon, place_id, location_id and split. Photos without a
     position count where the gazetteer has none. Raises GeoclipError where no photo is held out, or
@@ -81,7 +81,7 @@ def draw_held_out(
 class HeldOut:
     """Evaluates an encoder on the photos of `draw_held_out`; the workers share the encoding.
 
-    `fetch` gives the bytes of photos that are no files of this machine.
+    `fetch` gives the bytes of photos outside this machine.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class HeldOut:
         return found
 
     def _place_index(self, encoder: Encoder) -> PlaceIndex:
-        """The places' embeddings; they are made anew when the text tower has changed."""
+        """The places' embeddings, made anew after a change of the text tower."""
         key = encoder.fingerprint()
         if self._index is None or self._index.key != key:
             count = len(self.book.gazetteer)
@@ -159,6 +159,6 @@ class HeldOut:
 
 
 def figure_of(report: dict[str, Any], name: str) -> float:
-    """One of `FIGURES` in a report of `split_figures`; 0 where it is not defined."""
+    """One of `FIGURES` in a report of `split_figures`; 0 if undefined."""
     value = report["within_km"][name.split("_")[1]] if name.startswith("within") else report[name]
     return float(value or 0.0)

@@ -74,6 +74,14 @@ const drawTruths = (context) => {
   }
   for (const at of places.values()) cross(context, colours, ...at, 4);
 };
+// The way through the moments of a clip, in the order of the table.
+const drawWay = (context) => {
+  if (!data.way) return;
+  const way = photos.filter((photo) => shown.includes(photo)).map(bestOf).filter((best) => best !== null);
+  for (const [i, to] of way.entries()) {
+    if (i > 0) drawLine(context, view, colours.accent, shortWay([way[i - 1].lat, way[i - 1].lon], [to.lat, to.lon]), 2);
+  }
+};
 const drawSelected = (context) => {
   if (selected === null || bestOf(selected) === null) return;
   const best = bestOf(selected);
@@ -94,6 +102,7 @@ const draw = (context, ratio) => {
   atlas.drawLand(context, view, colours, ratio, filled);
   if (best && best.sure && filled.length === 0) drawRadii(context, view, colours, best);
   atlas.drawNames(context, view, colours);
+  drawWay(context);
   drawTruths(context);
   for (const { x, y, items } of marks()) {
     const at = view.screen(x, y);
@@ -176,6 +185,7 @@ const legend = () => {
   if (photos.some((photo) => photo.truth !== null)) {
     legendRow(element("span", "plus", "+"), element("span", "", "true place, with a line from the guess"));
   }
+  if (data.way) legendRow(element("span", "way", "\u2014"), element("span", "", "the order in which they follow"));
   if (probabilities.length === 0) return;
   const bar = element("span", "bar");
   const steps = [0, 0.25, 0.5, 0.75, 1].map((t) => css(scaleColour(colours.scheme, t), opacity(t)));
