@@ -1,4 +1,4 @@
-"""Calibrate a tuned encoder, wherever it lies, on the photos that its training held out."""
+"""Calibrate a tuned encoder, in a folder or storage, on the photos held out of its training."""
 
 import tempfile
 from dataclasses import replace
@@ -28,8 +28,8 @@ def calibrate_encoder(
     """Calibrate the model in a folder or URI on the held-out photos of `write_captions`.
 
     Of a table of levels, whose classes are fitted too, on those alone that were held back for it.
-    One task does it, on a GPU if asked for. Where the photos are too few the model stays as it is,
-    and this is said.
+    One task does it, on a GPU if asked. If the photos are too few the model stays unchanged, and a
+    message says so.
     """
     table = read_captions(captions)
     if not {"fingerprint", "source"} <= set(table):
@@ -63,7 +63,7 @@ def _calibrated(
     gazetteer: Path | None,
     threads: int,
 ) -> ModelCalibration | str:
-    """The calibration, or why there is none: an error of a task reads as a traceback."""
+    """The calibration, or the reason for none: an error in a task would show a traceback."""
     keep_freed_memory()
     torch.set_num_threads(threads)
     folder = local_copy(model)

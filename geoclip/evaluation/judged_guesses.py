@@ -29,11 +29,11 @@ SOURCE_COLUMNS = ("source", "source_repo")
 class JudgedGuesses:
     """Every photo of the truth beside its guess.
 
-    `km` (n,) is infinite where there is no answer; `unused` counts guesses for photos that the
-    truth does not list. `truth` (n rows) is the table of `parse_truth`, `guesses` (n rows) the
-    guess of rank 1 of each photo, empty where there is none, and `ranked` the guesses of all ranks,
-    with `photo`, the position in the truth, and `km`. `unmatched` are the paths of unused guesses;
-    of `skipped` photos neither truth nor guess counts, because they answer with their own GPS.
+    `km` (n,) is infinite without an answer; `unused` counts guesses for photos outside the truth.
+    `truth` (n rows) is the table of `parse_truth`, `guesses` (n rows) the guess of rank 1 of each
+    photo, empty for none, and `ranked` the guesses of all ranks, with `photo`, the position in the
+    truth, and `km`. `unmatched` are the paths of unused guesses; of `skipped` photos neither truth
+    nor guess counts, because they answer with their own GPS.
     """
 
     km: NDArray[np.float64]

@@ -39,14 +39,13 @@ def evaluate_tables(
     """Compare a table of guesses with a truth table, both in memory.
 
     `guesses` are those of `Locator.locate` or `read_guesses`, or have path (or IMG_ID), lat and lon
-    in degrees. `truth` has path (or IMG_ID), lat and lon; `TRUTH_EXTRAS` are used where it has
-    them. Relative paths start at the working directory; paths that name no file in common match by
-    their common end (`match_by_end`); upper and lower case of column names are the same.
-    `gazetteer` (the packaged one without it) knows the places that the guesses name, and the
-    country of a true point. With `skip_gps` photos do not count whose answer is their own GPS
-    position. Raises GeoclipError, with the row's index, for bad values in either, a photo twice, an
-    end of a path that fits several, tables without a photo in common, and (unless `allow_gps`) for
-    a guess whose source is not the model.
+    in degrees. `truth` has path (or IMG_ID), lat and lon, and optionally `TRUTH_EXTRAS`. Relative
+    paths start at the working directory; paths that name no file in common match by their common
+    end (`match_by_end`); upper and lower case of column names are the same. `gazetteer` (by default
+    the packaged one) has the guessed places, and gives the country of a true point. With `skip_gps`
+    photos do not count whose answer is their own GPS position. Raises GeoclipError, with the row's
+    index, for bad values in either, a photo twice, an end of a path that fits several, tables
+    without a photo in common, and (unless `allow_gps`) for a guess whose source is not the model.
 
     >>> guesses = pd.DataFrame({"path": ["a.jpg", "b.jpg"], "lat": [45.8, 0.0], "lon": [4.8, 0.0]})
     >>> truth = pd.DataFrame({"path": ["a.jpg", "c.jpg"], "lat": [45.8, 1.0], "lon": [4.9, 1.0]})
@@ -189,7 +188,7 @@ def match_photos(
     """For every guess's path the photo's position in `truth` (of `read_truth`), -1 for none.
 
     A path may be absolute, or relative to `folder` or to the working directory; links are resolved.
-    Where the truth has IMG_IDs, other paths match by their file name, because those photos may lie
+    If the truth has IMG_IDs, other paths match by their file name, because those photos may lie
     anywhere. What is left matches by the common end, see `match_by_end`. Raises GeoclipError, which
     calls the guesses `source`, where that fits several.
     """

@@ -162,7 +162,7 @@ def decode(image: Image.Image, name: str, short_side: int | None = None) -> Imag
             image.load()
         picture, share = decoded_part(image) if supplied else (image, 1.0)
         if share < LEAST_SHARE:
-            refuse_damage(name, OSError(f"{share:.0%} of it exists"))
+            refuse_damage(name, OSError(f"{share:.0%} of it is there"))
         upright = _upright_rgb(picture, _orientation(image), name)
     except PhotoError:
         raise

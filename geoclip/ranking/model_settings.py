@@ -46,7 +46,7 @@ Values = dict[str, Any]
 class ModelSettings:
     """A model folder's own settings: prompts and calibrated ranking.
 
-    The ranking of a model that says none is `UNCALIBRATED`. `tables` are the rankings of classes by
+    A model without ranking settings uses `UNCALIBRATED`. `tables` are the rankings of classes by
     the names of their levels, joined by "/".
     """
 

@@ -45,10 +45,10 @@ class Temperatures:
 class Prior:
     """The prior of places, before a photo is seen.
 
-    `stacking_factor` is taken from the log posterior of `seen_countries`, ISO codes of those with
-    a training photo: a photo of another country would be taken for one of theirs (calibrated
-    stacking, Chao et al. 2016, arXiv 1605.04253). The two go together. Of a table of levels, the
-    seen ones are the ids of classes of the deepest level.
+    `stacking_factor` is subtracted from the log posterior of `seen_countries`, ISO codes of
+    countries with a training photo: else photos of other countries are assigned to these
+    (calibrated stacking, Chao et al. 2016, arXiv 1605.04253). The two go together. Of a table of
+    levels, the seen ones are the ids of classes of the deepest level.
 
     p(country) is multiplied by the country's number of cities to the power
     `country_size_exponent`, inside its continent; at 0 a territory of one city weighs as much as a

@@ -37,8 +37,8 @@ class FreshPhotos:
     """Photos for the calibration of a model.
 
     `table` has the columns of `label_photos`. `left_out` counts the other photos by reason:
-    "trained_on", "missing", "not_drawn" and, once they were embedded, "unreadable". `seen` are the
-    ids of the classes of a table of levels that photos were trained on.
+    "trained_on", "missing", "not_drawn" and, after embedding, "unreadable". `seen` are the ids of
+    the classes of a table of levels that photos were trained on.
     """
 
     table: pd.DataFrame
@@ -147,12 +147,12 @@ def calibrate_model(
 ) -> ModelCalibration:
     """Calibrate the model called `name`; nothing is written.
 
-    With `keep_posterior` the radii alone are fitted, see `calibration.Given`. With `gallery`, a
-    folder or "self" for these photos, it is fitted too how much a gallery counts. `watch` is told
-    how far the index of places and the embedding of photos are. `fetch` gives the bytes of photos
-    that are no files of this machine. Of a table of levels, temperatures and a stacking factor are
-    fitted; radii and galleries need coordinates. Raises GeoclipError for a model that cannot be
-    loaded, for a gallery that is none of it, and where too few places are left.
+    With `keep_posterior` only the radii are fitted, see `calibration.Given`. With `gallery`, a
+    folder or "self" for these photos, the weights of a gallery are fitted too. `watch` receives the
+    progress of the place index and of the embeddings. `fetch` gives the bytes of photos outside
+    this machine. Of a table of levels, temperatures and a stacking factor are fitted; radii and
+    galleries need coordinates. Raises GeoclipError for a model that cannot be loaded, for a gallery
+    that is none of it, and where too few places are left.
     """
     if keep_posterior or gallery is not None:
         gazetteer.check_has_positions()

@@ -40,8 +40,8 @@ def classify_folders(
     """Classify photos by the mean embedding of each class's `prompts`, and by `train` photos.
 
     The methods are "zero-shot" and, with `train`, "nearest", "linear probe" and "image retrieval",
-    which classifies nothing: see `retrieval_figures`. A photo that cannot be read has no part in
-    the figures. Raises GeoclipError where none can.
+    which classifies nothing: see `retrieval_figures`. Unreadable photos do not enter the figures.
+    Raises GeoclipError where none is readable.
     """
     texts = zero_shot_weights(encoder, prompts)
     images, labels, unread = _embedded(encoder, photos, texts.shape[1])

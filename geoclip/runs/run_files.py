@@ -116,8 +116,8 @@ class RunFiles:
         """The photos of `paths` and their locations, without the run's own outputs.
 
         A location is a value of the lists' `location_column` or, with `by_folder`, a folder. Raises
-        GeoclipError as `photos_and_locations` does, and where a file would be replaced that is
-        given to be read or that is no list of failures.
+        GeoclipError as `photos_and_locations` does, and where an output would replace an input or a
+        file that is no list of failures.
         """
         self.refuse_replacing(paths)
         if self.failures is not None:

@@ -59,14 +59,14 @@ class RunWatch:
 class RunReport:
     """Counts of a run, its failures and partial photos, and its outputs.
 
-    Of `untold` photos no place can be named. `remarks` are about photos whose decoders complained
-    and went on. `kept` photos report their own position, `beside` of them that of a file beside
-    them or of a track; `distrusted` counts by reason what others state. The points of `by_gallery`
-    are due to a gallery. `kinds` counts what the photos that were abstained from look like.
-    `left_out` is what folders hold besides the photos. `calibrated` says whether the probabilities
-    were judged on photos of known place (see `RankingSettings`). `gps` is there where guesses are
-    compared; `table` is empty where it was written to `out`, and has the `extra_columns` behind
-    those of the schema. With `of_classes` it is there and has the columns of `class_guesses`.
+    For `untold` photos no place can be named. `remarks` are about photos decoded despite complaints
+    of the decoder. `kept` photos report their own position, `beside` of them from a file beside
+    them or a track; `distrusted` counts the other stated positions by reason. A gallery decided the
+    points of `by_gallery`. `kinds` counts what the abstained photos look like. `left_out` lists
+    files in folders besides the photos. `calibrated` says whether the probabilities were checked on
+    photos of known place (see `RankingSettings`). `gps` exists if guesses are compared; `table` is
+    empty if it was written to `out`, and its `extra_columns` follow those of the schema. With
+    `of_classes` it is there and has the columns of `class_guesses`.
     """
 
     photos: int = 0
@@ -112,8 +112,8 @@ class RunReport:
     def guesses(self) -> "Guesses":
         """The table of guesses with points as geometry; read from the file if one was written.
 
-        The extra columns are left out where it is read from the file. Raises GeoclipError for
-        guesses of classes, which `table` holds.
+        A table read from the file lacks the extra columns. Raises GeoclipError for guesses of
+        classes, which `table` holds.
         """
         if self.of_classes:
             raise GeoclipError("Classes lie nowhere: take them from `table`, without a geometry.")

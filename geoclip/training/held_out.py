@@ -56,7 +56,7 @@ def draw_held_out(
 
     The table has photo_id, path, lat, lon, place_id, location_id and split. Photos without a
     position count where the gazetteer has none. Raises GeoclipError where no photo is held out, or
-    none of the split of `best_by`.
+    none in the split of `best_by`.
     """
     located = gazetteer is None or gazetteer.has_positions
     held_out = captions[captions["split"] != TRAIN]

@@ -121,10 +121,12 @@ class TrainingSettings:
     label_smoothing: float = option(
         0.0, "Weight of label smoothing by distance; needs --text-learning-rate 0."
     )
-    smoothing_km: float = option(700.0, "Distance at which that label falls to 1/e.")
-    alpha: float = option(1.0, "Share of the tuned weights, averaged with the start's at the end.")
+    smoothing_km: float = option(700.0, "Distance at which the target falls to 1/e.")
+    alpha: float = option(
+        1.0, "Share of the tuned weights in the final average with the starting ones."
+    )
     compile: bool = option(False, "Make the model faster on this machine first: minutes once.")
-    seed: int = option(0, "Of order, captions, augmentation and splits.")
+    seed: int = option(0, "Seed of order, captions, augmentation and splits.")
 
     def __post_init__(self) -> None:
         choices = {
@@ -213,7 +215,7 @@ class EvaluationSettings:
     "train" at most `evaluate_photos` locations are drawn by the seed, one photo each. `best_by` is
     SPLIT/FIGURE with a figure of `held_out.FIGURES`, or mean/FIGURE for the mean over the splits;
     more is better. Of a table of levels the figures are LEVEL_top1, by default of the deepest. A
-    split by which the best was chosen no longer measures it fairly: keep another.
+    split that selected the best checkpoint no longer measures it fairly: keep another.
     """
 
     evaluate_every: int = option(0, "Steps between evaluations; 0 for none.")

@@ -129,7 +129,7 @@ def test_what_does_not_go_with_a_gallery_is_refused(
 
 
 def test_a_damaged_gallery_is_one_sentence(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(GeoclipError, match="is no gallery and holds none"):
+    with pytest.raises(GeoclipError, match="is no gallery and contains none"):
         GalleryShards.of([str(home / "photos")])
     Gallery.create(tmp_path / "empty", GalleryAbout("key", "tiny", 8))
     with pytest.raises(GeoclipError, match="empty holds no photo yet"):

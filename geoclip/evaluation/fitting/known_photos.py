@@ -124,7 +124,7 @@ def positions_among(rows: np.ndarray, of_level: np.ndarray) -> np.ndarray:
 
 
 def drawn_folds(kind: str, keys: np.ndarray) -> np.ndarray:
-    """Fold (N,) of each key, by chance that depends on the key alone."""
+    """Random fold (N,) of each key, which depends only on the key."""
     names, which = np.unique(keys.astype(str), return_inverse=True)
     folds = [int(FOLDS * seeded_uniforms(1, "fold", kind, name)[0]) for name in names.tolist()]
     return np.asarray(np.array(folds, dtype=np.int64)[which])
