@@ -40,6 +40,9 @@ def calibrate_encoder(
     held_out = table[table["split"] != TRAIN]
     if gazetteer is not None and not Gazetteer.read(gazetteer).has_positions:
         held_out = table[table["split"].isin(HELD_BACK)]
+        if held_out.empty:
+            print(f"{UNCALIBRATED} No photo was held back for it: write_captions has --held-back.")
+            return
     seen = tuple(table.loc[table["split"] == TRAIN, "place_id"].unique())
     found = ray.get(task.remote(model, held_out, seen, gazetteer and gazetteer.absolute(), cpus))
     if isinstance(found, str):

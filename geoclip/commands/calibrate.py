@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,16 +97,21 @@ def _fresh(
 ) -> "FreshPhotos":
     """The photos of the tables and splits outside the model's training set."""
     from geoclip.photos.photo_table import read_photo_table  # noqa: PLC0415
-    from geoclip.runs.calibrate_model import FreshPhotos  # noqa: PLC0415
+    from geoclip.runs.calibrate_model import FreshPhotos, ids_trained_on  # noqa: PLC0415
     from geoclip.training.photo_set import label_photos  # noqa: PLC0415
 
-    photos = _of_splits(read_photo_table(tables, source_column), splits)
+    every = read_photo_table(tables, source_column)
+    photos = _of_splits(every, splits)
     if not len(trained.records):
         typer.echo(
             "The model's training photos are not recorded: make sure that these are others.",
             err=True,
         )
-    return FreshPhotos.of(label_photos(photos, places), trained)
+    fresh = FreshPhotos.of(label_photos(photos, places), trained)
+    if places.has_positions:
+        return fresh
+    # A model does not note its classes: the photos of all splits tell which it has seen.
+    return replace(fresh, seen=ids_trained_on(label_photos(every, places), trained))
 
 
 def _of_splits(photos: "pd.DataFrame", splits: list[str]) -> "pd.DataFrame":

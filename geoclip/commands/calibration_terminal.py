@@ -61,13 +61,15 @@ def run_held_out(
     from geoclip.photos.trained_photos import TrainedPhotos  # noqa: PLC0415
     from geoclip.runs.calibrate_model import FreshPhotos  # noqa: PLC0415
     from geoclip.training.checkpoints import writing_to  # noqa: PLC0415
-    from geoclip.training.splits import TRAIN  # noqa: PLC0415
+    from geoclip.training.splits import HELD_BACK, TRAIN  # noqa: PLC0415
 
     trained = TrainedPhotos.read(model)
     try:
         is_trained = table["split"] == TRAIN
+        kept = table["split"].isin(HELD_BACK)
+        for_it = kept if kept.any() and not places.has_positions else ~is_trained
         seen = tuple(table.loc[is_trained, "place_id"].unique())
-        photos = replace(FreshPhotos.of(table[~is_trained], trained), seen=seen)
+        photos = replace(FreshPhotos.of(table[for_it], trained), seen=seen)
         found = run_calibration(model, photos, trained, places, device)
         with writing_to(model):
             found.write(model)

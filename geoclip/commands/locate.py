@@ -174,7 +174,8 @@ def locate(
     Originals are only read. With --out the run may be stopped at any moment, and the same command
     goes on where it was: what is done stands in the folder OUT.journal until the table is in place.
     Files that could not be read are listed in OUT-ledger.csv, each with the reason. Exits with 0
-    when all photos were read, 3 when some were not, and 2 for bad arguments.
+    when all photos were read, 3 when some were not, and 2 for bad arguments. With a table of other
+    levels as --gazetteer (.csv: kingdom to species, say) its classes are named instead of places.
     """
     from geoclip.commands.locate_terminal import Terminal, print_report  # noqa: PLC0415
     from geoclip.guesses.location_tags import PositionRule  # noqa: PLC0415

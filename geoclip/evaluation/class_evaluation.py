@@ -15,12 +15,7 @@ from geoclip.errors import GeoclipError
 from geoclip.evaluation.bootstrap import DRAWS, Clusters, class_mean_of, mean_of
 from geoclip.evaluation.calibration_statistics import calibration_figures
 from geoclip.evaluation.intervals import about, intervals
-from geoclip.evaluation.matching import (
-    match_photos,
-    one_a_photo,
-    refuse_no_match,
-    refuse_second_answers,
-)
+from geoclip.evaluation.matching import matched, one_a_photo
 from geoclip.evaluation.metrics import UNKNOWN, Report, mean_over_classes
 from geoclip.evaluation.split_figures import gzsl_figures, gzsl_intervals
 from geoclip.guesses.class_files import read_class_guesses
@@ -75,20 +70,20 @@ class ClassEvaluation:
         fresh = photos[~photos["key"].isin(trained["key"])].reset_index(drop=True)
         if fresh.empty:
             raise GeoclipError(f"{truth} lists no photo but those trained on: add others.")
-        position = match_photos(answers["path"], photos, Path(truth).parent, guesses)
-        is_first = (answers["rank"] == 1).to_numpy()
-        refuse_no_match(answers, position, guesses, truth, photos)
-        refuse_second_answers(answers[is_first], position[is_first], guesses)
-        measured = pd.Index(fresh["key"]).get_indexer(photos["key"].to_numpy()[position])
-        measured[position < 0] = -1
-        ranked = answers[measured >= 0].assign(photo=measured[measured >= 0])
+        first = answers[answers["rank"] == 1]
+        first = matched(first, photos, Path(truth).parent, (guesses, truth))
+        known = first[first["photo"] >= 0]
+        measured = pd.Index(fresh["key"]).get_indexer(photos["key"].iloc[known["photo"]])
+        at = dict(zip(known["path"], measured.tolist(), strict=True))
+        photo = answers["path"].map(at).fillna(-1).to_numpy(np.intp)
+        ranked = answers[photo >= 0].assign(photo=photo[photo >= 0])
         return cls(
             fresh,
             one_a_photo(ranked[ranked["rank"] == 1], len(fresh)),
             ranked,
             gazetteer,
             trained["place_row"].to_numpy(np.int64),
-            int((position[is_first] < 0).sum()),
+            len(first) - len(known),
             len(photos) - len(fresh),
         )
 

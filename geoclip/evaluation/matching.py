@@ -101,18 +101,22 @@ def evaluate(
         answers = read_answers(mine)
     if not allow_gps:
         refuse_other_sources(answers[answers["source"] != GPS] if skip_gps else answers, mine)
-    first = _matched(answers[answers["rank"] == 1], actual, folder, (mine, theirs))
+    first = matched(answers[answers["rank"] == 1], actual, folder, (mine, theirs))
     found = _evaluate(answers, first, actual, gazetteer)
     return found.leaving_out(found.by_gps) if skip_gps else found
 
 
-def _matched(
+def matched(
     first: pd.DataFrame, truth: pd.DataFrame, folder: Path, sources: tuple[Source, Source]
 ) -> pd.DataFrame:
     """Answers of rank 1 with `photo`, of `match_photos`; errors call the tables by `sources`."""
     position = match_photos(first["path"], truth, folder, sources[0])
-    refuse_no_match(first, position, *sources, truth)
-    refuse_second_answers(first, position, sources[0])
+    if len(first) and not (position >= 0).any():
+        raise GeoclipError(
+            f"{sources[0]} answers no photo of {sources[1]} (it has {first['path'].iloc[0]!r}, the "
+            f"truth has {truth['photo_id'].iloc[0]!r}): check that the two belong together."
+        )
+    _refuse_second_answers(first, position, sources[0])
     return first.assign(photo=position)
 
 
@@ -225,22 +229,7 @@ def _match(text: str, by_file: dict[str, int], by_name: dict[str, int], folder: 
     return by_name.get(decode_path(text).name, -1)
 
 
-def refuse_no_match(
-    guesses: pd.DataFrame,
-    position: NDArray[np.intp],
-    mine: Source,
-    theirs: Source,
-    truth: pd.DataFrame,
-) -> None:
-    """Raise GeoclipError when no guess answers a photo of the truth; `position` (n,) is -1 then."""
-    if len(guesses) and not (position >= 0).any():
-        raise GeoclipError(
-            f"{mine} answers no photo of {theirs} (it has {guesses['path'].iloc[0]!r}, the "
-            f"truth has {truth['photo_id'].iloc[0]!r}): check that the two belong together."
-        )
-
-
-def refuse_second_answers(first: pd.DataFrame, position: NDArray[np.intp], path: Source) -> None:
+def _refuse_second_answers(first: pd.DataFrame, position: NDArray[np.intp], path: Source) -> None:
     """Raise GeoclipError when two rank-1 rows answer the same photo."""
     used = pd.Series(position, index=first.index)
     again = used.duplicated() & (used >= 0)

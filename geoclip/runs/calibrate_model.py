@@ -38,7 +38,7 @@ class FreshPhotos:
 
     `table` has the columns of `label_photos`. `left_out` counts the other photos by reason:
     "trained_on", "missing", "not_drawn" and, after embedding, "unreadable". `seen` are the ids of
-    the places that photos were trained on.
+    the classes of a table of levels that photos were trained on.
     """
 
     table: pd.DataFrame
@@ -53,8 +53,8 @@ class FreshPhotos:
         their ids. `photos` are those of `label_photos`. Raises GeoclipError for too few places.
         """
         known = photos["fingerprint"].to_numpy()
-        held = photos[trained.holds(known)]
-        fresh = photos[~photos["location_id"].isin(set(held["location_id"]))]
+        seen = set(photos.loc[trained.holds(known), "location_id"])
+        fresh = photos[~photos["location_id"].isin(seen)]
         there = fresh[fresh["fingerprint"] != 0]
         places = there["location_id"].drop_duplicates()
         chance = [seeded_uniforms(1, "calibration", name)[0] for name in places]
@@ -64,8 +64,7 @@ class FreshPhotos:
             "missing": len(fresh) - len(there),
             "not_drawn": len(there) - len(drawn),
         }
-        seen = tuple(held["place_id"].unique()) if "place_id" in held else ()
-        return cls(drawn.reset_index(drop=True), left_out, seen)._enough()
+        return cls(drawn.reset_index(drop=True), left_out)._enough()
 
     def embedded(
         self,
@@ -107,6 +106,11 @@ class FreshPhotos:
                 f" give more. {self.told()}".rstrip()
             )
         return self
+
+
+def ids_trained_on(photos: pd.DataFrame, trained: TrainedPhotos) -> tuple[str, ...]:
+    """The place ids of those of `label_photos` that a model was trained on, each once."""
+    return tuple(photos.loc[trained.holds(photos["fingerprint"].to_numpy()), "place_id"].unique())
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tiny_encoders import random_tiny_clip
 
 from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
+from geoclip.training.splits import HELD_BACK
 from pipelines import (
     classify_photos,
     evaluate_guesses,
@@ -102,14 +103,16 @@ def test_it_goes_through_the_programs(
     random_tiny_clip().save(start)
     table = ["--gazetteer", str(creatures / "tree.csv")]
     photos = ["--photos", str(creatures / "photos.csv")]
-    call(write_captions, *photos, "--out", "captions.parquet", *table)
+    call(write_captions, *photos, "--out", "captions.parquet", "--held-back", "0.4", *table)
     captions = pd.read_parquet("captions.parquet")
     assert captions["caption"].str.startswith("A picture of the ").all()
     training = ["--start", str(start), "--epochs", "1", "--batch-size", "64", "--workers", "1"]
-    training += ["--evaluate-every", "1", "--evaluate-photos", "20", "--keep", "best"]
+    training += ["--evaluate-every", "9", "--evaluate-photos", "20", "--keep", "best"]
     call(train_encoder, "--captions", "captions.parquet", "--out", "run", *training, *table)
     figures = pd.read_csv("run/evaluations.csv")
     assert {f"{split}/{level}_top1" for split in ("mean", "seen") for level in LEVELS} < {*figures}
+    ranking = json.loads(Path("run/encoder/geoclip.json").read_text())["tables"]["/".join(LEVELS)]
+    assert ranking["calibration"]["photos"] >= 50
     model = ["--model", "run/encoder"]
     call(classify_photos, *photos, "--top-k", "2", "--out", "classes", *model, *table)
     drawn, found = pd.read_csv(creatures / "photos.csv"), pd.read_parquet("classes")
@@ -128,7 +131,7 @@ def test_it_goes_through_the_programs(
             lambda text, depth=number: "/".join(text.split("/")[:depth])
         )
         right = (first[f"{level}_id"].reindex(true.index) == true).groupby(true).mean()
-        trained = captions.loc[captions["split"] == "train", "place_id"]
+        trained = captions.loc[captions["split"].isin(["train", *HELD_BACK]), "place_id"]
         seen = right.index.isin(["/".join(text.split("/")[:number]) for text in trained])
         assert figures["S"] == pytest.approx(100 * right[seen].mean())
         assert figures["U"] == pytest.approx(100 * right[~seen].mean())

@@ -1,5 +1,6 @@
 """Calibrating a model for a table of levels: what is fitted, kept beside it, and used."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.place_index import PlaceIndex
 from geoclip.ranking.settings import UNCALIBRATED, RankingSettings, Temperatures
-from geoclip.runs.calibrate_model import FreshPhotos, calibrate_model
+from geoclip.runs.calibrate_model import FreshPhotos, calibrate_model, ids_trained_on
 from geoclip.training.photo_set import label_photos
 
 TREE = "sector,branch,product\n" + "".join(
@@ -62,8 +63,10 @@ def test_what_is_fitted_stands_beside_the_ranking_of_places(
     of_places.write(model)
     before = (model / "geoclip.json").read_bytes()
     trained = TrainedPhotos().joined(photos["fingerprint"].to_numpy()[:5], [""] * 5)
-    fresh = FreshPhotos.of(photos, trained)
-    assert fresh.seen == tuple(photos["place_id"][:5])
+    seen = ids_trained_on(photos, trained)
+    assert seen == tuple(photos["place_id"][:5])
+    fresh = replace(FreshPhotos.of(photos, trained), seen=seen)
+    assert len(fresh.table) == 67
     found = calibrate_model(model, fresh, trained, tree)
     found.write(model)
     again = ModelSettings.of_model(model)

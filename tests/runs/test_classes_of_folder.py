@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from geoclip.commands.app import app
 from geoclip.errors import GeoclipError
 from geoclip.guesses.class_guesses import class_guesses
+from geoclip.guesses.failures import failures_path
 from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
 from geoclip.places.gazetteer import Gazetteer
@@ -88,7 +89,7 @@ def test_the_file_holds_the_table_and_may_be_made_again(
     first = locate_folder(folder, locator, out=out)
     found = pd.read_csv(out) if ending == ".csv" else pd.read_parquet(out)
     assert found["path"].tolist() == first.table["path"].tolist()
-    assert (tmp_path / "guesses-ledger.csv").exists()
+    assert failures_path(out).exists()
     content = out.read_bytes()
     locate_folder(folder, locator, out=out, force=False)  # it is a table of the same photos
     assert out.read_bytes() == content

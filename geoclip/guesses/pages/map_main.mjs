@@ -77,7 +77,8 @@ const drawTruths = (context) => {
 // The way through the moments of a clip, in the order of the table.
 const drawWay = (context) => {
   if (!data.way) return;
-  const way = photos.filter((photo) => shown.includes(photo)).map(bestOf).filter((best) => best !== null);
+  const among = new Set(shown);
+  const way = photos.filter((photo) => among.has(photo)).map(bestOf);
   for (const [i, to] of way.entries()) {
     if (i > 0) drawLine(context, view, colours.accent, shortWay([way[i - 1].lat, way[i - 1].lon], [to.lat, to.lon]), 2);
   }
