@@ -90,7 +90,7 @@ class Terminal(RunWatch):
         print_table(COLUMNS, [_table_row(row) for row in rows], right=("lat", "lon"))
 
     def wrote(self, path: Path, failures: int | None = None) -> None:
-        """Name the file; `print_report` says what a list of failures holds."""
+        """Print the file's name; `print_report` describes a list of failures."""
         self.say(f"Wrote {path}")
 
     def sidecars(self, report: "SidecarReport", journal: Path | None) -> None:
@@ -156,7 +156,7 @@ def print_report(report: RunReport, verbose: bool = False) -> None:
 
 
 def _listed(report: RunReport, broken: int) -> str:
-    """What the list of failures holds, in the numbers of `_sum`; "" for nothing."""
+    """The content of the list of failures, in the numbers of `_sum`; "" if empty."""
     others = _others(report)
     counts = {
         "broken": broken,

@@ -41,9 +41,10 @@ def mix(
     """Average the weights of a model before and after tuning, and compare the mixes.
 
     A mix often keeps what tuning taught and forgets less (WiSE-FT). All are ranked with TUNED's
-    settings. Means over countries stand beside plain figures. Where the splits are seen and unseen,
-    S and U are the right answers among places seen and not seen in training, H their harmonic mean.
-    For instance: geoclip mix clip-b-32 runs/mine/encoder --photos photos.csv --out mix --keep 0.5
+    settings. Means over countries appear beside plain figures. Where the splits are seen and
+    unseen, S and U are the right answers among places seen and not seen in training, H their
+    harmonic mean. For instance: geoclip mix clip-b-32 runs/mine/encoder --photos photos.csv --out
+    mix --keep 0.5
     """
     from geoclip.commands.report_table import print_report  # noqa: PLC0415 - pandas is slow to import
     from geoclip.encoders import load_encoder  # noqa: PLC0415

@@ -76,7 +76,7 @@ def _parts(geometry: Any) -> list[Any]:
 def _country_names(
     geometries: Any, codes: list[str], names: dict[str, str]
 ) -> Iterator[tuple[str, float, float, float]]:
-    """Names stand in the middle of the largest part."""
+    """Names are placed in the middle of the largest part."""
     for geometry, code in zip(geometries, codes, strict=True):
         if code in names and not geometry.is_empty:
             largest = _parts(geometry)[0]

@@ -54,7 +54,7 @@ def guessed_photos(path: Path) -> pd.Series:
 
 
 def read_frame(path: Path) -> pd.DataFrame:
-    """A file of `ENDINGS` as it is, without geometry; the index is as in `read_guesses`."""
+    """A file of `ENDINGS` unchanged, without geometry; the index is as in `read_guesses`."""
     ending = known_ending(path)
     return read_text_table(path) if ending == ".csv" else _read_geographic(path, ending)
 

@@ -39,7 +39,7 @@ def guess_phrase(row: Mapping[str, Any]) -> str:
 
 
 def class_phrase(row: Mapping[str, Any]) -> str:
-    """What a row of `class_guesses` says: its class and those above, and how probable it is.
+    """A row of `class_guesses` in words: its class and ancestors, and its probability.
 
     >>> class_phrase({"sector": "Food", "sector_id": "1", "product": "Rye", "product_id": "1/3",
     ...               "level": "product", "probability": 0.62})

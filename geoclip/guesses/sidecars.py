@@ -79,10 +79,10 @@ def write_sidecars(
     """Write a sidecar for the best guess of each photo of a table (`geoclip.guesses.schema`).
 
     Whatever `rule` does not justify is left out; without a rule nothing is. A photo with its own
-    position (EXIF, XMP, a sidecar) is left alone, and so is any file at a sidecar's place, unless
-    it is unchanged since this journal wrote it. So is a photo whose guess names only a continent,
-    or justifies neither a name nor a position. The originals are only read. With `dry_run` nothing
-    is written, the journal included. Raises GeoclipError if the journal cannot be read or written.
+    position (EXIF, XMP, a sidecar) is left alone. So is any file at a sidecar's place, except this
+    journal's own unchanged sidecar. So is a photo whose guess names only a continent, or justifies
+    neither a name nor a position. The originals are only read. With `dry_run` nothing is written,
+    the journal included. Raises GeoclipError if the journal cannot be read or written.
     """
     known = dict(_entries(journal)) if journal.exists() else {}
     report = SidecarReport(dry_run=dry_run)

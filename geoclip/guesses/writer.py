@@ -159,7 +159,9 @@ class GuessWriter:
         if not self.draft.exists():
             head = {"type": "FeatureCollection", "name": LAYER, "features": []}
             text = json.dumps(head, ensure_ascii=False)[:-2] + "\n"
-            self.draft.write_bytes((text + "]}\n").encode())  # as text, Windows would widen "\n"
+            self.draft.write_bytes(
+                (text + "]}\n").encode()
+            )  # bytes: in text Windows turns "\n" into "\r\n"
         with self.draft.open("r+b") as file:
             file.seek(-len(b"]}\n"), os.SEEK_END)
             separator = ",\n" if self.rows else ""

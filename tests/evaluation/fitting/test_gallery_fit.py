@@ -112,7 +112,7 @@ def test_photos_without_a_position_are_left_out(world: tuple[PlaceRanker, KnownP
 
 
 def test_radii_hold_what_they_say_with_a_gallery(world: tuple[PlaceRanker, KnownPhotos]) -> None:
-    """On the queries of the fit, with their weights."""
+    """They hold on the queries of the fit, with their weights."""
     ranker, photos = world
     photos = of_scenes(photos, likeness=2.5)
     found = calibrate_gallery(ranker, photos)
