@@ -58,7 +58,7 @@ def benchmark(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for a table, a JSON file, a plot and what is done."),
+        typer.Option(help="Folder for a table, a JSON file, a plot and finished work."),
     ] = None,
     method: Annotated[
         list[RankingMethod] | None,

@@ -227,7 +227,7 @@ def test_a_run_is_killed_at_any_call_while_it_merges(output: Output) -> None:
 def test_a_node_is_lost_at_any_call_while_it_merges(
     output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ray has another node begin the task anew, beside what the first one has left."""
+    """Another node repeats the task, beside the first one's leftovers."""
     lost: list[int] = []
 
     def merge_twice(*arguments: Any) -> None:

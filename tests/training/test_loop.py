@@ -39,7 +39,7 @@ def held_out(book, photos, monkeypatch):
 
 
 class Noted:
-    """A store that notes what it is asked to keep."""
+    """A store that records its calls."""
 
     def __init__(self) -> None:
         self.kept: list[tuple[int, set[str]]] = []
