@@ -12,9 +12,7 @@ UNWRITABLE = Path("/proc")  # root may write to a read-only folder, but to none 
 
 @pytest.mark.skipif(not UNWRITABLE.is_dir(), reason="a folder of Linux that nobody can write to")
 def test_a_folder_that_cannot_be_written_to_is_refused_at_once() -> None:
-    with pytest.raises(
-        GeoclipError, match=r"--map /proc/m\.html cannot be written.*another folder"
-    ):
+    with pytest.raises(GeoclipError, match=r"--map .*m\.html cannot be written.*folder"):
         check_output(UNWRITABLE / "m.html", "--map", (".html", ".htm"))
 
 
