@@ -1,4 +1,4 @@
-"""From a model's name or folder to an encoder."""
+"""Load an encoder by a model's name or folder."""
 
 import difflib
 from collections.abc import Iterator
@@ -23,10 +23,10 @@ def load_encoder(name: str | Path, device: str = "cpu", for_photos: bool = False
     `name` is one of the known names (`geoclip models`), a local folder in open_clip's or
     transformers' layout, `hf:ID` for a hub model, or `ARCHITECTURE:TAG` of open_clip's pretrained
     list (`ARCHITECTURE:random` for tests). Only known names of hub models, `hf:` and tags may
-    download. One that is `for_photos` may be neither trained nor saved: models like the embedded
-    default are then read without open_clip, whose import takes longer than a first answer. Raises
-    GeoclipError for an unknown name, a pickle, a folder without a model, or a device that is not
-    there.
+    download. With `for_photos` the encoder can be neither trained nor saved: models like the
+    embedded default are then read without open_clip, whose import takes longer than a first answer.
+    Raises GeoclipError for an unknown name, a pickle, a folder without a model, or an absent
+    device.
 
     >>> load_encoder("street-tiny", for_photos=True).encode_texts(["a street in Lyon"]).shape
     (1, 192)
@@ -70,8 +70,8 @@ def load_folder(path: Path, for_photos: bool = False) -> Encoder:
     """Load an encoder from a local folder; only safetensors weights are read.
 
     `for_photos` is that of `load_encoder`. Raises GeoclipError where the folder is incomplete
-    (`ModelFolder.read`) or does not load, where its tokenizer makes two captions alike, and where
-    its pictures do not fit its image tower.
+    (`ModelFolder.read`) or does not load, where its tokenizer makes two captions equal, and where
+    its picture size does not fit its image tower.
     """
     library = ModelFolder.read(path).library
     with _one_sentence(f"{path} does not load as a model", "copy or convert it again"):
@@ -95,7 +95,7 @@ def _reason(error: Exception) -> str:
 
 
 def _load_hub(hub_id: str) -> Encoder:
-    """Load a model of the hub by its folder on this machine, which is fetched where it is not."""
+    """Load a hub model from its folder on this machine, fetched first if needed."""
     from geoclip.encoders.hub import fetch_folder, find_folder  # noqa: PLC0415 - imports the hub
 
     commit = next((m.commit for m in KNOWN_MODELS.values() if m.hub_id == hub_id), "")
@@ -112,7 +112,7 @@ def _load_hub(hub_id: str) -> Encoder:
 
 @contextmanager
 def _one_sentence(what: str, advice: str) -> Iterator[None]:
-    """Turn any failure of network and hub into one GeoclipError; the user's cure is the same."""
+    """Turn any failure of network and hub into one GeoclipError; the cure is the same."""
     try:
         yield
     except GeoclipError:

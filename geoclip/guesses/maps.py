@@ -12,6 +12,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses.basemap import basemap
+from geoclip.guesses.map_marks import folder_marks
 from geoclip.guesses.page_files import write_page
 from geoclip.guesses.phrases import guess_phrase, place_phrase, shown_probability
 from geoclip.guesses.schema import GPS
@@ -37,6 +38,7 @@ def write_map(
     *,
     show_paths: bool = False,
     thumbnails: bool = False,
+    way: bool = False,
     outlines: "Outlines | None" = None,
     gazetteer: "Gazetteer | None" = None,
 ) -> None:
@@ -45,6 +47,7 @@ def write_map(
     `truth` has the columns path, lat, lon (degrees), joined on `path`. Photos are shown by file
     name and the folder below the one that holds all, unless `show_paths`. With `thumbnails` the
     page holds a small picture of each photo, without its metadata, and the time when it was taken.
+    With `way` a line joins the answers in the table's order, as for the moments of a clip.
     `outlines` and `gazetteer` are what the map shows below the photos. The file is put in place
     when it is complete. Raises GeoclipError when a column is missing or the file cannot be written.
 
@@ -58,10 +61,13 @@ def write_map(
     if truth is not None:
         check_columns(truth, path, ("path", "lat", "lon"))
     photos = photo_entries(guesses, _true_places(truth), show_paths)
+    paths = guesses["path"].map(str).unique()
     if thumbnails:
-        add_pictures(photos, guesses["path"].map(str).unique(), THUMBNAIL_SIDE)
-    data = {"photos": photos, **basemap(outlines, gazetteer)}
-    write_page(Path(path), "map", {"title": title, "attribution": ATTRIBUTION}, data)
+        add_pictures(photos, paths, THUMBNAIL_SIDE)
+    data = {"photos": photos, "way": way, **basemap(outlines, gazetteer)}
+    marks = " ".join(sorted(folder_marks(map(decode_path, paths))))
+    texts = {"title": title, "attribution": ATTRIBUTION, "folders": marks}
+    write_page(Path(path), "map", texts, data)
 
 
 def check_columns(

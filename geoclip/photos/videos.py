@@ -1,13 +1,13 @@
 """A video file → a few upright RGB frames, spread over the clip.
 
-A handful of frames says nearly as much about a whole clip as all of them (CLIPBert, Lei et al.
-2021), and costs little more than as many photos.
+A few frames say nearly as much about a whole clip as all of them (CLIPBert, Lei et al. 2021), and
+cost little more than as many photos.
 """
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 FRAMES = 4
-"""Frames looked at in each video."""
+"""Frames sampled from each video."""
 
-# Containers of cameras and phones only: playlists would lead to other files.
+# Containers of cameras and phones only: playlists would open other files.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,ogg,asf,flv"
 _LONGEST_SEARCH = 600
-"""Frames decoded, at most, on the way from a key frame to the moment wanted."""
+"""Frames decoded, at most, on the way to a key frame, and from it unless the moment is exact."""
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
@@ -44,9 +44,9 @@ def read_frames(
 ) -> list[Image.Image]:
     """Up to `count` upright RGB frames at even distances over a video, in order of time.
 
-    Where it can, a frame is the key frame before its moment, which is cheap to reach. With
+    If possible, a frame is the key frame before its moment, which is cheap to reach. With
     `short_side` (pixels) larger frames are scaled down to it. A clip of fewer frames gives fewer;
-    damage in the middle costs only the frames there. `content` is as for `read_photo`. Raises
+    damage in the middle loses only the frames there. `content` is as for `read_photo`. Raises
     PhotoError with the statuses of `read_photo`, and GeoclipError where `count` is below 1.
     """
     name = os.fspath(path)
@@ -57,28 +57,31 @@ def read_frames(
 def read_moments(
     path: str | os.PathLike[str], count: int, short_side: int | None = None
 ) -> list[tuple[float, Image.Image]]:
-    """The frames of `read_frames`, each with its second of the clip, NaN where it has none."""
+    """As `read_frames`, of the very moments, each with its second since the clip's start.
+
+    This decodes all that lies between a key frame and its moment.
+    """
     name = os.fspath(path)
     with open_video(name) as container:
-        return _moments_of(container, name, count, short_side)
+        return _moments_of(container, name, count, short_side, exact=True)
 
 
 def frames_of(
     container: "InputContainer", name: str, count: int, short_side: int | None = None
 ) -> list[Image.Image]:
     """The frames of an open video; see `read_frames`."""
-    return [picture for _, picture in _moments_of(container, name, count, short_side)]
+    return [picture for _, picture in _moments_of(container, name, count, short_side, exact=False)]
 
 
 def _moments_of(
-    container: "InputContainer", name: str, count: int, short_side: int | None
+    container: "InputContainer", name: str, count: int, short_side: int | None, *, exact: bool
 ) -> list[tuple[float, Image.Image]]:
     if count < 1:
         raise GeoclipError(f"{count} frames of a video were asked for; ask for 1 or more.")
     stream = _video_stream(container, name)
     moments = [
-        (math.nan if frame.time is None else frame.time, _upright_rgb(frame, short_side))
-        for frame in _sparse(container, stream, count)
+        (second, _upright_rgb(frame, short_side))
+        for second, frame in _sparse(container, stream, count, exact)
     ]
     if not moments:
         refuse(name, "no frame of the video can be decoded; copy it again", "truncated")
@@ -86,7 +89,7 @@ def _moments_of(
 
 
 def read_container_tags(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The texts that stand in a video's header, keys in lower case; raises PhotoError."""
+    """The texts in a video's header, keys in lower case; raises PhotoError."""
     with open_video(os.fspath(path)) as container:
         return container_tags(container)
 
@@ -100,7 +103,7 @@ def container_tags(container: "InputContainer") -> dict[str, str]:
 
 @contextmanager
 def open_video(name: str, content: bytes | None = None) -> "Iterator[InputContainer]":
-    """Open a video without following anything it refers to; errors become PhotoError."""
+    """Open a video without opening files it refers to; errors become PhotoError."""
     import av  # noqa: PLC0415
 
     if content is None:
@@ -127,14 +130,14 @@ def open_video(name: str, content: bytes | None = None) -> "Iterator[InputContai
 
 
 class _Unnamed:
-    """An open file that tells the decoder its bytes and not its name."""
+    """An open file that hides its name from the decoder."""
 
     def __init__(self, file: Any) -> None:
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
 
 def _video_stream(container: "InputContainer", name: str) -> "VideoStream":
-    # A cover picture of a sound file counts as a stream of one frame.
+    # The cover picture of a sound file counts as a stream of one frame.
     if not container.streams.video:
         refuse(name, "the file holds sound only; name photos and videos", "not a photo")
     stream = container.streams.video[0]
@@ -144,62 +147,80 @@ def _video_stream(container: "InputContainer", name: str) -> "VideoStream":
 
 
 def _sparse(
-    container: "InputContainer", stream: "VideoStream", count: int
-) -> "Iterator[VideoFrame]":
-    """Frames of the middles of `count` equal parts of the clip."""
-    length = _length(container, stream)
-    if length is None:
-        yield from _key_frames(container, stream, count)
-        return
-    start = stream.start_time or 0
+    container: "InputContainer", stream: "VideoStream", count: int, exact: bool
+) -> "Iterator[tuple[float, VideoFrame]]":
+    """Frames of the middles of `count` equal parts of the clip and their seconds; see `_frame_at`.
+
+    Seconds are counted from the clip's start.
+    """
+    start, length = stream.start_time or 0, _length(container, stream)
     last = -1.0
     for part in range(count):
         moment = start + int(length * (part + 0.5) / count)
-        frame = _frame_at(container, stream, moment, last)
+        frame = _frame_at(container, stream, moment, last, exact)
         if frame is not None and frame.pts is not None and frame.pts > last:
             last = frame.pts
-            yield frame
+            yield float((frame.pts - start) * (stream.time_base or 0)), frame
 
 
-def _length(container: "InputContainer", stream: "VideoStream") -> int | None:
-    """Duration in the stream's time base; None where the file does not say."""
+def _length(container: "InputContainer", stream: "VideoStream") -> int:
+    """Duration in the stream's time base; what was recorded live is read to its end for it."""
     import av  # noqa: PLC0415
 
     if stream.duration:
         return stream.duration
-    if not container.duration or not stream.time_base:
-        return None
-    return int(container.duration / av.time_base / stream.time_base)
-
-
-def _key_frames(
-    container: "InputContainer", stream: "VideoStream", count: int
-) -> "Iterator[VideoFrame]":
-    stream.codec_context.skip_frame = "NONKEY"
-    for frame, _ in zip(container.decode(stream), range(count), strict=False):
-        yield frame
+    if container.duration and stream.time_base:
+        return int(container.duration / av.time_base / stream.time_base)
+    start = end = stream.start_time or 0
+    try:
+        for packet in container.demux(stream):
+            end = max(end, packet.pts or start)
+    except av.FFmpegError:
+        pass  # damage: the clip is taken as long as it can be read
+    return end - start
 
 
 def _frame_at(
-    container: "InputContainer", stream: "VideoStream", moment: int, last: float
+    container: "InputContainer", stream: "VideoStream", moment: int, last: float, exact: bool
 ) -> "VideoFrame | None":
-    """The key frame before `moment` if it is later than `last`, else the frame at `moment`."""
+    """The frame shown at `moment`.
+
+    Unless `exact`, it is the key frame before if that is later than `last`.
+    """
     import av  # noqa: PLC0415
 
     found = None
     try:
-        container.seek(moment, stream=stream, backward=True)
-        for decoded, frame in enumerate(container.decode(stream)):
-            if frame.pts is None or frame.is_corrupt:
-                continue
-            found = frame
-            if frame.pts >= moment or (frame.key_frame and frame.pts > last):
+        for decoded, (shown, frame) in enumerate(_decoded_from(container, stream, moment)):
+            if found is not None and shown > moment:
                 break
-            if decoded >= _LONGEST_SEARCH:
+            found = frame
+            late = decoded >= _LONGEST_SEARCH
+            if not exact and (late or (frame.key_frame and shown > last)):
                 break
     except av.FFmpegError:
-        pass  # damage here: what was decoded before it will do
+        pass  # damage here: the last decoded frame is used
     return found
+
+
+def _decoded_from(
+    container: "InputContainer", stream: "VideoStream", moment: int
+) -> "Iterator[tuple[int, VideoFrame]]":
+    """Sound frames from the key frame before `moment` on, with the times when they are shown.
+
+    MPEG streams have no index: a search in them ends anywhere, so it goes further and further back.
+    """
+    start, back = stream.start_time or 0, 0
+    while True:
+        whole = moment - back <= start
+        container.seek(0 if whole else moment - back, stream=stream, backward=True)
+        decoded = container.decode(stream)
+        frames = ((f.pts, f) for f in decoded if f.pts is not None and not f.is_corrupt)
+        near = islice(frames, _LONGEST_SEARCH)
+        first = next((one for one in near if whole or one[1].key_frame or one[0] > moment), None)
+        if whole or (first is not None and first[0] <= moment):
+            return chain([] if first is None else [first], frames)
+        back = 4 * back or max(1, int(1 / (stream.time_base or 1)))  # a second
 
 
 def _upright_rgb(frame: "VideoFrame", short_side: int | None) -> Image.Image:

@@ -1,7 +1,7 @@
-"""Models compared on folders of classes: by prompts, and by photos of known class.
+"""Compare models on folders of classes: by prompts, and by photos of known class.
 
-TTI-Eval (Encord 2024) compares CLIPs on one's own data by these three: zero-shot by prompts, a
-weighted vote of the nearest training photos, and a linear probe on the embeddings.
+TTI-Eval (Encord 2024) compares CLIPs on one's own data by these four: zero-shot by prompts, a
+weighted vote of the nearest training photos, a linear probe on the embeddings, and image retrieval.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ from torch.nn.functional import cross_entropy
 
 from geoclip.encoders import Encoder
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.class_folders import ClassFolders, class_figures
+from geoclip.evaluation.class_folders import ClassFolders, class_figures, retrieval_figures
 from geoclip.photos.embedding import embed_named
 
 NEIGHBOURS = 5
 PENALTY = 1e-3
-"""Of the linear probe's squared weights, beside the mean cross entropy."""
+"""Weight of the linear probe's squared weights, beside the mean cross entropy."""
 
 
 @dataclass(frozen=True)
 class Classified:
-    """Figures of a model by method ("zero-shot", "nearest", "linear probe"); photos not read."""
+    """Figures of a model by method, see `classify_folders`; reasons of the photos not read."""
 
     methods: dict[str, dict[str, Any]]
     unread: dict[str, str]
@@ -39,22 +39,26 @@ def classify_folders(
 ) -> Classified:
     """Classify photos by the mean embedding of each class's `prompts`, and by `train` photos.
 
-    A photo that cannot be read has no part in the figures. Raises GeoclipError where none can.
+    The methods are "zero-shot" and, with `train`, "nearest", "linear probe" and "image retrieval",
+    which classifies nothing: see `retrieval_figures`. Unreadable photos do not enter the figures.
+    Raises GeoclipError where none is readable.
     """
     texts = zero_shot_weights(encoder, prompts)
     images, labels, unread = _embedded(encoder, photos, texts.shape[1])
-    methods = {"zero-shot": images @ texts.T}
+    scores, retrieved = {"zero-shot": images @ texts.T}, {}
     if train is not None:
         known, classes, more = _embedded(encoder, train, texts.shape[1])
         unread |= more
-        methods["nearest"] = nearest_votes(images, known, classes, len(photos.names))
-        methods["linear probe"] = linear_probe(images, known, classes, len(photos.names))
-    figures = {name: class_figures(s, labels, photos.names) for name, s in methods.items()}
-    return Classified(figures, unread)
+        scores["nearest"] = nearest_votes(images, known, classes, len(photos.names))
+        scores["linear probe"] = linear_probe(images, known, classes, len(photos.names))
+        found = retrieval_figures(images @ known.T, labels, classes, photos.names)
+        retrieved = {"image retrieval": found}
+    figures = {name: class_figures(s, labels, photos.names) for name, s in scores.items()}
+    return Classified(figures | retrieved, unread)
 
 
 def zero_shot_weights(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> NDArray[np.float32]:
-    """Unit vectors (C, d): of each class the mean embedding of its prompts."""
+    """Unit vectors (C, d): the mean embedding of each class's prompts."""
     embedded = encoder.encode_texts([text for own in prompts for text in own])
     ends = np.cumsum([len(own) for own in prompts])[:-1]
     means = np.stack([part.mean(axis=0) for part in np.split(embedded, ends)])

@@ -1,6 +1,7 @@
 """Retrieval both ways against a slow count, and the compositional probe on embeddings made up."""
 
 from collections.abc import Sequence
+from itertools import combinations, product
 from math import comb
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from small_world import FakeEncoder, hashed_vector
 
 from geoclip.evaluation.caption_figures import composition_figures, remembering, retrieval_figures
-from geoclip.evaluation.retrieval import recall_both_ways
+from geoclip.evaluation.retrieval import chance_of_recall, recall_both_ways
 from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
 
@@ -41,6 +42,15 @@ def test_recall_is_that_of_a_slow_count(seed: int) -> None:
             expected = slow_recall(*way, k)
             assert found[name]["recall"][str(k)] == pytest.approx(expected[0])
             assert found[name]["chance"][str(k)] == pytest.approx(expected[1])
+
+
+def test_chance_counts_the_draws_that_hold_a_true_one() -> None:
+    """All draws of k of a few things, listed one by one."""
+    for count, true, k in product(range(1, 9), range(1, 9), (1, 2, 5, 10)):
+        draws = list(combinations(range(count), min(k, count)))
+        share = sum(min(draw) < true for draw in draws) / len(draws)
+        if true <= count:
+            assert chance_of_recall(count, true, k) == pytest.approx(share)
 
 
 def test_equal_similarities_are_no_hit() -> None:

@@ -7,7 +7,13 @@ import pytest
 from PIL import Image
 
 from geoclip.errors import GeoclipError
-from geoclip.evaluation.class_folders import ClassFolders, class_figures, prompts_of
+from geoclip.evaluation.class_folders import (
+    MOST_RETRIEVED,
+    ClassFolders,
+    class_figures,
+    prompts_of,
+    retrieval_figures,
+)
 
 NAMES = ["fire_truck", "palm", "tram"]
 
@@ -75,3 +81,27 @@ def test_figures_are_counts() -> None:
     assert few["accuracy"] == 0 and set(few["classes"]) == {"palm"}
     assert few["classes"]["palm"]["precision"] is None
     assert class_figures(scores[:0], np.array([], dtype=int), NAMES)["accuracy"] == 0
+
+
+@pytest.mark.parametrize("known_photos", [9, 700])
+def test_retrieval_is_that_of_a_slow_count(known_photos: int) -> None:
+    rng = np.random.default_rng(known_photos)
+    labels, known = rng.integers(0, 3, 7), rng.integers(0, 2, known_photos)  # none of class 2
+    similarity = rng.normal(size=(7, known_photos))
+    shares, firsts = [], []
+    for row, own in zip(similarity, labels, strict=True):
+        nearest = sorted(range(known_photos), key=lambda i: -row[i])
+        number = min(100, sum(known == own))
+        hits = [known[i] == own for i in nearest[:number]]
+        shares.append(100 * sum(hits) / number if number else 0.0)
+        firsts.append(any(known[i] == own for i in nearest[:3]))
+    figures = retrieval_figures(similarity, labels, known, NAMES)
+    assert MOST_RETRIEVED == 100 and figures["n"] == 7
+    assert figures["accuracy"] == pytest.approx(np.mean(shares))
+    assert figures["top_k"]["3"] == pytest.approx(100 * np.mean(firsts))
+    for number, name in enumerate(NAMES):
+        own = [share for share, label in zip(shares, labels, strict=True) if label == number]
+        assert figures["classes"][name]["n"] == len(own) > 0
+        assert figures["classes"][name]["recall"] == pytest.approx(np.mean(own))
+    means = [one["recall"] for one in figures["classes"].values()]
+    assert figures["balanced"] == pytest.approx(np.mean(means))

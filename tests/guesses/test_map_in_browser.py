@@ -136,3 +136,29 @@ def test_the_map_is_drawn_in_the_frame_of_a_notebook(
     assert {colour for n, colour in colours if n > 5000} >= sea_and_land
     assert browser.run("window.marker") is None
     assert browser.seen("Page.javascriptDialogOpening") == []
+
+
+def test_a_line_joins_the_moments_of_a_clip(browser: Browser, tmp_path: Path) -> None:
+    """Two moments on the equator: with a way, the accent's colour stands in the columns between."""
+    columns = ("path", "rank", "lat", "lon", "city", "probability")
+    rows = [("a.mp4#t=0", 1, 0.0, -20.0, "c", 0.9), ("a.mp4#t=1", 1, 0.0, 40.0, "c", 0.9)]
+    shares = []
+    for way in (False, True):
+        write_map(pd.DataFrame(rows, columns=columns), tmp_path / "map.html", way=way)
+        browser.open((tmp_path / "map.html").as_uri())
+        found = browser.run(
+            """new Promise((done) => setTimeout(() => {
+              const { width, height } = document.getElementById('map');
+              const context = document.getElementById('map').getContext('2d');
+              const { data } = context.getImageData(0, 0, width, height);
+              context.fillStyle =
+                getComputedStyle(document.documentElement).getPropertyValue('--accent');
+              const wanted = [1, 3, 5].map((i) => parseInt(context.fillStyle.slice(i, i + 2), 16));
+              const near = (i) => wanted.every((one, n) => Math.abs(data[i + n] - one) < 40);
+              const columns = new Set();
+              for (let i = 0; i < data.length; i += 4) if (near(i)) columns.add((i / 4) % width);
+              done(columns.size / width);
+            }, 200))"""
+        )
+        shares.append(found)
+    assert shares[0] < 0.1 and shares[1] > 0.3

@@ -61,7 +61,7 @@ def test_content_instead_of_a_file(tmp_path: Path) -> None:
     assert [moment(image) for image in kept] == [moment(image) for image in read_frames(path)]
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "avi", "3gp"])
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "avi", "3gp", "mts"])
 def test_frames_are_spread_over_the_clip(tmp_path: Path, suffix: str) -> None:
     if suffix == "3gp":
         path = write_clip(tmp_path / "clip.mp4").rename(tmp_path / "clip.3gp")
@@ -75,6 +75,23 @@ def test_frames_are_spread_over_the_clip(tmp_path: Path, suffix: str) -> None:
     assert moments == pytest.approx([0, 10, 20, 30], abs=1.5)
     red = np.asarray(images[-1])[:, :20].mean(axis=(0, 1))
     assert red[0] > 100 > red[1]
+
+
+def test_a_clip_that_does_not_say_how_long_it_is_is_read_to_its_end(tmp_path: Path) -> None:
+    """As browsers record them."""
+    path, live = write_clip(tmp_path / "clip.mkv"), tmp_path / "live.mkv"
+    with av.open(str(path)) as read, av.open(str(live), "w", options={"live": "1"}) as written:
+        stream = written.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                written.mux(packet)
+    with av.open(str(live)) as container:
+        assert container.duration is None and not container.streams.video[0].duration
+    moments = [moment(image) for image in read_frames(live, count=4)]
+    assert moments == pytest.approx([0, 10, 20, 30], abs=1.5)
+    live.write_bytes(live.read_bytes()[: live.stat().st_size // 2])
+    assert len(read_frames(live, count=4)) == 4
 
 
 def test_without_key_frames_the_moments_themselves_are_decoded(tmp_path: Path) -> None:

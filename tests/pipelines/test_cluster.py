@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from pipelines.cluster import (
     ROOT,
     START_TIMEOUT,
     check_lasting,
+    inherited,
     joins_cluster,
     ray_session,
     worker_environment,
@@ -34,6 +36,18 @@ def test_workers_on_this_machine_import_the_checkout_itself() -> None:
     environment = worker_environment(on_cluster=False)
     assert environment["env_vars"]["PYTHONPATH"] == str(ROOT)
     assert "working_dir" not in environment
+
+
+def test_variables_for_new_processes_leave_this_one_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GEOCLIP_OLD", "before")
+    monkeypatch.delenv("GEOCLIP_NEW", raising=False)
+    before = dict(os.environ)
+    with pytest.raises(KeyError), inherited({"GEOCLIP_OLD": "now", "GEOCLIP_NEW": "now"}):
+        assert (os.environ["GEOCLIP_OLD"], os.environ["GEOCLIP_NEW"]) == ("now", "now")
+        raise KeyError
+    assert dict(os.environ) == before
 
 
 def test_workers_of_a_cluster_get_a_copy_of_the_checkout() -> None:

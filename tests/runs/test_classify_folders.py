@@ -61,6 +61,7 @@ def test_photos_of_known_class_tell_what_prompts_do_not(
     found = classify_folders(encoder, test, [["x"], ["y"], ["z"]], train)
     assert found.methods["nearest"]["accuracy"] == 100
     assert found.methods["linear probe"]["accuracy"] == 100
+    assert found.methods["image retrieval"]["accuracy"] == 100
 
 
 def test_weights_are_the_mean_of_a_class(encoder: FakeEncoder) -> None:
@@ -106,7 +107,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "accuracy, %" in result.stdout and "most often taken for" in result.stdout
     (methods,) = json.loads(out.read_text()).values()
-    assert set(methods) == {"zero-shot", "nearest", "linear probe"}
+    assert set(methods) == {"zero-shot", "nearest", "linear probe", "image retrieval"}
     assert methods["nearest"]["accuracy"] > 60  # the photos themselves
     (folder / "palm" / "bad.png").write_text("no photo")
     result = CliRunner().invoke(app, command)

@@ -31,12 +31,14 @@ SHADES = (30, 120, 210)
 COUNTRIES = ("France", "China", "the Netherlands")
 
 
-def write_clip(path: Path, frames: int = 30) -> Path:
-    """A clip of three shades of grey, ten frames a second."""
-    with av.open(str(path), "w") as container:
+def write_clip(path: Path, frames: int = 30, key_every: int = 1) -> Path:
+    """Three shades of grey, ten frames a second; a .live.mkv does not say how long it is."""
+    options = {"live": "1"} if ".live" in path.suffixes else {}
+    with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
-        stream.gop_size = 1
+        stream.gop_size = key_every
+        stream.options = {"sc_threshold": "1000000000"}  # no key frames of the encoder's own choice
         for number in range(frames):
             pixels = np.full((32, 32, 3), SHADES[number * 3 // frames], np.uint8)
             for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
@@ -72,6 +74,25 @@ def test_moments_are_the_frames_with_their_seconds(clip: Path) -> None:
     assert [second for second, _ in moments] == pytest.approx([0.2, 0.7, 1.2, 1.7, 2.2, 2.7], 0.11)
     for (_, picture), frame in zip(moments, read_frames(clip, 6), strict=True):
         assert picture.tobytes() == frame.tobytes()
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mts", "mkv", "live.mkv"])
+@pytest.mark.parametrize("key_every", [1, 10_000])
+def test_moments_are_even_however_few_key_frames_there_are(
+    tmp_path: Path, suffix: str, key_every: int
+) -> None:
+    """A camcorder's stream begins at 1.4 s; seconds count from its first frame all the same."""
+    clip = write_clip(tmp_path / f"drive.{suffix}", frames=90, key_every=key_every)
+    seconds, pictures = zip(*read_moments(clip, 9), strict=True)
+    assert seconds == pytest.approx([0.5 + part for part in range(9)], abs=0.11)
+    shades = [float(np.asarray(picture).mean()) for picture in pictures]
+    assert shades == pytest.approx([shade for shade in SHADES for _ in range(3)], abs=4)
+
+
+def test_a_moment_far_from_a_key_frame_is_found(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "drive.mp4", frames=1500, key_every=10_000)
+    seconds, _ = zip(*read_moments(clip, 3), strict=True)
+    assert seconds == pytest.approx([25, 75, 125], abs=0.11)
 
 
 def test_answers_follow_the_clip(clip: Path, locator: Locator) -> None:

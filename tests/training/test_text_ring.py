@@ -51,8 +51,10 @@ class ThreadWorkers(Workers):
 
 def batch(photos: int, captions: int) -> tuple[list[Tensor], Tensor]:
     generator = torch.Generator().manual_seed(0)
-    images, texts = (torch.randn(n, 8, generator=generator) for n in (photos, captions))
-    scalars = [torch.tensor(9.0), torch.tensor(-4.0)]
+    images, texts = (
+        torch.randn(n, 8, generator=generator, dtype=torch.float64) for n in (photos, captions)
+    )
+    scalars = [torch.tensor(value, dtype=torch.float64) for value in (9.0, -4.0)]
     leaves = [images / images.norm(dim=1, keepdim=True), texts / texts.norm(dim=1, keepdim=True)]
     truth = torch.randint(-1, 2, (photos, captions), generator=generator)
     return [leaf.requires_grad_() for leaf in (*leaves, *scalars)], truth.to(torch.int8)
@@ -95,7 +97,7 @@ def test_the_ring_gives_loss_and_gradients_of_the_whole_matrix(
         assert loss == pytest.approx(expected.item(), rel=1e-6)
         for ours, whole in zip(own, gradients, strict=True):
             theirs = whole[me.share(len(whole))] if whole.ndim else whole
-            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-9)
 
 
 def test_without_a_photo_the_loss_is_zero() -> None:
