@@ -1,7 +1,7 @@
 """Say where on Earth a photo was taken.
 
-The distribution is called geoclip-gzsl. The public names stand in `__init__.pyi`. They are loaded
-when first used, so that `import geoclip` costs next to nothing.
+The distribution is called geoclip-gzsl. The public names are listed in `__init__.pyi`. They are
+loaded when first used, so that `import geoclip` costs next to nothing.
 """
 
 from geoclip.support.lazy_names import lazy_names

@@ -77,7 +77,7 @@ def _start_ray(cpus: int | None, gpus: int | None, decoding: bool) -> None:
 
 @contextmanager
 def inherited(variables: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that are started meanwhile."""
+    """Environment variables for processes started in this context."""
     before = os.environ.copy()
     os.environ.update(variables)
     try:

@@ -59,8 +59,8 @@ def photo_parts(
     """The photos of all inputs, in parts for `workers` workers.
 
     Locations belong to their table: equal ids in two tables share no view. Shards that are `done`
-    are left out and not opened; `ids_besides` is that of the output. `rules` say what is left out
-    of folders, on this machine and in storage. Raises GeoclipError for an input without photos, an
+    are left out and not opened; `ids_besides` is that of the output. `rules` leave files out of
+    folders, on this machine and in storage. Raises GeoclipError for an input without photos, an
     unreadable CSV table, a Parquet file without the needed columns, and where two photos have one
     id.
     """

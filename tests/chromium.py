@@ -1,4 +1,4 @@
-"""Headless Chromium for the tests of pages, and names that would run where a page is careless."""
+"""Headless Chromium for the tests of pages, and names that would run in a careless page."""
 
 import json
 import os

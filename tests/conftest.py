@@ -30,7 +30,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_calibrations_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What somebody calibrated on this machine is none of the tests' business."""
+    """The tests ignore calibrations on this machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEOCLIP_DATA", str(tmp_path_factory.mktemp("data") / "empty"))
         yield
@@ -38,7 +38,7 @@ def no_calibrations_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def metadata_of(monkeypatch: pytest.MonkeyPatch) -> "dict[str, PhotoMetadata]":
-    """What the camera wrote, by name of file."""
+    """A camera's notes, by file name."""
     from geoclip.photos.metadata import PhotoMetadata
 
     known: dict[str, PhotoMetadata] = {}

@@ -64,7 +64,7 @@ def place_table(
 
 
 def without_notes(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of photos that state no position, as it is where positions are not looked at."""
+    """A table of photos without positions, as if they were not read."""
     assert (table[list(NOTE_COLUMNS)] == "").all(axis=None)
     return table.drop(columns=list(NOTE_COLUMNS))
 

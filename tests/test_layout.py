@@ -1,4 +1,4 @@
-"""The plan of the house: few rooms, small files, one name for each."""
+"""The layout: few packages, small files, unique names."""
 
 from collections import Counter
 from pathlib import Path

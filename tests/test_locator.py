@@ -561,7 +561,7 @@ def test_a_stated_position_has_a_place_of_its_own_country(tmp_path):
 
 
 def test_groups_go_by_position_not_by_label(locator, folder):
-    """A column of a frame that was sorted or filtered has labels of its own."""
+    """A column of a sorted or filtered frame has its own labels."""
     paths = [folder / f"{name}.png" for name in ("lyon", "kowloon", "lyon", "kowloon")]
     groups = ["a", "b", "a", "b"]
     shuffled = pd.Series(groups, index=[3, 1, 0, 2])
@@ -572,7 +572,7 @@ def test_groups_go_by_position_not_by_label(locator, folder):
 
 
 def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder, monkeypatch):
-    """One that says nothing multiplies nothing, another by its posterior over the prior."""
+    """An uninformative photo changes nothing; others multiply by posterior over prior."""
     index = PlaceIndex.build(fake_encoder, small_gazetteer)
     locator = Locator(fake_encoder, index, small_gazetteer, RankingSettings())
     lyon = index.embeddings[small_gazetteer.rows(["lyon"])].astype(np.float32)
@@ -594,7 +594,7 @@ def test_what_a_photo_says_for_a_position(small_gazetteer, fake_encoder, monkeyp
 
 
 def test_planet_start_does_not_favour_territories(world, tmp_path, monkeypatch):
-    """Nobody calibrated it, and pictures of noise tell it nothing."""
+    """The model is uncalibrated, and pictures of noise tell it nothing."""
     monkeypatch.setenv("GEOCLIP_CACHE", str(tmp_path))
     locator = Locator.from_pretrained(CHECKPOINTS / "planet-start")
     assert not locator.settings.calibrated and UNCALIBRATED_WARNING in locator.warnings

@@ -20,7 +20,7 @@ from geoclip.ranking.travel import TripSettings
 from geoclip.runs.locate_folder import locate_folder
 
 LYON = {1: "N", 2: (45.0, 45.0, 0.0), 3: "E", 4: (4.0, 51.0, 0.0)}
-SIDE = 96  # small: a large JPEG file is decoded at a half or less, an image never
+SIDE = 96  # small: a large JPEG file is decoded at half size or less, an image never
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def locator() -> Locator:
 
 @pytest.fixture(autouse=True)
 def loaded_once(locator: Locator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command loads the same model, but for every run anew."""
+    """The command loads the same model, but anew for every run."""
     monkeypatch.setattr("geoclip.commands.locate._load", lambda *_: locator)
 
 
@@ -53,7 +53,7 @@ def exif(minute: int, gps: dict[int, Any] | None = None) -> bytes:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven photos in two folders, one of stated position, a blank one and one that is none."""
+    """Seven photos in two folders, one with a position, a blank one and one invalid."""
     home = tmp_path_factory.mktemp("photos")
     (home / "sub").mkdir()
     for i in range(6):

@@ -34,7 +34,7 @@ def entries(folder: Path) -> list[TortureEntry]:
 
 @pytest.fixture(autouse=True)
 def no_hang() -> Iterator[None]:
-    """A reader that waits for ever is interrupted, where the system can do that."""
+    """A reader that hangs is interrupted, if the system can do that."""
     if not hasattr(signal, "setitimer"):
         yield
         return

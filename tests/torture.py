@@ -302,7 +302,7 @@ def _possible(make: Callable[..., TortureEntry], calls: list[tuple]) -> Iterator
 
 
 def _locked(root: Path) -> Iterator[TortureEntry]:
-    """A photo and a folder without permissions, which bind everybody but the superuser."""
+    """A photo and a folder without permissions, effective for all but the superuser."""
     photo, folder = root / "locked.jpg", root / "locked folder"
     if photo.exists():  # made by an earlier call
         unlock(root)

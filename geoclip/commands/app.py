@@ -77,5 +77,5 @@ def start(
 ) -> None:
     """Say where on Earth photos were taken. Not for finding out where private people live."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # names of places are in all scripts
+        if isinstance(stream, TextIOWrapper):  # place names use all scripts
             stream.reconfigure(errors="backslashreplace")

@@ -54,7 +54,7 @@ def benchmark(
     ] = None,
     truth: Annotated[
         list[Path] | None,
-        typer.Option(help="Truth file of each SET, if it does not lie among the photos."),
+        typer.Option(help="Truth file of each SET, if not among the photos."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -73,9 +73,9 @@ def benchmark(
 ) -> None:
     """Run models on benchmark photos of yours and show the figures beside published ones.
 
-    Nothing is downloaded but a hub model that is named. A photo that is missing or cannot be read
-    is a miss. With --out the same command goes on where it was stopped. For instance:
-    geoclip benchmark im2gps3k --images photos/ --model streetclip --method greedy --point city
+    Nothing is downloaded except a named hub model. A missing or unreadable photo is a miss. With
+    --out the same command resumes a stopped run. For instance: geoclip benchmark im2gps3k --images
+    photos/ --model streetclip --method greedy --point city
     """
     from geoclip.evaluation.benchmark_files import differences  # noqa: PLC0415
     from geoclip.evaluation.benchmark_rows import published_rows  # noqa: PLC0415
@@ -121,12 +121,12 @@ def _open_sets(sets: list[str], images: list[Path], truth: list[Path] | None) ->
     truths: list[Path | None] = list(truth or []) or [None] * len(sets)
     if not len(sets) == len(images) == len(truths):
         raise GeoclipError(
-            f"{len(sets)} sets, {len(images)} --images and {len(truths)} --truth do not go "
-            "together: give one of each for every set."
+            f"{len(sets)} sets, {len(images)} --images and {len(truths)} --truth do not match: "
+            f"give one of each for every set."
         )
     photo_sets = [PhotoSet.open(*one) for one in zip(sets, images, truths, strict=True)]
     if len({photos.name for photos in photo_sets}) < len(photo_sets):
-        raise GeoclipError("Two sets have one name: give each truth file a name of its own.")
+        raise GeoclipError("Two sets have one name: rename one of the truth files.")
     return photo_sets
 
 
@@ -138,7 +138,7 @@ def _load(model: str, places: "Gazetteer | None", device: str | None) -> "Locato
 
 @contextmanager
 def _kept_embeddings(out: Path | None) -> Iterator[Path]:
-    """The journal of photos that are read, so that no ranking reads them again."""
+    """The journal of read photos, so that each ranking reuses them."""
     if out is not None:
         yield out / "journal"
         return
@@ -161,10 +161,10 @@ def _run(
     from geoclip.runs.locate_folder import locate_folder  # noqa: PLC0415
 
     class Watch(Terminal):
-        """What `geoclip locate` tells, without its table."""
+        """The messages of `geoclip locate`, without its table."""
 
         def located(self, table: object) -> None:
-            """Say nothing: the row is all that is shown."""
+            """Say nothing: only the row is shown."""
 
     settings = replace(LocateSettings.model_alone(top_k=1), jobs=jobs or os.cpu_count() or 1)
     report = locate_folder(photos.found, locator, settings, keep_embeddings=kept, watch=Watch())
@@ -177,7 +177,7 @@ def _run(
 
 
 def _read(file: Path, sets: "list[PhotoSet]", places: "Gazetteer | None") -> "list[Row]":
-    """The rows of guesses made before, on each of the sets that they are of."""
+    """The rows of existing guesses, on each set with photos of theirs."""
     from geoclip.evaluation.benchmark_rows import (  # noqa: PLC0415
         evaluated_rows,
         has_guesses,

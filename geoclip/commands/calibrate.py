@@ -28,15 +28,15 @@ def calibrate(
     photos: Annotated[
         list[Path],
         typer.Option(
-            help="CSV file with path and lat, lon or country_code of photos that the model was not "
-            "trained on; may be repeated."
+            help="CSV file with path and lat, lon or country_code of photos outside the model's "
+            "training set; may be repeated."
         ),
     ],
     source_column: Annotated[
         str | None,
         typer.Option(
-            help="Column that says where a photo comes from: a collection, a camera, a web site. "
-            "Default: source, where there is one; else a photo's folder."
+            help="Column with a photo's source: a collection, a camera, a web site. "
+            "Default: source, if there is one; else a photo's folder."
         ),
     ] = None,
     split: Annotated[
@@ -47,8 +47,8 @@ def calibrate(
         str | None,
         typer.Option(
             metavar="DIR|self",
-            help="Fit too how much a gallery counts: a folder of `geoclip gallery build`, or self "
-            "for these photos, each asked about with the others.",
+            help="Also fit the weights of a gallery: a folder of `geoclip gallery build`, or "
+            "self, where each photo is compared with the others.",
         ),
     ] = None,
     device: DeviceOption = None,
@@ -61,16 +61,15 @@ def calibrate(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="New folder for a calibrated copy; the model itself stays as it is."),
+        typer.Option(help="New folder for a calibrated copy; the model itself stays unchanged."),
     ] = None,
 ) -> None:
     """Make a model's probabilities and radii hold what they say (calibrate it).
 
-    The settings are kept beside the model and are used from now on; those of a hub's or embedded
-    model are kept in your data folder. Photos that the model was trained on are left out. The
-    figures are of photos that were left out: whole sources, countries, 1° blocks. All of them are
-    in calibration.json beside the settings. For instance:
-    geoclip calibrate streetclip --photos photos.csv
+    The settings are kept beside the model and used from now on; a hub's or embedded model's are
+    kept in your data folder. Photos in the model's training set are left out. The figures are of
+    left-out photos: whole sources, countries, 1° blocks. All of them are in calibration.json beside
+    the settings. For instance: geoclip calibrate streetclip --photos photos.csv
     """
     check_model_name(model)
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -96,7 +95,7 @@ def _fresh(
     trained: "TrainedPhotos",
     places: "Gazetteer",
 ) -> "FreshPhotos":
-    """The photos of the tables and splits that the model was not trained on."""
+    """The photos of the tables and splits outside the model's training set."""
     from geoclip.photos.photo_table import read_photo_table  # noqa: PLC0415
     from geoclip.runs.calibrate_model import FreshPhotos, ids_trained_on  # noqa: PLC0415
     from geoclip.training.photo_set import label_photos  # noqa: PLC0415
@@ -105,7 +104,7 @@ def _fresh(
     photos = _of_splits(every, splits)
     if not len(trained.records):
         typer.echo(
-            "Nobody noted which photos the model was trained on: see to it that these are others.",
+            "The model's training photos are not recorded: make sure that these are others.",
             err=True,
         )
     fresh = FreshPhotos.of(label_photos(photos, places), trained)
@@ -125,7 +124,7 @@ def _of_splits(photos: "pd.DataFrame", splits: list[str]) -> "pd.DataFrame":
 
 
 def _write(found: "ModelCalibration", model: str, out: Path | None) -> Path:
-    """Write the settings where they belong or into a copy of the model; returns the folder."""
+    """Write the settings to their place or into a copy of the model; returns the folder."""
     from geoclip.ranking.model_settings import settings_folder  # noqa: PLC0415
     from geoclip.training.checkpoints import writing_to  # noqa: PLC0415
 
@@ -138,7 +137,7 @@ def _write(found: "ModelCalibration", model: str, out: Path | None) -> Path:
 
 
 def _copy(model: str, out: Path) -> None:
-    """Write the model's folder anew, licence and card included; a hub model's is made."""
+    """Copy the model's folder, with licence and card; a hub model's is made."""
     from geoclip.encoders import load_encoder  # noqa: PLC0415
 
     folder = model_folder(model)

@@ -1,4 +1,4 @@
-"""What calibrating says on the terminal: its progress, and what it changed."""
+"""Terminal messages of a calibration: its progress, and its changes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ LEFT_OUT = {
     "country": "photos of countries that were left out (they are of one source)",
     "block": "photos of 1° blocks that were left out (they are of one source and one country)",
 }
-"""What the figures can be of, the strictest first."""
+"""Groups of left-out photos, the strictest first."""
 FIGURES = (
     ("calibration error (ECE) of continents", ("continent", "ece"), "{:.3f}"),
     ("calibration error (ECE) of countries", ("country", "ece"), "{:.3f}"),
@@ -44,7 +44,7 @@ def run_calibration(
     keep_posterior: bool = False,
     gallery: str | None = None,
 ) -> "ModelCalibration":
-    """Calibrate a model and show the progress of it."""
+    """Calibrate a model and show its progress."""
     from geoclip.runs.calibrate_model import calibrate_model  # noqa: PLC0415
     from geoclip.support.process import keep_freed_memory  # noqa: PLC0415
 
@@ -73,36 +73,38 @@ def run_held_out(
         found = run_calibration(model, photos, trained, places, device)
         with writing_to(model):
             found.write(model)
-    except GeoclipError as problem:  # the training was long, and what it made is here
+    except GeoclipError as problem:  # the training was long, and its result is saved
         typer.echo(f"{UNCALIBRATED} {problem}", err=True)
         return
     tell_held_out(found)
 
 
 def tell_held_out(found: "ModelCalibration") -> None:
-    """Say what held-out photos chose, and that they now measure it less fairly."""
-    typer.echo("Calibrated on held-out photos; what is measured on them from now on flatters.")
+    """Say what held-out photos selected, and that they now flatter it."""
+    typer.echo("Calibrated on held-out photos; figures measured on them from now on are too good.")
     tell(found)
 
 
 def tell(found: "ModelCalibration") -> None:
-    """Say what was left out, what the fit was made of, and what changed on photos left out."""
+    """Print the left-out photos, the basis of the fit, and its effect on left-out photos."""
     figures = found.figures
     left_out = found.photos.told()
     if left_out:
         typer.echo(left_out)
     typer.echo(f"Fitted on {figures['photos']:,} photos of {figures['places']:,} places.")
     if "gallery" in figures:
-        typer.echo("How much a gallery counts was fitted too: give one to geoclip locate.")
+        typer.echo("The weights of a gallery were fitted too: give one to geoclip locate.")
     if "class" in figures:
         _tell_classes(figures["class"])
         return
     kind = next((kind for kind in LEFT_OUT if kind in figures), None)
     if kind is None:
-        typer.echo("They lie in one 1° block: nothing tells how the settings hold elsewhere.")
+        typer.echo("They lie in one 1° block: nothing shows how the settings hold elsewhere.")
         return
     if kind != "source":
-        typer.echo("All photos are of one source, so these figures flatter: other sources differ.")
+        typer.echo(
+            "All photos are of one source, so these figures are too good: other sources differ."
+        )
     before, after = figures[kind]["before"], figures[kind]["after"]
     typer.echo(f"On {LEFT_OUT[kind]}:")
     rows = [

@@ -1,4 +1,4 @@
-"""`geoclip classes`: models compared on folders of classes of the user's own."""
+"""`geoclip classes`: compare models on the user's own folders of classes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def classes(
-    folder: Annotated[Path, typer.Argument(help="Folder that holds a folder of photos a class.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with one folder of photos per class.")],
     *,
     model: Annotated[list[str], typer.Option(help=f"{MODEL_HELP} May be repeated.")],
     prompt: Annotated[
@@ -42,7 +42,7 @@ def classes(
 
     For instance: geoclip classes photos/ --model clip-b-32 --model siglip-b --prompt "a {} street"
 
-    Exits with 3 where some photos could not be read; they have no part in the figures.
+    Exits with 3 if some photos could not be read; they do not enter the figures.
     """
     for name in model:
         check_model_name(name)

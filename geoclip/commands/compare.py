@@ -11,7 +11,7 @@ from geoclip.commands.terminal import print_table
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="Guesses, as `geoclip evaluate` reads them.")],
+    first: Annotated[Path, typer.Argument(help="Guesses, in any format of `geoclip evaluate`.")],
     second: Annotated[Path, typer.Argument(help="Other guesses for the same photos.")],
     truth: Truth,
     json: AsJson = False,

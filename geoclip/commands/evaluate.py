@@ -27,7 +27,7 @@ Truth = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 AllowGps = Annotated[
-    bool, typer.Option("--allow-gps", help="Count answers that come from a photo's own GPS, too.")
+    bool, typer.Option("--allow-gps", help="Also count answers from a photo's own GPS.")
 ]
 SkipGps = Annotated[
     bool,

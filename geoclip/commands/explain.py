@@ -1,4 +1,4 @@
-"""`geoclip explain`: what in a photo speaks for a caption."""
+"""`geoclip explain`: the parts of a photo that speak for a caption."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -25,7 +25,7 @@ def explain(
         list[str] | None,
         typer.Argument(
             metavar="[CAPTION]...",
-            help="What may be said of it (default: of the three likeliest countries).",
+            help="Captions to explain (default: the three likeliest countries).",
         ),
     ] = None,
     *,

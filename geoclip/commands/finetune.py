@@ -74,11 +74,11 @@ def finetune(
     """Teach a model with photos of known places (fine-tuning), on this machine.
 
     What learns is the encoder, the part of a model that looks at photos and reads captions. Photos
-    whose `split` is "train" are trained on; without that column whole countries and 1° blocks
-    are held out and listed in OUT/held_out.csv. With --evaluate-every the figures on held
-    out photos are in OUT/evaluations.csv. The same command resumes an interrupted run. The tuned
-    encoder is in OUT/encoder. At the end held-out photos are located before and after, and
-    OUT/map.html shows them; then it is calibrated on them where they are of 50 places or more.
+    whose `split` is "train" are trained on; without that column whole countries and 1° blocks are
+    held out and listed in OUT/held_out.csv. With --evaluate-every the figures on held out photos
+    are in OUT/evaluations.csv. The same command resumes an interrupted run. The tuned encoder is in
+    OUT/encoder. At the end held-out photos are located before and after, and OUT/map.html shows
+    them; with 50 places or more they then calibrate the encoder.
     """
     check_model_name(model)
     training = read_settings(recipe.settings, settings)
@@ -111,7 +111,7 @@ def finetune(
             f"The starting weights are under {licence}, and so are the tuned ones.", err=True
         )
     others = table[table["split"] != TRAIN]
-    # Before the ranking is fitted to these photos: what is measured on them then flatters.
+    # Before the ranking is fitted to these photos, which would flatter it.
     if places.has_positions:
         tell_change(model, folder, others, places, device, out / MAP_FILE)
     run_held_out(folder, table, places, device)
@@ -122,7 +122,7 @@ def finetune(
 def _photos(
     tables: list[Path], gazetteer: Path | None, seed: int, held_out: float
 ) -> tuple["pd.DataFrame", "pd.DataFrame", "Gazetteer"]:
-    """The photos with place and split, those whose files are missing, and the places."""
+    """The photos with place and split, those without files, and the places."""
     from geoclip.photos.photo_table import read_photo_table  # noqa: PLC0415
     from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
     from geoclip.training.photo_set import label_photos, split_photos  # noqa: PLC0415
@@ -135,7 +135,7 @@ def _photos(
 def _write_lists(
     out: Path, about: dict[str, Any], table: "pd.DataFrame", missing: "pd.DataFrame"
 ) -> None:
-    """Note in `out` what the run is made of, and the photos held out and missing."""
+    """Note in `out` the inputs of the run, and the held-out and missing photos."""
     from geoclip.training.checkpoints import writing_to  # noqa: PLC0415
     from geoclip.training.splits import TRAIN  # noqa: PLC0415
 
@@ -156,7 +156,7 @@ def _write_lists(
 
 
 def _check_run(file: Path, about: dict[str, Any]) -> None:
-    """Refuse a folder that belongs to a run with another of what `about` holds."""
+    """Refuse a folder of a run that differs in `about`."""
     from geoclip.training.identity import check_same_run  # noqa: PLC0415
 
     if not file.exists():
@@ -175,7 +175,7 @@ def _batches(
     training: TrainingSettings,
     device: str | None,
 ) -> "Batches":
-    """The batches for the encoder to start from, with the captions that its settings ask for."""
+    """The batches for the starting encoder, with captions by its settings."""
     from geoclip.encoders import load_encoder  # noqa: PLC0415
     from geoclip.locator import default_device  # noqa: PLC0415
     from geoclip.places.captions import CaptionBook  # noqa: PLC0415

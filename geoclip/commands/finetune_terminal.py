@@ -1,4 +1,4 @@
-"""What fine-tuning says on the terminal: its steps, its progress, and what it changed."""
+"""Terminal messages of fine-tuning: its steps, its progress, and its changes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from geoclip.training.checkpoints import Record
 
 FEW_STEPS = 20
-"""Fewer hardly change a model at rates that keep what it knows."""
+"""Fewer hardly change a model at rates that preserve its knowledge."""
 MEANS = "mean/"
 """How the figures begin that are means over the splits."""
 CHANGE = ("before", "after", "after − before", "95 %")
 
 
 def steps_told(batches: "Batches") -> str:
-    """How many steps there are, and what to do where they are few."""
+    """The number of steps, and the cure for too few."""
     steps, settings = batches.steps, batches.settings
     several = f"{steps:,} steps" if steps > 1 else "One step"
     told = f"{several} of {min(settings.batch_size, len(batches.photos)):,} photos"
@@ -43,18 +43,18 @@ def tell_change(
     device: str | None,
     page: Path,
 ) -> None:
-    """Show what held-out photos are answered with before and after, as a table and on a map."""
+    """Show the answers for held-out photos before and after, as a table and on a map."""
     from geoclip.evaluation.comparison_tables import difference_table  # noqa: PLC0415
     from geoclip.runs.compare_tuned import locate_held_out  # noqa: PLC0415
 
     try:
         found = locate_held_out(start, tuned, held_out, places, device, progress)
         if found is None:
-            typer.echo("No photo of known position was held out: nothing tells what changed.")
+            typer.echo("No photo of known position was held out, so changes cannot be measured.")
             return
         found.write_map(page)
         rows = difference_table(found.comparison().report())[1:]
-    except GeoclipError as problem:  # the training was long, and what it made is here
+    except GeoclipError as problem:  # the training was long, and its result is saved
         typer.echo(f"Held-out photos were not located. {problem}", err=True)
         return
     columns = ("figure", *CHANGE)
@@ -63,7 +63,7 @@ def tell_change(
 
 
 def tell_unreadable(batches: "Batches", file: Path) -> None:
-    """List the photos that were left out because they could not be read, if there are any."""
+    """List any photos left out because they could not be read."""
     photos = batches.photos
     unreadable = [
         (name, path)
@@ -85,7 +85,7 @@ def tell_unreadable(batches: "Batches", file: Path) -> None:
 
 @contextmanager
 def step_progress(steps: int) -> Iterator[Callable[["Record"], None]]:
-    """Show steps, loss and time left; each evaluation is a line."""
+    """Show steps, loss and time left; each evaluation prints a line."""
     done = 0
     with progress("fine-tuning", steps) as advance:
 
@@ -107,6 +107,6 @@ def _figures(metrics: "Record") -> str:
         named = (name.removeprefix(MEANS).replace("_top1", "") for name in of_levels)
         return ", ".join(f"{n} {p:.1f} %" for n, p in zip(named, of_levels.values(), strict=True))
     return (
-        f"GeoScore {metrics['mean/geoscore']:,.0f}, country {metrics['mean/country_top1']:.1f} %, "
-        f"within 750 km {metrics['mean/within_750_km']:.1f} %"
+        f"GeoScore {metrics['mean/geoscore']:,.0f}, country {metrics['mean/country_top1']:.1f} "
+        f"%, within 750 km {metrics['mean/within_750_km']:.1f} %"
     )

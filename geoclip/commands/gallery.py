@@ -42,13 +42,12 @@ def build(
         ),
     ],
     *,
-    out: Annotated[Path, typer.Option(help="Folder of the gallery; one that is there grows.")],
+    out: Annotated[Path, typer.Option(help="Folder of the gallery; an existing one grows.")],
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = DEFAULT_MODEL,
     embeddings: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that pipelines.embed_photos wrote of the photos in the tables: no photo "
-            "is read."
+            help="Folder of pipelines.embed_photos for the photos in the tables: no photo is read."
         ),
     ] = None,
     names: Annotated[
@@ -63,9 +62,9 @@ def build(
 
     The gallery holds embeddings (what the model saw, in numbers) and positions, neither photos nor,
     without --names, their paths.
-    The run may be stopped at any moment, and the same command goes on where it was. Photos that
-    could not be read are listed in OUT/ledger.csv. Exits with 0 when all photos were read, 3 when
-    some were not, and 2 for bad arguments.
+    The run may be stopped at any moment, and the same command resumes it. Unreadable photos are
+    listed in OUT/ledger.csv. Exits with 0 when all photos were read, 3 when some were not, and 2
+    for bad arguments.
     """
     if embeddings is not None:
         report = _of_embeddings(paths, embeddings, out, names)
@@ -82,7 +81,7 @@ def _of_embeddings(paths: list[str], embeddings: Path, out: Path, names: bool) -
     from geoclip.runs.build_gallery import add_embeddings, tabled_photos  # noqa: PLC0415
 
     if not all(path.lower().endswith(".csv") for path in paths):
-        raise GeoclipError("--embeddings needs the .csv tables that say where the photos are from.")
+        raise GeoclipError("--embeddings needs the .csv tables with the photos' positions.")
     return add_embeddings(tabled_photos([Path(path) for path in paths]), embeddings, out, names)
 
 

@@ -33,14 +33,14 @@ def build(
     keep: Annotated[
         list[str] | None,
         typer.Option(
-            help="Take in places of a dump that are left out else: PPLX (sections of cities), PPLH "
-            "(historic), PPLQ (abandoned), PPLW (destroyed). May be repeated."
+            help="Include places of a dump that are else left out: PPLX (sections of cities), "
+            "PPLH (historic), PPLQ (abandoned), PPLW (destroyed). May be repeated."
         ),
     ] = None,
 ) -> None:
     """Write a gazetteer (a list of places) of a dump of geonames.org or of a table of places.
 
-    Rows of a dump of no country of today are left out and counted.
+    Rows in no country of today are left out and counted.
     """
     from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415 - pandas is slow to import
     from geoclip.places.gazetteer_files import read_places  # noqa: PLC0415
@@ -57,22 +57,23 @@ def cells(
     out: Annotated[Path, typer.Option(help="New folder, for --gazetteer of other commands.")],
     gazetteer: GazetteerOption = None,
     resolution: Annotated[
-        int, typer.Option(help="Of H3: cells are 20 km wide at 5, 7 km at 6, 3 km at 7.")
+        int, typer.Option(help="Resolution of H3: cells are 20 km wide at 5, 7 km at 6, 3 km at 7.")
     ] = 6,
     density: Annotated[
-        float, typer.Option(help="People a km²; fewer make larger discs of cells about cities.")
+        float, typer.Option(help="People a km² in a city's disc of cells; fewer make larger discs.")
     ] = 1000.0,
     least_km: Annotated[float, typer.Option(help="Radius of the smallest discs.")] = 5.0,
     truth: Annotated[
         Path | None,
-        typer.Option(help="CSV file with path,lat,lon: say what cities and cells allow at best."),
+        typer.Option(
+            help="CSV file with path,lat,lon: print the best figures that cities and cells allow."
+        ),
     ] = None,
 ) -> None:
     """Write a gazetteer (list of places) with cells of H3 beside the cities, where people live.
 
-    A cell is a hexagon, named by its nearest city. Points can then lie between cities; a city's
-    probability is shared out among its cells. Needs the library h3: pip install
-    'geoclip-gzsl[cells]'.
+    A cell is a hexagon, named by its nearest city. Points can then lie between cities; the cells of
+    a city share its probability. Needs the library h3: pip install 'geoclip-gzsl[cells]'.
     """
     from geoclip.evaluation.truth_tables import read_truth  # noqa: PLC0415 - pandas is slow to import
     from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415

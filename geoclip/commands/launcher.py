@@ -1,8 +1,8 @@
 """Where the `geoclip` command starts; installed as the top-level module `geoclip_launcher`.
 
-It stands outside the package because `geoclip/__init__.py` may belong to another team's
-distribution, which must not be run. It therefore finds `name_guard.py` as a file, which only this
-project has, and imports the package when that has let it pass. Standard library only.
+It lies outside the package because `geoclip/__init__.py` may belong to another team's distribution,
+which must not run. So it finds `name_guard.py` as a file, which only this project has, and imports
+the package once the guard allows it. Standard library only.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ def load_guard() -> ModuleType | None:
 
 
 def run_command() -> None:
-    """Start the `geoclip` command; exit with 2 and one sentence where it would not be ours."""
+    """Start the `geoclip` command; exit with 2 and one sentence if it would not be ours."""
     guard = load_guard()
     if guard is None:
         problem = "The package of geoclip-gzsl is missing, so reinstall geoclip-gzsl."

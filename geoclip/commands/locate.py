@@ -75,7 +75,7 @@ def locate(
         typer.Option(
             metavar="DIR|self",
             help="Geotagged photos to compare with: a folder of `geoclip gallery build`, or self "
-            "for those among PATHS that state a position.",
+            "for those in PATHS with a position.",
         ),
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Guesses for each photo.")] = 5,
@@ -133,7 +133,7 @@ def locate(
         ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what sidecars would be written.")
+        bool, typer.Option("--dry-run", help="Only list the sidecars that would be written.")
     ] = False,
     sidecar_max_radius: MaxRadiusOption = 50.0,
     sidecar_min_probability: MinProbabilityOption = 0.5,
@@ -155,16 +155,16 @@ def locate(
         ),
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="Say nothing but errors, and guesses without --out.")
+        bool, typer.Option("--quiet", help="Print only errors, and guesses without --out.")
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Say why each file could not be read.")
+        bool, typer.Option("--verbose", help="Print why each file could not be read.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most photos to locate.")] = None,
     exclude: ExcludeOption = None,
     include_hidden: IncludeHiddenOption = False,
     jobs: JobsOption = None,
-    frames: Annotated[int, typer.Option(min=1, help="Frames looked at in each video.")] = 4,
+    frames: Annotated[int, typer.Option(min=1, help="Frames sampled from each video.")] = 4,
     device: DeviceOption = None,
     precision: PrecisionOption = Precision.auto,
     compile: CompileOption = False,
@@ -263,7 +263,7 @@ def _chosen_model(model: str | None) -> str:
 
 
 def _with_list_on_stdin(paths: list[str]) -> list[str]:
-    """The paths with those of a list on standard input, one a line, for `-`."""
+    """The paths, with `-` replaced by the list on standard input, one per line."""
     if "-" not in paths:
         return paths
     from geoclip.photos.listing import read_path_list  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What `geoclip locate` says on the terminal while it goes on and at its end."""
+"""Messages of `geoclip locate` on the terminal, during and after the run."""
 
 import math
 import sys
@@ -30,15 +30,15 @@ CLASS_COLUMNS = ("photo", "rank", "guess", "level")
 
 
 def say(text: str) -> None:
-    """A line on stderr."""
+    """Print a line on stderr."""
     typer.echo(text, err=True)
 
 
 class Terminal(RunWatch):
-    """Tells on stderr how a run goes; guesses without a file go to stdout as a table.
+    """Prints progress on stderr; guesses without a file go to stdout as a table.
 
-    `advice` are sentences that stand behind the warnings of the model, once a machine. A `quiet`
-    one says nothing but what goes to stdout.
+    `advice` are sentences after the model's warnings, shown once per machine. A `quiet` one prints
+    only to stdout.
     """
 
     def __init__(self, advice: Iterable[str] = (), quiet: bool = False) -> None:
@@ -46,14 +46,14 @@ class Terminal(RunWatch):
         self.quiet = quiet
 
     def say(self, text: str) -> None:
-        """A line on stderr, unless it is quiet."""
+        """Print a line on stderr, unless quiet."""
         if not self.quiet:
             say(text)
 
     def progress(
         self, what: str, total: int, done: int = 0
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """A bar, or a line at the beginning and now and then another."""
+        """A bar, or a line at the beginning and some later."""
         return self._begun(f"{what} {total - done:,} photos", what, total, done)
 
     def indexing(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
@@ -70,11 +70,11 @@ class Terminal(RunWatch):
         return progress(what, total, done)
 
     def read_before(self, done: int, total: int) -> None:
-        """Say how much is left to do."""
+        """Print how much is left to do."""
         self.say(f"{done:,} of {total:,} photos were read before.")
 
     def photos_read(self, locator: "Locator") -> None:
-        """Give the warnings of the model once."""
+        """Print the model's warnings once."""
         if self.quiet:
             return
         advice = self.advice if self.advice and first_time("advice") else []
@@ -90,11 +90,11 @@ class Terminal(RunWatch):
         print_table(COLUMNS, [_table_row(row) for row in rows], right=("lat", "lon"))
 
     def wrote(self, path: Path, failures: int | None = None) -> None:
-        """Name the file; `print_report` says what a list of failures holds."""
+        """Print the file's name; `print_report` describes a list of failures."""
         self.say(f"Wrote {path}")
 
     def sidecars(self, report: "SidecarReport", journal: Path | None) -> None:
-        """Say what sidecars there are, and how to take them back."""
+        """Print which sidecars were written, and how to undo them."""
         from geoclip.guesses.sidecars import PRIVACY_WARNING  # noqa: PLC0415
 
         if report.dry_run:
@@ -106,13 +106,13 @@ class Terminal(RunWatch):
 
     def stopped(self, resumable: bool) -> None:
         """End the command."""
-        rest = "the same command goes on from here" if resumable else "with --out it could go on"
+        rest = "the same command goes on from here" if resumable else "with --out it could resume"
         say(f"geoclip: stopped; {rest}.")
         raise typer.Exit(INTERRUPTED) from None
 
 
 def print_report(report: RunReport, verbose: bool = False) -> None:
-    """Say on stderr what a user should know about the run; with `verbose` why files failed."""
+    """Print on stderr a summary of the run; with `verbose` why files failed."""
     if verbose:
         for told in (*report.failures, *report.remarks):
             say(f"{printable(told.path)}: {told.status}: {printable(told.reason)}")
@@ -131,8 +131,8 @@ def print_report(report: RunReport, verbose: bool = False) -> None:
         )
     if report.by_gallery:
         say(
-            f"{report.by_gallery:,} of {report.photos:,} points are due to gallery photos "
-            "(see evidence_photos)."
+            f"Gallery photos decided {report.by_gallery:,} of {report.photos:,} points (see "
+            f"evidence_photos)."
         )
     if report.kinds:
         total = sum(report.kinds.values())
@@ -156,7 +156,7 @@ def print_report(report: RunReport, verbose: bool = False) -> None:
 
 
 def _listed(report: RunReport, broken: int) -> str:
-    """What the list of failures holds, in the numbers of `_sum`; "" for nothing."""
+    """The content of the list of failures, in the numbers of `_sum`; "" if empty."""
     others = _others(report)
     counts = {
         "broken": broken,
@@ -179,7 +179,7 @@ def _files(count: int) -> str:
 
 
 def _sum(report: RunReport, broken: int) -> str:
-    """What became of all photos, in numbers that add up, and of other files."""
+    """Totals of all photos, which add up, and of other files."""
     partial, silent = len(report.failures) - broken, report.kinds.total()
     guessed = report.photos - report.untold - report.kept - silent - broken
     shows = "shows" if silent == 1 else "show"
@@ -227,5 +227,5 @@ def _class_row(row: dict[Any, Any]) -> tuple[str, ...]:
 
 
 def _number(value: float | None, digits: int) -> str:
-    """The number, or nothing where there is none."""
+    """The number, or nothing for none."""
     return "" if value is None or math.isnan(value) else f"{value:.{digits}f}"

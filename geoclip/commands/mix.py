@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def mix(
-    start: Annotated[str, typer.Argument(help="The model that was tuned: a name or a folder.")],
-    tuned: Annotated[str, typer.Argument(help="What became of it: a folder.")],
+    start: Annotated[str, typer.Argument(help="The model before tuning: a name or a folder.")],
+    tuned: Annotated[str, typer.Argument(help="The model after tuning: a folder.")],
     photos: Annotated[
         list[Path],
         typer.Option(help="CSV files of photos of known place; train ones are left out."),
     ],
     alpha: Annotated[
-        str, typer.Option(help="Shares of the tuned weights, with commas between them.")
+        str, typer.Option(help="Shares of the tuned weights, separated by commas.")
     ] = "0,0.25,0.5,0.75,1",
     out: Annotated[
         Path | None, typer.Option(help="Write one mix to this new model folder.")
@@ -40,11 +40,11 @@ def mix(
 ) -> None:
     """Average the weights of a model before and after tuning, and compare the mixes.
 
-    A mix often keeps what tuning taught and forgets less (WiSE-FT). All are ranked as TUNED says.
-    Means over countries stand beside plain figures. Where the splits are seen and unseen, S and U
-    are the right answers among places seen and not seen in training, H their harmonic mean. For
-    instance: geoclip mix clip-b-32 runs/mine/encoder --photos photos.csv --out mix
-    --keep 0.5
+    A mix often keeps what tuning taught and forgets less (WiSE-FT). All are ranked with TUNED's
+    settings. Means over countries appear beside plain figures. Where the splits are seen and
+    unseen, S and U are the right answers among places seen and not seen in training, H their
+    harmonic mean. For instance: geoclip mix clip-b-32 runs/mine/encoder --photos photos.csv --out
+    mix --keep 0.5
     """
     from geoclip.commands.report_table import print_report  # noqa: PLC0415 - pandas is slow to import
     from geoclip.encoders import load_encoder  # noqa: PLC0415
@@ -92,7 +92,7 @@ def mix(
 
 
 def _photos(tables: list[Path], places: "Gazetteer") -> "pd.DataFrame":
-    """The labelled photos that are there; those of a table without splits are all measured."""
+    """The existing labelled photos; a table without splits is measured whole."""
     from geoclip.photos.photo_table import read_photo_table  # noqa: PLC0415
     from geoclip.training.photo_set import label_photos  # noqa: PLC0415
 
@@ -102,8 +102,8 @@ def _photos(tables: list[Path], places: "Gazetteer") -> "pd.DataFrame":
     measured = there[(there["split"] != "train") & there["lat"].notna()]
     if measured.empty:
         raise GeoclipError(
-            f"{', '.join(map(str, tables))}: no photo of known position outside split 'train' is "
-            "there; nothing can be measured."
+            f"{', '.join(map(str, tables))}: there is no photo of known position outside split "
+            f"'train', so nothing can be measured."
         )
     absent = len(labelled) - len(there)
     if absent:

@@ -22,7 +22,7 @@ def models(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """List the known models: size, licence, where weights are, what loads and is calibrated."""
+    """List the known models: size, licence, place of the weights, what loads and is calibrated."""
     if ctx.invoked_subcommand is not None:
         return
     described = [_describe(model) for model in KNOWN_MODELS.values()]
@@ -47,9 +47,7 @@ def models(
     for model in described:
         if model["problem"]:
             typer.echo(f"{model['name']} does not load: {model['problem']}")
-    typer.echo(
-        "Weights that are not here are downloaded when the model is first named with --model."
-    )
+    typer.echo("Absent weights are downloaded when the model is first named with --model.")
 
 
 _LOADS = {True: "yes", False: "no", None: ""}
@@ -77,7 +75,7 @@ def _describe(model: KnownModel) -> dict[str, Any]:
 
 
 def _problem(model: KnownModel) -> str:
-    """Why a model that is here does not load, "" if it does, as far as its files tell."""
+    """Why a model on this machine does not load, "" if it does, as far as its files tell."""
     try:
         check_weights(model)
     except GeoclipError as problem:

@@ -33,7 +33,7 @@ WithinOption = Annotated[
 
 @dataclass(frozen=True)
 class Narrowing:
-    """What the options say; GeoclipError for numbers that are not of the form."""
+    """The parsed options; GeoclipError for numbers in another form."""
 
     countries: str | None
     bbox: str | None
@@ -55,7 +55,7 @@ class Narrowing:
         return _numbers(self.near, "--near", "LAT,LON,KM")
 
     def of(self, locator: "Locator") -> "Locator":
-        """The locator for what is left of the world."""
+        """The locator for the narrowed world."""
         given = (self.countries and self.countries.split(","), self._box, self._circle, self.within)
         return locator.narrowed(*given) if any(given) else locator  # type: ignore[arg-type]
 

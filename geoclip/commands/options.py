@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class RankingMethod(StrEnum):
-    """How places are ranked: `ranking.settings.METHODS`."""
+    """The ranking methods: `ranking.settings.METHODS`."""
 
     joint = "joint"
     greedy = "greedy"
 
 
 class PointRule(StrEnum):
-    """Which point is reported: the rules of `PointEstimate`."""
+    """The rules for the reported point, those of `PointEstimate`."""
 
     city = "city"
     expected_score = "expected_score"
@@ -61,7 +61,7 @@ LevelOption = Annotated[
 
 
 class Evidence(StrEnum):
-    """How far to look for photos that show no place."""
+    """The checks for photos that show no place."""
 
     off = "off"
     pixels = "pixels"
@@ -69,7 +69,7 @@ class Evidence(StrEnum):
 
 
 class Precision(StrEnum):
-    """In which precision photos and texts are encoded: `encoders.precision.PRECISIONS`."""
+    """The precisions for photos and texts: `encoders.precision.PRECISIONS`."""
 
     auto = "auto"
     fp32 = "fp32"
@@ -139,7 +139,7 @@ GpxOffsetOption = Annotated[
 
 
 def without_tracks(paths: list[str], tracks: list[Path]) -> tuple[list[str], list[Path]]:
-    """The paths of photos and those of tracks: a shell puts all of `--gpx *.gpx` but one there."""
+    """The paths of photos and of tracks, separated: a shell expands `--gpx *.gpx` into both."""
     named = [path for path in paths if tracks and path.lower().endswith(".gpx")]
     return [path for path in paths if path not in named], [*tracks, *map(Path, named)]
 
@@ -172,8 +172,8 @@ IncludeHiddenOption = Annotated[
     bool,
     typer.Option(
         "--include-hidden",
-        help="Also read what is left out of folders else: names that begin with a dot, thumbnails, "
-        "trash and previews of network disks and photo programs.",
+        help="Also read files that folders else leave out: names that begin with a dot, "
+        "thumbnails, trash and previews of network disks and photo programs.",
     ),
 ]
 
@@ -188,20 +188,20 @@ EvidenceOption = Annotated[
 ThumbnailsOption = Annotated[
     bool,
     typer.Option(
-        "--thumbnails", help="Show small pictures of the photos on the map, and their days."
+        "--thumbnails", help="Show small pictures of the photos on the map, and their dates."
     ),
 ]
 MaxRadiusOption = Annotated[
     float,
     typer.Option(
         min=0,
-        help="Sidecars state a position only where nine photos in ten lie within so many km, "
-        "else the names of country, region and city.",
+        help="Sidecars state a position only if nine photos in ten lie within this many km, else "
+        "the names of country, region and city.",
     ),
 ]
 MinProbabilityOption = Annotated[
     float,
-    typer.Option(min=0, max=1, help="Sidecars state only what is at least so probable."),
+    typer.Option(min=0, max=1, help="Sidecars state only places of at least this probability."),
 ]
 RecipeOption = Annotated[
     Recipe,
@@ -220,7 +220,7 @@ def with_settings(
     """Replace a command's `**settings` by one option for each field of each of `settings`.
 
     They are dataclasses, or instances whose values are the defaults. An option's help is that of
-    its field. The command is called with the options that the user gave: see `read_settings`.
+    its field. The command receives the options that the user gave: see `read_settings`.
     """
     options = [_option(one, field) for one in map(_instance, settings) for field in fields(one)]
     names = {option.name for option in options}
@@ -252,7 +252,7 @@ def _instance(settings: Settings | type[Settings]) -> Settings:
 
 
 def _option(settings: "DataclassInstance", field: "Field[Any]") -> inspect.Parameter:
-    """The option of a field. It has no value unless the user gives one, whatever the help says."""
+    """The option of a field; without the user's value it has none, whatever the help shows."""
     kind = get_type_hints(type(settings))[field.name]
     told = typer.Option(
         help=field.metadata["help"] + _shown(field.name, getattr(settings, field.name)),

@@ -1,4 +1,4 @@
-"""Progress of long commands on stderr: a bar on a terminal, now and then a line elsewhere."""
+"""Progress of long commands on stderr: a bar on a terminal, occasional lines elsewhere."""
 
 import time
 from collections.abc import Iterator
@@ -25,16 +25,16 @@ class Advance(Protocol):
     """Called with the number done since the last call."""
 
     def __call__(self, count: int, words: str = "") -> None:
-        """Show it, and a few `words` beside it: a loss, say."""
+        """Count them, and show a few `words`: a loss, say."""
         ...
 
 
 @contextmanager
 def progress(what: str, total: int | None, done: int = 0) -> Iterator[Advance]:
-    """Show how far the work within the block is.
+    """Show the progress of the work within the block.
 
-    `done` of the `total` (None: nobody knows how many) were done by an earlier run and count for
-    neither rate nor time left.
+    An earlier run finished `done` of the `total` (None: unknown), which count for neither rate nor
+    time left.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -60,7 +60,7 @@ def progress(what: str, total: int | None, done: int = 0) -> Iterator[Advance]:
 
 
 class _RateColumn(ProgressColumn):
-    """How many are done in a second."""
+    """The rate: items per second."""
 
     def render(self, task: Task) -> Text:
         """The rate, or nothing before there is one."""
@@ -69,7 +69,7 @@ class _RateColumn(ProgressColumn):
 
 
 class _Lines:
-    """A line with rate and time left, not oftener than every `SECONDS_A_LINE`."""
+    """A line with rate and time left, at most every `SECONDS_A_LINE`."""
 
     def __init__(self, what: str, total: int | None, done: int) -> None:
         self.what, self.total, self.done = what, total, done
@@ -85,7 +85,7 @@ class _Lines:
             self._write(now)
 
     def close(self) -> None:
-        """Say how it ended where there are words of it."""
+        """Print the last words, if there are any."""
         if self.words:
             self._write(time.monotonic())
 

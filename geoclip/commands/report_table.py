@@ -19,10 +19,9 @@ WHO = {
 
 
 def print_report(report: dict[str, Any], who: Mapping[str, str] = WHO) -> None:
-    """Print the accuracy of every split, how captions do, then S, U and H of every level.
+    """Print the accuracy of every split, figures of captions, then S, U and H of every level.
 
-    `report` has the keys of `report.json`. `who` says whose figures are shown, and under which
-    title.
+    `report` has the keys of `report.json`. `who` names the figures to show, and their titles.
     """
     console = Console(width=WIDTH)
     for split, figures in report["splits"].items():

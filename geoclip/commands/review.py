@@ -1,4 +1,4 @@
-"""`geoclip review`: a page on which guesses are accepted, corrected or rejected."""
+"""`geoclip review`: a page for accepting, correcting or rejecting guesses."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,15 +18,15 @@ def review(
     gazetteer: GazetteerOption = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="At most so many photos, the first ones: about 0.1 MB each."),
+        typer.Option(min=1, help="Most photos, from the first on: about 0.1 MB each."),
     ] = None,
 ) -> None:
-    """Write a page to review guesses on, before anything is written beside the photos.
+    """Write a page for reviewing guesses, before anything is written beside the photos.
 
     Run it where `geoclip locate` ran, so that the photos are found. The page shows each photo with
     its guesses and a map, works by keyboard and without a network, and exports reviewed.csv.
-    `geoclip sidecar write reviewed.csv` writes sidecars of what was confirmed, and `geoclip
-    calibrate MODEL --photos reviewed.csv` takes it as photos of known place.
+    `geoclip sidecar write reviewed.csv` writes sidecars for confirmed guesses, and `geoclip
+    calibrate MODEL --photos reviewed.csv` uses these as photos of known place.
     """
     from geoclip.guesses.guess_files import read_guesses  # noqa: PLC0415 - pandas is slow to import
     from geoclip.guesses.review_page import write_review  # noqa: PLC0415
@@ -39,4 +39,4 @@ def review(
     places = None if gazetteer is None else Gazetteer.read(gazetteer)
     n = write_review(read_guesses(guesses), out, places, limit=limit)
     typer.echo(f"Wrote {out} for {n:,} photos: open it in a browser.", err=True)
-    typer.echo("It holds the photos and their paths: whoever gets it sees both.", err=True)
+    typer.echo("It holds the photos and their paths: anyone who gets it sees both.", err=True)

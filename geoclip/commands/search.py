@@ -1,4 +1,4 @@
-"""`geoclip search`: the photos of a gallery that a text describes, or that are like a photo."""
+"""`geoclip search`: the photos of a gallery that match a text or resemble a photo."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,12 +21,10 @@ def search(
     gallery: Annotated[Path, typer.Argument(help="Folder of `geoclip gallery build`.")],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help="What is to be seen, in a few words."),
+        typer.Argument(metavar="[TEXT]...", help="Words for the photos to find."),
     ] = None,
     *,
-    like: Annotated[
-        list[Path] | None, typer.Option(help="A photo that others are like; may be repeated.")
-    ] = None,
+    like: Annotated[list[Path] | None, typer.Option(help="Example photo; may be repeated.")] = None,
     queries: Annotated[
         Path | None,
         typer.Option(
@@ -42,13 +40,13 @@ def search(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Table of what is found: .csv, .parquet or .geojson.")
+        Path | None, typer.Option(help="Table of results: .csv, .parquet or .geojson.")
     ] = None,
     page: Annotated[
         Path | None, typer.Option(help="A contact sheet as one .html file, with thumbnails.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="The gallery's model (default: as it was called then).")
+        str | None, typer.Option(help="The gallery's model (default: its name at that time).")
     ] = None,
     device: DeviceOption = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`geoclip sidecar`: write XMP sidecars of what was reviewed, and take sidecars back."""
+"""`geoclip sidecar`: write XMP sidecars of reviewed guesses, and remove sidecars."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +24,7 @@ def sidecar() -> None:
 @sidecar_app.command()
 def write(
     reviewed: Annotated[
-        Path, typer.Argument(help="reviewed.csv of the page that `geoclip review` makes.")
+        Path, typer.Argument(help="reviewed.csv from the page of `geoclip review`.")
     ],
     *,
     journal: Annotated[
@@ -33,13 +33,13 @@ def write(
     ] = None,
     gazetteer: GazetteerOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what sidecars would be written.")
+        bool, typer.Option("--dry-run", help="Only list the sidecars that would be written.")
     ] = False,
 ) -> None:
     """Write a sidecar (.xmp file) beside each photo that was accepted or corrected, and no other.
 
-    Photos with a position of their own and sidecars of other programs stay as they are. Exits with
-    0 when all photos got one, and 3 when some did not.
+    Photos with their own position and sidecars of other programs stay unchanged. Exits with 0 when
+    all photos got one, and 3 when some did not.
     """
     from geoclip.commands.locate_terminal import Terminal  # noqa: PLC0415
     from geoclip.guesses.reviewed import read_reviewed  # noqa: PLC0415 - pandas is slow to import
@@ -62,7 +62,7 @@ def undo(
 ) -> None:
     """Remove the sidecars of a journal (file of notes) that are as they were written, and no other.
 
-    Exits with 0 when none of them is left, and 3 when some were changed since and stay.
+    Exits with 0 when none of them is left, and 3 when some were changed and stay.
     """
     from geoclip.guesses.sidecars import undo_sidecars  # noqa: PLC0415 - pandas is slow to import
 

@@ -1,4 +1,4 @@
-"""What commands print: safe names, tables, and errors as one sentence."""
+"""Terminal output of commands: safe names, tables, and errors as one sentence."""
 
 import sys
 from collections import Counter
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from geoclip.photos.listing import LeftOut
 
 BAD_INPUT, SOME_UNREAD = 2, 3
-"""Exit codes: nothing was done; all was done but for some photos that could not be read."""
+"""Exit codes: nothing was done; all was done except for unreadable photos."""
 PIPE_WIDTH = 200
 UNBOUNDED = 10_000
-TEXT_WIDTH = 12  # of a column of texts at least, if they are as long
+TEXT_WIDTH = 12  # least width of a text column, for texts as long
 
 
 @contextmanager
@@ -42,14 +42,14 @@ def errors_in_one_sentence() -> Iterator[None]:
 
 
 def user_error(problem: BaseException | None) -> GeoclipError | None:
-    """The GeoclipError in an error, however deeply a worker of Ray has wrapped it."""
-    # Ray's own error is of the class of what it wraps, too, but reads as a traceback.
+    """The GeoclipError in an error, even if a Ray worker has wrapped it."""
+    # Ray's own error has the class of what it wraps, too, but reads as a traceback.
     errors = (e for e, is_bare in inner_errors(problem) if is_bare)
     return next((error for error in errors if isinstance(error, GeoclipError)), None)
 
 
 def inner_errors(problem: BaseException | None) -> Iterator[tuple[BaseException, bool]]:
-    """An error and those that it wraps, the outer ones first, and whether each wraps none."""
+    """An error and its wrapped errors, outermost first, and whether each wraps none."""
     seen: set[int] = set()
     while problem is not None and id(problem) not in seen:
         seen.add(id(problem))
@@ -69,7 +69,7 @@ def told_reasons(counts: Counter[str]) -> str:
 
 
 def told_left_out(entries: "Iterable[LeftOut]") -> str:
-    """A sentence about the photos that were left out of folders, by where they lie; "" for none."""
+    """A sentence about photos left out of folders, by their place; "" for none."""
     counts: Counter[str] = Counter()
     for entry in entries:
         counts[entry.under] += entry.photos
@@ -96,7 +96,7 @@ def print_table(
 ) -> None:
     """Print a table on stdout; cells are plain text, never markup; `right` columns are numbers.
 
-    Numbers are never cut: a table of many is rather wider than the terminal.
+    Numbers are never cut: a wide table exceeds the terminal instead.
     """
     table = Table(title=title, title_justify="left")
     cells = [[printable(cell) for cell in row] for row in rows]
@@ -113,7 +113,7 @@ def print_table(
     for row in cells:
         table.add_row(*map(Text, row))
     console = Console()
-    if not console.is_terminal:  # a pipe has no width of its own, and Rich would assume 80
+    if not console.is_terminal:  # a pipe has no width, and Rich would assume 80
         console.width = PIPE_WIDTH
     wide = console.options.update(max_width=UNBOUNDED)
     console.width = max(console.width, Measurement.get(console, wide, table).minimum)

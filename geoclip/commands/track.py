@@ -24,7 +24,7 @@ def track(
         int, typer.Option(min=1, help="Pictures that are looked at, at even distances.")
     ] = 16,
     window: Annotated[
-        int, typer.Option(min=1, help="Neighbouring moments that answer together; odd.")
+        int, typer.Option(min=1, help="Neighbouring moments averaged for one answer; odd.")
     ] = 3,
     top_k: Annotated[int, typer.Option(min=1, help="Places for each moment.")] = 1,
 ) -> None:

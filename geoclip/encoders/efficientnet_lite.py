@@ -1,4 +1,4 @@
-"""EfficientNet-Lite2 in plain PyTorch: timm and what it imports take seconds.
+"""EfficientNet-Lite2 in plain PyTorch: importing timm takes seconds.
 
 The network is that of Tan and Le 2019 (arXiv 1905.11946) with ReLU6 and without squeeze and
 excitation, which is what Lite stands for. Parts have the names of timm's `tf_efficientnet_lite2`,

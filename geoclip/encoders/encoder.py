@@ -1,4 +1,4 @@
-"""What the rest of the library asks of a vision-language encoder."""
+"""The interface of a vision-language encoder."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -180,7 +180,7 @@ class Encoder(ABC):
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Upright RGB images → embeddings (N, d), float32, unit length."""
-        # A blank stands in where there is no image, so that d is known.
+        # Without an image a blank one gives d.
         used = list(images) or [Image.new("RGB", (self.image_size, self.image_size))]
         pixels = torch.stack([self.preprocess(image) for image in used])
         return self.encode_pixels(pixels)[: len(images)]
@@ -211,7 +211,7 @@ class Encoder(ABC):
         """
         self.model.eval()
         batch_size = batch_size or (TEXT_BATCH if self.device.type == "cpu" else TEXT_BATCH_ON_GPU)
-        # The empty text stands in where there is none, so that d is known.
+        # Without a text the empty one gives d.
         unique = sorted(set(texts), key=lambda text: (len(text), text)) or [""]
         features = []
         for start in range(0, len(unique), batch_size):

@@ -28,7 +28,7 @@ def fold(module: nn.Module) -> None:
     """
     before: nn.Module | None = None
     for name, child in list(module.named_children()):
-        # In EfficientNets modules stand in the order in which they are called.
+        # EfficientNets list their modules in call order.
         if isinstance(child, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
             fused = nn.utils.fuse_conv_bn_eval(before, child)
             before.weight, before.bias = fused.weight, fused.bias

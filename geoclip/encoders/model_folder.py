@@ -1,4 +1,4 @@
-"""What a model's folder holds: its layout, its weights, and whether they are all there.
+"""The content of a model's folder: its layout, its weights, and their completeness.
 
 Nothing here loads a model. The same rules hold for repositories of the hub and for local copies.
 """

@@ -91,7 +91,7 @@ class OpenClipEncoder(Encoder):
             warnings.append(
                 f"{reference} has random weights: its answers mean nothing (tests only)."
             )
-        # What the tag says of pictures, which open_clip does not look up for a file.
+        # The tag's picture settings, which open_clip does not look up for a file.
         pictures = weights and open_clip.get_pretrained_cfg(reference, str(tag))
         trained = tag is not None and not random_weights
         quick_gelu = trained and _tag_uses_quick_gelu(reference, str(tag))

@@ -105,10 +105,10 @@ class ClassEvaluation:
 
         `levels` has for each level the percent of photos whose likeliest class is right (`right`,
         and its mean over the true classes, `right_by_class`), beside chance and the commonest class
-        of the photos trained on. `answers` counts the answers that stop at each level and how often
-        the true class is among the first k of them. `gzsl` has S, U and H of each level, see
-        `split_figures.gzsl_figures`; None where nobody says what was trained on. `calibration` is
-        of each level's probability. `draws` are those of the bootstrap.
+        of the photos trained on. `answers` counts the answers that stop at each level, and those
+        with the true class among the first k. `gzsl` has S, U and H of each level, see
+        `split_figures.gzsl_figures`; None without a list of training photos. `calibration` is of
+        each level's probability. `draws` are those of the bootstrap.
         """
         clusters = Clusters.of(self.truth)
         return {

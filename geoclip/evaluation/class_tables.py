@@ -61,7 +61,7 @@ def gzsl_rows(report: Report) -> Rows:
 
 
 def class_sentences(report: Report) -> list[str]:
-    """Counts, what was left out and why, and what the intervals are made from."""
+    """Counts, left-out photos with reasons, and the basis of the intervals."""
     counts = (
         f"{report['n']:,} photos: {report['answered']:,} answered, {report['missing']:,} missing "
         "(counted as misses)"

@@ -188,10 +188,10 @@ def compare(
 ) -> Comparison:
     """Which of two sets of guesses for the same photos is better, as in `geoclip compare`.
 
-    Each is a table or its file; see `evaluate_tables` for what they hold and for the errors. With
-    `skip_gps` photos do not count whose answer is their own GPS position in either. The
-    result has every figure with its 95 % interval in `table`, sign tests, and the photos and
-    countries that differ most; a notebook shows them.
+    Each is a table or its file; see `evaluate_tables` for their columns and for the errors. With
+    `skip_gps` photos do not count whose answer is their own GPS position in either. The result has
+    every figure with its 95 % interval in `table`, sign tests, and the photos and countries that
+    differ most; a notebook shows them.
 
     >>> truth = pd.DataFrame({"path": ["a.jpg", "b.jpg"], "lat": [45.8, 0.0], "lon": [4.8, 0.0]})
     >>> compare(truth.assign(lat=10.0), truth, truth).table.loc["geoscore"].round().tolist()[:3]

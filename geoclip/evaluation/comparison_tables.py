@@ -54,7 +54,7 @@ def test_sentences(report: Report) -> list[str]:
     what = {
         "nearer": "nearer guess, by photo",
         "nearer_by_cluster": f"nearer guess, by {report['intervals']['clusters']}",
-        "country_right": "the country right in one alone",
+        "country_right": "only one has the country right",
     }
     lines = [
         f"{what[name]}: first {one['first']}, second {one['second']}, ties {one['ties']}; exact "

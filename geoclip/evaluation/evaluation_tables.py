@@ -212,7 +212,7 @@ def _without(figures: Report) -> str:
 
 
 def clusters_sentence(intervals: Report) -> str:
-    """What the intervals are made from, or that there are none."""
+    """The basis of the intervals, or that there are none."""
     clusters = f"{intervals['n_clusters']} clusters (by {intervals['clusters']})"
     if intervals["n_clusters"] < 2:
         return f"no intervals: the photos are {clusters}"

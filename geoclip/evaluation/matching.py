@@ -189,7 +189,7 @@ def match_photos(
 
     A path may be absolute, or relative to `folder` or to the working directory; links are resolved.
     If the truth has IMG_IDs, other paths match by their file name, because those photos may lie
-    anywhere. What is left matches by the common end, see `match_by_end`. Raises GeoclipError, which
+    anywhere. The others match by the common end, see `match_by_end`. Raises GeoclipError, which
     calls the guesses `source`, where that fits several.
     """
     by_file = {key: at for at, key in enumerate(truth["key"])}
@@ -205,7 +205,7 @@ def match_photos(
 def _by_ends(
     paths: pd.Series, truth: pd.DataFrame, rows: NDArray[np.intp], source: Source
 ) -> NDArray[np.intp]:
-    """The matches by common ends among the photos of `truth`, which stand in these `rows`."""
+    """The matches by common ends among the photos in these `rows` of `truth`."""
     here = cache(os.path.exists)
     guesses, keys = [str(decode_path(text)) for text in paths], list(truth["key"])
 

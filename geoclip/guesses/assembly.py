@@ -1,4 +1,4 @@
-"""Records of photos → the table of guesses: the one place where it is put together."""
+"""Records of photos → the table of guesses: the one place that assembles it."""
 
 import logging
 from collections import Counter
@@ -47,16 +47,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 NO_EVIDENCE = "no evidence"
 CANDIDATES = 50
-"""Places of each photo that are weighed against its neighbours' or its stated position."""
+"""Places of each photo that are combined with its neighbours' or its stated position."""
 
 
 class Assembler:
     """Assembles rows of guesses from records, by a ranker and settings.
 
-    `check` says which photos to abstain from. A `gallery` has a say; that of the photos themselves
-    (`LocateSettings.own_gallery`) is made by `blocks`. `candidates` places are ranked at least.
-    With `classes`, which go with the point "estimate", the columns `CLASS_COLUMNS` stand behind
-    those of the schema.
+    `check` decides on abstention. A `gallery` takes part; `blocks` makes one from the photos
+    themselves (`LocateSettings.own_gallery`). At least `candidates` places are ranked. With
+    `classes`, for the point "estimate", the columns `CLASS_COLUMNS` follow those of the schema.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Assembler:
 
     @property
     def extra_columns(self) -> dict[str, str]:
-        """Columns of the tables behind the schema's, with their dtypes."""
+        """Columns of the tables after the schema's, with their dtypes."""
         stated = NOTE_COLUMNS if self.settings.reports_gps else {}
         stated = EXTRA_COLUMNS if self.settings.gps == "compare" else stated
         gallery = GALLERY_COLUMNS if self.settings.gallery is not None else {}
@@ -95,7 +94,7 @@ class Assembler:
     ) -> Iterator[Block]:
         """Guesses for N photos, in their order, some hundred at a time.
 
-        `keys` (N,) are those of `location_keys`; the views of a location stand side by side.
+        `keys` (N,) are those of `location_keys`; the views of a location are adjacent.
         """
         parts = list(slices(range(len(names)) if keys is None else keys, BLOCK))
         records = believed(records, parts, self.settings, self.tracks)
@@ -136,7 +135,7 @@ class Assembler:
             rows_without_place(silent, photos[silent], status),
             self._guessed_rows(photos, fates.guessed, values, own_ids, trip),
         ]
-        if len(fates.kept):  # else the search for the nearest places would be imported for nothing
+        if len(fates.kept):  # else it would import the nearest-place search for nothing
             stated = stated_of(records, fates.kept)
             known = gps_rows(self.ranker.gazetteer, fates.kept, photos[fates.kept], *stated)
             parts.insert(1, known)
@@ -183,7 +182,7 @@ class Assembler:
         guessed: np.ndarray,
         keys: Sequence[Hashable] | None,
     ) -> np.ndarray:
-        """What a gallery knows the guessed photos and their views by, (n, V)."""
+        """The gallery ids of the guessed photos and their views, (n, V)."""
         if self.gallery is None:
             return np.empty((len(guessed), 0), dtype=object)
         from geoclip.guesses.gallery_guesses import ids_of_views  # noqa: PLC0415
@@ -219,7 +218,7 @@ class Assembler:
     def _own_rows(
         self, photos: np.ndarray, which: np.ndarray, values: np.ndarray, own_ids: np.ndarray
     ) -> pd.DataFrame:
-        """Rows of some photos by what each shows itself."""
+        """Rows of some photos, each by itself."""
         if not len(which):
             return pd.DataFrame()
         if self.gallery is not None:
@@ -254,8 +253,8 @@ class Assembler:
     ) -> SmoothedTrip:
         """The posteriors of all photos, combined along time.
 
-        Kept positions are anchors; photos without a time, evidence or pixels take no part. Unlike
-        all else here this is in memory for all photos at once, about 1.5 kB for each.
+        Kept positions are anchors; photos without a time, evidence or pixels take no part. Only
+        this step holds all photos in memory at once, about 1.5 kB each.
         """
         hierarchy, n = self.ranker.hierarchy, parts[-1].stop if parts else 0
         width = min(self.ranked, len(hierarchy.cities))

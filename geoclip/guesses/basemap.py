@@ -1,4 +1,4 @@
-"""What lies below the photos on a map: land, borders, and names of countries and large cities."""
+"""The layers below the photos on a map: land, borders, and names of countries and large cities."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from geoclip.places.gazetteer import Gazetteer
     from geoclip.places.outlines import Outlines
 
-# Outlines are thinned to what a map of a screen's width can show.
+# Outlines are thinned to the resolution of a map on a screen.
 TOLERANCE_DEGREES = 0.12
 STEPS_PER_DEGREE = 20
 SMALLEST_RING = 0.02
-"""Square degrees; of a country whose rings are all smaller, the largest stays."""
+"""Square degrees; if all rings of a country are smaller, the largest stays."""
 LARGE_CITY = 500_000
-"""People of a city that is named."""
+"""People of a named city."""
 
 
 def basemap(
@@ -61,7 +61,7 @@ def _frame(outlines: "Outlines | None") -> Any:
 
 
 def _rings(geometries: Any) -> Iterator[list[list[int]]]:
-    """For each country its rings, thinned, as steps from vertex to vertex: lon, lat, lon, lat…"""
+    """The thinned rings of each country, as steps from vertex to vertex: lon, lat, lon, lat…"""
     for geometry in geometries.simplify(TOLERANCE_DEGREES):
         parts = _parts(geometry)
         kept = parts[:1] + [part for part in parts[1:] if part.area >= SMALLEST_RING]
@@ -76,7 +76,7 @@ def _parts(geometry: Any) -> list[Any]:
 def _country_names(
     geometries: Any, codes: list[str], names: dict[str, str]
 ) -> Iterator[tuple[str, float, float, float]]:
-    """Names stand in the middle of the largest part."""
+    """Names are placed in the middle of the largest part."""
     for geometry, code in zip(geometries, codes, strict=True):
         if code in names and not geometry.is_empty:
             largest = _parts(geometry)[0]

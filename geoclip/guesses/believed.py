@@ -1,4 +1,4 @@
-"""Which positions of photos are believed: what the settings trust, and what tracks tell."""
+"""Choose the positions of photos: those trusted by the settings, and those from tracks."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ class Records(Protocol):
     """Records of photos, in memory or in a journal."""
 
     def __getitem__(self, part: slice, /) -> Sequence[PhotoRecord]:
-        """Those of some photos side by side."""
+        """The records of some photos."""
         ...
 
 
 class BelievedRecords:
-    """Records whose metadata is taken as `believe` says."""
+    """Records whose metadata `believe` replaces."""
 
     def __init__(self, records: Records, believe: Callable[[PhotoMetadata], PhotoMetadata]) -> None:
         self.records = records
@@ -36,9 +36,9 @@ class BelievedRecords:
 def believed(
     records: Records, parts: Sequence[slice], settings: LocateSettings, tracks: Tracks | None
 ) -> Records:
-    """The records of photos, all of which `parts` name, with the positions that count.
+    """The records of photos, all named in `parts`, with their chosen positions.
 
-    A journal keeps what files state: another run may believe something else.
+    A journal keeps the stated positions: another run may choose others.
     """
     if settings.gps == "trust-all":
         records = BelievedRecords(records, PhotoMetadata.trusting_all)
@@ -59,14 +59,14 @@ def believed(
 
 
 class _OnTrack:
-    """Gives photos without a position of their own that of a track."""
+    """Gives photos without their own position that of a track."""
 
     def __init__(self, tracks: Tracks, clocks: CameraClocks) -> None:
         self.tracks = tracks
         self.clocks = clocks
 
     def lacks_zone(self, photo: PhotoMetadata) -> bool:
-        """Whether only a zone is missing."""
+        """Whether a photo lacks only a zone."""
         has_place = photo.trusted_gps is not None
         return not has_place and photo.taken is not None and self.clocks.utc(photo) is None
 

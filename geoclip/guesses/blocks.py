@@ -1,4 +1,4 @@
-"""What is made of some photos: their guesses, and what is said of those that could not be read."""
+"""The results for some photos: their guesses, and messages for unreadable ones."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from geoclip.guesses.failures import Failure
 
 @dataclass(frozen=True)
 class Block:
-    """Guesses for some photos, failures for those that could not be read whole, and counts.
+    """Guesses for some photos, failures for unreadable and partial ones, and counts.
 
-    `remarks` are about photos whose decoders complained. `kinds` counts what the photos that were
-    abstained from look like.
+    `remarks` are about photos whose decoders complained. `kinds` counts what the abstained photos
+    look like.
     """
 
     table: pd.DataFrame

@@ -71,10 +71,10 @@ def read_class_guesses(path: Path, gazetteer: Gazetteer) -> pd.DataFrame:
 def parse_class_guesses(frame: pd.DataFrame, source: Source, gazetteer: Gazetteer) -> pd.DataFrame:
     """Guesses with the columns of `class_columns` from a frame that errors call `source`.
 
-    It needs a column of `PHOTO` and place_id. What is left out of the others has its default: rank
-    1, the level of the class, and of every level the class itself or what lies above it; without a
-    probability it is NaN. Raises GeoclipError, with the row, for a class that the gazetteer does
-    not list, for a rank or probability that is none, and for a row without a photo.
+    It needs a column of `PHOTO` and place_id. Other absent columns have defaults: rank 1, the level
+    of the class, and at every level the class itself or its ancestor; an absent probability is NaN.
+    Raises GeoclipError, with the row, for a class that the gazetteer does not list, for a rank or
+    probability that is none, and for a row without a photo.
     """
     levels = gazetteer.level_names
     name = next((name for name in PHOTO if name in frame), None)

@@ -1,4 +1,4 @@
-"""Guesses of the classes of a table of any levels, which lie nowhere: kingdom … species, say."""
+"""Guesses of the classes of a table of any levels without positions: kingdom … species, say."""
 
 from collections.abc import Hashable, Sequence
 
@@ -14,7 +14,7 @@ from geoclip.ranking.segments import top_columns
 
 AUTO = "auto"
 NONE = "none"
-"""The level of a photo of which not even a class of the first level is probable enough."""
+"""The level of a photo without a probable enough class even at the first level."""
 
 
 def class_columns(levels: Sequence[str]) -> dict[str, str]:
@@ -40,12 +40,12 @@ def class_guesses(
     """Up to `top_k` rows for each of N photos, in order, with the columns of `class_columns`.
 
     All rows of a photo are of one level: `level`, or with "auto" the deepest whose most probable
-    class has at least the probability `confidence`. Where no level has, it is "none": the classes
-    are those of the first level, and none is named by `place_id`. A row names the class and its
-    ancestors, "" below. LEVEL_id and LEVEL_probability are the photo's most probable class of every
-    level, whatever the answer. Photos of one key (N,) are views of one thing: the mean of their
-    embeddings is ranked. A photo that was not read has one row with its status. Raises GeoclipError
-    for an unknown level.
+    class has at least the probability `confidence`. If no level has, it is "none": the classes are
+    those of the first level, and `place_id` is empty. A row names the class and its ancestors, ""
+    below. LEVEL_id and LEVEL_probability are the photo's most probable class of every level,
+    whatever the answer. Photos of one key (N,) are views of one thing: the mean of their embeddings
+    is ranked. An unread photo has one row with its status. Raises GeoclipError for an unknown
+    level.
     """
     rule = confidence, _asked(level, ranker)
     columns = class_columns(ranker.gazetteer.level_names)
@@ -105,7 +105,7 @@ def _ranked(
 def _listed(
     ranker: PlaceRanker, photos: np.ndarray, p: np.ndarray, at: int, top_k: int
 ) -> pd.DataFrame:
-    """The most probable classes of photos (n,) by probabilities (n, m) of a level; -1 for none."""
+    """The most probable classes of photos (n,) by probabilities (n, m) of a level; -1: none."""
     g, number = ranker.gazetteer, max(at, 0)
     positions = top_columns(p, top_k)
     k = positions.shape[1]

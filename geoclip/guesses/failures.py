@@ -33,7 +33,7 @@ class Failure:
 def told_of(
     names: Sequence[str], records: "Sequence[PhotoRecord]", fates: "Fates"
 ) -> tuple[list[Failure], list[Failure]]:
-    """The failures among some photos, and remarks about those whose decoders complained."""
+    """The failures among some photos, and remarks about photos whose decoders complained."""
     seen = [i for i in (*fates.abstained, *fates.guessed) if records[i].message]
     told = [
         Failure(names[i], records[i].status, records[i].message)
@@ -43,7 +43,7 @@ def told_of(
 
 
 def left_out(entries: Iterable[LeftOut]) -> list[Failure]:
-    """Failures for files and folders that were left out of the folders named."""
+    """Failures for files and folders left out of the named folders."""
     return [Failure(encode_path(entry.path), LEFT_OUT, _why(entry)) for entry in entries]
 
 
@@ -70,12 +70,12 @@ def failures_path(out: Path) -> Path:
 
 
 def refuse_other_file(path: Path) -> None:
-    """Raise GeoclipError where a file of another kind would be replaced by the failures."""
+    """Raise GeoclipError if the failures would replace a file of another kind."""
     header = ",".join(f'"{name}"' for name in COLUMNS)
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             found = file.readline().rstrip("\n")
-    except OSError:  # absent, or to be reported when it is written
+    except OSError:  # absent, or reported on writing
         return
     if found and found != header:
         raise GeoclipError(
@@ -92,7 +92,7 @@ def write_failures(failures: Iterable[Failure], path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(COLUMNS)
         writer.writerows((f.path, f.status, _one_line(f.reason)) for f in failures)
-        file.detach()  # flushes, and leaves the file itself open
+        file.detach()  # flushes, but leaves the file open
 
     write_for_user(path, write)
 

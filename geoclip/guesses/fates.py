@@ -1,4 +1,4 @@
-"""What becomes of each photo: unread, located by its own GPS, abstained from, or guessed."""
+"""The fate of each photo: unread, located by its own GPS, abstained from, or guessed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Fates:
     """The fates of some photos, as positions among them.
 
     `unread` could not be read, `kept` have a stated position, `abstained` carry no evidence of a
-    place (`kinds` says what they look like instead), `guessed` are left to the model.
+    place (`kinds` says what they look like), `guessed` are left to the model.
     """
 
     unread: np.ndarray
@@ -26,13 +26,13 @@ class Fates:
 
     @classmethod
     def of(cls, records: Sequence[PhotoRecord], check: AbstentionCheck, keep_gps: bool) -> "Fates":
-        """Decide by what was found in the photos; with `keep_gps` trustworthy GPS comes first."""
+        """Decide by the findings in the photos; with `keep_gps` trustworthy GPS comes first."""
         seen = [i for i, record in enumerate(records) if record.embedding is not None]
         by_prompts = dict(zip(seen, check.of_embeddings(embeddings_of(records, seen)), strict=True))
         places: dict[str, list[int]] = {"unread": [], "kept": [], "abstained": [], "guessed": []}
         kinds = []
         for i, record in enumerate(records):
-            if keep_gps and record.trusted_gps:  # also where its pixels were wanted and damaged
+            if keep_gps and record.trusted_gps:  # also if its pixels were damaged
                 fate = "kept"
             elif record.status not in READ:
                 fate = "unread"
@@ -45,7 +45,7 @@ class Fates:
 
 
 def embeddings_of(records: Sequence[PhotoRecord], which: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Embeddings (n, d) of some records, float32; of unit length again where they were rounded."""
+    """Embeddings (n, d) of some records, float32; normalised again if they were rounded."""
     values = [e for i in which if (e := records[i].embedding) is not None]
     if not values:
         return np.empty((0, 0), np.float32)

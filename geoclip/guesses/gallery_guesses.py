@@ -1,4 +1,4 @@
-"""Rows of guesses that a gallery has a part in, and the gallery of a folder's own photos."""
+"""Rows of guesses that use a gallery, and the gallery of a folder's own photos."""
 
 from collections.abc import Hashable, Iterable, Sequence
 
@@ -19,7 +19,7 @@ from geoclip.ranking.ranker import PlaceRanker
 
 NamedRecords = tuple[Sequence[str], Sequence[PhotoRecord]]
 SEPARATOR = "|"
-"""Between the photos of `evidence_photos`."""
+"""Separates the photos of `evidence_photos`."""
 SAME_SCENE_NOTE = "same scene"
 ALBUM_AGREES_KM = 25.0
 
@@ -27,7 +27,7 @@ ALBUM_AGREES_KM = 25.0
 class GalleryGuesses:
     """Makes guesses by a ranker and a gallery; raises GeoclipError as `GalleryRanker` does.
 
-    The photos' own ids (n, V), of all views that an embedding is the mean of, are not asked.
+    The photos' own ids (n, V), of all views in an embedding's mean, are excluded.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class GalleryGuesses:
     def rows(
         self, order: np.ndarray, paths: np.ndarray, values: np.ndarray, ids: np.ndarray
     ) -> pd.DataFrame:
-        """Rows as of `ranked_rows` for embeddings (n, d), with `GALLERY_COLUMNS`.
+        """Rows as in `ranked_rows` for embeddings (n, d), with `GALLERY_COLUMNS`.
 
-        A photo whose point is due to gallery photos is of the source "gallery"; its first row names
-        them by path, or by id where the gallery keeps no path.
+        A photo whose point gallery photos decided has the source "gallery"; its first row names
+        them by path, or by id if the gallery keeps no path.
         """
         settings = self.settings
         answers = self.by_gallery.rank_at_level(values, ids, settings.rule, settings.top_k)
@@ -57,9 +57,9 @@ class GalleryGuesses:
         return self.by_gallery.top_cities(values, ids, k)
 
     def stand(self, values: np.ndarray, ids: np.ndarray, cities: np.ndarray) -> np.ndarray:
-        """Which photos (n,) have a spot that an album's likeliest cities (n,) agree with.
+        """Which photos (n,) have a spot that agrees with an album's likeliest cities (n,).
 
-        Their own answers stand: an album knows cities alone.
+        Their own answers stay: an album knows only cities.
         """
         answers = self.by_gallery.rank_at_level(values, ids, self.settings.rule, 1)
         h = self.ranker.hierarchy
@@ -98,7 +98,7 @@ def _told(gallery: Gallery, rows: np.ndarray) -> np.ndarray:
 
 
 def own_gallery(photos: Iterable[NamedRecords]) -> Gallery | None:
-    """The photos that state a trustworthy position as a gallery in memory; None without one.
+    """A gallery in memory of the photos with a trustworthy position; None without one.
 
     `photos` are names and records, some at a time. A photo's id is its name.
     """

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def to_geodataframe(table: pd.DataFrame, extra: Mapping[str, str] | None = None) -> "Guesses":
     """The table in the schema's dtypes with a point (EPSG:4326) for every row with an answer.
 
-    `extra` columns (name → dtype) stand between those of the schema and the points; they may be
-    absent from a table without rows. Other columns are dropped.
+    `extra` columns (name → dtype) come between those of the schema and the points; a table without
+    rows may lack them. Other columns are dropped.
 
     >>> to_geodataframe(pd.DataFrame({"path": ["a.jpg"], "lat": [45.75], "lon": [4.85]})).geometry
     0    POINT (4.85 45.75)

@@ -1,4 +1,4 @@
-"""Guesses measured by the positions that photos state, and positions that look wrong."""
+"""Guesses compared with stated positions, and stated positions that look wrong."""
 
 from collections.abc import Sequence
 
@@ -17,22 +17,22 @@ EXTRA_COLUMNS = {
     "gps_file": "str",
 }
 NOTE_COLUMNS = {"gps_note": "str", "gps_file": "str"}
-"""Where stated positions are reported: why one is not trusted, and what file beside states it."""
+"""Columns on stated positions: why one is not trusted, and the file beside that states it."""
 FAR_KM = 750.0
 DOUBTFUL_FACTOR = 10
-"""A posterior spread over the world is thin near any place; what the photo changes counts."""
+"""A posterior spread over the world is low near any place, so the photo's change of it counts."""
 DOUBT = f"the photo looks like a place more than {FAR_KM:,.0f} km away"
 
 
 def stated_positions(fixes: Sequence[GpsFix | None]) -> tuple[np.ndarray, np.ndarray]:
-    """Latitudes and longitudes (N,) of what files state, NaN where they state none."""
+    """Latitudes and longitudes (N,) stated in files, NaN if they state none."""
     stated = [(np.nan, np.nan) if fix is None else (fix.lat, fix.lon) for fix in fixes]
     lat, lon = np.array(stated, dtype=np.float64).reshape(-1, 2).T
     return lat, lon
 
 
 def stated_truth(table: pd.DataFrame) -> pd.DataFrame | None:
-    """The trustworthy positions of a table of `compared` as path, lat, lon; None of another."""
+    """The trustworthy positions of a table of `compared` as path, lat, lon; None for others."""
     names = ["gps_lat", "gps_lon", "error_km"]
     if not set(names) <= set(table.columns):
         return None
@@ -51,8 +51,8 @@ def compared(
     `gps_lat`, `gps_lon` is the stated position, `error_km` the distance from it to the row's
     point (NaN where it is not trustworthy), and `gps_note` says why a stated position looks wrong:
     by itself, or because the photo makes the places within `FAR_KM` at least `DOUBTFUL_FACTOR`
-    times less probable than they are without it. `support` (N,) is by how many times it makes them
-    more probable (`PlaceRanker.support_within`), NaN where nothing was guessed.
+    times less probable than they are without it. `support` (N,) is the factor by which the photo
+    changes their probability (`PlaceRanker.support_within`), NaN for photos not guessed.
     """
     lat, lon = stated_positions(fixes)
     trusted = np.array([fix is not None and fix.trustworthy for fix in fixes], dtype=bool)
@@ -76,6 +76,6 @@ def noted(table: pd.DataFrame, order: np.ndarray, fixes: Sequence[GpsFix | None]
 
 
 def _files(fixes: Sequence[GpsFix | None]) -> np.ndarray:
-    """The names (N,) of the files that state what is trusted, "" for the photos themselves."""
+    """The names (N,) of the files with the trusted positions, "" for the photos themselves."""
     names = [encode_path(fix.file) if fix is not None and fix.trustworthy else "" for fix in fixes]
     return np.array(names, dtype=object)

@@ -1,4 +1,4 @@
-"""Reading files of guesses: Parquet, GeoJSON, CSV, GeoPackage, Excel, ours or other programs'."""
+"""Readers of guesses: Parquet, GeoJSON, CSV, GeoPackage, Excel, ours or other programs'."""
 
 from pathlib import Path
 
@@ -25,8 +25,8 @@ def read_guesses(path: Path) -> pd.DataFrame:
 
     The index is the row number in the file: from 2 for a CSV or Excel file (row 1 is the header),
     else from 1. Raises GeoclipError for a bad file or row: text for numbers, half a pair of
-    coordinates, a value out of range, swapped names, no path, and no coordinates though the status
-    is "ok" or there is none.
+    coordinates, a value out of range, swapped names, no path, and no coordinates with a status "ok"
+    or none.
 
     >>> read_guesses("photos.csv")[["path", "lat", "lon"]].to_numpy().tolist()
     [['holiday/grey.jpg', 45.75, 4.85]]
@@ -36,7 +36,7 @@ def read_guesses(path: Path) -> pd.DataFrame:
 
 
 def read_guess_frame(path: Path) -> pd.DataFrame:
-    """Guesses as `read_guesses` gives them, with the file's other columns as they are behind."""
+    """Guesses as from `read_guesses`, followed by the file's other columns unchanged."""
     frame = read_frame(path)
     table = parse_guesses(frame, path)
     return table.join(frame[[name for name in frame.columns if name not in table.columns]])
@@ -54,7 +54,7 @@ def guessed_photos(path: Path) -> pd.Series:
 
 
 def read_frame(path: Path) -> pd.DataFrame:
-    """A file of `ENDINGS` as it is, without geometry; the index is as in `read_guesses`."""
+    """A file of `ENDINGS` unchanged, without geometry; the index is as in `read_guesses`."""
     ending = known_ending(path)
     return read_text_table(path) if ending == ".csv" else _read_geographic(path, ending)
 
@@ -84,9 +84,9 @@ def parse_guesses(frame: pd.DataFrame, path: Source) -> pd.DataFrame:
 
 
 def known_ending(path: Path) -> str:
-    """The ending that says the format of a table of guesses.
+    """The ending that defines the format of a table of guesses.
 
-    Raises GeoclipError for another, and for .xlsx where the library for it is missing.
+    Raises GeoclipError for another, and for .xlsx without its library.
     """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
@@ -107,14 +107,14 @@ def _read_geographic(path: Path, ending: str) -> pd.DataFrame:
     # A photo called 2020-01-01 must not come back as a date.
     options = {"DATE_AS_STRING": "YES"} if ending == ".geojson" else {}
     try:
-        with path.open("rb") as file:  # not by its name, which pyarrow might take for a URI
+        with path.open("rb") as file:  # not its name, which pyarrow might take for a URI
             if ending == ".parquet":
                 frame = pd.read_parquet(file)
             elif ending == spreadsheet.ENDING:
                 frame = spreadsheet.read_workbook(path)
             else:
                 frame = gpd.read_file(path if gdal_takes(path) else file, **options)
-    except Exception as error:  # every reader has its own family of errors
+    except Exception as error:  # every reader has its own kinds of errors
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise GeoclipError(
             f"{path} is no readable {ending} file ({reason}): write it anew."

@@ -25,7 +25,7 @@ class Guesses(gpd.GeoDataFrame):  # type: ignore[misc]  # geopandas has no types
     """A GeoDataFrame of guesses (see `geoclip.guesses.schema`), as `Locator.locate` makes it.
 
     `show` draws the map of `geoclip locate --map`, `explore` geopandas' own map with tiles of the
-    internet, `to_excel` writes a workbook, `to_file` and `to_parquet` what QGIS reads. A notebook
+    internet, `to_excel` writes a workbook, `to_file` and `to_parquet` files for QGIS. A notebook
     shows each photo's guess in words.
 
     >>> table = Guesses({"path": ["=a.jpg"], "rank": [1], "country": ["Peru"]})
@@ -58,10 +58,10 @@ class Guesses(gpd.GeoDataFrame):  # type: ignore[misc]  # geopandas has no types
         return InlineMap.of(self, truth, **options)
 
     def to_excel(self, path: str | os.PathLike[str]) -> None:
-        """Write a workbook (.xlsx) without the geometry; what looks like a formula stays text.
+        """Write a workbook (.xlsx) without the geometry; text that looks like a formula stays text.
 
-        What does not fit on a sheet goes on the next. Raises GeoclipError where openpyxl is
-        missing, and where the file cannot be written.
+        Rows beyond a sheet's limit go to the next. Raises GeoclipError if openpyxl is missing or
+        the file cannot be written.
         """
         from geoclip.guesses.spreadsheet import write_workbook  # noqa: PLC0415
 
@@ -70,8 +70,7 @@ class Guesses(gpd.GeoDataFrame):  # type: ignore[misc]  # geopandas has no types
     def explore(self, *arguments: Any, **options: Any) -> Any:
         """geopandas' interactive map (folium) of the rows that have a point; see its own help.
 
-        Its tiles come from the internet. Raises GeoclipError where folium or mapclassify is
-        missing.
+        Its tiles come from the internet. Raises GeoclipError if folium or mapclassify is missing.
         """
         placed = gpd.GeoDataFrame(self[self.geometry.notna()])
         try:

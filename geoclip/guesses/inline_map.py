@@ -18,7 +18,7 @@ HEIGHT = 520
 class InlineMap:
     """A map of guesses, which a notebook shows in a frame and `save` writes as an .html file.
 
-    It loads nothing. GitHub's preview of notebooks leaves frames out.
+    It loads nothing. GitHub's preview of notebooks omits frames.
     """
 
     def __init__(self, page: str, photos: int) -> None:
@@ -40,7 +40,7 @@ class InlineMap:
 
     def _repr_html_(self) -> str:
         style = f"width:100%;height:{HEIGHT}px;border:0"
-        # Scripts run, and without an origin of their own they reach nothing of the notebook.
+        # Scripts run, but without their own origin they cannot reach the notebook.
         rights = 'sandbox="allow-scripts allow-popups" allow="clipboard-write"'
         page = escape(self.page)
         return f'<iframe title="Map of guesses" {rights} style="{style}" srcdoc="{page}"></iframe>'

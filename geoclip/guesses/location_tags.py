@@ -1,4 +1,4 @@
-"""What a guess has earned to be written beside a photo: names of places, and a position."""
+"""The tags that a guess justifies beside a photo: names of places, and a position."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from geoclip.errors import GeoclipError
 from geoclip.guesses.schema import REVIEW
 
 POINT_LEVELS = ("city", "spot")
-"""Levels whose point says where a photo was taken."""
+"""Levels precise enough to write the point as a position."""
 NAMED_LEVELS = ("country", "region", "city")
 
 
 @dataclass(frozen=True)
 class PositionRule:
-    """When a guess is written as a position, and how probable a place must be to be named.
+    """When a guess is written as a position, and the least probability of a written name.
 
-    `max_radius_km` is of the 90 % radius: a photo manager shows a position as a dot, whatever
-    stands beside it. Raises GeoclipError for a number out of range.
+    `max_radius_km` limits the 90 % radius: a photo manager shows a position as a dot, without its
+    radius. Raises GeoclipError for a number out of range.
 
     >>> PositionRule(max_radius_km=10).min_probability
     0.5
@@ -37,7 +37,7 @@ class PositionRule:
 
 @dataclass(frozen=True)
 class LocationTags:
-    """What is written of a guess.
+    """The written parts of a guess.
 
     `names` are texts by column of the table (country, country_code, region, city), `position` is
     latitude and longitude in degrees or None, and `withheld` says why there is none.
@@ -52,7 +52,7 @@ class LocationTags:
 
 
 def earned_tags(guess: Mapping[Any, Any], rule: PositionRule | None = None) -> LocationTags:
-    """The tags of a row of guesses; without a rule, and of a reviewed row, all that it holds.
+    """The tags of a row of guesses; without a rule, and for a reviewed row, all its values.
 
     >>> row = {"level": "city", "country": "France", "country_probability": 0.9, "city": "Lyon",
     ...        "city_probability": 0.6, "probability": 0.6, "radius_90_km": 300.0,
@@ -71,7 +71,7 @@ def earned_tags(guess: Mapping[Any, Any], rule: PositionRule | None = None) -> L
 
 
 def _shortfall(guess: Mapping[Any, Any], rule: PositionRule) -> str:
-    """Why a guess has not earned a position; "" if it has."""
+    """Why a guess gets no position; "" if it does."""
     level, radius = guess.get("level"), _number(guess, "radius_90_km")
     if level not in POINT_LEVELS:
         return f"only the {level} can be told"
@@ -85,7 +85,7 @@ def _shortfall(guess: Mapping[Any, Any], rule: PositionRule) -> str:
 
 
 def _names(guess: Mapping[Any, Any], rule: PositionRule | None) -> dict[str, str]:
-    """Names by column, from the country down to the last level that is probable enough."""
+    """Names by column, from the country down to the last probable enough level."""
     names: dict[str, str] = {}
     for level in NAMED_LEVELS:
         name = guess.get(level)

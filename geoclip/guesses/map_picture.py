@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ENDINGS = (".png", ".pdf", ".svg")
 SHAPES = {GPS: "s", ALBUM: "^", GALLERY: "D"}
 MARGIN = 0.08
-"""Of the width and height of what is shown."""
+"""Share of the shown width and height."""
 LEAST_DEGREES = 4.0
 
 
@@ -37,8 +37,8 @@ def write_map_picture(
     Colour is the probability of the named place; squares are GPS positions, triangles guesses by
     album, diamonds by gallery. `truth` (path, lat, lon) adds crosses with a line from each guess.
     Longitudes and latitudes are drawn as x and y. The ending of `path` is .png, .pdf or .svg.
-    Raises GeoclipError for another, where nothing is located, where matplotlib is not installed
-    (it comes with `geoclip-gzsl[notebooks]`), and where the file cannot be written.
+    Raises GeoclipError for another, if nothing is located, if matplotlib is not installed (it comes
+    with `geoclip-gzsl[notebooks]`), and if the file cannot be written.
 
     >>> guesses = pd.DataFrame({"path": ["a.jpg"], "rank": [1], "lat": [45.8], "lon": [4.8]})
     >>> write_map_picture(guesses, "map.png")
@@ -89,7 +89,7 @@ def _located(guesses: pd.DataFrame, truth: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def _box(best: pd.DataFrame) -> tuple[float, float, float, float]:
-    """West, south, east, north of what is shown."""
+    """West, south, east, north of the shown area."""
     sides = []
     for name, limit in (("lon", 180.0), ("lat", 90.0)):
         values = best[[name, f"true_{name}"]].to_numpy(np.float64)
@@ -121,7 +121,7 @@ def _draw_truth(axes: Any, best: pd.DataFrame) -> None:
 
 
 def _draw_photos(axes: Any, best: pd.DataFrame) -> Any:
-    """The marks; what a colour bar needs, or None where there is no probability."""
+    """The marks; returns the colour bar's source, or None without probabilities."""
     unsure = (best["level"] == "none") & (best["source"] != GPS)
     stated = best["source"] == GPS
     outline = {"edgecolors": "#1d2733", "linewidths": 0.6, "s": 22, "zorder": 2}

@@ -1,4 +1,4 @@
-"""Guesses → one HTML file with a map, which needs no network and no other file."""
+"""Guesses → one HTML file with a map, which needs neither network nor other files."""
 
 import math
 import os
@@ -45,11 +45,11 @@ def write_map(
     """Write a map of guesses (the columns of `geoclip.guesses.schema`) as one HTML file.
 
     `truth` has the columns path, lat, lon (degrees), joined on `path`. Photos are shown by file
-    name and the folder below the one that holds all, unless `show_paths`. With `thumbnails` the
-    page holds a small picture of each photo, without its metadata, and the time when it was taken.
-    With `way` a line joins the answers in the table's order, as for the moments of a clip.
-    `outlines` and `gazetteer` are what the map shows below the photos. The file is put in place
-    when it is complete. Raises GeoclipError when a column is missing or the file cannot be written.
+    name and their folder below the common one, unless `show_paths`. With `thumbnails` the page
+    holds a small picture of each photo, without its metadata, and the time when it was taken. With
+    `way` a line joins the answers in the table's order, as for the moments of a clip. `outlines`
+    and `gazetteer` give the map's background. The complete file replaces an old one. Raises
+    GeoclipError when a column is missing or the file cannot be written.
 
     >>> guesses = pd.DataFrame({"path": ["holiday/grey.jpg"], "rank": [1], "lat": [45.8],
     ...                         "lon": [4.8], "city": ["Lyon"], "probability": [0.6]})
@@ -73,7 +73,7 @@ def write_map(
 def check_columns(
     table: pd.DataFrame, path: str | os.PathLike[str], columns: Iterable[str]
 ) -> None:
-    """Raise GeoclipError where the table for a page lacks a column."""
+    """Raise GeoclipError if the table for a page lacks a column."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise GeoclipError(f"The table for the map {path} has no column {', '.join(missing)}.")
@@ -103,7 +103,7 @@ def photo_entries(
     show_paths: bool = False,
     more: Iterable[str] = (),
 ) -> list[dict[str, Any]]:
-    """One entry for each photo, in the table's order; `more` are text columns that guesses keep."""
+    """One entry for each photo, in the table's order; `more` are text columns to keep."""
     paths = list(dict.fromkeys(guesses["path"].map(str)))
     names = _shown_names(paths, show_paths)
     photos: dict[str, dict[str, Any]] = {}
@@ -122,7 +122,7 @@ def photo_entries(
 
 
 def _shown_names(paths: list[str], show_paths: bool) -> dict[str, tuple[str, str]]:
-    """Name and folder of each photo; a name that two share has the folder before it."""
+    """Name and folder of each photo; equal names get their folder in front."""
     if show_paths:
         return {path: (path, "") for path in paths}
     files = {path: decode_path(path) for path in paths}
@@ -143,7 +143,7 @@ def _parts_below(file: Path) -> tuple[str, ...]:
 
 
 def _common(folders: list[tuple[str, ...]]) -> int:
-    """How many folders all paths share at their beginning."""
+    """The number of leading folders common to all paths."""
     levels = zip(*folders, strict=False)
     return next(
         (n for n, names in enumerate(levels) if len(set(names)) > 1),

@@ -1,7 +1,7 @@
-"""Pages made of the files in `pages/`: one HTML file that asks the network for nothing.
+"""Pages made from the files in `pages/`: one HTML file that requests nothing from the network.
 
-The scripts are ES modules, which Node tests as they are. A page loads no other file, so they are
-written into it one behind the other, without their imports and exports.
+The scripts are ES modules, which Node tests unchanged. A page loads no other file, so it contains
+them one after another, without their imports and exports.
 """
 
 import base64
@@ -27,11 +27,10 @@ def write_page(
     data: dict[str, Any],
     styles: Sequence[str] = ("style",),
 ) -> None:
-    """Fill `pages/NAME.html` and put it in place whole; `texts` are escaped, `data` becomes JSON.
+    """Fill `pages/NAME.html` and write it whole; `texts` are escaped, `data` becomes JSON.
 
-    What all pages share is in `pages/page.html`. The page's policy lets only this very script, this
-    very style and pictures within the page in. Raises GeoclipError where the file cannot be
-    written.
+    What all pages share is in `pages/page.html`. The page's policy allows only its own script, its
+    own style and pictures within the page. Raises GeoclipError where the file cannot be written.
     """
     style = "".join(_read(f"{sheet}.css") for sheet in styles)
     script = bundled(f"{name}_main")
@@ -57,12 +56,12 @@ def _filled(name: str, parts: dict[str, str]) -> str:
 
 
 def bundled(name: str) -> str:
-    """A module and those that it imports as one strict script."""
+    """A module and its imports as one strict script."""
     return f'"use strict";\n(() => {{\n{joined(name)}}})();\n'
 
 
 def joined(*names: str) -> str:
-    """Modules behind those that they import, as one text; no two may give something one name."""
+    """Modules after their imports, as one text; no two may define one name."""
     parts: dict[str, str] = {}
 
     def add(module: str) -> None:
@@ -87,6 +86,6 @@ def _digest(text: str) -> str:
 
 
 def _json_for_html(data: dict[str, Any]) -> str:
-    """JSON that cannot end its script element, whatever the texts in it are."""
+    """JSON that cannot end its script element, whatever its texts are."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

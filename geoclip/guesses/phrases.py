@@ -1,4 +1,4 @@
-"""A guess in words, alike on the terminal, on the map and in sidecars."""
+"""A guess in words, the same on the terminal, on the map and in sidecars."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ NAMES = ("city", "region", "country")
 
 
 def place_phrase(row: Mapping[str, Any]) -> str:
-    """The names of a row's place, the deepest first; of a continent its own; "" without a name.
+    """The names of a row's place, the deepest first; for a continent its own; "" without a name.
 
     >>> place_phrase({"city": "Lyon", "region": "", "country": "France", "continent": "Europe"})
     'Lyon, France'
@@ -18,7 +18,7 @@ def place_phrase(row: Mapping[str, Any]) -> str:
 
 
 def guess_phrase(row: Mapping[str, Any]) -> str:
-    """What a row says: its place, how probable that is, and how far off the photo may be.
+    """A row in words: its place, its probability, and its radius.
 
     >>> guess_phrase({"country": "Austria", "probability": 0.62, "radius_km": 480.0})
     'Austria 62 %, half the time within 480 km'
@@ -39,7 +39,7 @@ def guess_phrase(row: Mapping[str, Any]) -> str:
 
 
 def class_phrase(row: Mapping[str, Any]) -> str:
-    """What a row of `class_guesses` says: its class and those above, and how probable it is.
+    """A row of `class_guesses` in words: its class and ancestors, and its probability.
 
     >>> class_phrase({"sector": "Food", "sector_id": "1", "product": "Rye", "product_id": "1/3",
     ...               "level": "product", "probability": 0.62})
@@ -52,7 +52,7 @@ def class_phrase(row: Mapping[str, Any]) -> str:
 
 
 def shown_probability(row: Mapping[str, Any]) -> Any:
-    """The probability of a row's place; of the continent where the level is none."""
+    """The probability of a row's place; at level none, of the continent."""
     return row.get("continent_probability" if row.get("level") == "none" else "probability")
 
 

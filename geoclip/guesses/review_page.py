@@ -1,4 +1,4 @@
-"""Review before write-back: a page on which a person accepts, corrects or rejects each guess."""
+"""Review before write-back: on a page a person accepts, corrects or rejects each guess."""
 
 import hashlib
 import os
@@ -32,13 +32,12 @@ def write_review(
     outlines: "Outlines | None" = None,
     limit: int | None = None,
 ) -> int:
-    """Write a page for the photos of a table of guesses; returns how many there are to review.
+    """Write a page for the photos of a table of guesses; returns the number to review.
 
-    Photos whose own position was reported are left out, and those beyond the first `limit`: a page
-    holds about 0.1 MB a photo. `gazetteer` has the places that a guess is corrected to by name. The
-    page holds pictures and absolute paths; it exports `reviewed.csv`, which
-    `geoclip.guesses.reviewed` reads. Raises GeoclipError where there is nothing to review or the
-    page cannot be written.
+    Photos with a reported position of their own are left out, and those beyond the first `limit`: a
+    page holds about 0.1 MB a photo. `gazetteer` has the places for corrections by name. The page
+    holds pictures and absolute paths; it exports `reviewed.csv`, which `geoclip.guesses.reviewed`
+    reads. Raises GeoclipError where there is nothing to review or the page cannot be written.
     """
     table = guesses[guesses["source"] != GPS]
     if table.empty:

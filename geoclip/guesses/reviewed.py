@@ -1,4 +1,4 @@
-"""Reading `reviewed.csv`, which the page of `geoclip review` exports, as rows of guesses."""
+"""Read `reviewed.csv`, the export of `geoclip review`'s page, as rows of guesses."""
 
 from pathlib import Path
 
@@ -20,12 +20,12 @@ NAMES = ("level", "place_id", "country", "country_code", "region", "city")
 
 
 def read_reviewed(path: Path, gazetteer: Gazetteer | None = None) -> pd.DataFrame:
-    """What a person confirmed, as the first and only row of each photo, of the source "review".
+    """The confirmed guesses, one row per photo, with the source "review".
 
     The table has `path` (relative to the file's folder), `lat` and `lon`, both empty where only
     names are known, and optionally names of the place. A point without names gets those of the
-    place it lies in. Raises GeoclipError for a bad file or row, for a photo that stands twice and
-    for a row that says nothing.
+    place around it. Raises GeoclipError for a bad file or row, for a repeated photo and for an
+    empty row.
     """
     frame = read_text_table(path)
     require_columns(frame, ["path", "lat", "lon"], path)

@@ -1,6 +1,6 @@
 """Rankings, stated positions and failures → rows of the table of guesses.
 
-Every function gives a frame with an `order` column, by which the rows of a block are sorted.
+Every function returns a frame with an `order` column, which sorts the rows of a block.
 """
 
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ def _named(
     regions: np.ndarray,
     cities: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Ids and names of places by their continents' codes and by gazetteer rows, -1 for none."""
+    """Ids and names of places from continents' codes and gazetteer rows, -1 for none."""
     g = gazetteer
     ids, names, codes = (np.append(texts, "") for texts in (g.ids, g.names, g.country_codes))
     deepest = np.where(cities >= 0, cities, np.where(regions >= 0, regions, countries))
@@ -94,7 +94,7 @@ def _named(
 
 
 def _probabilities(p: np.ndarray, level: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of probabilities (n, 4 or 5) of rows of levels (n,); that of no place is NaN."""
+    """Columns of probabilities (n, 4 or 5) of rows of levels (n,); NaN without a place."""
     own = p[np.arange(len(p)), np.maximum(level, Level.continent) - 1]
     named = (Level.continent, Level.country, Level.region, Level.city)
     columns = {f"{name.name}_probability": p[:, name - 1] for name in named}
@@ -107,7 +107,7 @@ def gps_rows(
     """One row for each photo of known position, with the nearest city of its country as its place.
 
     Its level is city, or country where the gazetteer has no city of it. The place is empty and the
-    level none at sea and where the gazetteer has none in the country that the point lies in.
+    level none at sea and if the gazetteer has no place in the point's country.
     """
     located = pd.DataFrame({"photo_id": paths, "lat": lat, "lon": lon, "country_code": ""})
     rows, abroad = places_and_abroad(located, gazetteer)
@@ -149,9 +149,9 @@ def rows_without_place(order: np.ndarray, paths: np.ndarray, status: Sequence[st
 def class_rows(gazetteer: Gazetteer, hierarchy: Hierarchy, ranking: Ranking) -> pd.DataFrame:
     """The classes of N photos in `CLASS_COLUMNS`.
 
-    Country and region are the most probable ones, the city is the first listed (of models that
-    choose their point by region the reported one). Continents are ranked by the probabilities of
-    the countries in `Ranking.countries`: the long tail of all others says little of a photo.
+    Country and region are the most probable ones, the city is the first listed (for models with a
+    point by region, the reported one). Continents are ranked by the probabilities of the countries
+    in `Ranking.countries`: the long tail of all others says little about a photo.
     """
     g, h = gazetteer, hierarchy
     countries = h.countries[ranking.countries]

@@ -1,13 +1,13 @@
 """The one schema of guesses: a table, a GeoDataFrame, or `Guess` objects.
 
-One row per photo and rank. All rows of a photo are of one `level`: "city", "region", "country",
-"continent" or "none", where the rows are continents and none is named by `place_id`. With a gallery
-there is "spot", the place of a gallery photo, named by the nearest city. Names below the level are
-"", probabilities below it NaN; `probability` is that of the place. `lat`, `lon` is
-the reported point (NaN, without a geometry, where there is no answer), `place_lat`, `place_lon` the
-place's own, of a region, country or continent that of its largest city. Probabilities run from 0 to
-1; texts that do not apply are "". `path` is always valid UTF-8: other file names stand as `file:`
-URIs (`geoclip.support.paths`).
+One row per photo and rank. All rows of a photo have one `level`: "city", "region", "country",
+"continent" or "none", where the rows are continents and `place_id` is empty. With a gallery there
+is "spot", the place of a gallery photo, named by the nearest city. Names below the level are "",
+probabilities below it NaN; `probability` is that of the place. `lat`, `lon` is the reported point
+(NaN, without a geometry, if there is no answer), `place_lat`, `place_lon` the place's own, for a
+region, country or continent that of its largest city. Probabilities run from 0 to 1; texts that do
+not apply are "". `path` is always valid UTF-8: other file names become `file:` URIs
+(`geoclip.support.paths`).
 """
 
 import os
@@ -24,10 +24,10 @@ from geoclip.support.paths import encode_path
 
 @dataclass(frozen=True)
 class Guess:
-    """One place that a photo may have been taken at; the fields are the columns of the table.
+    """One place where a photo may have been taken; the fields are the columns of the table.
 
-    Positions are degrees. `radius_km` holds half of the posterior, `radius_90_km` 90 %; NaN where
-    they are not known.
+    Positions are degrees. `radius_km` holds half of the posterior, `radius_90_km` 90 %; NaN if
+    unknown.
 
     >>> print(*to_guesses(pd.DataFrame({"country": ["Austria"], "probability": [0.62]})))
     Austria 62 %
@@ -65,16 +65,16 @@ NUMBERS = tuple(field.name for field in fields(Guess) if field.type is float)
 TEXTS = tuple(field.name for field in fields(Guess) if field.type is str)
 MODEL, GPS, ALBUM, GALLERY = "model", "gps", "album", "gallery"
 REVIEW = "review"
-"""The source of what a person confirmed or corrected; it stands in no table of `geoclip locate`."""
+"""The source of confirmed or corrected guesses; no table of `geoclip locate` has it."""
 GALLERY_COLUMNS = {"evidence_photos": "str", "gallery_note": "str"}
-"""Behind the others where a gallery was asked: the gallery photos that decided, and a remark."""
+"""Last columns if a gallery was used: the deciding gallery photos, and a note."""
 
 
 def guess_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFrame:
     """Rows as a table with exactly the columns and dtypes of the schema.
 
     Missing columns are filled: rank 1, source "model", numbers NaN, texts "". Columns of other
-    names are dropped. Rows without a level, as before there were levels, have that of their names.
+    names are dropped. Rows without a level, from before levels existed, get that of their names.
 
     >>> table = guess_table([{"path": "a.jpg", "lat": 45.75, "lon": 4.85}])
     >>> table[["path", "rank", "source", "lat", "status"]].to_dict("records")
@@ -100,7 +100,7 @@ def guess_table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFram
 
 
 def _levels_of_names(table: Mapping[str, Any], length: int) -> np.ndarray:
-    """The deepest level (N,) of which a row has a name; "" for none."""
+    """The deepest level (N,) with a name in each row; "" for none."""
     levels = np.full(length, "", dtype=object)
     for level in ("continent", "country", "region", "city"):
         levels[(table[level] != "").to_numpy()] = level
@@ -133,7 +133,7 @@ def to_guesses(table: pd.DataFrame) -> list[Guess]:
 
 
 def with_extra(table: pd.DataFrame, extra: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """The table in the schema's dtypes, then the `extra` columns (name → dtype).
+    """A table without rows may lack these.
 
     These may be absent from a table without rows. Other columns are dropped.
     """

@@ -1,4 +1,4 @@
-"""How photos are located, alike for the library and the command."""
+"""Settings for locating photos, the same for library and command."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,30 +14,30 @@ from geoclip.ranking.travel import TripSettings
 GpsUse = Literal["keep", "trust-all", "ignore", "compare"]
 PointUse = Literal["place", "estimate"]
 SELF = "self"
-"""The gallery of the photos themselves; a folder of this name is ./self."""
+"""The gallery of the photos themselves; name a folder `self` as ./self."""
 
 
 @dataclass(frozen=True)
 class LocateSettings:
-    """What is done with photos; the defaults are those of `geoclip locate`.
+    """How photos are treated; the defaults are those of `geoclip locate`.
 
     `top_k` places are listed for each photo. `gps`: "keep" reports a trustworthy stated position
     instead of guessing, "trust-all" any stated position, "ignore" guesses all, "compare" guesses
-    all and measures the guesses by the stated positions. `abstention` says when a photo is not
-    guessed. With `trip` photos close in time share evidence. `frames` of each video are looked at;
+    all and measures the guesses by the stated positions. `abstention` decides when a photo is not
+    guessed. With `trip` photos close in time share evidence. `frames` of each video are sampled;
     `jobs` threads decode.
 
-    A photo's places are all of one `level`; with "auto" it is the deepest whose most probable place
-    has at least the probability `confidence`. `point`: with "place" the point lies in the first
-    place. With "estimate", at level city alone, point and cities are those of the model's point
-    estimate, which need not be the most probable: so it is measured.
+    A photo's places share one `level`; with "auto" it is the deepest whose most probable place has
+    at least the probability `confidence`. `point`: with "place" the point lies in the first place.
+    With "estimate", at level city alone, point and cities are those of the model's point estimate,
+    perhaps not the most probable: evaluations use it.
 
-    `gpx` are the files of tracks that give a position to photos without a trustworthy one, by the
-    time at which they were taken; `gpx_offset` is by how much the cameras' clocks are ahead of UTC.
+    `gpx` are track files that give a position, by time, to photos without a trustworthy one;
+    `gpx_offset` is how far the cameras' clocks are ahead of UTC.
 
-    `gallery` is the folder of one, or "self" for the photos among these that state a position: they
-    have a say in where the others were taken. `own_levels` are the names of a table's levels, one
-    of which `level` may be. Raises GeoclipError for a setting out of range.
+    `gallery` is a gallery's folder, or "self" for the photos with a stated position: they help to
+    place the others. `own_levels` are the names of a table's levels, one of which `level` may be.
+    Raises GeoclipError for a setting out of range.
 
     >>> LocateSettings(level="country", gps="ignore").rule
     LevelRule(level='country', confidence=0.5)
@@ -61,7 +61,7 @@ class LocateSettings:
         if self.own_levels:
             self._check_own_level()
         else:
-            _ = self.rule  # refuses what is no level or confidence
+            _ = self.rule  # refuses an invalid level or confidence
         if self.point not in get_args(PointUse):
             raise GeoclipError(f"point is {self.point!r}; use place or estimate.")
         if self.point == "estimate" and self.level != "city":
@@ -98,12 +98,12 @@ class LocateSettings:
 
     @property
     def rule(self) -> LevelRule:
-        """Which level a photo is answered at; GeoclipError for one that does not exist."""
+        """The rule for a photo's answer level; GeoclipError for an invalid one."""
         return LevelRule(cast(AskedLevel, self.level), self.confidence)
 
     @classmethod
     def model_alone(cls, top_k: int = 5) -> "LocateSettings":
-        """The model guesses every photo, whatever it states or shows, by its point estimate.
+        """The model guesses every photo by its point estimate, without metadata and abstention.
 
         >>> LocateSettings.model_alone(top_k=1).gps
         'ignore'

@@ -1,11 +1,11 @@
-"""XMP sidecars beside the originals: written once, journaled, and taken back exactly.
+"""XMP sidecars beside the originals: written once, journaled, and removed exactly.
 
-`photo.jpg` gets `photo.jpg.xmp`, the name that darktable and others read; a name that would be too
-long is cut (`geoclip.photos.beside.sidecar_name`). A sidecar states what the guess has earned
+`photo.jpg` gets `photo.jpg.xmp`, the name that darktable and others read; too long a name is cut
+(`geoclip.photos.beside.sidecar_name`). A sidecar states what the guess justifies
 (`guesses.location_tags`): the position as XMP's own GPS properties, country, region and city as
-IPTC's, and in a namespace of ours what they come from. The journal is a file of JSON lines: what is
-to be written is noted with its SHA-256 before it is written, so that `undo_sidecars` finds
-everything even after a crash, and removes nothing else.
+IPTC's, and in our own namespace their origin. The journal is a file of JSON lines: each sidecar is
+noted with its SHA-256 before it is written, so that `undo_sidecars` finds everything even after a
+crash, and removes nothing else.
 """
 
 import hashlib
@@ -29,10 +29,10 @@ from geoclip.photos.refusals import READ
 from geoclip.support.paths import decode_path, encode_path
 
 PRIVACY_WARNING = (
-    "Sidecars say where photos were taken: whoever receives them with the photos knows it too."
+    "Sidecars say where photos were taken: anyone who receives them with the photos knows it too."
 )
 TOO_COARSE = {"continent": "only the continent can be told", "none": "the place cannot be told"}
-"""Levels of a guess whose point says too little of where the photo was taken, and why."""
+"""Levels of a guess whose point is too coarse for a sidecar, and why."""
 BATCH = 256
 """Sidecars noted in the journal at a time, before any of them is written."""
 DRAFT_SUFFIX = ".geoclip-draft"
@@ -40,9 +40,9 @@ DRAFT_SUFFIX = ".geoclip-draft"
 
 @dataclass
 class SidecarReport:
-    """What came of each photo, by path: sidecars written, photos skipped and why.
+    """The result for each photo, by path: sidecars written, photos skipped and why.
 
-    `withheld` are the sidecars that state no position, and why.
+    `withheld` are the sidecars without a position, and why.
     """
 
     written: list[Path] = field(default_factory=list)
@@ -51,7 +51,7 @@ class SidecarReport:
     dry_run: bool = False
 
     def summary(self) -> str:
-        """Say in one line how many there are, and why others are not."""
+        """The counts in one line, with reasons."""
         verb = "would be written" if self.dry_run else "written"
         withheld = Counter(self.withheld[path] for path in self.written if path in self.withheld)
         told = [f"{n:,} of them without a position: {reason}" for reason, n in withheld.items()]
@@ -62,7 +62,7 @@ class SidecarReport:
 
 @dataclass
 class UndoReport:
-    """What came of each sidecar of a journal."""
+    """The result for each sidecar of a journal."""
 
     removed: list[Path] = field(default_factory=list)
     gone: list[Path] = field(default_factory=list)
@@ -78,13 +78,11 @@ def write_sidecars(
 ) -> SidecarReport:
     """Write a sidecar for the best guess of each photo of a table (`geoclip.guesses.schema`).
 
-    What a guess has not earned by `rule` is not written; without one nothing is withheld.
-    A photo that has a position of its own (EXIF, XMP, a sidecar) is left alone, and so is every
-    file that stands where a sidecar would go, unless it is as this journal says it was written. So
-    is a photo of which no more than a continent can be told, and one whose guess has earned neither
-    a name nor a position. The originals are only read. With `dry_run` nothing is written, the
-    journal included.
-    Raises GeoclipError where the journal cannot be read or written.
+    Whatever `rule` does not justify is left out; without a rule nothing is. A photo with its own
+    position (EXIF, XMP, a sidecar) is left alone. So is any file at a sidecar's place, except this
+    journal's own unchanged sidecar. So is a photo whose guess names only a continent, or justifies
+    neither a name nor a position. The originals are only read. With `dry_run` nothing is written,
+    the journal included. Raises GeoclipError if the journal cannot be read or written.
     """
     known = dict(_entries(journal)) if journal.exists() else {}
     report = SidecarReport(dry_run=dry_run)
@@ -127,7 +125,7 @@ def _obstacle(guess: dict[Any, Any], photo: Path, target: Path, known: dict[Path
 
 
 def has_position(photo: Path) -> bool:
-    """Whether a photo file carries a position of its own, believable or not."""
+    """Whether a photo file carries its own position, trustworthy or not."""
     from geoclip.photos.metadata import read_metadata  # noqa: PLC0415 (Pillow)
 
     return read_metadata(photo).gps is not None
@@ -146,7 +144,7 @@ def _write(
     known: dict[Path, set[str]],
     report: SidecarReport,
 ) -> None:
-    """Put planned sidecars in place; `photos` says by sidecar which photo it belongs to."""
+    """Write planned sidecars; `photos` maps each sidecar to its photo."""
     for target, content in planned.items():
         try:
             _put(target, content, replace=os.path.lexists(target) and _is_ours(target, known))
@@ -161,7 +159,7 @@ def _write(
 
 
 def _put(target: Path, content: bytes, replace: bool) -> None:
-    """Put a complete file in place; FileExistsError where one has come up in the meantime."""
+    """Write a complete file; FileExistsError if one has appeared meanwhile."""
     draft = _draft(target)
     try:
         draft.write_bytes(content)
@@ -169,7 +167,7 @@ def _put(target: Path, content: bytes, replace: bool) -> None:
             draft.replace(target)
             return
         try:
-            os.link(draft, target)  # unlike a rename it never takes the place of another file
+            os.link(draft, target)  # unlike a rename it never replaces another file
         except FileExistsError:
             raise
         except OSError:  # a file system without hard links
@@ -180,7 +178,7 @@ def _put(target: Path, content: bytes, replace: bool) -> None:
 
 
 def _draft(target: Path) -> Path:
-    """Where a sidecar is written first, by the digest of its name, which may be a long one."""
+    """The draft of a sidecar, named by the digest of its name, which may be long."""
     digest = _digest(os.fsencode(target.name))[:16]
     return target.with_name(f".{digest}{DRAFT_SUFFIX}")
 
@@ -190,7 +188,7 @@ def _digest(content: bytes) -> str:
 
 
 def _is_ours(target: Path, known: dict[Path, set[str]]) -> bool:
-    """Whether a sidecar is a plain file with the content that the journal says it got."""
+    """Whether a sidecar is a plain file with its content from the journal."""
     digests = known.get(target.absolute(), set())
     try:
         return not target.is_symlink() and _digest(target.read_bytes()) in digests
@@ -199,7 +197,7 @@ def _is_ours(target: Path, known: dict[Path, set[str]]) -> bool:
 
 
 def _note(journal: Path, planned: dict[Path, bytes]) -> None:
-    """Add lines to the journal and see them to the disk."""
+    """Append lines to the journal and flush them to disk."""
     lines = [
         json.dumps({"sidecar": encode_path(target.absolute()), "sha256": _digest(content)})
         for target, content in planned.items()
@@ -208,19 +206,19 @@ def _note(journal: Path, planned: dict[Path, bytes]) -> None:
         return
     try:
         with journal.open("ab") as file:
-            # A line that was cut off by a crash must not swallow the next one.
+            # The next line must survive a line that a crash cut off.
             file.write(("\n" + "\n".join(lines) + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
     except OSError as problem:
         raise GeoclipError(
             f"The journal {journal} cannot be written ({problem.strerror}), so no more sidecars "
-            "are: free the disk or name another journal."
+            f"are written: free the disk or name another journal."
         ) from None
 
 
 def _entries(journal: Path) -> Iterator[tuple[Path, set[str]]]:
-    """Sidecars of a journal with the digests of what was written to each."""
+    """Sidecars of a journal with the digests of their written contents."""
     try:
         lines = journal.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError as problem:
@@ -234,14 +232,16 @@ def _entries(journal: Path) -> Iterator[tuple[Path, set[str]]]:
             entry = json.loads(line)
             digests.setdefault(decode_path(entry["sidecar"]), set()).add(entry["sha256"])
     if filled and not digests:
-        raise GeoclipError(f"{journal} is no journal of sidecars: name the one that was written.")
+        raise GeoclipError(
+            f"{journal} is no journal of sidecars: name the journal that geoclip wrote."
+        )
     yield from digests.items()
 
 
 def undo_sidecars(journal: Path) -> UndoReport:
-    """Remove the sidecars of a journal that are as they were written; others stay.
+    """Remove the unchanged sidecars of a journal; others stay.
 
-    Raises GeoclipError where the journal cannot be read or is none.
+    Raises GeoclipError if the journal cannot be read or is none.
     """
     report = UndoReport()
     known = dict(_entries(journal))

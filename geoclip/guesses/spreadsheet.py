@@ -1,4 +1,4 @@
-"""Tables of guesses as Excel workbooks (.xlsx), which a spreadsheet opens rightly in any language.
+"""Tables of guesses as Excel workbooks (.xlsx), which open correctly in any language.
 
 Texts are stored as text: a place id keeps its digits, and a file name that begins with "=" is no
 formula.
@@ -16,13 +16,14 @@ from geoclip.support.files import write_for_user
 
 ENDING = ".xlsx"
 SHEET_ROWS = 1 << 20
-"""As many as a sheet holds, its header too."""
-# XML has no such signs; ISO/IEC 29500 writes them as _xHHHH_, and so the "_" of such a text itself.
+"""Most rows of a sheet, including its header."""
+# XML has no such characters; ISO/IEC 29500 writes them as _xHHHH_, and so escapes a literal "_"
+# before them.
 _ESCAPED = re.compile("[\0-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
 
 
 def check_spreadsheets() -> None:
-    """Raise GeoclipError where the library is missing that reads and writes workbooks."""
+    """Raise GeoclipError if the library for workbooks is missing."""
     if find_spec("openpyxl") is None:
         raise GeoclipError(
             f"Tables ending in {ENDING} need the library openpyxl: pip install "
@@ -31,9 +32,9 @@ def check_spreadsheets() -> None:
 
 
 class Workbook:
-    """A workbook that grows by blocks of rows and is written to `file` by `close`.
+    """A workbook that grows by blocks of rows; `close` writes it to `file`.
 
-    What does not fit on a sheet goes on the next.
+    Rows beyond a sheet's limit go to the next.
     """
 
     def __init__(self, file: Path | IO[bytes], sheet_rows: int = SHEET_ROWS) -> None:
@@ -78,9 +79,9 @@ class Workbook:
 
 
 def write_workbook(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as a workbook, whole or not at all; what is no number or time is text.
+    """Write a table as a workbook, whole or not at all; anything but numbers and times is text.
 
-    Raises GeoclipError for another ending, where openpyxl is missing, and where the file cannot be
+    Raises GeoclipError for another ending, if openpyxl is missing, and if the file cannot be
     written.
     """
     if path.suffix.lower() != ENDING:

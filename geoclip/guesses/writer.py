@@ -1,4 +1,4 @@
-"""Writing tables of guesses: at once, or block by block, so that they are never in memory whole.
+"""Write tables of guesses: at once, or block by block, so that they never fill the memory.
 
 Parquet files are GeoParquet whose parts all have one schema (`arrow_schema`).
 """
@@ -36,11 +36,11 @@ LAYER = "guesses"
 
 
 def write_guesses(table: pd.DataFrame, path: Path) -> None:
-    """Write a table by the ending of `path`: .parquet (GeoParquet), .geojson, .csv (UTF-8), .gpkg,
-    .xlsx.
+    """Write a table in the format of `path`'s ending: .parquet (GeoParquet), .geojson, .csv
+    (UTF-8), .gpkg, .xlsx.
 
-    The file appears whole or not at all. Raises GeoclipError for another ending, and where the
-    folder is not there or cannot be written to.
+    The file appears whole or not at all. Raises GeoclipError for another ending, and if the folder
+    is missing or read-only.
 
     >>> from geoclip import read_guesses
     >>> write_guesses(read_guesses("photos.csv"), "copy.gpkg")
@@ -56,12 +56,12 @@ def write_guesses(table: pd.DataFrame, path: Path) -> None:
 
 
 class GuessWriter:
-    """Takes blocks of guesses and puts the file in place, whole, when it is left without an error.
+    """Takes blocks of guesses, and writes the whole file on a normal exit.
 
-    A context manager. The ending of `path` decides the format, as in `write_guesses`; `extra`
-    are float or text columns (name → dtype) that stand behind the schema's. The draft is made in
-    `scratch`, a folder on the same disk, which is cleared. Raises GeoclipError where the file
-    cannot be written.
+    A context manager. The ending of `path` decides the format, as in `write_guesses`; `extra` are
+    float or text columns (name → dtype) after the schema's. The draft is made in `scratch`, a
+    folder on the same disk, which is then cleared. Raises GeoclipError where the file cannot be
+    written.
     """
 
     def __init__(self, path: Path, scratch: Path, extra: dict[str, str] | None = None) -> None:
@@ -82,18 +82,18 @@ class GuessWriter:
                 elsewhere = self._open.enter_context(tempfile.TemporaryDirectory())
                 self.draft = Path(elsewhere) / self.draft.name
             self._append(pd.DataFrame(columns=list(COLUMNS)))
-        except (OSError, RuntimeError) as problem:  # pyogrio has its own family
+        except (OSError, RuntimeError) as problem:  # pyogrio has its own errors
             self._clear()
             raise self._refusal(problem) from None
         return self
 
     def write(self, table: pd.DataFrame) -> None:
-        """Add rows; raises GeoclipError where the disk is full."""
+        """Add rows; raises GeoclipError on a full disk."""
         if not len(table):
             return
         try:
             self._append(table)
-        except (OSError, RuntimeError) as problem:  # pyogrio has its own family
+        except (OSError, RuntimeError) as problem:  # pyogrio has its own errors
             raise self._refusal(problem) from None
         self.rows += len(table)
 
@@ -107,7 +107,7 @@ class GuessWriter:
             whole = self.scratch / self.draft.name
             if kind is None and self.draft != whole:
                 move(self.draft, whole)
-            self._open.close()  # what is still held must be on disk before the file counts
+            self._open.close()  # flush before the file counts
             if kind is None:
                 with whole.open("rb") as file:
                     os.fsync(file.fileno())
@@ -152,14 +152,16 @@ class GuessWriter:
         self._workbook.append(table)
 
     def _append_geojson(self, frame: "gpd.GeoDataFrame") -> None:
-        """Features as they come, one a line; the closing bracket is written over by the next."""
+        """Features as they come, one per line; the next ones overwrite the closing bracket."""
         features = [
             json.dumps(f, ensure_ascii=False) for f in frame.iterfeatures(na="null", drop_id=True)
         ]
         if not self.draft.exists():
             head = {"type": "FeatureCollection", "name": LAYER, "features": []}
             text = json.dumps(head, ensure_ascii=False)[:-2] + "\n"
-            self.draft.write_bytes((text + "]}\n").encode())  # as text, Windows would widen "\n"
+            self.draft.write_bytes(
+                (text + "]}\n").encode()
+            )  # bytes: in text Windows turns "\n" into "\r\n"
         with self.draft.open("r+b") as file:
             file.seek(-len(b"]}\n"), os.SEEK_END)
             separator = ",\n" if self.rows else ""
@@ -169,13 +171,13 @@ class GuessWriter:
     def _refusal(self, problem: OSError | RuntimeError) -> GeoclipError:
         reason = getattr(problem, "strerror", None) or str(problem).splitlines()[0].rstrip(".")
         return GeoclipError(
-            f"{self.path} cannot be written ({reason}): make room or free the "
-            "file, and give the same command again."
+            f"{self.path} cannot be written ({reason}): make room or free the file, and give the "
+            f"same command again."
         )
 
 
 def _append_csv(table: pd.DataFrame, path: Path, header: bool) -> None:
-    """Add rows to a CSV file in UTF-8; `header` says whether to begin with the names."""
+    """Append rows to a CSV file in UTF-8; with `header` the names come first."""
     table.to_csv(
         path, mode="a", header=header, index=False, encoding="utf-8", lineterminator="\n",
         quoting=csv_quoting(table[list(TEXTS)]),
@@ -185,7 +187,7 @@ def _append_csv(table: pd.DataFrame, path: Path, header: bool) -> None:
 def csv_quoting(texts: pd.DataFrame) -> Literal[0, 2]:
     """How a CSV file quotes its cells, by its columns of texts.
 
-    Python leaves a carriage return unquoted, and readers would take it for the end of the line.
+    Python leaves a carriage return unquoted, and readers would take it for a line end.
     """
     odd = any(texts[name].astype(str).str.contains("\r").any() for name in texts)
     return csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
@@ -204,7 +206,7 @@ def arrow_schema(extra: Mapping[str, str] | None = None) -> pa.Schema:
 
 @cache
 def _schema(extra: tuple[tuple[str, str], ...]) -> pa.Schema:
-    """That of one point: in a table without one, columns may have no type of their own."""
+    """The schema of a table with one point: empty columns may lack a type."""
     example = pd.DataFrame([{"path": "x", "lat": 0.0, "lon": 0.0}])
     example = example.assign(**{n: pd.Series([None]).astype(t) for n, t in extra})
     buffer = BytesIO()
@@ -212,6 +214,6 @@ def _schema(extra: tuple[tuple[str, str], ...]) -> pa.Schema:
     schema = pq.read_schema(buffer)
     geo = json.loads(schema.metadata[b"geo"])
     for column in geo["columns"].values():
-        column.pop("bbox", None)  # known when all is written, and optional
-    fields = [field.remove_metadata() for field in schema]  # Arrow's own word for points
+        column.pop("bbox", None)  # known at the end, and optional
+    fields = [field.remove_metadata() for field in schema]  # Arrow's own metadata of points
     return pa.schema(fields, {**schema.metadata, b"geo": json.dumps(geo).encode()})

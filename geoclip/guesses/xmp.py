@@ -18,15 +18,15 @@ NAME_PROPERTIES = {
     "region": "photoshop:State",
     "city": "photoshop:City",
 }
-"""Where photo managers look for names of places (IPTC Photo Metadata Standard, IPTC Core)."""
+"""Properties that photo managers read as place names (IPTC Photo Metadata Standard, IPTC Core)."""
 
 
 def sidecar_xmp(guess: dict[Any, Any], model: str = "", rule: PositionRule | None = None) -> bytes:
-    """The XMP packet for a guess: EXIF's GPS properties, IPTC's names and where they come from.
+    """The XMP packet for a guess: EXIF's GPS properties, IPTC's names and their origin.
 
-    What the guess has not earned by `rule` is left out, and `geoclip:NotWritten` says why.
-    Coordinates are degrees and decimal minutes with a hemisphere letter, as the XMP
-    specification (part 2, "GPSCoordinate") has them, to about 2 mm.
+    What the guess does not justify by `rule` is left out, and `geoclip:NotWritten` says why.
+    Coordinates are degrees and decimal minutes with a hemisphere letter, as the XMP specification
+    (part 2, "GPSCoordinate") has them, to about 2 mm.
     """
     from geoclip import __version__  # noqa: PLC0415 (reads the installed metadata)
 
@@ -83,7 +83,7 @@ def _position(tags: LocationTags) -> dict[str, str]:
 
 
 def gps_coordinate(degrees: float, letters: str) -> str:
-    """Degrees as XMP writes them: `gps_coordinate(-33.5, "NS")` is `33,30.000000S`."""
+    """Degrees in XMP's form: `gps_coordinate(-33.5, "NS")` is `33,30.000000S`."""
     millionths = round(abs(degrees) * 60_000_000)
     whole, rest = divmod(millionths, 60_000_000)
     return f"{whole},{rest / 1e6:.6f}{letters[degrees < 0]}"

@@ -164,7 +164,7 @@ def _sparse(
 
 
 def _length(container: "InputContainer", stream: "VideoStream") -> int:
-    """Duration in the stream's time base; what was recorded live is read to its end for it."""
+    """Duration in the stream's time base; for live recordings the whole file is read."""
     import av  # noqa: PLC0415
 
     if stream.duration:

@@ -105,7 +105,7 @@ def _apart(gazetteer: Gazetteer, rows: Sequence[int]) -> list[int]:
 
 
 def _told(gazetteer: Gazetteer, row: int, rows: Sequence[int], km: float) -> str:
-    """How to write a city so that it is told from the others of its name."""
+    """A spelling that separates a city from others of its name."""
     country, region = gazetteer.country_codes, gazetteer.ancestors[:, -2]
     name, own = gazetteer.names[row], region[row]
     if sum(country[other] == country[row] for other in rows) == 1:

@@ -42,8 +42,8 @@ def prior(
             or the path of a file of these.
 
     Raises:
-        GeoclipError: an unknown country or city, a name of several, impossible numbers, what is no
-            polygon, no place left, or a table of classes, which lie nowhere.
+        GeoclipError: an unknown country or city, an ambiguous name, impossible numbers, an invalid
+    polygon, no place left, or a table of classes, which have no coordinates.
     """
     gazetteer.check_has_positions()
     inside = np.ones(len(gazetteer), dtype=bool)

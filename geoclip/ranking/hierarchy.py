@@ -174,7 +174,7 @@ class Hierarchy:
 
     @property
     def stacked(self) -> np.ndarray:
-        """What a prior calls seen (Q,): the code of a city's country, its own id without one."""
+        """A prior's keys of seen cities (Q,): the country's code, else the city's own id."""
         codes = self.country_codes[self.city_country]
         return np.asarray(np.where(codes == "", self.city_ids, codes))
 

@@ -84,7 +84,7 @@ class ModelSettings:
     def ranking_of(self, gazetteer: Gazetteer) -> RankingSettings:
         """The ranking of places, or of a table of levels its own.
 
-        What was fitted to the one says nothing of the other.
+        A fit to the one does not hold for the other.
         """
         if gazetteer.has_positions:
             return self.ranking

@@ -54,8 +54,8 @@ def explain_photo(
 ) -> Explained:
     """Evidence maps of a photo for `captions`, by default prompts of the likeliest countries.
 
-    `watch` is told how far the index of places is where it must be made. Raises PhotoError for an
-    unreadable photo, GeoclipError for a model that cannot be loaded.
+    `watch` receives the progress of a new place index. Raises PhotoError for an unreadable photo,
+    GeoclipError for a model that cannot be loaded.
 
     >>> encoder = load_encoder("street-tiny", for_photos=True)
     >>> explain_photo("holiday/grey.jpg", ["snow", "sand"], encoder, "gradient").maps.shape

@@ -119,7 +119,7 @@ def _siglip(
     images, texts = map(at_least_float32, own)
     n_photos, n_captions = batch.truth.shape
     if bias is not None and bias.isnan().any():
-        with torch.no_grad():  # once in a run: all pairs set the first bias
+        with torch.no_grad():  # once in a run: the first bias needs all pairs
             every = workers.gather(images, n_photos), workers.gather(texts, n_captions)
             truth = batch.truth[readable]
             bias.fill_(starting_bias(every[0][readable], every[1], scale, truth))

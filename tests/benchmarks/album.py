@@ -3,9 +3,10 @@
     python tests/benchmarks/album.py --photos ../shared/data/photos.csv --model street-tiny
 
 The photos have no times, so timelines are simulated: each travel folder is one journey through its
-places in the order of the table, photos of a place `--minutes` apart, places as far apart as the
-journey by road (up to 800 km) or by air takes, and at least half a day. `--model simulated` draws
-posteriors around the true place instead of looking at photos, to try the method by itself.
+places in the order of the table; photos of a place are `--minutes` apart, and places are as far
+apart as the journey by road (up to 800 km) or by air takes, and at least half a day. `--model
+simulated` draws posteriors around the true place instead of looking at photos, to try the method by
+itself.
 """
 
 import argparse
@@ -91,7 +92,7 @@ def model_posteriors(
 def figures(
     table: pd.DataFrame, cities: np.ndarray, probabilities: np.ndarray, h: Hierarchy
 ) -> dict[str, Any]:
-    """Accuracy by distance of the reported point, and how sure and how right rank 1 is."""
+    """Accuracy by distance of the reported point, and certainty and accuracy of rank 1."""
     points = expected_score_city(cities, probabilities, h)
     truth = table["lat"].to_numpy(), table["lon"].to_numpy()
     km = great_circle_km(*truth, h.lat[points], h.lon[points])

@@ -1,4 +1,4 @@
-"""Countries of points on land: the time, and how many agree with Natural Earth in full detail.
+"""Countries of points on land: the time, and the agreement with Natural Earth in full detail.
 
     python -m tests.benchmarks.borders --shapes SHAPES [--points 100000]
 

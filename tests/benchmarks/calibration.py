@@ -1,4 +1,4 @@
-"""What a model's answers are worth as users read them, and what a calibration makes of them.
+"""The accuracy of a model's answers as users read them, before and after calibration.
 
     python -m tests.benchmarks.calibration --photos ../shared/data/photos.csv \\
         --photos ../shared/data/photos_3.csv --photos ../shared/data/photos_country_3.csv
@@ -36,7 +36,7 @@ from geoclip.training.photo_set import label_photos
 
 HALVES = 10
 DEFAULTS = {"without a prior": RankingSettings(), "uncalibrated": UNCALIBRATED}
-"""What a model that nobody calibrated was ranked by before, and is now."""
+"""The rankings of an uncalibrated model, before and now."""
 
 
 def of_answers(ranker: PlaceRanker, photos: KnownPhotos) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def scores(km: np.ndarray, countries: np.ndarray) -> list[float]:
 
 
 def anywhere_km(ranker: PlaceRanker, places: KnownPhotos) -> np.ndarray:
-    """Distances to the point of a ranking that names a city whatever it is vouched for."""
+    """Distances to the point of a ranking that always names a city."""
     h, points = ranker.hierarchy, ranker.rank(places.embeddings, 1).points
     return great_circle_km(h.lat[points], h.lon[points], places.lat, places.lon)
 

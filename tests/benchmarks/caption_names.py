@@ -3,10 +3,10 @@
     python -m tests.benchmarks.caption_names --work DIR --material creatures planet --seeds 0
 
 Each training starts from planet-start, tunes both towers and sees the same pictures. A share of the
-captions calls its place by its official name, the others by an alternate one: Latin against English
-names and codes of creatures, the gazetteer's names against its alternate ones. Each model answers
-twice: with prompts of official names, and with prompts in which each place goes by its first
-alternate name. DIR/cells.csv gets S, U and H of each level; the same command does what is missing.
+captions uses its place's official name, the others an alternate one: Latin against English names
+and codes of creatures, the gazetteer's names against its alternate ones. Each model answers twice:
+with prompts of official names, and with prompts in which each place goes by its first alternate
+name. DIR/cells.csv gets S, U and H of each level; the same command resumes.
 """
 
 import argparse

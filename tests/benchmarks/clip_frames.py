@@ -39,7 +39,7 @@ WORTH = 0.01
 
 
 class Clips:
-    """Embeddings (N, 16, d) of clips, and what is true of them."""
+    """Embeddings (N, 16, d) of clips, and their truth."""
 
     def __init__(self, planet: Planet, photos: pd.DataFrame, locator: Locator) -> None:
         self.photos = photos.reset_index(drop=True)
@@ -124,7 +124,7 @@ def main() -> None:
     clips = {
         "train": Clips(planet, train[: given.clips], locator),
         "choose": Clips(planet, train[given.clips :], locator),
-        "seen": Clips(planet, planet.seen[-given.clips :], locator),  # cities not trained on
+        "seen": Clips(planet, planet.seen[-given.clips :], locator),  # untrained cities
         "unseen": Clips(planet, planet.unseen, locator),
     }
     countries = locator.ranker.hierarchy.countries

@@ -4,9 +4,9 @@
 
 For each of three facts (the writing on the board, the plate, the paint of the centre line) a copy
 of planet-start learns to tell five or two stand-in countries that differ in that fact alone; their
-streets are drawn with random traits and climates, so nothing else decides. Then it is asked for
-new scenes which pixel speaks most for their own country. It is a hit where this lies in the box of
-the pixels that change with the fact (`pipelines.planet.twins`). Chance is the box's share of the
+streets are drawn with random traits and climates, so nothing else decides. Then it shows for new
+scenes which pixel speaks most for their own country. It is a hit where this lies in the box of the
+pixels that change with the fact (`pipelines.planet.twins`). Chance is the box's share of the
 picture. Scenes that the encoder gets wrong, or that do not show the object, do not count.
 """
 
@@ -38,7 +38,7 @@ CAPTIONS = [f"A Street View photo in {name}." for name in COUNTRIES]
 
 
 def traits_of(key: tuple[object, ...], **facts: str) -> SceneTraits:
-    """Random traits and climate; the facts given."""
+    """Random traits and climate with the given facts."""
     rng = generator(*key, "traits")
     style = dict(zip(NAMES, rng.normal(0, 1, len(NAMES)).tolist(), strict=True))
     climate = Climate(*(float(v) for v in rng.uniform((5, 0, 0, 0), (28, 0.8, 0.6, 1))))

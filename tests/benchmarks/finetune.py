@@ -36,7 +36,7 @@ def planet_photos(work: Path) -> Path:
 
 
 def figures_before(model: str, photos: Path) -> dict[str, float]:
-    """What the run's evaluation says of the encoder that it starts from."""
+    """The run's evaluation of its starting encoder."""
     from geoclip.encoders import load_encoder
     from geoclip.photos.photo_table import read_photo_table
     from geoclip.places.captions import CaptionBook
@@ -58,7 +58,7 @@ def figures_before(model: str, photos: Path) -> dict[str, float]:
 
 
 def one_run(model: str, photos: Path, out: Path, tune: str, seed: int) -> dict[str, Any]:
-    """Fine-tune by the command; what it took, and the figures of its last evaluation."""
+    """Fine-tune by the command; returns its time and memory, and its last evaluation."""
     result = out.with_suffix(".json")
     if not result.exists():
         took = measured(

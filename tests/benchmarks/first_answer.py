@@ -1,4 +1,4 @@
-"""Time until `geoclip locate one.jpg` has answered, beside what it cannot do without.
+"""Time until `geoclip locate one.jpg` has answered, beside its unavoidable parts.
 
 That is the import of torch, and for plain open_clip import and bare load of the model.
 

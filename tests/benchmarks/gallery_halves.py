@@ -1,4 +1,4 @@
-"""What a gallery is worth: half of the places are the gallery, the others are located.
+"""The value of a gallery: half of the places are the gallery, the others are located.
 
     python -m tests.benchmarks.gallery_halves --photos photos.csv --split dev_seen dev_unseen
 

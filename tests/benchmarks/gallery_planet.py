@@ -1,4 +1,4 @@
-"""What a gallery of the training scenes is worth on the demonstration planet.
+"""The value of a gallery of training scenes on the demonstration planet.
 
     python -m pipelines.end_to_end --out runs/demo
     python -m tests.benchmarks.gallery_planet runs/demo

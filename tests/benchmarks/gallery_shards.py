@@ -48,7 +48,7 @@ def write_embeddings(folder: Path, source: Source, rows: int, name: str) -> None
 
 
 class Memory:
-    """The most that one actor holds while this is entered, in MB."""
+    """The largest memory of one actor during this context, in MB."""
 
     def __enter__(self) -> "Memory":
         self.all_mb = self.own_mb = 0.0

@@ -1,4 +1,4 @@
-"""What several benchmarks are run on: photos made here, encoders and indexes of random numbers."""
+"""Inputs of several benchmarks: photos made here, random encoders and indexes."""
 
 import os
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def make_photos(folder: Path, megapixels: float, distinct: int) -> list[Path]:
 
 
 def link_photos(photos: Sequence[Path], folder: Path, count: int) -> Path:
-    """A folder of `count` names for the photos."""
+    """A folder of `count` links to the photos."""
     folder.mkdir()
     for i in range(count):
         os.link(photos[i % len(photos)], folder / f"{i:05d}.jpg")

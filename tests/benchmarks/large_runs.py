@@ -1,4 +1,4 @@
-"""Ten million photos, none of which is there: what the driver takes for them, as JSON.
+"""Ten million photos without files: the driver's time and memory for them, as JSON.
 
     python -m tests.benchmarks.large_runs listing
     python -m tests.benchmarks.large_runs resuming --work DIR
@@ -87,7 +87,7 @@ def prepare(folder: Path) -> None:
 
 
 def resuming(folder: Path) -> dict[str, Any]:
-    """A run in which nothing is left to do."""
+    """A run with nothing left to do."""
     output = Output(str(folder / "out"))
     parts = photo_parts([folder / "in"], 100, output.done())
     output.complete(parts, lambda left: sys.exit("there is work"), pa.schema({}), 1)
@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def peak() -> int:
-    """The most memory that this process had (what `getrusage` says is its parent's at first)."""
+    """This process's peak memory (`getrusage` first reports its parent's)."""
     status = Path("/proc/self/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024

@@ -5,7 +5,7 @@
 Every cell starts from planet-start and sees the same photos equally often; AdamW's learning rate
 grows with the root of the batch size. The sigmoid loss starts with three biases: 0, centred
 (logits have mean 0) and at the odds (the mean logit is the log odds of a true pair). DIR/cells.csv
-gets a row of held-out figures for each finished cell; the same command does what is missing.
+gets a row of held-out figures for each finished cell; the same command resumes.
 """
 
 import argparse

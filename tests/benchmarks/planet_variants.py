@@ -1,4 +1,4 @@
-"""What augmentation, reconstruction and aerial tiles are worth on the demonstration planet.
+"""The value of augmentation, reconstruction and aerial tiles on the demonstration planet.
 
     python -m tests.benchmarks.planet_variants --work DIR --seeds 0 1
 
@@ -32,7 +32,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "both kinds": ("both", AUGMENTED),
     "aerial alone": (AERIAL, AUGMENTED),
 }
-"""The kind of photos trained on, and the settings that differ from the main job's."""
+"""The kind of training photos, and the settings that differ from the main job's."""
 SIZES = {"train_places": 1400, "seen_places": 300, "unseen_places": 300}
 
 

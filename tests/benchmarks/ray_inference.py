@@ -39,7 +39,7 @@ CHUNK = 1024
 BLOCK = 64
 """Photos that a worker reads, ranks and writes at a time."""
 ENOUGH = 100_000
-"""Photos: more than are done."""
+"""Photos: more than any run does."""
 TURN = 20.0
 """Seconds that a side works before it is the other's turn."""
 WORKER = "MapBatches(PhotoLocator)"
@@ -51,7 +51,7 @@ VIT_B_32 = {
     },
 }  # fmt: skip
 Timeline = list[tuple[float, int]]
-"""Times (seconds since 1970) at which so many photos more were done."""
+"""Times (seconds since 1970) at which numbers of photos were done."""
 
 
 def prepare(folder: Path) -> None:
@@ -106,7 +106,7 @@ def through_ray(folder: Path, workers: int) -> None:
 
 
 def done_by(side: str, folder: Path, workers: int) -> Timeline:
-    """What a side has done so far."""
+    """A side's progress so far."""
     if side == "plain":
         notes = folder / f"plain{workers}.txt"
         lines = notes.read_text().splitlines() if notes.is_file() else []

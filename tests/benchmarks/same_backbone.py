@@ -24,7 +24,7 @@ from tests.benchmarks.inputs import make_photos, random_index
 from tests.benchmarks.timing import ROUNDS, interleaved, middle, ratio, report, use_threads
 
 GALLERIES = ("each", "once")
-"""How often the other encodes its positions."""
+"""How often the other library encodes its positions."""
 
 DRIVER = """
 import json, sys, time

@@ -1,4 +1,4 @@
-"""What a photo costs in each stage of `locate_photos --gpus`: core time, bytes between, bytes out.
+"""The cost of a photo in each stage of `locate_photos --gpus`: core time, bytes between, bytes out.
 
     python -m tests.benchmarks.stages --model ViT-B-32 --photos 256
 

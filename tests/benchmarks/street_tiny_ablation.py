@@ -1,4 +1,4 @@
-"""What each part of the embedded model's recipe is worth, on held-out street photos.
+"""The value of each part of the embedded model's recipe, on held-out street photos.
 
     python -m tests.benchmarks.street_tiny_ablation --photos photos.csv \\
         --photos photos_country.csv --work street-tiny-work

@@ -5,9 +5,9 @@
     python -m tests.benchmarks.training_step --precisions --model street-tiny --batch 16
 
 Random weights, random pixels, the captions that training draws for cities; forward, backward and
-AdamW on both sides, in single precision. With --memory one step for each batch size in a process of
-its own; what is compared is the peak of its resident memory. With --precisions our step in float32
-is beside ours in bfloat16; the model is an architecture or one of `geoclip models`.
+AdamW on both sides, in single precision. With --memory one step for each batch size runs in its own
+process; the peaks of its resident memory are compared. With --precisions our step in float32 is
+beside ours in bfloat16; the model is an architecture or one of `geoclip models`.
 """
 
 import argparse

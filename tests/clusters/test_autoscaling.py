@@ -1,8 +1,8 @@
 """A cluster that grows: actors that find no room ask for machines, and work on them.
 
-`ray.cluster_utils.AutoscalingCluster` is of no use here: it begins with `ray stop --force`, which
-ends every Ray on the machine, and the file it is configured by is not in Ray's wheel. What it
-stands on is: a provider whose machines are processes.
+`ray.cluster_utils.AutoscalingCluster` is unsuitable: it begins with `ray stop --force`, which ends
+every Ray on the machine, and its configuration file is not in Ray's wheel. Its basis works: a
+provider whose machines are processes.
 """
 
 import json

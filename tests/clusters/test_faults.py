@@ -1,4 +1,4 @@
-"""Things that go wrong on a cluster of several nodes: nothing is lost, nothing is there twice."""
+"""Faults on a cluster of several nodes: nothing is lost, nothing appears twice."""
 
 import io
 import os
@@ -112,7 +112,7 @@ def test_the_driver_is_killed_and_started_again(
     assert 0 < done < PHOTOS
     again = tmp_path / "again.txt"
     locate(str(out), NOTE_READS=str(again)).wait()
-    assert 0 < again.stat().st_size <= PHOTOS - done  # what was done was not done again
+    assert 0 < again.stat().st_size <= PHOTOS - done  # finished work was not redone
     assert_same(out, undisturbed)
 
 
@@ -154,7 +154,7 @@ def test_the_object_store_is_full(
     """A shard three times as large as the store of the node that reads it."""
     with tarfile.open(world / "large.tar", "w") as tar:
         for photo in sorted((world / "photos").iterdir())[10:45]:
-            content = photo.read_bytes() + os.urandom(LARGE)  # what follows a JPEG is not looked at
+            content = photo.read_bytes() + os.urandom(LARGE)  # readers ignore bytes behind a JPEG
             member = tarfile.TarInfo(photo.name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))

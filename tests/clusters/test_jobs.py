@@ -21,7 +21,7 @@ from several_nodes import ERROR_LINE
 
 ROOT = Path(__file__).resolve().parents[2]
 GPUS = ("--num-gpus=2", "--disable-usage-stats")
-"""Two that are none, which the page on clusters asks for."""
+"""Two fake GPUs, which the page on clusters requires."""
 
 RAY = str(Path(sys.executable).with_name("ray"))
 STARTING = ("No available agent", "Failed to connect to Ray")
@@ -96,7 +96,7 @@ def run(server: str, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_commands_of_the_readme(job_server: str, tmp_path: Path) -> None:
-    """Word for word, but for where things are and which model."""
+    """Word for word, except paths and the model."""
     photos = write_photos(tmp_path / "bucket" / "shards", 6)
     rows = [f"{photo},{48 + i},{2 + i},train" for i, photo in enumerate(photos)]
     (tmp_path / "photos.csv").write_text("\n".join(["path,lat,lon,split", *rows]) + "\n")

@@ -1,4 +1,4 @@
-"""Training that is killed goes on from its last checkpoint and ends as if nothing had happened."""
+"""Training that is killed resumes from its last checkpoint and ends as if nothing had happened."""
 
 import os
 import random

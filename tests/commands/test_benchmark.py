@@ -172,7 +172,7 @@ def test_bad_arguments_are_one_sentence(photos: Path, tmp_path: Path) -> None:
     truth = photos / "im2gps3k_places365.csv"
     for arguments, message in (
         (("im2gps3k", "--images", photos), "--model NAME, or --guesses"),
-        (("im2gps", "im2gps3k", "--images", photos, "--model", "clip-l"), "do not go together"),
+        (("im2gps", "im2gps3k", "--images", photos, "--model", "clip-l"), "do not match"),
         (("im2gps", "--images", photos, "--model", "clip-l"), "no truth file of im2gps"),
         ((truth, "--images", empty, "--model", "clip-l"), "holds none of the 7 photos"),
         ((truth, "--images", photos, "--model", "clup"), "There is no model"),
@@ -194,4 +194,4 @@ def test_free_photos(shared_data: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     row = rows_of(out, "free")["streetclip"]
     assert row["n"] == row["answered"] == 6 and row["missing"] == 0
-    assert row["within_km"]["1"] == 0  # a position of the file would be exact
+    assert row["within_km"]["1"] == 0  # a position from the file would be exact

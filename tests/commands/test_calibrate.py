@@ -33,7 +33,7 @@ PHOTOS = PLACES * VIEWS
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A gazetteer, photos and a model that nobody calibrated."""
+    """A gazetteer, photos and an uncalibrated model."""
     folder = tmp_path_factory.mktemp("scene")
     write_gazetteer(folder / "places")
     write_photos(folder)
@@ -55,7 +55,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stands in for the fit, which takes seconds, where a test is about what is around it."""
+    """Replaces the fit, which takes seconds, in tests of other parts."""
 
     def fitted(ranker: PlaceRanker, photos: KnownPhotos, given: Given) -> Fitted:
         calibration = Calibration(len(photos))
@@ -138,14 +138,14 @@ def test_how_much_a_gallery_counts_is_fitted_if_asked_for(
 ) -> None:
     result = run(scene, model, "--gallery", "self")
     assert result.exit_code == 0, result.output
-    assert "How much a gallery counts" in result.stdout
+    assert "The weights of a gallery" in result.stdout
     of_itself = ModelSettings.read(model).ranking
     assert of_itself.gallery is not None and of_itself.gallery.calibration is not None
     assert figures(model)["gallery"]["weights"] == asdict(of_itself.gallery.weights)
     assert run(scene, model, "--keep-posterior").exit_code == 0
     assert ModelSettings.read(model).ranking.gallery == of_itself.gallery
     assert run(scene, model).exit_code == 0
-    assert ModelSettings.read(model).ranking.gallery is None  # it was that of another posterior
+    assert ModelSettings.read(model).ranking.gallery is None  # it belonged to another posterior
     folder = tmp_path / "gallery"
     table = str(scene / "photos.csv")
     built = ["gallery", "build", table, "--out", str(folder), "--model", str(model)]
@@ -179,9 +179,9 @@ def test_photos_that_the_model_was_trained_on_are_left_out_wherever_they_lie(
     assert "4 that the model was trained on" in result.stdout
     assert counted(model) == {"trained_on": 4}
     assert figures(model)["photos"] == PHOTOS - 4
-    assert "Nobody noted" not in result.stderr
+    assert "training photos are not recorded" not in result.stderr
     assert (
-        "Nobody noted which photos"
+        "The model's training photos"
         in run(scene, shutil.copytree(scene / "model", tmp_path / "m")).stderr
     )
 
@@ -318,7 +318,7 @@ def test_a_full_disk_is_one_sentence(
 def test_photos_of_which_only_the_country_is_known(
     scene: Path, model: Path, tmp_path: Path
 ) -> None:
-    """Temperatures are fitted; nothing is known of distances, so no radius is stated."""
+    """Temperatures are fitted; distances are unknown, so no radius is stated."""
     table = pd.read_csv(scene / "photos.csv").drop(columns=["lat", "lon"])
     table.to_csv(scene / "countries.csv", index=False)
     result = run(scene, model, photos="countries.csv")
@@ -332,5 +332,5 @@ def test_photos_of_one_source(scene: Path, model: Path) -> None:
     table.to_csv(scene / "one.csv", index=False)
     result = run(scene, model, photos="one.csv")
     assert result.exit_code == 0, result.output
-    assert "one source, so these figures flatter" in result.stdout
+    assert "one source, so these figures are too good" in result.stdout
     assert "source" not in figures(model)

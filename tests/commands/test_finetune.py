@@ -157,7 +157,7 @@ def test_held_out_photos_calibrate_the_tuned_encoder(scene: Path, tmp_path: Path
     arguments += ["--model", scene / "start", *OPTIONS]
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
-    compared, flattering = "Held-out photos before and after", "from now on flatters"
+    compared, flattering = "Held-out photos before and after", "from now on are too good"
     assert 0 <= result.stdout.index(compared) < result.stdout.index(flattering)
     assert "Fitted on 116 photos of 58 places." in result.stdout
     settings = ModelSettings.read(tmp_path / "out" / "encoder")
@@ -231,7 +231,7 @@ def test_the_folder_of_another_run_is_refused_and_left_as_it_is(
 
 
 def test_a_run_goes_on_with_another_chunk_size(scene: Path, finished: Path) -> None:
-    """What one does when the memory was too small; the result is that of the run before."""
+    """The cure for too little memory; the result is that of the run before."""
     before = (finished / "run.json").read_bytes()
     assert run(scene, finished, "--chunk-size", 2).exit_code == 0
     assert (finished / "run.json").read_bytes() == before
@@ -279,7 +279,7 @@ def test_a_disk_that_is_full_at_the_end_is_one_sentence_and_the_weights_are_kept
     assert result.exit_code == 2
     assert "cannot be written to (No space left on device); free space" in result.stderr
     assert "Traceback" not in result.output
-    monkeypatch.setattr(Trainer, "run", full)  # what is kept is not trained again
+    monkeypatch.setattr(Trainer, "run", full)  # kept results are not trained again
     assert run(scene, tmp_path).exit_code == 0
 
 

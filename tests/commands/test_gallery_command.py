@@ -1,4 +1,4 @@
-"""`geoclip gallery build`: what a user sees."""
+"""`geoclip gallery build`: the user's view."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_a_gallery_is_built_and_grows(photos: Path, tmp_path: Path) -> None:
     assert json.loads((out / "gallery.json").read_text())["model"] == "street-tiny"
     result = build(photos, "--out", out, "--names")
     assert "0 photos joined" in result.stderr and "1 photos were in it before" in result.stderr
-    assert Gallery.open(out).photos["path"].to_pylist() == [""]  # it joined without its name
+    assert Gallery.open(out).photos["path"].to_pylist() == [""]  # it was added without its name
 
 
 def test_unreadable_photos_are_told(photos: Path, tmp_path: Path) -> None:

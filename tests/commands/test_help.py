@@ -1,4 +1,4 @@
-"""The help of all commands: no word of the field stands there unexplained, no sign is lost."""
+"""The help of all commands: no term of the field is unexplained, no character is lost."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ JARGON = (
     "abstain", "abstention", "glob", "probe", "recall", "temperature", "admin-1", "gazetteer",
 )  # fmt: skip
 NAMES = re.compile(r"--[a-z-]+|`[^`]*`|\bOUT\S*")
-"""Options, commands and files, whose names are what they are."""
+"""Options, commands and files, which need no explanation."""
 
 
 def commands(group: Any = None, name: str = "geoclip") -> Iterator[tuple[str, Any]]:

@@ -446,7 +446,7 @@ def test_sidecars(photo: Path, tmp_path: Path) -> None:
     assert "photoshop:City=" in told and "the 90 % radius is not known" in told, told
     assert run(tmp_path, *MODEL, "--out", tmp_path / "all.csv").exit_code == 0
     assert b".xmp" not in (tmp_path / "all.csv-ledger.csv").read_bytes()  # no photo left out
-    assert "whoever receives them" in result.stderr
+    assert "anyone who receives them" in result.stderr
     assert b"streetclip" in (tmp_path / "photo.jpg.xmp").read_bytes()
     assert (photo.read_bytes(), photo.stat().st_mtime_ns) == before
     undone = CliRunner().invoke(app, ["sidecar", "undo", str(tmp_path / "o-sidecars.jsonl")])

@@ -1,4 +1,5 @@
-"""What `geoclip locate` says at its end, in full or not at all, and what it does not replace."""
+"""The final messages of `geoclip locate`, in full or not at all, and the files it does not
+replace."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def fake_locator(monkeypatch: pytest.MonkeyPatch, small_gazetteer: Gazetteer) ->
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two photos, a blank one, one that is none, and a text."""
+    """Two photos, a blank one, a file that is no photo, and a text."""
     home = tmp_path / "photos"
     home.mkdir()
     for seed in range(2):
@@ -66,7 +67,7 @@ def test_each_table_has_a_ledger_and_the_numbers_agree(folder: Path, tmp_path: P
     assert pd.read_csv(tmp_path / "o.parquet-ledger.csv")["status"].tolist() == ["not a photo"]
     (folder / "text.jpg").unlink()
     assert "broken" not in run(folder, "--out", one).stderr
-    assert len(pd.read_csv(ledger)) == 2  # of an earlier run nothing stays
+    assert len(pd.read_csv(ledger)) == 2  # nothing of an earlier run stays
 
 
 def test_a_map_of_other_folders_is_not_replaced(
@@ -83,7 +84,9 @@ def test_a_map_of_other_folders_is_not_replaced(
     assert "is a map of photos of other folders" in refused.stderr and "--force" in refused.stderr
     assert page.read_bytes() == before
     monkeypatch.chdir(tmp_path)
-    assert run(folder.name, other, "--map", page.name).exit_code == 3  # called otherwise, and more
+    assert (
+        run(folder.name, other, "--map", page.name).exit_code == 3
+    )  # another path to it, and more photos
     assert run(other, "--map", page).exit_code == 0  # the map is of both now
     page.write_text("<html>a diary</html>")
     assert "is no map" in run(other, "--map", page).stderr
@@ -101,7 +104,7 @@ def test_advice_comes_once_a_machine(
     assert "reading 4 photos" in second
     (tmp_path / "data" / "told" / "advice").unlink()
     (tmp_path / "data" / "told").rmdir()
-    (tmp_path / "data" / "told").touch()  # nothing can be noted
+    (tmp_path / "data" / "told").touch()  # no notice can be recorded
     for _ in range(2):
         assert "small model" in CliRunner().invoke(app, ["locate", str(folder)]).stderr
 
@@ -150,7 +153,7 @@ def test_guesses_for_other_photos_are_not_replaced(
     assert out.read_bytes() == before
     assert run(folder, other, "--out", out).exit_code == 3  # the old photos and one more
     monkeypatch.chdir(tmp_path)
-    assert run(folder.name, "--out", out).exit_code == 3  # the same, called otherwise
+    assert run(folder.name, "--out", out).exit_code == 3  # the same folder by another path
     assert run(other, "--out", out, "--force").exit_code == 0
     assert read_guesses(out)["path"].nunique() == 1
 

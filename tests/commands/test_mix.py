@@ -64,7 +64,7 @@ def run(home: Path, *more: object, tuned: str = "tuned", photos: str = "photos.c
 
 
 def test_ends_of_the_sweep_are_the_two_models(home: Path) -> None:
-    """Figures at 0 and 1 are those of the models on disk, ranked alike and measured by hand."""
+    """Figures at 0 and 1 are those of the models on disk, ranked the same, measured by hand."""
     result = run(home, "--alpha", "1,0,0.5", "--json")
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
@@ -107,7 +107,7 @@ def test_the_mix_that_is_kept_has_the_mean_of_the_weights(
             torch.testing.assert_close(value.double(), mean, rtol=1e-5, atol=1e-7)
     ranking = ModelSettings.read(out).ranking
     assert ranking.point == PointEstimate.city()
-    assert not ranking.calibrated  # the radii were judged for other weights
+    assert not ranking.calibrated  # the radii were calibrated for other weights
     picture = Image.new("RGB", (32, 32), (200, 30, 90))
     assert np.isfinite(load_encoder(out).encode_images([picture])).all()
     again = run(home, "--alpha", "0.5", "--out", out, "--keep", share)

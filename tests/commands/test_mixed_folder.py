@@ -1,4 +1,4 @@
-"""A folder of 500 files of all kinds: nothing is lost, nothing stands twice, nothing is changed."""
+"""A folder of 500 files of all kinds: nothing is lost, repeated or changed."""
 
 import hashlib
 import os
@@ -108,7 +108,7 @@ def test_all_is_accounted_for(
     result = run(folder, out, "--model", "streetclip", *options)
     assert result.exit_code == 3, result.output
     assert "Traceback" not in result.output
-    assert capfd.readouterr().err == ""  # what decoders write past Python
+    assert capfd.readouterr().err == ""  # decoders write past Python
     assert state(every_file(folder)) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "guesses.csv", "guesses.csv-ledger.csv",

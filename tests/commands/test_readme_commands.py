@@ -18,7 +18,7 @@ from geoclip.commands.app import app
 
 README = Path(__file__).parents[2] / "README.md"
 TOO_LONG = ("finetune", "calibrate", "benchmark")
-"""They want many photos, a model of the hub or minutes; tests of their own run them."""
+"""They need many photos, a hub model or minutes; their own tests run them."""
 
 
 def commands() -> list[list[str]]:
@@ -30,7 +30,7 @@ def commands() -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the commands expect: photos, of which two state a position, and tables of them."""
+    """The commands' inputs: photos, two of them with a position, and tables of them."""
     home = tmp_path_factory.mktemp("home")
     for folder in ("holiday", "PHOTOS"):
         (home / folder).mkdir()
@@ -68,12 +68,12 @@ def test_the_commands_of_the_readme(home: Path, monkeypatch: pytest.MonkeyPatch)
 def confirm(guesses: str) -> None:
     """What the page of `geoclip review` exports when the first answer of each photo is accepted."""
     first = pd.read_csv(guesses).query("rank == 1")
-    first = first[first["path"].str.endswith("0.jpg")]  # the others have a position of their own
+    first = first[first["path"].str.endswith("0.jpg")]  # the others have their own position
     first[["path", "lat", "lon"]].to_csv("reviewed.csv", index=False)
 
 
 def test_the_others_are_known() -> None:
-    """Their words are read as the command reads them, which is not run."""
+    """Their words are parsed as by the command, which is not run."""
     known: dict[str, Any] = getattr(get_command(app), "commands")  # noqa: B009
     others = [words for _, *words in commands() if words[0] in TOO_LONG]
     assert {words[0] for words in others} == set(TOO_LONG)

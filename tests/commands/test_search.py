@@ -1,4 +1,4 @@
-"""`geoclip search`: what a user sees, and the contact sheet."""
+"""`geoclip search`: the user's view, and the contact sheet."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def test_a_table_is_shown(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     for shown in ("a tram", "here.png", "gone.png", "45.7500", "4.8500"):
         assert shown in result.stdout
-    assert str(folder.parent) not in result.stdout  # names, not where the photos lie
+    assert str(folder.parent) not in result.stdout  # names, not the photos' folders
     result = search(folder, "a tram", "--top", 1, "--out", folder.parent / "o.csv")
     assert result.exit_code == 0 and len(pd.read_csv(folder.parent / "o.csv")) == 1
 

@@ -1,4 +1,4 @@
-"""`geoclip sidecar undo` removes what was written and says what it kept."""
+"""`geoclip sidecar undo` removes written sidecars and reports those it kept."""
 
 from pathlib import Path
 

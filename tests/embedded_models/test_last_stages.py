@@ -82,7 +82,7 @@ def test_a_photo_is_tuned_with_another_of_its_location(start, photos, book):
         tuple(made._pixels(epoch, i).flatten().tolist()) for i in range(7) for epoch in range(9)
     }
     assert pairs == {(0, 0), (1, 2), (2, 1), (3, 4), (3, 5), (4, 3), (4, 5), (5, 3), (5, 4), (6, 6)}
-    kept[:, 2] = np.nan  # could not be read
+    kept[:, 2] = np.nan  # unreadable
     assert made._pixels(0, 1).flatten().tolist() == [1, 1] and made._pixels(0, 2) is None
     assert made.batch(0).pixels.shape == (TUNING.batch_size, 2, 1, 1)
 
@@ -96,7 +96,7 @@ def test_photos_of_a_location_are_averaged_as_at_prediction(start):
             together = functional.normalize(visual(views.flatten(1, 2)), dim=-1)
     expected = mean_of_views(alone.numpy(), [0, 0, 1, 1, 2, 2])[::2]
     assert together.numpy() == pytest.approx(expected, abs=1e-5)
-    with torch.no_grad():  # what averages is gone again; other batch sizes round otherwise
+    with torch.no_grad():  # averaging is undone; other batch sizes round differently
         single = functional.normalize(visual(views[:, 0]), dim=-1)
     assert single.numpy() == pytest.approx(alone.numpy()[::2], abs=1e-5)
 
@@ -119,7 +119,7 @@ def test_tuning_ends_with_the_mean_of_its_members_weights(start, photos, book, t
     tuned = {}
 
     def note(values):
-        if not torch.equal(weight, before):  # until then the projection alone is trained
+        if not torch.equal(weight, before):  # until then only the projection is trained
             tuned.setdefault(values["step"], []).append(weight.detach().clone())
 
     arguments = photos, book, PROBING, TUNING
@@ -178,7 +178,7 @@ def test_training_lowers_the_loss_and_the_encoder_then_reads_photos(
     trunk = start.model.visual.trunk
     assert torch.equal(trunk.conv_stem.weight, stem)
     assert torch.equal(trunk.conv_head.weight, end) == (tuning is None)
-    # What was standardised in training is taken in by the first layer: photos pass unchanged.
+    # The first layer absorbs the standardisation of training: photos pass unchanged.
     start.model.eval()
     image = Image.open(Path(photos.paths[0])).convert("RGB")
     with torch.no_grad():

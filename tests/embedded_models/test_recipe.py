@@ -75,7 +75,7 @@ def test_the_model_loads_and_locates_photos(
     found = locator.locate([photo_folder / "0.png", photo_folder / "11.png"], top_k=1)
     assert found["status"].tolist() == ["ok", "ok"]
     assert set(found["place_id"]) <= set(tiny_world.ids)
-    assert list(tmp_path.iterdir()) == []  # the index that ships with it was read
+    assert list(tmp_path.iterdir()) == []  # it read the index shipped with the model
 
 
 def test_its_settings_name_the_countries_of_the_training_photos(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The embedded model: plain open_clip reads it alike, its index is its own, photos are placed."""
+"""The embedded model: plain open_clip agrees, its index is its own, photos are placed."""
 
 import json
 from pathlib import Path
@@ -103,7 +103,7 @@ def test_accuracy_on_real_photos_is_what_it_was(shared_data):
     locator = Locator.from_pretrained("street-tiny")
     found = located(locator, locator.embed(part["path"].tolist()), part)
     figures = split_figures(found, locations(part), gazetteer)
-    # Seen once with the checkpoint that ships; other processors round a photo or two elsewhere.
+    # Measured once with the shipped checkpoint; other processors round a photo or two differently.
     assert figures["n"] == 74
     assert figures["median_km"] == pytest.approx(1990, rel=0.1)
     assert figures["within_km"]["750"] == pytest.approx(27.0, abs=3)

@@ -1,4 +1,4 @@
-"""A small world and its photos, by name, for models that are located with and tuned."""
+"""A small world and its photos, by name, for models that locate and are tuned."""
 
 from training_world import book, one_thread, photo_folder, photos, tiny_tables, tiny_world
 

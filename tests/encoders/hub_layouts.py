@@ -41,7 +41,7 @@ SENTENCES = [
 
 
 def tower_size(width: int, layers: int, heads: int, inner: int = 0) -> dict[str, int]:
-    """What transformers' configs say of a tower's size; `inner` is four times the width."""
+    """A tower's size in transformers' configs; `inner` is four times the width."""
     return {
         "hidden_size": width,
         "intermediate_size": inner or 4 * width,
@@ -327,7 +327,7 @@ def _clip(
         write_json(folder / "preprocessor_config.json", preprocessor)
         write_clip_tokenizer(folder, "CLIPProcessor")
         tensors = _transformers_weights(content)
-        if pickled:  # older than the position ids' removal
+        if pickled:  # from before the position ids' removal
             patches = (size // patch) ** 2 + 1
             tensors["text_model.embeddings.position_ids"] = torch.arange(77)[None]
             tensors["vision_model.embeddings.position_ids"] = torch.arange(patches)[None]

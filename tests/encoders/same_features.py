@@ -1,4 +1,4 @@
-"""Features of texts together against those of each alone."""
+"""Features of texts in a batch against those of each alone."""
 
 from collections.abc import Sequence
 

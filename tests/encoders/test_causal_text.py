@@ -1,4 +1,4 @@
-"""Causal text towers: beginnings computed once against every text by itself, at full length."""
+"""Causal text towers: shared prefixes against every text by itself, at full length."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ TEXTS = [
 
 
 def random_tokens(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of few different tokens, so that many beginnings are shared, and where they end."""
+    """Rows of few different tokens, so that many prefixes are shared, and their ends."""
     rng = np.random.default_rng(seed)
     tokens = torch.from_numpy(rng.integers(0, 3, (rng.integers(1, 9), rng.integers(1, 6))))
     return tokens, torch.from_numpy(rng.integers(0, tokens.shape[1], len(tokens)))
@@ -37,7 +37,7 @@ def test_nodes_are_the_distinct_beginnings(seed):
         [tuple(row[: j + 1]) for j in range(int(end) + 1)]
         for row, end in zip(tokens.tolist(), ends, strict=True)
     ]
-    # Two texts have one node exactly where they have begun alike.
+    # Two texts share a node exactly while their tokens agree.
     named = {}
     for found, expected in zip(tree.node.tolist(), beginnings, strict=True):
         for node, beginning in zip(found, expected, strict=False):

@@ -1,4 +1,4 @@
-"""Evidence maps against a loop, against sums that must come out, and on scenes of known answer."""
+"""Evidence maps against a loop, against exact sums, and on scenes with known answers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_maps_point_at_the_object_that_decides(
 ) -> None:
     """Pointing game: the strongest pixel lies in the box of the object, at least twice as often.
 
-    A plate is much smaller than what occlusion hides at a time.
+    A plate is much smaller than occlusion's window.
     """
     facts = CountryFacts("XX", **{**PLAIN, fact: value})
     encoder, hits, shares = PaintSeer(), [], []
@@ -93,7 +93,9 @@ def test_maps_point_at_the_object_that_decides(
         maps = evidence_maps(encoder, twins.scene, ["an orange board", "none"], method)
         hits.append(twins.hits(*strongest(maps[0])))
         shares.append(twins.share)
-        assert maps[0] == pytest.approx(-maps[1], abs=1e-4)  # what is for one is against the other
+        assert maps[0] == pytest.approx(
+            -maps[1], abs=1e-4
+        )  # evidence for one is evidence against the other
     assert len(hits) >= 8
     assert np.mean(hits) >= 2 * np.mean(shares)
     assert np.mean(hits) >= least

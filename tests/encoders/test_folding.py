@@ -1,4 +1,4 @@
-"""An image tower without its batch normalisations says the same."""
+"""An image tower without its batch normalisations gives the same features."""
 
 from copy import deepcopy
 
@@ -55,7 +55,7 @@ def test_an_encoder_for_photos_keeps_its_weights_and_uses_the_copy(encoder):
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
     torch.testing.assert_close(ready.raw_image_features(pixels), plain, rtol=1e-9, atol=1e-9)
-    nn.init.zeros_(ready.model.visual.trunk.conv_stem.weight)  # not what photos go through
+    nn.init.zeros_(ready.model.visual.trunk.conv_stem.weight)  # the module that photos do not pass
     assert ready.raw_image_features(pixels).std() > 1e-3
 
 

@@ -213,7 +213,7 @@ def test_a_pickle_of_a_tag_is_not_loaded(hub, home, monkeypatch, name, hub_id, p
 
 
 def test_a_tag_is_downloaded_once_and_then_loaded_without_the_hub(hub, home, monkeypatch):
-    """With the pictures that its tag asks for, which a file alone does not say."""
+    """With the picture size of its tag, which a file alone does not say."""
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", random_tiny_clip().model_config)
     tag = {"hf_hub": "a/b/", "mean": (0.1, 0.2, 0.3), "interpolation": "bilinear"}
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", {"own": tag})

@@ -1,4 +1,4 @@
-"""Every published layout, from a cache of the hub: loaded, located with, tuned, read elsewhere."""
+"""Every published layout, from a cache of the hub: loaded, used, tuned, read elsewhere."""
 
 import json
 from pathlib import Path

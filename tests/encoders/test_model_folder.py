@@ -1,4 +1,4 @@
-"""Folders that would give wrong answers, or none, are refused: the file and the cure are named."""
+"""Folders that would give wrong answers, or none, are refused, with file and cure."""
 
 import gzip
 import json
@@ -50,7 +50,7 @@ def copy(written, tmp_path):
 
 
 def refused(folder, *words):
-    """The one sentence that refuses a folder; it names the words."""
+    """The one sentence that refuses a folder; it contains the words."""
     with pytest.raises(GeoclipError) as caught:
         load_encoder(folder)
     sentence = str(caught.value)
@@ -92,7 +92,7 @@ def test_a_tokenizer_without_its_files(copy, missing):
 
 @pytest.mark.parametrize("name", [CLIP, SIGLIP2, TIMM_SIGLIP])
 def test_a_tokenizer_that_makes_captions_alike(copy, name):
-    """An empty vocabulary, as a library invents one in the place of files that are missing."""
+    """An empty vocabulary, as a library invents for missing files."""
     folder = copy(name)
     content = json.loads((folder / "tokenizer.json").read_text())
     vocabulary = content["model"]["vocab"]
@@ -212,7 +212,7 @@ def test_weights_that_are_packed_or_renamed(copy):
 
 @pytest.mark.parametrize("length", [0x8B1F, 0x0280])
 def test_weights_whose_header_is_as_long_as_a_sign_of_others(tmp_path, length):
-    """Safetensors begin with that length; these are those of a gzip file and of a pickle."""
+    """Safetensors begin with that length; these equal the first bytes of gzip and pickle."""
     file = tmp_path / "model.safetensors"
     save_file({"x": torch.zeros(1)}, file)
     own = int.from_bytes(file.read_bytes()[:8], "little")
@@ -291,7 +291,7 @@ def test_an_index_that_lists_nothing(copy, content):
 
 
 def test_weights_of_one_tower_alone(copy):
-    """transformers would go on with random weights in the place of those that are missing."""
+    """transformers would use random weights for the missing ones."""
     folder = copy(CLIP)
     tensors = load_file(folder / "model.safetensors")
     text = {key: value for key, value in tensors.items() if not key.startswith("vision_")}

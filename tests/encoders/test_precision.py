@@ -1,4 +1,4 @@
-"""Precision: what is computed in it, how "auto" finds the fastest, and what it is never for."""
+"""Precision: its scope, how "auto" finds the fastest, and its exceptions."""
 
 import json
 from collections.abc import Iterator
@@ -69,7 +69,7 @@ def test_photos_and_texts_are_those_of_the_librarys_own_mixed_precision(pixels):
     for own, half, whole in zip(found, expected, full, strict=True):
         assert own.dtype == np.float32
         np.testing.assert_allclose(own, F.normalize(half.float(), dim=-1), atol=2e-2)
-        assert 1e-5 < np.abs(own - whole).max() < 5e-2  # rounded, and no more than that
+        assert 1e-5 < np.abs(own - whole).max() < 5e-2  # rounded, but no more
     np.testing.assert_allclose(np.linalg.norm(found[0], axis=1), 1, atol=1e-6)
 
 
@@ -83,7 +83,7 @@ def test_no_weight_is_copied_for_each_token(pixels):
 
 
 def test_nothing_else_is_rounded(pixels):
-    """Training goes through `image_features`, whatever photos are encoded in."""
+    """Training uses `image_features`, in any precision of photos."""
     encoder = random_tiny_clip()
     plain = encoder.image_features(pixels)
     encoder.for_photos("bf16")
@@ -124,7 +124,7 @@ def test_tf32_holds_within_and_ends_with_an_error():
 @pytest.mark.parametrize(("has_it", "found"), [(True, "bf16"), (False, "fp16")])
 def test_auto_on_a_gpu_is_the_half_precision_that_it_has(monkeypatch, has_it, found):
     def supported(including_emulation: bool = True) -> bool:
-        return has_it or including_emulation  # PyTorch says yes where it only emulates
+        return has_it or including_emulation  # PyTorch says yes even if it only emulates
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     assert of_gpu(CUDA) == found
@@ -141,7 +141,7 @@ def test_a_trial_finds_what_is_faster_by_a_margin(monkeypatch, cache, bf16, foun
     assert kept_finding("photos", model) is None
     assert try_out("photos", model, clock.work) == found
     assert kept_finding("photos", model) == found
-    assert clock.now <= 0.03 * precision_module.WORTH_A_TRIAL  # what the rule promises
+    assert clock.now <= 0.03 * precision_module.WORTH_A_TRIAL  # the promise of the rule
     if bf16 > 2:
         assert clock.calls.count(("bf16", 1)) == 1 and len(clock.calls) == 3
 

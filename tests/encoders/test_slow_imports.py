@@ -1,4 +1,4 @@
-"""What is slow to import stays out of programs that do not need it."""
+"""Libraries that are slow to import stay out of programs that do not need them."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ SLOW = ("open_clip", "timm", "transformers", "torchvision", "torch._dynamo", "ge
 
 
 def loaded_by(program: str, *arguments: object) -> set[str]:
-    """Which of the libraries that are slow to import a program has imported at its end."""
+    """The slow libraries that a program has imported at its end."""
     code = f"{program}\nimport sys\nprint('loaded:', *({set(SLOW)!r} & set(sys.modules)))"
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -35,7 +35,7 @@ assert tokenizer_module().tokenize(texts, context_length=20).tolist() == tokens
 
 
 def test_a_first_answer_waits_for_no_library_that_it_does_not_need(tmp_path: Path) -> None:
-    """Texts become open_clip's tokens all the same."""
+    """Texts still become open_clip's tokens."""
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     texts = ["Ōsaka, 日本 & co. 3½", "  It's  &amp;lt; FAR\t", "🗻 naïve ﬁ", "<end_of_text> ! !"]

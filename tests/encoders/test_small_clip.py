@@ -1,4 +1,4 @@
-"""The embedded default's kind of model: read without open_clip, it is what open_clip builds."""
+"""The embedded default's kind of model: read without open_clip, it equals open_clip's model."""
 
 import json
 

@@ -38,7 +38,7 @@ def encoder(request, tmp_path):
     """Double precision, where rounding hides no fault."""
     found = TransformersEncoder.from_pretrained(write_transformers_clip(tmp_path / "clip"))
     if request.param == "largest is end":
-        found.model.text_model.eos_token_id = 2  # as early configs say
+        found.model.text_model.eos_token_id = 2  # as in early configs
     found.model.double()
     return found
 

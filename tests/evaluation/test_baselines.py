@@ -15,7 +15,7 @@ THRESHOLDS = (1, 25, 200, 750, 2500)
 
 
 def scattered(n: int, seed: int) -> Truth:
-    """Points in clumps, so that all thresholds matter; a country and continent a clump."""
+    """Points in clumps, so that all thresholds matter; each clump has a country and a continent."""
     rng = np.random.default_rng(seed)
     clump = rng.integers(0, 6, n)
     lat, lon = rng.uniform(-60, 60, 6)[clump], rng.uniform(-180, 180, 6)[clump]

@@ -72,7 +72,7 @@ def test_whole_clusters_are_drawn():
 
 
 def test_copies_of_a_photo_do_not_narrow_the_interval():
-    """Ten views of a place tell no more than one; drawing photos one by one says otherwise."""
+    """Ten views of a place tell no more than one; drawing photos one by one ignores this."""
     random = np.random.default_rng(5)
     values = random.normal(size=200)
     alone = table(200, location_id=[str(i) for i in range(200)])

@@ -1,4 +1,4 @@
-"""Retrieval both ways against a slow count, and the compositional probe on embeddings made up."""
+"""Retrieval both ways against a slow count, and the compositional probe on made-up embeddings."""
 
 from collections.abc import Sequence
 from itertools import combinations, product

@@ -1,4 +1,4 @@
-"""Folders of classes: what is read, and the figures against counts by hand."""
+"""Folders of classes: which photos are read, and the figures against counts by hand."""
 
 from pathlib import Path
 

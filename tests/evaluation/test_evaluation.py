@@ -72,7 +72,7 @@ def test_plain_and_by_country_figures():
 
 
 def test_a_code_in_the_truth_says_the_country():
-    """A point in Lyon that the table calls German is Germany's; an unlisted code stays."""
+    """A point in Lyon that the table calls German counts as Germany's; an unlisted code stays."""
     given = truth(country_code=["DE", "xx", "", ""])
     classes = evaluated(OLD, given).true
     assert classes["country"].tolist() == ["DE", "XX", "FR", "PE"]
@@ -145,7 +145,7 @@ def test_radii_by_continent_and_source():
 
 def test_both_radii_are_reported_plain_by_country_and_with_intervals():
     rows = [dict(row, radius_km=500, radius_90_km=20_000) for row in OLD[:3]]
-    rows.append(dict(OLD[3], radius_km=100))  # of Lima; it states no other radius
+    rows.append(dict(OLD[3], radius_km=100))  # in Lima; it states no other radius
     rows[0]["level"], rows[3]["level"] = "country", "city"
     evaluation = evaluated(rows, truth(author=["x", "x", "y", "z"]))
     report = evaluation.report()

@@ -138,7 +138,7 @@ def test_img_ids_meet_photos_anywhere_but_other_files_do_not(tmp_path):
 
 
 def test_paths_meet_by_their_ends(tmp_path):
-    """Tables of another machine: what matches, what is told, and what cannot be told apart."""
+    """Tables of another machine: which paths match, which are reported, and which are ambiguous."""
     lines = "trip/1.jpg,0,0\nhome/1.jpg,10,10\n2.jpg,20,20\n3.jpg,30,30\n"
     truth = write(tmp_path / "t.csv", f"path,lat,lon\n{lines}")
     rows = "/a/trip/1.jpg,0,0\n/a/home/1.jpg,10,10\n/a/b/2.jpg,20,20\n/a/work/1.jpg,0,0\n"
@@ -243,7 +243,7 @@ def test_bad_arguments_exit_with_2_and_one_sentence(tmp_path):
 
 
 def table(text: str) -> pd.DataFrame:
-    """As an analyst's own pandas reads it: numbers are numbers."""
+    """As read by an analyst's own pandas: numbers are numbers."""
     return pd.read_csv(io.StringIO(text))
 
 

@@ -13,7 +13,7 @@ FIELD = {
 
 
 def test_the_figures_of_the_field_on_im2gps3k(shared_data, world):
-    """What the packaged gazetteer allows on the 2,997 photos, in percent, to within 0.3."""
+    """The limits of the packaged gazetteer on the 2,997 photos, in percent, to within 0.3."""
     truth = pd.read_csv(shared_data / "im2gps" / "im2gps3k_places365.csv")
     figures = oracle_figures(truth["LAT"], truth["LON"], world)
     for name, expected in FIELD.items():

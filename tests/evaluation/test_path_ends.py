@@ -1,4 +1,4 @@
-"""Paths matched by their ends against every pair looked at one by one."""
+"""Matching of paths by their ends, against a check of every pair."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ PATHS = st.lists(
 
 
 def shared(one: str, other: str) -> int:
-    """How many parts of the end two paths have in common where one is wholly the other's end."""
+    """Common parts of two paths' ends if one is wholly the other's end."""
     if one == other:
         return 100
     short, long = sorted((one.split("/"), other.split("/")), key=len)

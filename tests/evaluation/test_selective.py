@@ -27,7 +27,7 @@ def test_area_of_known_curves():
     assert area_under_risk([0.9, 0.8, 0.7, 0.6], [False, False, False, True]) == pytest.approx(
         1 / 16
     )
-    # A confidence that says nothing gives the share of errors at every coverage.
+    # Uninformative confidence gives the share of errors at every coverage.
     assert risks(np.ones(5), [True, False, False, False, True]).tolist() == pytest.approx([0.4] * 5)
 
 

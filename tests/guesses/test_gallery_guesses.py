@@ -31,7 +31,7 @@ from geoclip.ranking.travel import TripSettings
 from geoclip.runs.locate_folder import locate_folder
 
 BETWEEN = (45.8, 4.95)
-"""9 km from Lyon, 16 km from the Saint-Denis beside it."""
+"""9 km from Lyon, 16 km from the nearby Saint-Denis."""
 LOUD = GallerySettings(GalleryWeights(-4, 12, 0, 1), Calibration(50))
 PLAIN = LocateSettings(abstention=AbstentionSettings("off"))
 START = datetime(2020, 5, 1, 12)
@@ -61,7 +61,7 @@ def add(gallery: Gallery, values: list[np.ndarray], points: list[tuple[float, fl
 
 @pytest.fixture
 def gallery(locator: Locator, tmp_path: Path) -> Gallery:
-    """Forty photos of chance in Hong Kong and Amsterdam."""
+    """Forty random photos in Hong Kong and Amsterdam."""
     about = GalleryAbout(tower_key(locator.encoder), "fake", WIDTH)
     made = Gallery.create(tmp_path / "gallery", about)
     chance = np.random.default_rng(5).normal(size=(40, WIDTH))
@@ -104,7 +104,7 @@ def test_no_photo_answers_itself_or_its_copy(
     add(gallery, [value], [BETWEEN], "copy")
     assert not asked(locator, photo, gallery)["evidence_photos"].str.contains("copy").any()
     assert (asked(locator, photo, gallery)["lat"] != BETWEEN[0]).all()
-    # As a picture in memory it has no id: it is found by what it looks like.
+    # A picture in memory has no id: its looks find it.
     in_memory = asked(locator, np.asarray(Image.open(photo)), gallery)
     assert in_memory["evidence_photos"][0] == photo_key(photo).hex()
 
@@ -137,7 +137,7 @@ def test_without_a_gallery_nothing_changes(
 def test_own_photos_are_a_gallery(
     locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata]
 ) -> None:
-    """Three of five photos of one scene state where they are; two of them are one picture."""
+    """Three of five photos of one scene state their position; two of them are one picture."""
     scene, pixels = locator.embed(paint(tmp_path / "a.png", 1)).values[0], {}
     for i, name in enumerate(("a", "b", "c", "d", "e")):
         paint(tmp_path / f"{name}.png", i + 1)
@@ -155,7 +155,7 @@ def test_own_photos_are_a_gallery(
     named = {Path(name).stem for name in table.loc["d", "evidence_photos"].split("|")}
     assert named and named <= {"a", "b", "c"}
     assert read_guesses(out)["source"].tolist() == table["source"].tolist()
-    # A photo whose position is known does not answer itself, nor a copy of it.
+    # A photo of known position does not answer itself, nor a copy of it.
     locate_folder(photos, locator, replace(settings, gps="ignore"), out)
     table = pd.read_csv(out, keep_default_na=False)
     for own, row in zip("abcde", table.to_dict("records"), strict=True):

@@ -1,4 +1,4 @@
-"""The table at levels: what users read names what the model says, and old tables are still read."""
+"""The table at levels: the rows match the model's answers, and old tables are still read."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def locator(fake_encoder: FakeEncoder, small_gazetteer: Gazetteer) -> Locator:
 
 
 def consistent(table: pd.DataFrame, gazetteer: Gazetteer) -> None:
-    """No row of a table of the model's contradicts itself or another row of its photo."""
+    """No row of the model's table contradicts itself or another row of its photo."""
     for _, rows in table.groupby("path", sort=False):
         assert rows["level"].nunique() == 1
         level = rows["level"].iloc[0]

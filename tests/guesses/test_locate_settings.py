@@ -1,4 +1,4 @@
-"""How photos are located: settings that make no sense are refused."""
+"""Settings for locating photos: nonsensical ones are refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A position is written where a guess has earned it, names where they are probable enough."""
+"""A position is written where a guess justifies it, names where they are probable enough."""
 
 from typing import Any
 

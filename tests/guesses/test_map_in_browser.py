@@ -34,7 +34,7 @@ def hostile_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_marker_would_be_seen(browser: Browser, tmp_path: Path) -> None:
-    """Without care the same names do run: what follows can fail."""
+    """Without care the same names do run, so the next tests can fail."""
     careless = tmp_path / "careless.html"
     careless.write_text("<title>x</title>" + "\n".join(HOSTILE), encoding="utf-8")
     browser.open(careless.as_uri())
@@ -60,7 +60,7 @@ def test_hostile_names_do_nothing(browser: Browser, hostile_map: Path) -> None:
           return texts;
         })()"""
     )
-    # The names are shown as they are, in the list and in the details.
+    # The names appear unchanged, in the list and in the details.
     assert [text for text, name in zip(popups, HOSTILE, strict=False) if name not in text] == []
     assert browser.run("window.marker") is None
     assert browser.run("document.querySelectorAll('img, iframe, svg, object').length") == 0
@@ -124,7 +124,7 @@ def test_photos_on_both_sides_of_the_date_line_are_shown_side_by_side(
 def test_the_map_is_drawn_in_the_frame_of_a_notebook(
     browser: Browser, hostile_map: Path, tmp_path: Path
 ) -> None:
-    """The frame lets no script reach out of it or in, so a picture of the window is looked at."""
+    """The frame isolates scripts, so the test examines a picture of the window."""
     shown = InlineMap(hostile_map.read_text(encoding="utf-8"), 8)._repr_html_()
     notebook = tmp_path / "notebook.html"
     notebook.write_text(f'<meta charset="utf-8"><title>a</title>{shown}', encoding="utf-8")
@@ -139,7 +139,7 @@ def test_the_map_is_drawn_in_the_frame_of_a_notebook(
 
 
 def test_a_line_joins_the_moments_of_a_clip(browser: Browser, tmp_path: Path) -> None:
-    """Two moments on the equator: with a way, the accent's colour stands in the columns between."""
+    """Two moments on the equator: with a path, the columns between show the accent colour."""
     columns = ("path", "rank", "lat", "lon", "city", "probability")
     rows = [("a.mp4#t=0", 1, 0.0, -20.0, "c", 0.9), ("a.mp4#t=1", 1, 0.0, 40.0, "c", 0.9)]
     shares = []

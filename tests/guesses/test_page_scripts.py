@@ -111,7 +111,7 @@ def test_each_photo_is_in_one_mark_near_it(script: Run) -> None:
     for mark in marks:
         places = np.array([[item["x"], item["y"]] for item in mark["items"]])
         np.testing.assert_allclose([mark["x"], mark["y"]], places.mean(0))
-        # All lie within the radius of one of them: the one that the mark began with.
+        # All lie within the radius of one of them: the mark's first.
         apart = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
         assert apart.max(1).min() * 2000 < 26
     far = script("clusters", "clusters(given, 1e9, 26).length", items)

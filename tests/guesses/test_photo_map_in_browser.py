@@ -60,7 +60,7 @@ def opened(browser: Browser, photo_map: Path) -> Browser:
 
 @pytest.fixture
 def shown(opened: Browser) -> Browser:
-    """The map as it is at first."""
+    """The map in its first state."""
     opened.press("Escape")
     opened.run("document.getElementById('clear').click()")
     opened.run("document.activeElement.blur()")
@@ -148,7 +148,7 @@ def test_the_list_and_the_marks_follow_the_timeline(shown: Browser) -> None:
 
 
 def marked(browser: Browser) -> int:
-    """How many pixels of the map are of the marks' white rings."""
+    """Pixels of the marks' white rings on the map."""
     return int(
         browser.run(
             """(() => {
@@ -174,7 +174,7 @@ def middle(browser: Browser) -> tuple[float, float]:
 
 
 def test_a_click_opens_a_photo(shown: Browser) -> None:
-    choose(shown, "filter", "zurich")  # the only photo stands in the middle
+    choose(shown, "filter", "zurich")  # the only photo is in the middle
     shown.click(*middle(shown))
     assert "two/1.jpg" in text(shown, "#popup") and "30 %" in text(shown, "#popup")
     link = shown.run("document.querySelector('#popup a').href")

@@ -48,7 +48,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def review(browser: Browser, page: Path) -> Browser:
-    """The page with nothing decided; what it exports is kept for the test to look at."""
+    """The page before any decision; its export is kept for the test."""
     browser.dark(False)
     browser.resize(1280)
     browser.open(page.as_uri())
@@ -79,7 +79,7 @@ def test_by_keyboard_from_guesses_to_sidecars(review: Browser, page: Path) -> No
     assert "2 of 4" in text(review, "where")
     press(review, "r")
     press(review, "a")  # Austria
-    press(review, "a")  # nothing that could be accepted
+    press(review, "a")  # nothing to accept
     assert "names no country" in text(review, "decision")
     press(review, "/")
     press(review, "lyon")
@@ -124,7 +124,7 @@ def test_a_click_on_the_map_is_a_position(review: Browser) -> None:
     )
     review.frame()
     review.click(*box)
-    assert "1 of 4" in text(review, "where")  # one may want to mend it
+    assert "1 of 4" in text(review, "where")  # one may want to correct it
     assert text(review, "decision").startswith("corrected: 47.")
     rows = exported(review)
     assert float(rows[0]["lat"]) == pytest.approx(47.33, abs=0.1)  # the middle on Mercator's map

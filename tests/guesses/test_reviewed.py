@@ -1,4 +1,4 @@
-"""What was reviewed is read as it was exported, and only that is written beside photos."""
+"""A review is read as exported, and only its content is written beside photos."""
 
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -110,7 +110,7 @@ def test_a_dry_run_and_a_sidecar_of_somebody_else(tmp_path: Path) -> None:
 
 
 def test_it_is_a_table_of_photos_of_known_place(tmp_path: Path) -> None:
-    """What `geoclip calibrate --photos` reads."""
+    """The input of `geoclip calibrate --photos`."""
     photos(tmp_path)
     table = read_photo_table(reviewed(tmp_path))
     assert table["country_code"].tolist() == ["FR", "AT", ""]

@@ -1,4 +1,4 @@
-"""Sidecars hold the guess, never replace what is there, and are taken back exactly."""
+"""Sidecars hold the guess, never replace existing files, and are removed exactly."""
 
 import errno
 import hashlib

@@ -130,7 +130,7 @@ def test_an_error_leaves_the_old_file(table: pd.DataFrame, tmp_path: Path, endin
 def test_the_file_is_whole_before_it_counts(
     table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
-    """A disk that fills up at the last byte must not have taken the old file's place by then."""
+    """A disk that fills up at the last byte must not have replaced the old file by then."""
     rows = []
 
     def fsync(_: int) -> None:

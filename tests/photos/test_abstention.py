@@ -1,4 +1,4 @@
-"""Pictures that say nothing about a place are told from those that do."""
+"""Pictures without evidence of a place are separated from others."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ from tests.small_world import FakeEncoder, hashed_vector
 
 
 def noisy(image: Image.Image, sigma: float = 4.0, seed: int = 0) -> Image.Image:
-    """As a camera sees it: noise, and light that falls off to one side."""
+    """As a camera sees it: noise, and vignetting to one side."""
     values = np.asarray(image, np.float32)
     light = np.linspace(1, 0.8, image.width)[None, :, None]
     noise = np.random.default_rng(seed).normal(0, sigma, values.shape)
@@ -52,7 +52,7 @@ def scenery(seed: int = 0) -> Image.Image:
 
 
 def compressed(image: Image.Image, quality: int = 80) -> Image.Image:
-    """As a JPEG keeps it."""
+    """The image after JPEG compression."""
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=quality)
     return Image.open(stream).convert("RGB")
@@ -142,7 +142,7 @@ def test_scenes_and_their_borders() -> None:
 def test_pale_outdoor_photos_are_no_pages_and_no_screens(
     made: Callable[[int], Image.Image], seed: int
 ) -> None:
-    """Kinds of the two real photos of a thousand awkward ones that pixels alone refused."""
+    """Types of the two real photos among a thousand awkward ones that pixels alone refused."""
     assert kind_of(made(seed)) == ""
 
 
@@ -216,7 +216,7 @@ def test_prompts_are_used_where_the_encoder_knows_the_words() -> None:
     assert [check.reason(finding) for finding in findings] == ["close-up", "", "screen", ""]
     assert all(0 <= finding.score <= 1 for finding in findings)
     assert check.of_embeddings(values[:0]) == []
-    assert check.of_embeddings(np.empty((0, 0))) == []  # of no embedding the width is not known
+    assert check.of_embeddings(np.empty((0, 0))) == []  # without embeddings the width is unknown
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every kind of file: a picture, or one status that says why not."""
+"""Every kind of file: a picture, or one status with the reason."""
 
 import io
 import os
@@ -100,7 +100,7 @@ def test_exif_orientation(tmp_path: Path, suffix: str, orientation: int) -> None
 @pytest.mark.parametrize("suffix", ["heic", "avif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_alone_turns_photos_of_phones(tmp_path: Path, suffix: str, orientation: int) -> None:
-    """As some phones write them, the container says nothing: its boxes are renamed here."""
+    """As some phones write them, without a turn in the container: its boxes are renamed here."""
     exif = Image.Exif()
     tag = 0x0112 if suffix == "heic" else 0x0113  # the writer of AVIF would drop the former
     exif[tag] = orientation
@@ -475,7 +475,7 @@ def test_what_is_left_out_of_a_folder(folder: Callable[..., Path]) -> None:
     assert names([entry.path for entry in list_left_out([root], {".mp4"})], root) == [
         "._a.jpg", "a.jpg", "a.jpg.xmp", "sub/b.png",
     ]  # fmt: skip
-    assert list_left_out([root / "a.jpg.xmp"]) == []  # a file that is named is not left out
+    assert list_left_out([root / "a.jpg.xmp"]) == []  # a named file is not left out
 
 
 def test_lists_of_paths() -> None:

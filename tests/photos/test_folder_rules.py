@@ -1,4 +1,4 @@
-"""What is left out of folders, counted, and how it is asked for after all."""
+"""Files left out of folders: counts, and options to read them."""
 
 from collections import Counter
 from pathlib import Path
@@ -52,7 +52,7 @@ PHOTOS = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    home = tmp_path / ".home"  # a folder that is named is read, whatever it is called
+    home = tmp_path / ".home"  # a named folder is read, whatever its name
     for name in [*OF_PROGRAMS, *PHOTOS, "Holiday/._IMG_0001.JPG", "Holiday/notes.txt"]:
         file = home / name
         file.parent.mkdir(parents=True, exist_ok=True)

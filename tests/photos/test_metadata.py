@@ -1,4 +1,4 @@
-"""Position, time and camera of a photo, and which positions are believed."""
+"""Position, time and camera of a photo, and trustworthy positions."""
 
 import csv
 import math

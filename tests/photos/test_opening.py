@@ -1,4 +1,4 @@
-"""What may be given as a photo, and that each file is opened once."""
+"""Inputs accepted as photos, each file opened once."""
 
 import builtins
 import io

@@ -95,7 +95,7 @@ def test_libtiff_is_counted_and_not_heard(
     with Image.open(path) as heard:
         heard.load()
     said = capfd.readouterr().err.splitlines()
-    assert said  # else this test says nothing
+    assert said  # else this test checks nothing
     assert read_photo(path).info[NOISE] == len(said)
     os.write(2, b"still open\n")
     assert capfd.readouterr().err == "still open\n"

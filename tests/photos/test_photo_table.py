@@ -128,7 +128,7 @@ def test_tables_that_number_their_places_alike(tmp_path):
     assert len(read_photo_table([fr, near])) == 3
     known = "path,country_code,location_id\n{},{},2\n"
     country = table(tmp_path, known.format("c.jpg", "fr"), "country.csv")
-    assert len(read_photo_table([fr, country])) == 3  # its country is all that is known
+    assert len(read_photo_table([fr, country])) == 3  # only its country is known
     other = table(tmp_path, known.format("d.jpg", "de"), "other.csv")
     with pytest.raises(GeoclipError, match=r"other\.csv, row 2: the location '2' is another place"):
         read_photo_table([country, other])

@@ -24,7 +24,7 @@ GPS_TAGS = {
     GPS.GPSLongitudeRef: "W",
     GPS.GPSLongitude: (14.0, 9.0, 38.412),
 }
-SENSOR = np.random.default_rng(7).bytes(30_000)  # no picture: what a decoder is to pass over
+SENSOR = np.random.default_rng(7).bytes(30_000)  # no picture: a decoder must skip it
 
 
 def halves(width: int, height: int) -> Image.Image:
@@ -51,7 +51,7 @@ def directory(orientation: int = 1, magic: bytes = b"II*\0") -> bytes:
 
 
 def lossless(size: int) -> bytes:
-    """Sensor data as CR2 and DNG pack them: a JPEG that is none to Pillow."""
+    """Sensor data as packed in CR2 and DNG: a JPEG that Pillow cannot read."""
     frame = struct.pack(">HHBHHB", 0xFFC3, 8, 14, size, size, 1)
     return b"\xff\xd8\xff\xc4\0\4\0\0" + frame + SENSOR
 

@@ -1,4 +1,4 @@
-"""A few upright frames of a clip, or one status that says why not."""
+"""A few upright frames of a clip, or one status with the reason."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""Views of a location stay together, whoever cuts the list."""
+"""Views of a location stay together in any split of the list."""
 
 from itertools import pairwise
 

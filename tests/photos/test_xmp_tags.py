@@ -134,7 +134,7 @@ def test_any_packet_is_read(content: object, value: str) -> None:
 @pytest.mark.parametrize("coding", ["utf-8", "utf-16"])
 def test_xmp_of_every_format(tmp_path: Path, suffix: str, coding: str) -> None:
     content = packet(position()).encode(coding)
-    if suffix == "png":  # which Pillow writes none of
+    if suffix == "png":  # Pillow writes none
         chunk = b"iTXt" + b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(content)
         path = photo(tmp_path / "a.png")
         whole = path.read_bytes()

@@ -33,7 +33,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def _forget_servers() -> None:
-    """Drop what is open of another server, whose files have the same names."""
+    """Close the files of another server, which have the same names."""
     storage._remote.cache_clear()
     addresses._opened.cache_clear()
 
@@ -66,7 +66,7 @@ def planet_photos(few_places: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def ray_on_two_cpus() -> Iterator[None]:
-    """Ray on this machine with two GPUs that are none, shared by the tests of the pipelines."""
+    """Ray on this machine with two fake GPUs, shared by the tests of the pipelines."""
     with ray_session(cpus=2, gpus=2):
         yield
 
@@ -85,10 +85,10 @@ def run(
     ray_on_two_cpus: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """What the main job leaves behind for the small planet, trained on two workers.
+    """The outputs of the main job for the small planet, trained on two workers.
 
-    It is asked for GPUs that Ray counts and PyTorch does not see, where there are no real ones:
-    the processors compute, and the tests compare it with what they do without Ray.
+    It asks for GPUs that Ray counts and PyTorch does not see, where there are no real ones: the
+    CPUs compute, and the tests compare the results with those without Ray.
     """
     from pipelines.end_to_end import end_to_end
 

@@ -95,7 +95,7 @@ def test_without_a_job_results_may_lie_in_the_checkout() -> None:
 
 
 def test_ray_data_makes_actors_of_what_travels_with_them() -> None:
-    """Of values, not of references to the object store; Ray may call them otherwise one day."""
+    """They get values, not references to the object store; Ray may rename these one day."""
     kept = ("_map_transformer_ref", "_data_context_ref")
     assert all(name in vars(MapOperator) for name in kept)
     send_with_actors()

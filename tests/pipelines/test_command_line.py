@@ -109,7 +109,7 @@ def test_what_storage_refuses_is_one_sentence(
 
 def test_other_errors_stay_as_they_are() -> None:
     def fail() -> None:
-        """Fail as only a mistake of ours does."""
+        """Fail as only our own mistakes do."""
         raise OSError("no space left on device")
 
     fail.__module__ = locate_photos.__name__

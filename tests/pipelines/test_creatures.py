@@ -1,4 +1,4 @@
-"""A hierarchy that is no geography through the programs, with the library as it is."""
+"""A non-geographic hierarchy through the programs, with the library unchanged."""
 
 import json
 from collections import Counter
@@ -43,7 +43,7 @@ def test_every_level_has_seen_and_unseen_classes() -> None:
         assert len(classes) == np.prod([CHILDREN[name] for name in LEVELS[:number]])
         seen = {kind.names[:number] for kind in species if kind.seen}
         assert seen < classes
-        # A word of a class without a picture stands in the name of one that has some.
+        # A word of a class without a picture occurs in the name of one with pictures.
         words = {word for names in seen for word in names[-1].split()}
         assert words == {word for own in WORDS[level] for word in own} or level == "class"
 
@@ -140,5 +140,5 @@ def test_it_goes_through_the_programs(
 
 
 def call(program: object, *words: str) -> None:
-    """A program's own command, in the Ray that runs already."""
+    """Run a program's own command in the existing Ray."""
     command_of(program.main)(list(words), standalone_mode=False)  # type: ignore[attr-defined]

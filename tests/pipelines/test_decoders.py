@@ -1,4 +1,4 @@
-"""Decode actors give the pictures that the trainers would make, in order, whatever kills them."""
+"""Decode actors give the trainers' own pictures, in order, whatever kills them."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ SIZE = 24
 
 
 def deadly_reader() -> PictureReader:
-    """Its process dies of one photo, as of a decoder's segmentation fault."""
+    """One photo kills its process, like a decoder's segmentation fault."""
 
     class Deadly(PictureReader):  # made here, so that it travels to the process by value
         def __call__(self, showing: Showing) -> Image.Image | None:

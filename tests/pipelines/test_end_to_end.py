@@ -61,7 +61,7 @@ def test_seen_and_unseen_are_told_apart_at_every_level(report: dict) -> None:
 
 
 def test_captions_and_photos_find_each_other(report: dict) -> None:
-    """And a true caption stands above ones that are put together wrongly."""
+    """And a true caption ranks above wrongly composed ones."""
     for split in ("seen", "unseen"):
         for name in ("before", "after"):
             found = report["retrieval"][split][name]
@@ -154,7 +154,7 @@ def test_map_is_written(run: Path) -> None:
 
 
 def test_defaults_suit_the_start() -> None:
-    """What teaches a random tower in six epochs makes one that knows photos forget them."""
+    """Settings that teach a random tower in six epochs make a trained one forget its photos."""
     assert START.is_dir()
     ours, others = default_settings(None), default_settings("clip-b-32")
     assert default_settings(str(START)) == ours

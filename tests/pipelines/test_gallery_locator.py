@@ -74,7 +74,7 @@ def spec_of(home: Path, *galleries: str) -> LocatorSpec:
 
 @pytest.fixture(scope="module")
 def wanted(home: Path) -> pd.DataFrame:
-    """What `geoclip locate` says with the whole gallery."""
+    """The answers of `geoclip locate` with the whole gallery."""
     world = Gazetteer.read(home / "world.csv")
     encoder = load_encoder(home / "model")
     spec = spec_of(home)

@@ -90,7 +90,7 @@ def test_blocks_stay_whole(home: Path) -> None:
 
 def test_photos_are_embedded_by_as_many_actors_as_find_a_gpu(home: Path, tmp_path: Path) -> None:
     parts = photo_parts([home / "a.csv", home / "b.csv"], 1)
-    assert len(parts) > 3  # and so three actors are asked for, of which two find one
+    assert len(parts) > 3  # three actors are requested, and two start
     for name, pool in (("cpu", Pool(1, threads=1)), ("gpu", Pool(3, 1, threads=1))):
         embed_photos(str(tmp_path / name), parts, str(home / "model"), pool)
     embedded = assert_same(tmp_path / "gpu", tmp_path / "cpu")

@@ -85,7 +85,7 @@ def test_truth_of_the_measured_photos_plays_no_part(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With each measured photo said to be at another's place the same ranking is chosen."""
+    """With each measured photo moved to another's place the same ranking is chosen."""
     table = pd.read_csv(photos, keep_default_na=False)
     table["path"] = [str(photos.parent / path) for path in table["path"]]
     rows = np.flatnonzero(table["split"] != "train")

@@ -305,7 +305,7 @@ def test_a_member_that_stands_twice_and_companions(tmp_path: Path) -> None:
 def test_parquet_ids_that_repeat_are_never_one_photo(
     tmp_path: Path, folder: str, column: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One of the photos would be lost, or its answer that of a stranger."""
+    """Otherwise one of the photos would be lost, or get another's answer."""
     home = folder.format(column) or str(tmp_path)
 
     def write(name: str, ids: list[Any]) -> str:
@@ -335,7 +335,7 @@ def test_parquet_ids_that_repeat_are_never_one_photo(
 
 
 def test_files_that_number_their_photos_anew(tmp_path: Path) -> None:
-    """As data sets cut into files have them; what is left of a run keeps the names it had."""
+    """As in data sets cut into files; the rest of a resumed run keeps its names."""
     for number in range(3):
         table = pa.table({"id": range(4), "image": [{"bytes": b"%d" % number}] * 4})
         pq.write_table(table, tmp_path / f"train-{number}.parquet", row_group_size=2)
@@ -356,7 +356,7 @@ def test_files_that_number_their_photos_anew(tmp_path: Path) -> None:
 def test_ids_of_an_earlier_run_of_the_output(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file that joins later has other photos, whatever it calls them."""
+    """A file added later has other photos, whatever their names."""
     pq.write_table(pa.table({"id": [7, 8], "image": [b"one", b"two"]}), tmp_path / "b.parquet")
     asked: list[set[str]] = []
 
@@ -373,7 +373,7 @@ def test_ids_of_an_earlier_run_of_the_output(
 
 
 def odd_files(folder: Path) -> dict[str, str]:
-    """Parquet files that hold no photos, and what is said of each."""
+    """Parquet files without photos, and their error messages."""
     tables = {
         "lists": pa.table({"id": [1], "image": [[1, 2, 3]]}),
         "text": pa.table({"image": ["a.jpg"]}),
@@ -433,7 +433,7 @@ def test_a_packed_shard(tmp_path: Path, ending: str, folder: str) -> None:
     first = views[0]["photo_id"]
     assert first.endswith(f"00.{ending}/0.jpg")
     assert [view["content"] for view in views] == [bytes([i]) * 3000 for i in range(20)]
-    write_bytes(f"{home}/01.tgz", tar_of(members))  # packed by its name alone
+    write_bytes(f"{home}/01.tgz", tar_of(members))  # compressed by its name alone
     assert len(views_of(home)) == 40
 
 
@@ -441,7 +441,7 @@ def test_a_packed_shard(tmp_path: Path, ending: str, folder: str) -> None:
 def test_a_packed_shard_that_is_damaged(
     tmp_path: Path, hurt: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "FIRST_WAIT", 30)  # it is no error that passes
+    monkeypatch.setattr(storage, "FIRST_WAIT", 30)  # this error is not temporary
     noise = np.random.default_rng(0)
     members = {f"{i}.jpg": noise.bytes(3000) for i in range(20)}
     data = bytearray(gzip.compress(tar_of(members)))
@@ -455,7 +455,7 @@ def test_a_packed_shard_that_is_damaged(
     *whole, last = views_of(tmp_path)
     assert last["photo_id"] == f"{tmp_path}/00.tgz"
     assert "00.tgz': the shard is cut off or damaged" in last["problem"]
-    if hurt != "flipped":  # where it is packed with nothing, contents may be changed themselves
+    if hurt != "flipped":  # without compression, contents may change unnoticed
         assert [view["content"] for view in whole] == [*members.values()][: len(whole)]
         assert len(whole) == 20 if hurt == "check" else 7 < len(whole) < 10
 
@@ -470,7 +470,7 @@ def test_a_damaged_header_is_no_end_of_a_shard(tmp_path: Path) -> None:
 
 
 def test_what_is_not_read_is_a_failure(tmp_path: Path) -> None:
-    """Archives of other kinds, whatever their names say, and links in shards."""
+    """Archives of other kinds, under any name, and links in shards."""
     tar = tar_of({"a.jpg": b"one"})
     (tmp_path / "0.tar").write_bytes(bz2.compress(tar))
     (tmp_path / "1.tar.xz").write_bytes(lzma.compress(tar))

@@ -257,7 +257,7 @@ def test_inputs_without_photos_or_labels_are_one_sentence(tmp_path: Path) -> Non
 
 
 def test_repeated_ids_are_no_views_of_one_place(tmp_path: Path, photos: list[Path]) -> None:
-    """A location is called by its photo's id where it has no name of its own."""
+    """A location without an id is named by its photo's id."""
     contents = [photo.read_bytes() for photo in photos]
     for number, lat in enumerate((45.0, -20.0)):
         columns = {"id": [0, 1], "image": contents[:2], "lat": [lat] * 2, "lon": [5.0] * 2}
@@ -289,7 +289,7 @@ def test_odd_files_do_not_stop_the_others(tmp_path: Path, photos: list[Path]) ->
 
 
 def test_expired_credentials_stop_training_and_labelling(s3: str, shard: Path) -> None:
-    """Photos that nobody was let at would count as unreadable, and training goes on without."""
+    """Inaccessible photos would count as unreadable, and training would continue without them."""
     write_bytes(f"{s3}/00.tar", shard.read_bytes())
     write_bytes(f"{s3}/a/0.jpg", b"x")
     rows = pa.BufferOutputStream()

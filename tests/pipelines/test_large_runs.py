@@ -54,7 +54,7 @@ def test_a_million_photos_are_listed() -> None:
 @pytest.mark.slow
 def test_ten_million_photos_that_are_done(tmp_path: Path) -> None:
     found = measured("resuming", "--work", str(tmp_path))
-    assert found["parts"] == 0  # shards of zeros: to open them would make problems of them
+    assert found["parts"] == 0  # shards of zeros: opening them would cause problems
     assert found["summary"].startswith("10,000,000 photos in")
     assert found["summary"].endswith("0 could not be read.")
     assert found["peak_bytes"] < 1e9

@@ -107,5 +107,5 @@ def test_a_task_reads_several_shards_and_one_part_of_names() -> None:
     assert len(PhotoSource(shards, 100).groups) == 10
     assert PhotoSource([], 5).groups == []
     rows = [row for table in read_parts(shards[:2]) for row in table.to_pylist()]
-    assert [row["origin"]["name"] for row in rows] == ["0.tar", "1.tar"]  # they are not there
+    assert [row["origin"]["name"] for row in rows] == ["0.tar", "1.tar"]  # the files do not exist
     assert all(row["views"][0]["problem"] for row in rows)

@@ -179,7 +179,7 @@ def test_embeddings(
     home: Path, locator: Locator, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     parts = list(sliced(csv_photos(str(home / "photos.csv")), 2))
-    assert len(parts) > 2  # more actors are asked for than there is room for
+    assert len(parts) > 2  # more actors are requested than have room
     embed_photos(str(tmp_path / "out"), parts, str(home / "model"), Pool(40))
     said = capfd.readouterr().err
     assert f"room for 2 actors, so 2 work instead of {len(parts)}." in said

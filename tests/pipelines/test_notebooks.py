@@ -9,7 +9,7 @@ from notebook_runs import FOLDER, MOST, ROOT, run_notebook
 
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
 DRAWN = {"1", "2", "5", "6"}
-"""Those that draw pictures."""
+"""The notebooks that draw pictures."""
 
 
 @pytest.fixture(scope="module")

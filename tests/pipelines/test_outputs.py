@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
 BLOCK = 3
 PIECE = 7
 CALLS_OF_A_MERGE = 4
-"""That change storage: a draft of the failures, its move, and the same of the rows."""
+"""Calls that change storage: a draft of the failures, its move, and the same for the rows."""
 
 
 class KillError(Exception):
@@ -124,7 +124,7 @@ def parts() -> list[Part]:
 
 
 def complete(output: Output, parts: Sequence[Part], blocks: int = -1) -> list[Part]:
-    """Run until so many blocks are made; gives what was left to do."""
+    """Run until this many blocks are made; returns the remaining work."""
     left: list[Part] = []
 
     def work(some: Sequence[Part]) -> Any:
@@ -190,7 +190,7 @@ def test_a_run_is_killed_while_it_works(output: Output, blocks: int) -> None:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, after: int) -> Callable[[], int]:
-    """Have the process die at a call of storage that changes it; says how many there were."""
+    """Let the process die at a call that changes storage; returns the number of calls."""
     calls = []
 
     def counted(method: Any) -> Any:
@@ -254,7 +254,7 @@ def test_a_shard_that_was_mended_leaves_the_ledger(output: Output) -> None:
     assert [part.shard.name for part in left if part.shard] == ["c.tar"]
     assert_whole(output, mended)
     assert read(output.failures)["photo_id"].tolist() == ["a.tar/3"]
-    assert before & {file.path for file in list_files(output.name)}  # others are as they were
+    assert before & {file.path for file in list_files(output.name)}  # others are unchanged
     grown = [*mended[:2], Tar("b.tar", 5, bad=[4]), mended[3]]
     complete(output, grown)
     assert_whole(output, grown)
@@ -300,7 +300,7 @@ def test_a_part_that_is_half_written_on_s3_is_not_there(s3: str) -> None:
 
 
 def test_a_shard_that_was_out_of_reach_is_tried_again(output: Output) -> None:
-    """What was read before stays, and the word of it goes when it is there again."""
+    """Rows read before stay, and the note of the failure goes when the shard is back."""
 
     class Gone(Tar):
         def photos(self) -> Iterator[Photo]:
@@ -362,7 +362,7 @@ def test_no_file_has_a_part_of_its_name_before_it_is_whole(
 )
 @pytest.mark.parametrize("blocks", [-1, 11])
 def test_ids_of_other_shards(output: Output, names: set[str], blocks: int) -> None:
-    """Of whole files and of pieces, in which shards may lie together."""
+    """For whole files and pieces, which may hold several shards."""
     with suppress(KillError):
         complete(output, parts(), blocks)
     there = set(read(output.name)["photo_id"])

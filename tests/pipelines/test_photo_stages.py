@@ -38,7 +38,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos of which one is none and one is an empty file; a model, a world and its index."""
+    """Photos, one of them invalid and one an empty file; a model, a world and its index."""
     home = tmp_path_factory.mktemp("stages")
     photos = write_photos(home / "photos", COUNT)
     photos[5].write_text("no photo")
@@ -160,7 +160,7 @@ def test_actors_beside_those_with_a_gpu_find_room(actors: int, each: float) -> N
 
 
 def test_expired_credentials_are_no_photos_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Photos that nobody was let at would be known as done, and never be read."""
+    """Inaccessible photos would count as done, and never be read."""
     view = {"photo_id": "a", "path": "s3://b/a.jpg", "content": None, "problem": None}
     reader = view_reader.ViewReader(PhotoReader(random_tiny_clip()))
     for said in (

@@ -1,4 +1,4 @@
-"""What is known as done, against sets of rows."""
+"""Finished rows, against sets of rows."""
 
 import pyarrow as pa
 import pytest

@@ -132,7 +132,7 @@ def test_a_finished_run_given_again_changes_nothing(
     options = {"gazetteer": few_places, "evaluation": EVALUATION, "keep": "best"}
     photos = pd.read_parquet(captions)
     needed = [Path(path) for path in photos.loc[photos["split"] == "train", "path"]]
-    for photo in needed:  # a run that were trained anew would miss them
+    for photo in needed:  # a retrained run would miss them
         photo.rename(f"{photo}.away")
     try:
         train_encoder(captions, str(tiny_start), trained, SETTINGS, **options)

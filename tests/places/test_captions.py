@@ -121,7 +121,7 @@ def test_a_caption_lists_every_place_with_its_text(row, with_city, with_region):
     assert set(caption.rows) & set(chain[chain >= 0])
     every = [(place, c, r) for place in range(len(SMALL)) for c in (0, 1) for r in (0, 1)]
     sharing = {place for place, c, r in every if BOOK.text(place, c, r) == caption.text}
-    # Places below that would say the same by leaving their own name out are not named by it.
+    # Places below whose text only omits their own name are not named by it.
     above = {place: set(SMALL.rows(SMALL.parents_of(SMALL.ids[place]))) for place in sharing}
     lowest = {place for place in sharing if not above[place] & sharing}
     assert set(caption.rows) == lowest
@@ -158,7 +158,7 @@ def test_a_draw_varies_with_each_of_seed_epoch_and_photo():
         ("caption", seed, epoch, photo) for seed in (0, 1) for epoch in (0, 1) for photo in "ab"
     ]
     assert len({tuple(seeded_uniforms(2, *key)) for key in keys}) == len(keys)
-    # A change of the draw would give other captions to a run that is taken up again.
+    # A changed draw would give a resumed run other captions.
     assert seeded_uniforms(2, "caption", 0, 0, "a.jpg") == pytest.approx(UNIFORMS, abs=1e-15)
 
 

@@ -32,7 +32,7 @@ def finer(cities: Gazetteer) -> Gazetteer:
 
 
 def cells_of(gazetteer: Gazetteer) -> np.ndarray:
-    """The rows of cells: the ids of cities are words here."""
+    """The rows of cells: in this world cities have words as ids."""
     return np.array([row for row, name in enumerate(gazetteer.ids) if h3.is_valid_cell(name)])
 
 

@@ -20,7 +20,7 @@ def places(gazetteer, *rows: tuple[float, float, str]) -> list[str]:
 
 
 def test_the_nearest_city_of_the_given_country(small_gazetteer):
-    # On the border of Hong Kong and Shenzhen each is nearest to the other side's city.
+    # On the border of Hong Kong and Shenzhen each point is nearest to the other side's city.
     border = (22.5, 114.1)
     assert places(small_gazetteer, (*border, "HK"), (*border, "CN")) == ["kowloon", "shenzhen"]
     assert places(small_gazetteer, (45.76, 4.84, "FR"), (45.76, 4.84, "NL")) == [

@@ -1,4 +1,4 @@
-"""Cities and regions by name: those that the gazetteer lists, and what is said of the others."""
+"""Cities and regions by name: listed ones, and the errors for others."""
 
 import numpy as np
 import pytest
@@ -73,7 +73,7 @@ def test_other_names_get_what_to_write(world: Gazetteer, words: str, told: list[
 
 
 def test_each_candidate_that_is_told_is_taken(few: Gazetteer) -> None:
-    """One of two side by side is enough; what has no name of its own is told by its point."""
+    """One of two neighbours is enough; a place without its own name is given by its point."""
     with pytest.raises(GeoclipError) as refused:
         circle_about(few, "Springfield, 30")
     assert str(refused.value).endswith(
@@ -94,7 +94,9 @@ def test_a_region_narrows_as_a_country_does(world: Gazetteer) -> None:
     assert np.array_equal(
         both, np.maximum(*(prior(world, countries=[w]) for w in ("Scotland", "IE")))
     )
-    assert prior(world, countries=["Georgia"])[world.rows(["GE"])[0]] == 1  # a country goes first
+    assert (
+        prior(world, countries=["Georgia"])[world.rows(["GE"])[0]] == 1
+    )  # a country takes precedence
 
 
 def test_regions_of_one_name(world: Gazetteer) -> None:

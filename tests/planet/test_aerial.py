@@ -1,4 +1,4 @@
-"""Aerial tiles: what of a place they show, and how they stand beside the streets."""
+"""Aerial tiles: which features of a place they show, beside the streets."""
 
 from dataclasses import replace
 

@@ -131,7 +131,7 @@ def test_only_cities_have_scenes(planet, place_id):
 
 
 def test_scenes_tell_where_they_are(planet):
-    """Nearest neighbour by true traits: far better than chance, also where nothing was trained."""
+    """Nearest neighbour by true traits: far better than chance, also for untrained countries."""
     trained = planet.train.drop_duplicates("place_id")
     known = np.array([list(planet.traits_of(p).style.values()) for p in trained["place_id"]])
     for table in (planet.seen[10:], planet.unseen):

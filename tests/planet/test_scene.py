@@ -107,7 +107,7 @@ def test_a_view_deviates_from_its_place_by_little():
 
 
 def test_the_drawing_has_not_changed():
-    """In rough: the last bit may depend on Pillow's version, the scene may not."""
+    """Roughly: the last bit may depend on Pillow's version, the scene may not."""
     image = draw_scene(PLAIN, generator("golden"))
     assert np.asarray(image.reduce(16).convert("L")).astype(int) == pytest.approx(
         np.array(

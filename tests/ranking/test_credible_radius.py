@@ -40,7 +40,7 @@ def posterior_of_case(case: Example) -> Posterior:
 
 @settings(max_examples=60, deadline=None)
 @given(examples, st.sampled_from([0.1, 0.5, 0.9]))
-@always(example(822), 0.5)  # whose half adds up to 0.4999999999999998
+@always(example(822), 0.5)  # half of it adds up to 0.4999999999999998
 def test_the_radius_is_the_smallest_that_holds_the_share(case, share):
     posterior, h = posterior_of_case(case), case.hierarchy
     cities = np.arange(len(posterior.groups)) % len(h.cities)

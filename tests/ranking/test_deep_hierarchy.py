@@ -21,7 +21,7 @@ def softmax_of(row: int, siblings: set[int], logits: np.ndarray) -> float:
 
 
 def slow_posterior(tree: Gazetteer, logits: np.ndarray) -> dict[int, float]:
-    """p(leaf) by its row: the chance of each step down among all that could be taken there.
+    """p(leaf) by its row: the product over all steps down, among the possible ones.
 
     Where some children of a place have a class at the next level and others have none, those
     without count as one more class, and the classes share the rest by their logits.

@@ -160,11 +160,11 @@ def test_neighbours_are_those_of_brute_force(
 
 
 def test_a_photo_finds_neither_itself_nor_a_copy(tmp_path: Path) -> None:
-    """Not even where so many copies stand before the others that the first search is full."""
+    """Not even if so many copies come first that the first search is full."""
     values = unit_rows(40, 3)
     values[5:25] = values[5]  # one picture in many folders
     queries, ids = values[[0, 5, 30]].copy(), ["photo 0", "", "photo 31"]
-    noise = unit_rows(3, 8) * 0.004  # as of another batch or precision
+    noise = unit_rows(3, 8) * 0.004  # like another batch or precision
     queries = (queries + noise) / np.linalg.norm(queries + noise, axis=1, keepdims=True)
     out = np.zeros((3, 40), bool)
     out[0, 0] = out[2, [30, 31]] = True
@@ -179,7 +179,7 @@ def test_a_photo_finds_neither_itself_nor_a_copy(tmp_path: Path) -> None:
 
 
 def test_a_photo_of_another_encoding_is_known_by_its_id(tmp_path: Path) -> None:
-    """Where the embedding differs by more than a copy's, the id alone tells."""
+    """If the embedding differs by more than a copy's, only the id identifies it."""
     values = unit_rows(10)
     gallery = filled(tmp_path, values)
     changed = values[:1] + 0.2 * unit_rows(1, 9)

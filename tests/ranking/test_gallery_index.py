@@ -53,7 +53,7 @@ def test_recall_is_what_is_promised(gallery: Gallery) -> None:
 
 
 def test_no_fewer_lists_would_do(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the order of the lists says is what searches with as many lists find."""
+    """The order of the lists predicts what searches with as many lists find."""
     monkeypatch.setattr(approximate, "TUNED_PHOTOS", ROWS)
     tuning = update_index(gallery, least_rows=1000)
     index = ApproximateIndex.open(gallery.folder)
@@ -93,7 +93,7 @@ def test_photos_that_joined_later_are_found(gallery: Gallery) -> None:
     )
     late = GalleryLookup.open(gallery.folder).neighbours(near, 1).rows[:, 0]
     assert (late == ROWS + np.arange(50)).all()
-    tuning = update_index(gallery, least_rows=1000)  # they join the index
+    tuning = update_index(gallery, least_rows=1000)  # they are added to the index
     assert tuning is not None and tuning.rows == ROWS + 50
     assert (GalleryLookup.open(gallery.folder).neighbours(near, 1).rows[:, 0] == late).all()
     assert update_index(gallery, least_rows=1000) == tuning == read_tuning(gallery.folder)

@@ -200,7 +200,7 @@ def test_a_hub_is_taken_down() -> None:
     """A photo that is like all others is the nearest of none."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(200, 256)) + 2.0  # all share a direction
-    values[0] = 2.0  # and the first is nothing else
+    values[0] = 2.0  # and the first has nothing else
     photos = rng.normal(size=(50, 256)) + 2.0
     values, photos = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (values, photos))
     gallery = gallery_at(values.astype(np.float32), np.arange(200) % 80.0, np.zeros(200))

@@ -1,4 +1,4 @@
-"""The place index: what it holds, how it is kept, and when it is made anew."""
+"""The place index: its content, its storage, and when it is made anew."""
 
 import json
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A ranker with other settings, or narrowed, is that of a new one: nothing kept goes stale."""
+"""A ranker with other settings, or narrowed, equals a new one: no cached value goes stale."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def test_other_settings_and_a_narrowed_world_leave_nothing_behind(small_gazettee
     ranker = PlaceRanker(index, small_gazetteer, 2.0)
 
     def answers(one: PlaceRanker) -> list[np.ndarray]:
-        """What a ranker says, and all that it keeps is made."""
+        """A ranker's answers; this fills its caches."""
         ranking = one.rank_at_level(photos, LevelRule("city"))
         return [ranking.points, ranking.probabilities, *one.main_cities.of_level]
 

@@ -388,7 +388,7 @@ def test_logits_are_scaled_dot_products(small_gazetteer):
 
 
 def share_of_single_cities(world: Gazetteer, settings=PLAIN, log_prior=None) -> float:
-    """How often logits without any meaning put a country with one listed city first."""
+    """How often meaningless logits put a country with one listed city first."""
     h, rng = Hierarchy.of(world), np.random.default_rng(1)
     sizes = (len(h.countries), len(h.regions), len(h.cities))
     logits = Logits(*(rng.normal(size=(100, size)).astype(np.float32) for size in sizes))

@@ -1,4 +1,4 @@
-"""Settings of a ranking: what is none and what would be ignored is refused."""
+"""Settings of a ranking: invalid and ignored ones are refused."""
 
 from dataclasses import replace
 

@@ -60,7 +60,7 @@ def test_top_cities_equal_nested_loops(case: Example, k: int, single: bool) -> N
         assert len(set(row)) == k
         alike = [(h.city_group[i], values[i]) for i in row]
         for i, (a, b) in enumerate(pairwise(row)):
-            assert a < b or alike[i] != alike[i + 1]  # of equal cities the first goes first
+            assert a < b or alike[i] != alike[i + 1]  # of equal cities the first comes first
 
 
 @settings(max_examples=60, deadline=None)

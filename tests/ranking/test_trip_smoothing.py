@@ -194,7 +194,7 @@ def test_an_anchor_brings_its_city_to_photos_that_do_not_list_it() -> None:
     )
     assert cities[0, 0] == LYON
     assert changed.tolist() == [True, False]
-    assert cities[1, 0] == LYON and p[1].sum() == 0  # an anchor keeps what it had
+    assert cities[1, 0] == LYON and p[1].sum() == 0  # an anchor keeps its values
 
 
 def test_an_answer_that_is_not_allowed_is_not_borrowed() -> None:

@@ -1,4 +1,4 @@
-"""Building a gallery: whose position counts, how it grows, that nothing is lost or read twice."""
+"""Building a gallery: which position counts, how it grows, nothing lost or read twice."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def test_photos_join_with_the_position_they_can_be_trusted_in(
     with Image.open(files[0]) as picture:
         embedding = fake_encoder.encode_images([picture.convert("RGB")])
     np.testing.assert_allclose(gallery.take(np.array([0])), embedding, atol=1e-3)
-    assert "good" not in json.dumps(gallery.photos.to_pylist())  # no names unless asked for
+    assert "good" not in json.dumps(gallery.photos.to_pylist())  # no names unless requested
 
 
 def test_positions_beside_photos_count(tmp_path: Path, fake_encoder: FakeEncoder) -> None:
@@ -189,7 +189,7 @@ def test_killed_again_and_again_nothing_is_lost(tmp_path: Path, fake_encoder, gp
 
 
 def embedded(folder: Path, names: list[str], key: str = "key") -> np.ndarray:
-    """What `pipelines.embed_photos` writes of photos; the second cannot be read."""
+    """Output of `pipelines.embed_photos` for photos; the second is unreadable."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(len(names), WIDTH)).astype(np.float32)
     values /= np.linalg.norm(values, axis=1, keepdims=True)

@@ -42,7 +42,7 @@ def locator(fake_encoder: FakeEncoder, tmp_path: Path) -> Locator:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three photos, of which one ends early, one that states a position, and one file that is none.
+    """Three photos, one of them truncated and one with a position, and one invalid file.
 
     The position plays no part.
     """

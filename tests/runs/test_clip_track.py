@@ -49,7 +49,7 @@ def write_clip(path: Path, frames: int = 30, key_every: int = 1) -> Path:
 
 
 class ShadeEncoder(FakeEncoder):
-    """Sees one of three countries by the shade."""
+    """Recognises one of three countries by the shade."""
 
     def _picture_vector(self, picture):
         shade = float(picture.float().mean())

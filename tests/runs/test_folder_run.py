@@ -299,7 +299,7 @@ def test_a_position_is_doubted_by_the_whole_posterior(
     metadata_of: dict[str, PhotoMetadata],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever is listed of it, and by what the photo changes: all is far where nothing is sure."""
+    """All places count, not only listed ones, and so does the photo's change of them."""
     monkeypatch.setattr("geoclip.guesses.assembly.CANDIDATES", 1)
     reunion, nowhere = GpsFix(-20.88, 55.45, True, ""), GpsFix(-75.0, 0.0, True, "")
     paths = paint(tmp_path, 2)

@@ -1,4 +1,4 @@
-"""The journal keeps what it was given, whatever happens to the process or the disk."""
+"""The journal keeps its records, whatever happens to the process or the disk."""
 
 import errno
 import os
@@ -63,7 +63,7 @@ def test_what_is_done(tmp_path: Path) -> None:
         journal.add([bare, bad, record("full")])
         assert all(journal.has(photo_key(name)) for name in ("bare", "bad", "full"))
         assert not journal.has(photo_key("other"))
-        # A file that could not be read has no pixels to come back for.
+        # An unreadable file has no pixels to return for.
         assert [journal.has(photo_key(n), embedded=True) for n in ("bare", "bad", "full")] == [
             *(False, True, True)
         ]

@@ -35,7 +35,7 @@ def locator(fake_encoder: FakeEncoder, small_gazetteer: Gazetteer) -> Locator:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three photos, one file that is none and one that is not read."""
+    """Three photos, one invalid file and one that is left out."""
     home = tmp_path / "photos"
     home.mkdir()
     for i in range(3):
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 class Noted(RunWatch):
-    """Writes down what it is told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.told: list[object] = []

@@ -92,7 +92,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def light_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One with which a command starts soon."""
+    """A model with which a command starts quickly."""
     folder = tmp_path_factory.mktemp("light")
     small_clip().save(folder)
     return folder

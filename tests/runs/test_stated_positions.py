@@ -1,4 +1,4 @@
-"""Runs over photos that state positions in all ways: which are reported, and what is said."""
+"""Runs over photos with positions of all kinds: which are reported, and the messages."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_what_is_reported_and_said(
 def test_all_may_be_trusted_and_not_for_ever(
     locator: Locator, folder: Path, tmp_path: Path
 ) -> None:
-    """Kept embeddings note what a file states, not what a run believes of it."""
+    """Kept embeddings store the stated position, not a run's trust in it."""
     kept = tmp_path / "kept"
     tables = [
         by_name(locate_folder(folder, locator, settings(gps=gps), keep_embeddings=kept).table)

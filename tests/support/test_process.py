@@ -28,7 +28,7 @@ def test_a_c_library_without_the_call_is_left_alone(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def search_as_before() -> Iterator[None]:
-    gc.unfreeze()  # a test that runs the command leaves its own behind
+    gc.unfreeze()  # a test that runs the command leaves its own objects
     yield
     gc.enable()
     gc.unfreeze()

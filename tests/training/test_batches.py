@@ -57,7 +57,7 @@ def test_augmentation_depends_on_seed_epoch_and_photo_alone(book, photos):
 
 
 def test_a_photo_shown_again_in_an_epoch_looks_and_reads_differently(book, photos):
-    """Favouring seldom countries would otherwise repeat the very photos that are few."""
+    """Favouring rare countries would otherwise repeat exactly their few photos."""
     few = PhotoSet(photos.ids[:3], photos.paths[:3], photos.rows[:3], np.array([98.0, 1.0, 1.0]))
     settings = replace(SETTINGS, batch_size=3, epochs=20)
     made = batches(book, few, settings)

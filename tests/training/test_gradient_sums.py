@@ -14,7 +14,7 @@ WIDTH, LAYERS = 8, 5
 
 
 class TwinsSum:
-    """Stands for a worker beside this one that has the same gradients."""
+    """Represents a second worker with the same gradients."""
 
     def __init__(self) -> None:
         self.sent: list[int] = []
@@ -52,7 +52,7 @@ def test_buckets_go_out_within_the_last_pass_alone(sent: list[int], chunk_size: 
     settings = TrainingSettings(chunk_size=chunk_size)
     passed = TowerPass(model, torch.ones(6, WIDTH), 6, settings)
     passed.backward(torch.ones(6, WIDTH), sums.as_they_come)
-    # The first layer is the last on the way back: the others are on their way by then.
+    # The first layer comes last in the backward pass: the others are already being sent.
     assert within == [0] * (6 // chunk_size - 1) + [LAYERS - 1]
     assert sent == [WIDTH * WIDTH] * LAYERS
     sums.finish()
@@ -64,7 +64,7 @@ def test_buckets_go_out_within_the_last_pass_alone(sent: list[int], chunk_size: 
 
 
 def test_all_workers_send_in_one_order(sent: list[int]) -> None:
-    """Also where gradients are final in another order: what is sent pairs up by its turn."""
+    """Also if gradients are final in another order: sent buckets pair up by turn."""
     small, large = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(100))
     sums = GradientSums(Workers(0, 2), [[small], [large]])
     with sums.as_they_come():

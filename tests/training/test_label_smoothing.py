@@ -1,4 +1,4 @@
-"""Regions as classes that are the truer the nearer: against slow loops over a small world."""
+"""Regions as classes with larger targets when nearer: against slow loops over a small world."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The loop around a trainer: what is evaluated and kept when, resuming, and the best checkpoint."""
+"""The loop around a trainer: evaluations, checkpoints, resuming, and the best checkpoint."""
 
 from pathlib import Path
 

@@ -26,7 +26,8 @@ def test_the_peak_of_a_chain_of_tensors_is_counted_by_hand():
     inputs = torch.randn(100, 10)
     hidden, output = 100 * 50 * 4, 100 * 20 * 4
     found = peak_bytes(model, [lambda: model(inputs)], SETTINGS)
-    # Forward: both. Back: the hidden one, its gradient and that of the output beside a weight's.
+    # Forward: both. Backward: the hidden one, its gradient and that of the output beside a
+    # weight's.
     assert hidden + output < found < 2 * hidden + 2 * output + 50 * 20 * 4 + 1000
     assert peak_bytes(model, [lambda: model(inputs)] * 2, SETTINGS) == 2 * found
 
@@ -90,7 +91,7 @@ def test_workers_of_one_machine_share_its_memory(monkeypatch):
 def test_by_default_no_more_rows_pass_a_tower_at_a_time_than_memory_is_meant_for(
     batch_size, book, photos, monkeypatch
 ):
-    """What bounds memory: it does not grow with the batch."""
+    """It bounds memory: this does not grow with the batch."""
     encoder = clip_encoder()
     settings = TrainingSettings(batch_size=batch_size, epochs=1)
     monkeypatch.setattr(memory, "WITH_SCRATCH", 2.0)
@@ -107,5 +108,5 @@ def test_by_default_no_more_rows_pass_a_tower_at_a_time_than_memory_is_meant_for
         setattr(encoder, f"{tower}_features", noted)
     next(iter(trainer.run()))
     assert max(passed["image"] + passed["text"]) <= 5
-    # What fits at once is not computed twice.
+    # A batch that fits at once is not computed twice.
     assert passed["image"] == ([5] if batch_size == 5 else [4, 4, 4] * 2)

@@ -86,7 +86,7 @@ def run(case: str, folder: Path, sharded: bool, out: Path | None) -> list[float]
 
 
 def work(rank: int, size: int, folder: Path) -> None:
-    """One of two processes: run all cases and write down what came out."""
+    """One of two processes: run all cases and save the results."""
     torch.set_num_threads(1)
     store = f"file://{folder}/store"
     distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=size)

@@ -126,7 +126,7 @@ def test_a_location_in_two_held_out_splits_is_refused():
         with_splits(views, ["FR", "FR"])
     for fine in (
         views.assign(location_id=["L", "M"]),
-        views.assign(split=["train", "seen"]),  # whoever names splits may ask for that
+        views.assign(split=["train", "seen"]),  # explicit splits may do that
     ):
         assert with_splits(fine, ["FR", "FR"]) is fine
 

@@ -58,7 +58,7 @@ def global_batch(encoder: Encoder, truth: torch.Tensor, extra: int = 0, seed: in
 
 
 def share(batch: Batch, workers: Workers) -> Batch:
-    """What one of the workers holds of a batch."""
+    """One worker's share of a batch."""
     n, c = batch.truth.shape
     photos, captions = workers.share(n), workers.share(c)
     return replace(
@@ -280,7 +280,7 @@ def test_a_batch_without_a_readable_photo_changes_nothing():
 
 @pytest.mark.parametrize("device", ["cuda:1", "mps"])
 def test_the_generator_of_the_own_device_is_put_back(device, monkeypatch):
-    """Not that of the current one; recorded, for want of a second device."""
+    """It is not the current device's; recorded, as there is no second device."""
     kind, calls = device.split(":")[0], []
     module = getattr(torch, kind)
     monkeypatch.setattr(module, "get_rng_state", lambda *of: calls.append(("get", *of)) or "state")
@@ -449,7 +449,7 @@ def run_case(case: dict, workers: Workers) -> tuple[dict[str, float], dict[str, 
 
 
 def work(rank: int, size: int, folder: str) -> None:
-    """One of several processes: run all cases and write down what came out."""
+    """One of several processes: run all cases and save the results."""
     torch.set_num_threads(1)
     store = f"file://{folder}/store"
     distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=size)

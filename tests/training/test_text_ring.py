@@ -20,7 +20,7 @@ from geoclip.training.workers import Workers
 
 @dataclass
 class Post:
-    """What threads that stand for workers send each other."""
+    """Messages between threads that represent workers."""
 
     size: int
     boxes: list[Queue] = field(init=False)

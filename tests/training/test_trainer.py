@@ -160,7 +160,7 @@ def test_alpha_averages_what_adapters_add(book, photos, tmp_path):
 
 
 def test_without_a_chunk_size_the_one_that_was_chosen_is_kept(book, photos, tmp_path, monkeypatch):
-    """Dropout falls on each chunk anew: another one would take other steps."""
+    """Dropout draws anew for each chunk: another size would take other steps."""
     settings = replace(SETTINGS, chunk_size=None)
     found = iter([2, 3, 3])
     monkeypatch.setattr("geoclip.training.trainer.chosen_chunk_size", lambda *_: next(found))

@@ -25,7 +25,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def found(monkeypatch, precision):
-    """Let trials end with a precision after one pass in each; returns what was tried."""
+    """Let trials end with a precision after one pass in each; returns the trials."""
     tried = []
 
     def try_out(what, model, work):
@@ -72,7 +72,7 @@ def test_short_runs_and_named_precisions_are_not_tried(book, photos, monkeypatch
 
 @dataclass(frozen=True)
 class SecondWorker(Workers):
-    """The second of two, of which the first found otherwise."""
+    """The second of two workers, whose first found another precision."""
 
     rank: int = 1
     size: int = 2

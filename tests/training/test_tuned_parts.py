@@ -58,7 +58,7 @@ def test_the_last_block_of_open_clips_towers_and_what_lies_behind() -> None:
 
 
 def test_a_shorter_text_tower_is_tuned_as_far_as_it_goes() -> None:
-    encoder = clip_encoder()  # two blocks beside one
+    encoder = clip_encoder()  # two blocks, not one
     assert names(encoder, "transformer.resblocks.0.") <= tuned_names(encoder, "last:2")
     assert "token_embedding.weight" not in tuned_names(encoder, "last:2")
 
@@ -267,7 +267,7 @@ def test_activation_checkpointing_of_transformers_towers(tmp_path) -> None:
 
 
 def test_in_bf16_what_is_computed_again_is_the_same() -> None:
-    """Without activation checkpointing depthwise convolutions leave autocast on processors."""
+    """Without activation checkpointing depthwise convolutions leave autocast on CPUs."""
     batch = global_batch(timm_encoder(), torch.eye(5, dtype=torch.int8))
     batch = replace(batch, pixels=batch.pixels.float())
     encoder = in_training(timm_encoder())

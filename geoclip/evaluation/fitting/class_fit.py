@@ -28,7 +28,7 @@ from geoclip.ranking.ranking import BLOCK
 from geoclip.ranking.settings import Prior, RankingSettings, Temperatures
 
 OF_CLASSES = "class"
-"""What the figures are called by: whole classes are left out."""
+"""The name of the figures' folds: whole classes are left out."""
 
 
 @dataclass(frozen=True)

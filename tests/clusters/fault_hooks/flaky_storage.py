@@ -21,7 +21,7 @@ def count_call(name: str) -> None:
 
 
 def failing(name: str) -> Any:
-    """The method, but for every tenth call; calls that it makes itself do not count."""
+    """The method, except every tenth call; calls that it makes itself do not count."""
 
     def call(self: LocalFileSystem, *arguments: Any, **options: Any) -> Any:
         inner = getattr(INSIDE, "inside", False)

@@ -1,4 +1,4 @@
-"""A calibration of photos of known place: what it fits, what it leaves out, what it says."""
+"""A calibration on photos of known place: its fit, its left-out photos, its messages."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ from geoclip.ranking.conformal import ConformalRadii
 from geoclip.ranking.settings import PointEstimate, Prior, RankingSettings, Temperatures
 
 VAGUE = RankingSettings(temperatures=Temperatures(3.0, 3.0, 3.0))
-"""Photos of this world say less than a ranking without temperatures believes."""
+"""Photos of this world are less informative than a ranking without temperatures believes."""
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_answers_equal_those_of_the_ranking_photo_by_photo(fitted):
 
 @pytest.mark.parametrize("kind", FOLD_KINDS)
 def test_what_is_left_out_has_no_say(kind, monkeypatch):
-    """The settings of a fold stay as they are when its own photos move to the other side."""
+    """A fold's settings stay unchanged when its own photos move to the other side."""
     ranker, photos = known_world(1, 120, VAGUE)
     asked = []
     plain = calibration.answers_of

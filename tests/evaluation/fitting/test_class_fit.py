@@ -91,7 +91,7 @@ def test_the_factor_is_that_of_a_slow_search(ranker: PlaceRanker, known: KnownCl
 
 
 def test_what_is_left_out_has_no_say(ranker: PlaceRanker, known: KnownClasses) -> None:
-    """Photos of one class alone are no fold: nothing tells how the settings hold elsewhere."""
+    """Photos of one class alone are no fold: nothing shows how the settings hold elsewhere."""
     one = known.take(known.rows == known.rows[0])
     many = KnownClasses(*(np.concatenate([a] * 9) for a in (one.embeddings, one.rows)), None)
     many = replace(many, location_ids=np.arange(len(many)).astype(str))
@@ -125,4 +125,4 @@ def test_tables_of_two_and_three_levels(depth: int, tmp_path: Path) -> None:
         np.arange(80).astype(str),
     )
     fitted = calibrate_classes(PlaceRanker(index, tree, 1.0), photos, tree.ids[tree.leaf_rows[:2]])
-    assert fitted.settings.temperatures.country > 1  # what tells nothing is less sure
+    assert fitted.settings.temperatures.country > 1  # uninformative logits are less sure

@@ -1,4 +1,4 @@
-"""The weights of a gallery: large where it tells places, nothing where it does not."""
+"""The weights of a gallery: large where it is informative, zero where not."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def world() -> tuple[PlaceRanker, KnownPhotos]:
 
 
 def of_scenes(photos: KnownPhotos, likeness: float, seed: int = 0) -> KnownPhotos:
-    """The same places, of which embeddings tell what their neighbours share: as in one street."""
+    """The same places, whose embeddings identify their neighbours: as in one street."""
     rng = np.random.default_rng(seed)
     _, place = np.unique(np.round(photos.lat, 3), return_inverse=True)
     scenes = rng.normal(size=(place.max() + 1, WIDTH))
@@ -42,7 +42,7 @@ def of_scenes(photos: KnownPhotos, likeness: float, seed: int = 0) -> KnownPhoto
 def part_and_gain(
     ranker: PlaceRanker, photos: KnownPhotos, gallery: KnownPhotos, weights: GalleryWeights
 ) -> tuple[float, float]:
-    """Mean part of the gallery in the answers, and what the log probability of the truth gains."""
+    """Mean part of the gallery in the answers, and the gain in the log probability of the truth."""
     text = ranker.posterior(photos.embeddings)
     evidence = ranker.gallery_evidence(GalleryLookup(gallery_of(gallery)))
     terms = evidence.terms(photos.embeddings, text)
@@ -66,7 +66,7 @@ def test_a_gallery_that_tells_places_speaks(world: tuple[PlaceRanker, KnownPhoto
 
 
 def test_a_gallery_that_tells_nothing_is_silent(world: tuple[PlaceRanker, KnownPhotos]) -> None:
-    """Its embeddings are of chance, while the posterior is right: no weight is best."""
+    """Its embeddings are random, while the posterior is right: no weight is best."""
     ranker, photos = world
     gallery, others = halved(photos)
     weights = fit_gallery(ranker, gallery)
@@ -75,7 +75,7 @@ def test_a_gallery_that_tells_nothing_is_silent(world: tuple[PlaceRanker, KnownP
 
 
 def test_it_falls_silent_where_it_does_not_cover(world: tuple[PlaceRanker, KnownPhotos]) -> None:
-    """Photos of countries that the gallery does not hold, by weights fitted to what it holds."""
+    """Photos of countries outside the gallery, with weights fitted inside it."""
     ranker, photos = world
     photos = of_scenes(photos, likeness=2.5)
     country = TruePlaces.of(photos, ranker).country
@@ -112,7 +112,7 @@ def test_photos_without_a_position_are_left_out(world: tuple[PlaceRanker, KnownP
 
 
 def test_radii_hold_what_they_say_with_a_gallery(world: tuple[PlaceRanker, KnownPhotos]) -> None:
-    """On the questions that they were fitted to, weighed as these."""
+    """They hold on the queries of the fit, with their weights."""
     ranker, photos = world
     photos = of_scenes(photos, likeness=2.5)
     found = calibrate_gallery(ranker, photos)
@@ -132,8 +132,8 @@ def test_radii_hold_what_they_say_with_a_gallery(world: tuple[PlaceRanker, Known
 def test_a_given_gallery_leaves_out_the_place_itself(
     world: tuple[PlaceRanker, KnownPhotos],
 ) -> None:
-    """Photos that lie in the gallery too must not teach it that likeness tells all."""
-    ranker, photos = world  # their embeddings are of chance
+    """Photos that are also in the gallery must not teach it that likeness decides everything."""
+    ranker, photos = world  # their embeddings are random
     asked = photos.take(np.arange(0, PHOTOS, 2))
     weights = fit_gallery(ranker, asked, gallery_of(photos))
     halves = halved(photos)
