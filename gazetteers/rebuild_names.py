@@ -1,11 +1,11 @@
-"""Names and facts that the sources lack or spell otherwise than captions do."""
+"""Names and facts that the sources lack or spell differently."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# Territories with an entry of their own and the country they belong to. ISO 3166-1 entries that
-# are not here stand for themselves, disputed ones included; no position is taken by that.
+# Territories with their own entry, and the country they belong to. Other ISO 3166-1 entries belong
+# to themselves, disputed ones included; this takes no position.
 SOVEREIGNS = {
     territory: sovereign
     for sovereign, territories in {
@@ -25,7 +25,7 @@ SOVEREIGNS = {
 
 HISTORIC = ("AN", "CS")  # Netherlands Antilles, Serbia and Montenegro
 
-# English names as photo captions use them, where the source has no diacritics or another name.
+# English names as in photo captions, where the source has no diacritics or another name.
 COUNTRY_NAMES = {
     "AX": "Åland Islands",
     "BL": "Saint Barthélemy",
@@ -52,10 +52,10 @@ ANCHORS = {
     "UM": (19.28, 166.65),  # Wake Island
 }
 
-# Parishes of Macau that GeoNames files under China.
+# Parishes of Macau that GeoNames lists under China.
 CITY_COUNTRIES = {"13527308": "MO", "13527315": "MO", "13527316": "MO", "13527318": "MO"}
 
-# The letters that Unicode's decomposition leaves alone.
+# Letters that Unicode does not decompose.
 _LETTERS = str.maketrans(
     {
         "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ß": "ss", "ẞ": "SS",
@@ -70,7 +70,7 @@ _LETTERS = str.maketrans(
 
 
 def fold(text: str) -> str:
-    """The text in ASCII: letters by the table, then marks dropped; what is left is dropped too."""
+    """The text in ASCII: letters by the table, then without marks; other characters are dropped."""
     decomposed = unicodedata.normalize("NFKD", text.translate(_LETTERS))
     return decomposed.encode("ascii", "ignore").decode()
 

@@ -15,8 +15,8 @@ from geoclip.places.sphere import great_circle_km
 TOLERANCE_DEGREES = 0.02
 DECIMALS = 4  # about 10 m
 
-# Polygons that Natural Earth gives no code, by its own three letters. Those that no entry of the
-# gazetteer can be named for (reefs, no man's land) are left out.
+# Polygons without a code in Natural Earth, by its own three letters. Polygons that belong to no
+# entry of the gazetteer (reefs, no man's land) are left out.
 CODES = {
     "CYN": "CY", "ESB": "CY", "WSB": "CY", "SOL": "SO", "KAB": "KZ", "USG": "CU", "CLP": "FR",
 }  # fmt: skip
@@ -26,7 +26,7 @@ ISLANDS = {"SJ": [(71.0, -8.4)]}  # Jan Mayen
 
 
 def build_outlines(shapes: Path, countries: pd.DataFrame, cities: pd.DataFrame) -> gpd.GeoDataFrame:
-    """One row a country code: country_code and its (multi)polygon, neighbours sharing borders."""
+    """One row per country code: country_code and its (multi)polygon; neighbours share borders."""
     parts = coded_parts(shapes, countries, cities)
     parts["geometry"] = shapely.coverage_simplify(parts.geometry.to_numpy(), TOLERANCE_DEGREES)
     whole = parts.dissolve("country_code").reset_index()
@@ -48,10 +48,10 @@ def coded_parts(shapes: Path, countries: pd.DataFrame, cities: pd.DataFrame) -> 
 def codes_of_parts(
     parts: gpd.GeoDataFrame, countries: pd.DataFrame, cities: pd.DataFrame
 ) -> np.ndarray:
-    """Codes of polygons, those of territories drawn with their country being told from it.
+    """Codes of polygons; territories drawn with their country get their own codes.
 
-    A part belongs to the code, among its country's and that country's undrawn territories', whose
-    nearest city (or known island) is nearest.
+    A part gets the code, of its country or one of that country's undrawn territories, whose nearest
+    city (or known island) is nearest.
     """
     codes = parts["country_code"].to_numpy(dtype=object).copy()
     undrawn = countries[~countries["place_id"].isin(codes)]
@@ -65,7 +65,7 @@ def codes_of_parts(
 
 
 def landmarks(codes: list[str], cities: pd.DataFrame) -> pd.DataFrame:
-    """Cities of some codes with the anchors and islands that stand in where there are none."""
+    """Cities of some codes; anchors and islands replace missing ones."""
     points = {code: [point] for code, point in ANCHORS.items()} | ISLANDS
     extra = [(code, *point) for code in codes for point in points.get(code, [])]
     columns = ["country_code", "lat", "lon"]

@@ -13,7 +13,7 @@ COLUMNS = (
 )  # fmt: skip
 
 # Countries whose local names an English reader would hardly know; there, the alias that ends in one
-# of these words is taken, without the word where it only says what kind of region it is.
+# of these words is used, without the word if it only gives the kind of region.
 ALIAS_COUNTRIES = frozenset(["BY", "CN", "CZ", "HR", "KR", "KZ", "PL", "RU", "SE", "UA"])
 KEPT_WORDS = ("Oblast", "Krai", "Region", "Republic", "Voivodeship")
 DROPPED_WORDS = ("Autonomous Region", "County", "Municipality", "Province")
@@ -108,7 +108,7 @@ def english_name(country: str, name: str, aliases: str) -> str:
 
 
 def check_corrections(regions: pd.DataFrame) -> None:
-    """Stop when a correction by hand no longer finds its region: the source has changed."""
+    """Stop when a correction by hand matches no region: the source has changed."""
     present = set(zip(regions["geonames_code"].str.split(".").str[0], regions["name"], strict=True))
     wanted = {(country, name) for country, names in ENGLISH.items() for name in names}
     if wanted - present:

@@ -14,7 +14,7 @@ class GeoclipError(Exception):
 
 
 class PhotoError(GeoclipError):
-    """A photo that cannot be used; `status` is the word that stands in the guesses table.
+    """A photo that cannot be used; `status` is its word in the guesses table.
 
     >>> from geoclip import read_photo
     >>> try:

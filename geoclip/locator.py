@@ -46,8 +46,8 @@ Progress = Callable[[int], None]
 class Locator:
     """Names the places of photos.
 
-    Without `settings` places are ranked as by a model that nobody calibrated (`UNCALIBRATED`).
-    `log_prior` (P,), if given, is added to each place's log posterior by gazetteer row.
+    Without `settings` places are ranked as for an uncalibrated model (`UNCALIBRATED`). `log_prior`
+    (P,), if given, is added to the log posterior of the gazetteer's rows.
 
     >>> locator = Locator.from_pretrained().narrowed(countries=["Iceland"])
     >>> locator.locate(np.zeros((64, 64, 3), np.uint8), top_k=1)["status"].tolist()
@@ -106,24 +106,24 @@ class Locator:
     ) -> "Locator":
         """Load an encoder by name or folder and index the gazetteer with it.
 
-        The index is kept in the user's cache folder and used again while encoder, gazetteer and
-        prompts are the same; `watch` is told how far it is where it must be made. The model's
-        `geoclip.json` gives the ranking settings it was calibrated with (`ModelSettings.of_model`);
-        `settings` overrides them. `precision` and `compile` are those of `Encoder.for_photos`.
-        The encoder is for photos alone. Raises GeoclipError as these two and `load_encoder` do.
+        The index is kept in the user's cache folder and reused while encoder, gazetteer and prompts
+        are the same; `watch` receives the progress of making it. The model's `geoclip.json` gives
+        the ranking settings it was calibrated with (`ModelSettings.of_model`); `settings` overrides
+        them. `precision` and `compile` are those of `Encoder.for_photos`. The encoder is loaded
+        with `for_photos`. Raises the GeoclipErrors of both and of `load_encoder`.
         """
         encoder = load_encoder(name, device or default_device(), for_photos=True)
         encoder.for_photos(precision, compile)
         gazetteer = Gazetteer.default() if gazetteer is None else gazetteer
         stored = ModelSettings.of_model(name)
         index = PlaceIndex.cached(encoder, gazetteer, stored.captions, watch)
-        return cls(encoder, index, gazetteer, settings or stored.ranking)
+        return cls(encoder, index, gazetteer, settings or stored.ranking_of(gazetteer))
 
     def narrowed(
         self,
         countries: Sequence[str] | None = None,
         bbox: tuple[float, float, float, float] | None = None,
-        near: tuple[float, float, float] | None = None,
+        near: tuple[float, float, float] | str | None = None,
         polygon: Any = None,
     ) -> "Locator":
         """The same locator for a part of the world; arguments and errors as `narrowing.prior`."""
@@ -137,19 +137,19 @@ class Locator:
 
     @property
     def warnings(self) -> list[str]:
-        """Sentences that a user should see once."""
+        """Sentences to show the user once."""
         return [*self.encoder.warnings, *self.ranker.warnings]
 
     def abstention_check(self, settings: AbstentionSettings) -> AbstentionCheck:
-        """The check that says which photos show no place; made once for each settings."""
+        """The abstention check, made once for each settings."""
         if settings not in self._checks:
             self._checks[settings] = AbstentionCheck.of(self.encoder, settings)
         return self._checks[settings]
 
     def reader(self, settings: LocateSettings) -> PhotoReader:
-        """What reads photos for `locate` and for runs over folders.
+        """The reader of photos for `locate` and for runs over folders.
 
-        Their pixels are judged whatever the settings, so that what is kept serves other settings.
+        It judges pixels whatever the settings, so that kept embeddings serve other settings.
         """
         return PhotoReader(
             self.encoder,
@@ -161,16 +161,16 @@ class Locator:
         )
 
     def assembler(self, settings: LocateSettings) -> Assembler:
-        """What makes guesses of the photos that were read.
+        """The maker of guesses for photos that were read.
 
-        Raises GeoclipError for a gallery that is none of this encoder, is damaged or empty.
+        Raises GeoclipError for a gallery of another encoder, a damaged or an empty one.
         """
         check, folder = self.abstention_check(settings.abstention), settings.gallery
         opened = None if folder is None or settings.own_gallery else self.gallery(folder)
         return Assembler(self.ranker, check, settings, gallery=opened)
 
     def gallery(self, folder: str | Path) -> "GalleryLookup":
-        """Open a gallery; raises GeoclipError for one that is damaged or of another encoder."""
+        """Open a gallery; raises GeoclipError for a damaged one or one of another encoder."""
         from geoclip.ranking.gallery.lookup import GalleryLookup  # noqa: PLC0415  (few use it)
 
         return GalleryLookup.open(Path(folder), tower_key(self.encoder))
@@ -178,34 +178,34 @@ class Locator:
     def embed(
         self, photos: Photo | Iterable[Photo], progress: Progress | None = None
     ) -> Embeddings:
-        """Embeddings of photos and videos; reading one batch overlaps with encoding another.
+        """Embeddings of photos and videos; one batch is read while another is encoded.
 
         `photos` are files, bytes, PIL images or arrays, and each has one row; see `locate` for
-        names. A photo that cannot be read takes a status and a row of NaN.
+        names. An unreadable photo gets a status and a row of NaN.
         """
         given = [named(photo, i) for i, photo in enumerate(photo_list(photos))]
         return embed_named(self.encoder, given, self.index.embeddings.shape[1], progress)
 
     def rank(self, values: np.ndarray, top_k: int = 5) -> RankedPlaces:
-        """Rank the cities for embeddings (N, d); places are named by id."""
+        """Rank the cities for embeddings (N, d); places are given by id."""
         ranking = self.ranker.rank(values, top_k)
         return RankedPlaces.of(ranking, self.ranker.hierarchy, self.gazetteer)
 
     def countries(self, photo: Photo) -> pd.Series:
         """Probabilities of all countries for one photo, the most probable first; they sum to 1.
 
-        It is the model's posterior alone, whatever the photo states or shows. The index is the
-        countries' names: `.head(10).plot.barh()` draws it. Raises GeoclipError for a photo that
-        cannot be read, and for several.
+        It is the model's posterior alone, without the photo's metadata. The index is the countries'
+        names: `.head(10).plot.barh()` draws it. Raises GeoclipError for an unreadable photo, and
+        for several photos.
         """
         return self.ranker.countries(self.embed(photo).only())
 
     def search(
         self, words: str | Iterable[str], photos: Photo | Iterable[Photo], top: int = 10
     ) -> "PhotoTable":
-        """The `top` photos, of files or folders, that words describe; see `described_by`.
+        """The `top` photos, among files or folders, that words describe; see `described_by`.
 
-        Raises GeoclipError where there are no words, and as `locate` does.
+        Raises GeoclipError where there are no words, and the errors of `locate`.
         """
         given, _ = given_photos(photo_list(photos), None)
         embedded = embed_named(self.encoder, given, self.index.embeddings.shape[1])
@@ -234,19 +234,19 @@ class Locator:
 
         Args:
             photos: a file, a folder, a glob, the bytes of a photo, a PIL image, an array of uint8
-                (height, width, 3) or (height, width), or several of these. What is no file is
-                called `photo 0`, `photo 1`, … by its position among them.
-            settings: how they are treated; `top_k` overrides theirs.
-            location_ids: one for each of `photos`; those that share one are views of a location:
-                the mean of their embeddings is ranked and each gets that guess. They stand side
-                by side in the table, at the place of the first. None, NaN and "" are no id.
+                (height, width, 3) or (height, width), or several of these. An input without a file
+                is called `photo 0`, `photo 1`, … by its position. settings: how photos are treated;
+                `top_k` overrides theirs. location_ids: one for each of `photos`; those that share
+                one are views of a location: the mean of their embeddings is ranked and each gets
+                that guess. Their rows stand together in the table, at the place of the first. None,
+                NaN and "" are no id.
             progress: called with the number of photos read since the last call.
 
         Returns one row for each photo and rank with the columns of `guesses.schema`, those of
-        `guesses.gps_comparison` where settings compare, and the points as geometry. A photo that
-        cannot be read has one row. Places that a prior or a greedy choice excludes are not listed,
-        even where fewer than `top_k` are left. Raises GeoclipError for what is no photo, for a
-        folder or glob that holds none, and where `location_ids` are not as many as `photos`.
+        `guesses.gps_comparison` if settings compare, and the points as geometry. An unreadable
+        photo has one row. Places that a prior or a greedy choice excludes are not listed, even
+        where fewer than `top_k` are left. Raises GeoclipError for an input that is no photo, for a
+        folder or glob without photos, and where `location_ids` and `photos` differ in number.
         """
         settings = settings or LocateSettings()
         settings = settings if top_k is None else replace(settings, top_k=top_k)
@@ -268,7 +268,7 @@ class Locator:
     def locate_one(
         self, photo: Photo, settings: LocateSettings | None = None, *, top_k: int | None = None
     ) -> list[Guess]:
-        """The guesses for one photo, best first; one whose status says why if there is none."""
+        """The guesses for one photo, best first; without any, one row whose status says why."""
         return to_guesses(self.locate(photo, settings, top_k=top_k))
 
     def guesses(
@@ -278,13 +278,13 @@ class Locator:
         location_ids: Iterable[object] | None = None,
         classes: bool = False,
     ) -> pd.DataFrame:
-        """The table of guesses for embeddings: what the model alone says of each photo.
+        """The table of guesses for embeddings, by the model alone.
 
-        With `location_ids` the readable photos that share one are views of a location, and each
-        gets the guess for their mean; rows stay in order. With `classes` the columns
-        `CLASS_COLUMNS` stand behind the schema's: for each photo the place of each level and the
-        ranked countries and continents (see `rows.class_rows`). Raises GeoclipError where
-        `location_ids` are not as many as the photos.
+        With `location_ids` readable photos that share one are views of a location, and each gets
+        the guess for their mean; rows stay in order. With `classes` the columns `CLASS_COLUMNS`
+        follow the schema's: each photo's place at each level and the ranked countries and
+        continents (see `rows.class_rows`). Raises GeoclipError where `location_ids` and photos
+        differ in number.
         """
         settings = LocateSettings.model_alone(top_k)
         check = AbstentionCheck(settings.abstention)

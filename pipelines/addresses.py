@@ -1,4 +1,4 @@
-"""Where the bytes of a photo to train on lie, as the text of a table, and how they are read.
+"""Addresses of training photos' bytes, as table text, and their reader.
 
 /photos/1.jpg, s3://bucket/1.jpg              a file
 s3://bucket/00.tar#offset=1536&size=48213     bytes of a tar shard
@@ -47,7 +47,7 @@ class TarMember:
 
     @property
     def shard(self) -> str:
-        """What photos are read with this one, in words that sort as they lie."""
+        """The key of photos that are read together; it sorts in storage order."""
         return self.file
 
 
@@ -64,12 +64,12 @@ class ParquetRow:
 
     @property
     def shard(self) -> str:
-        """What photos are read with this one, in words that sort as they lie."""
+        """The key of photos that are read together; it sorts in storage order."""
         return f"{self.file}#{self.group:09}"
 
 
 def parse(text: str) -> TarMember | ParquetRow | None:
-    """The address that a text is of; None for a file of its own.
+    """The address in a text; None for a separate file.
 
     >>> parse("s3://b/0.tar#offset=512&size=9")
     TarMember(file='s3://b/0.tar', offset=512, size=9)
@@ -82,7 +82,7 @@ def parse(text: str) -> TarMember | ParquetRow | None:
 
 
 def shard_numbers(paths: Sequence[str]) -> np.ndarray | None:
-    """The shards of photos (N,), as `PhotoSet.shards` has them; None where none is in a shard.
+    """The shards of photos (N,), as in `PhotoSet.shards`; None if no photo is in a shard.
 
     A row group of a Parquet file is a shard: it is read as a whole.
     """
@@ -94,7 +94,7 @@ def shard_numbers(paths: Sequence[str]) -> np.ndarray | None:
 class StoredPhotos:
     """Fetches photos by their addresses (a `photos.opening.Fetch`), from several threads at once.
 
-    It keeps the last `groups` row groups that it has read, but when it travels to other processes.
+    It keeps the last `groups` row groups in memory, but not when sent to other processes.
     """
 
     def __init__(self, groups: int = WINDOW) -> None:
@@ -107,7 +107,7 @@ class StoredPhotos:
         return StoredPhotos, (self.groups,)
 
     def __call__(self, path: str) -> bytes | None:
-        """The bytes of a photo; None for a file of this machine.
+        """The bytes of a photo; None for a local file.
 
         Raises PhotoError, and GeoclipError where credentials have expired.
         """
@@ -136,7 +136,7 @@ class StoredPhotos:
         try:
             content: bytes | None = group.result()[address.row].as_py()
         except DAMAGE:
-            self._kept.pop(key, None)  # the next one tries again
+            self._kept.pop(key, None)  # the next call tries again
             raise
         if content is None:
             raise IndexError("the row holds no bytes")
@@ -155,7 +155,7 @@ def _member(address: TarMember) -> bytes:
 
 @lru_cache(OPEN_SHARDS)
 def _opened(name: str) -> pa.NativeFile:
-    """A shard, which is asked for its size when it is opened."""
+    """A shard; opening it requests its size."""
     system, path = filesystem(name)
     return system.open_input_file(path)
 

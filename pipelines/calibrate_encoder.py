@@ -1,6 +1,7 @@
-"""Calibrate a tuned encoder, wherever it lies, on the photos that its training held out."""
+"""Calibrate a tuned encoder, in a folder or storage, on the photos held out of its training."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from geoclip.photos.trained_photos import TrainedPhotos
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.runs.calibrate_model import FreshPhotos, ModelCalibration, calibrate_model
 from geoclip.support.process import keep_freed_memory
-from geoclip.training.splits import TRAIN
+from geoclip.training.splits import HELD_BACK, TRAIN
 from pipelines.addresses import StoredPhotos
 from pipelines.cluster import cluster_nodes, cpus_for_each
 from pipelines.storage import is_uri, local_copy, store_folder
@@ -26,8 +27,9 @@ def calibrate_encoder(
 ) -> None:
     """Calibrate the model in a folder or URI on the held-out photos of `write_captions`.
 
-    One task does it, on a GPU if asked for. Where the photos are too few the model stays as it is,
-    and this is said.
+    Of a table of levels, whose classes are fitted too, on those alone that were held back for it.
+    One task does it, on a GPU if asked. If the photos are too few the model stays unchanged, and a
+    message says so.
     """
     table = read_captions(captions)
     if not {"fingerprint", "source"} <= set(table):
@@ -36,7 +38,13 @@ def calibrate_encoder(
     cpus = max(1, cpus_for_each(1, cluster_nodes(), gpus=int(use_gpu)))
     task = _calibrated.options(num_cpus=0.9 * cpus, num_gpus=int(use_gpu))
     held_out = table[table["split"] != TRAIN]
-    found = ray.get(task.remote(model, held_out, gazetteer and gazetteer.absolute(), cpus))
+    if gazetteer is not None and not Gazetteer.read(gazetteer).has_positions:
+        held_out = table[table["split"].isin(HELD_BACK)]
+        if held_out.empty:
+            print(f"{UNCALIBRATED} No photo was held back for it: write_captions has --held-back.")
+            return
+    seen = tuple(table.loc[table["split"] == TRAIN, "place_id"].unique())
+    found = ray.get(task.remote(model, held_out, seen, gazetteer and gazetteer.absolute(), cpus))
     if isinstance(found, str):
         print(f"{UNCALIBRATED} {found}")
         return
@@ -49,15 +57,19 @@ def calibrate_encoder(
 
 @ray.remote
 def _calibrated(
-    model: str, held_out: pd.DataFrame, gazetteer: Path | None, threads: int
+    model: str,
+    held_out: pd.DataFrame,
+    seen: tuple[str, ...],
+    gazetteer: Path | None,
+    threads: int,
 ) -> ModelCalibration | str:
-    """The calibration, or why there is none: an error of a task reads as a traceback."""
+    """The calibration, or the reason for none: an error in a task would show a traceback."""
     keep_freed_memory()
     torch.set_num_threads(threads)
     folder = local_copy(model)
     trained = TrainedPhotos.read(folder)
     try:
-        photos = FreshPhotos.of(held_out, trained)
+        photos = replace(FreshPhotos.of(held_out, trained), seen=seen)
         places = Gazetteer.read(gazetteer)
         fetch = StoredPhotos()
         return calibrate_model(folder, photos, trained, places, default_device(), fetch=fetch)

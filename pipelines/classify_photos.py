@@ -2,11 +2,11 @@
 
     python -m pipelines.classify_photos --photos INPUT --model NAME --gazetteer TABLE.csv --out OUT
 
-TABLE.csv is as `geoclip.places.level_table` says, INPUT and OUT as for `pipelines.locate_photos`;
-OUT is a folder of Parquet parts with the columns of `guesses.class_guesses`, photo_id, location_id
-and message. The classes are embedded first, as `pipelines.embed_places` does. Views that share a
-`location_id` are answered together. The same command goes on where a run was stopped;
-`pipelines.evaluate_guesses` measures what it writes.
+TABLE.csv has the format of `geoclip.places.level_table`, INPUT and OUT that of
+`pipelines.locate_photos`; OUT is a folder of Parquet parts with the columns of
+`guesses.class_guesses`, photo_id, location_id and message. The classes are embedded first, as
+`pipelines.embed_places` does. Views that share a `location_id` get one answer. The same command
+resumes a stopped run; `pipelines.evaluate_guesses` measures its output.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,10 @@ from typing import Annotated
 import pyarrow as pa
 import typer
 
+from geoclip.commands.options import ExcludeOption
 from geoclip.encoders.registry import check_model_name
 from geoclip.guesses.class_guesses import class_columns, class_guesses
+from geoclip.photos.folder_rules import FolderRules
 from geoclip.places.gazetteer import Gazetteer
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, OutFolder, Places, run
@@ -30,7 +32,7 @@ from pipelines.photo_source import with_origins
 from pipelines.storage import absolute, join, parent
 
 EXTRA = dict.fromkeys(["photo_id", "location_id", "message"], "str")
-"""Columns behind those of the guesses."""
+"""Columns after those of the guesses."""
 TYPES = {"str": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
 
 
@@ -41,7 +43,7 @@ def class_schema(gazetteer: Gazetteer) -> pa.Schema:
 
 
 class PhotoClassifier(PhotoLocator):
-    """Names the classes of blocks of locations, each with its views."""
+    """Names the classes of blocks of locations with their views."""
 
     def __init__(self, spec: LocatorSpec, confidence: float, pool: Pool) -> None:
         super().__init__(spec, pool)
@@ -49,7 +51,7 @@ class PhotoClassifier(PhotoLocator):
         self.schema = class_schema(self.locator.gazetteer)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Rows as of `on_actors` → guesses and their origins, some locations at a time."""
+        """Rows from `on_actors` → guesses and their origins, some locations at a time."""
         for rows, found in self.embedded(batch):
             views = views_of(rows)
             guesses = class_guesses(
@@ -77,15 +79,21 @@ def main(
     top_k: Annotated[int, typer.Option(min=1, help="Guesses for each photo.")] = 5,
     confidence: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Answer at the deepest level with a class so probable."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Answer at the deepest level whose class has at least this probability.",
+        ),
     ] = 0.5,
+    exclude: ExcludeOption = None,
 ) -> None:
     """Name classes from the command line."""
     check_model_name(model)
     check_lasting(out)
     table = Gazetteer.read(gazetteer)
     output = Output(absolute(out))
-    parts = photo_parts(photos, actors, output.done(), output.ids_besides)
+    rules = FolderRules(tuple(exclude or ()))
+    parts = photo_parts(photos, actors, output.done(), output.ids_besides, rules)
     index = index or join(parent(absolute(out)), "places")
     with ray_session(decoding=gpus > 0):
         embed_places(model, index, gazetteer, actors=actors, gpus=gpus)

@@ -1,4 +1,4 @@
-"""Starting Ray the same way in every program, and finding this checkout on its workers."""
+"""Start Ray the same way in every program, and find this checkout on its workers."""
 
 import json
 import logging
@@ -19,14 +19,12 @@ from pipelines.storage import is_uri
 
 ROOT = Path(__file__).resolve().parents[1]
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""The variable in which `ray job submit` tells a job's entry point what it was submitted with."""
+"""The variable with a job's submission settings, set by `ray job submit` for its entry point."""
 LOCAL_OBJECT_STORE, DECODED_OBJECT_STORE = 256 * 1024 * 1024, 2 * 1024 * 1024 * 1024
-"""Bytes for a Ray started here: photos pass as paths, so that little is ever stored; with GPUs
-decoded ones pass."""
+"""Bytes for a Ray started here: few, as photos pass as paths; more if decoded ones pass (GPUs)."""
 START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 START_SECONDS = "600"
-"""Of training workers. Ray's own 60 pass while a busy machine imports PyTorch, and then it gives up
-workers that were about to begin."""
+"""Of training workers: within Ray's own 60 a busy machine may not have imported PyTorch."""
 
 
 @contextmanager
@@ -35,19 +33,28 @@ def ray_session(
 ) -> Iterator[None]:
     """Use the cluster this process belongs to, or start Ray on this machine and stop it after.
 
-    A cluster is used where `RAY_ADDRESS` names one (as in a job). A Ray started here has the CPUs
-    and GPUs of this machine unless told otherwise, and room for decoded photos where some actors
-    decode for others.
+    A cluster is used if `RAY_ADDRESS` names one (as in a job). A Ray started here has the CPUs and
+    GPUs of this machine by default, and room for decoded photos if some actors decode for others.
     """
     check_checkout(ROOT)
     send_with_actors()
     if ray.is_initialized():
         yield
         return
+    _start_ray(cpus, gpus, decoding)
+    _quiet_data()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start_ray(cpus: int | None, gpus: int | None, decoding: bool) -> None:
     environment = worker_environment(joins_cluster())
-    if joins_cluster():
-        ray.init(runtime_env=environment, log_to_driver=False)
-    else:
+    try:
+        if joins_cluster():
+            ray.init(runtime_env=environment, log_to_driver=False)
+            return
         # Inherited: workers with a runtime environment could not be started ahead.
         with inherited(environment["env_vars"]):
             ray.init(
@@ -60,11 +67,12 @@ def ray_session(
                 configure_logging=True,
                 logging_level=logging.ERROR,
             )
-    _quiet_data()
-    try:
-        yield
-    finally:
+    except Exception as error:  # Ray raises a bare one where its processes take over 30 s to start
         ray.shutdown()
+        where = f"at {os.environ['RAY_ADDRESS']}" if joins_cluster() else "on this machine"
+        cure = "check RAY_ADDRESS" if joins_cluster() else "try again when it is less busy"
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise GeoclipError(f"Ray did not start {where} ({reason}); {cure}.") from error
 
 
 @contextmanager
@@ -84,7 +92,7 @@ def inherited(variables: dict[str, str]) -> Iterator[None]:
 def joins_cluster() -> bool:
     """Whether `RAY_ADDRESS` names a cluster to work on.
 
-    A job server's address (http) is for `ray job submit` alone, which sets the variable anew for
+    A job server's address (http) serves `ray job submit` alone, which sets the variable anew for
     the job; no program can join a cluster by it.
     """
     return bool(os.environ.get("RAY_ADDRESS")) and not os.environ["RAY_ADDRESS"].startswith("http")
@@ -93,8 +101,8 @@ def joins_cluster() -> bool:
 def worker_environment(on_cluster: bool) -> dict[str, Any]:
     """Runtime environment in which workers import `geoclip` and `pipelines` of this checkout.
 
-    Workers on this machine read the checkout itself, workers of a cluster get a copy of it (what
-    `.gitignore` names stays here). A job with `--working-dir` has brought that copy already.
+    Workers on this machine read the checkout itself, workers of a cluster get a copy of it (without
+    files in `.gitignore`). A job with `--working-dir` already brought that copy.
     """
     variables = {
         "TOKENIZERS_PARALLELISM": "false",
@@ -115,7 +123,7 @@ def _job_brought_code() -> bool:
 
 
 def check_lasting(out: str | Path) -> None:
-    """Raise GeoclipError where Ray would delete results together with a job's files."""
+    """Raise GeoclipError if Ray would delete results together with a job's files."""
     if _job_brought_code() and not is_uri(out) and Path(out).absolute().is_relative_to(ROOT):
         raise GeoclipError(
             f"{out} lies in the job's copy of the checkout, which Ray deletes after the job; "
@@ -124,9 +132,9 @@ def check_lasting(out: str | Path) -> None:
 
 
 def cpus_for_each(workers: int, nodes: list[dict[str, Any]], gpus: int = 0) -> int:
-    """The most whole CPUs that each of some workers can have, each on one of `ray.nodes()`.
+    """The most whole CPUs for each of some workers, each on one of `ray.nodes()`.
 
-    A worker that needs `gpus` goes where they are. 0 where not all workers find a place.
+    A worker with `gpus` needs a node that has them. 0 if not all workers fit.
     """
     there = [node["Resources"] for node in nodes if node["Alive"]]
     free = [(int(r.get("CPU", 0)), r.get("GPU", 0) // gpus if gpus else workers) for r in there]
@@ -139,22 +147,22 @@ def cpus_for_each(workers: int, nodes: list[dict[str, Any]], gpus: int = 0) -> i
 
 
 def cluster_nodes() -> list[dict[str, Any]]:
-    """`ray.nodes()`: the machines of the cluster, also those that were lost."""
+    """`ray.nodes()`: the machines of the cluster, including lost ones."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return nodes
 
 
 def room_for_actors(gpus: float) -> int:
-    """How many actors find a CPU, and their `gpus`, on the machines that are there now."""
+    """How many actors find a CPU, and their `gpus`, on the present machines."""
     live = [node["Resources"] for node in cluster_nodes() if node["Alive"]]
     room = sum(int(own.get("GPU", 0) / gpus if gpus else own.get("CPU", 0)) for own in live)
     return max(1, min(room, int(sum(own.get("CPU", 0) for own in live))))
 
 
 def check_gpus(gpus: float) -> None:
-    """Raise GeoclipError where no machine can give an actor its `gpus`, now or later.
+    """Raise GeoclipError if no machine, now or later, has an actor's `gpus`.
 
-    Where PyTorch cannot use them this is said, once.
+    If PyTorch cannot use them, one message says so.
     """
     if not gpus:
         return
@@ -162,18 +170,18 @@ def check_gpus(gpus: float) -> None:
     most = max((resources.get("GPU", 0) for resources in live), default=0)
     if gpus > most and not may_grow():
         raise GeoclipError(
-            f"Ray finds {most:g} GPUs on this machine and each actor is to have {gpus:g}; ask "
-            "for fewer, or name a cluster in RAY_ADDRESS."
+            f"Ray finds {most:g} GPUs on this machine and each actor needs {gpus:g}; ask for "
+            f"fewer, or name a cluster in RAY_ADDRESS."
         )
     computes_on_gpu(gpus)
 
 
 @cache
 def computes_on_gpu(gpus: float) -> bool:
-    """Whether PyTorch can use the GPUs that Ray gives a worker; says once if it cannot."""
+    """Whether PyTorch can use a worker's GPUs from Ray; prints one message if not."""
     usable = bool(ray.get(_sees_cuda.options(num_gpus=gpus).remote()))
     if not usable:
-        print("geoclip: PyTorch cannot use Ray's GPUs, so processors compute.", file=sys.stderr)
+        print("geoclip: PyTorch cannot use Ray's GPUs, so CPUs compute.", file=sys.stderr)
     return usable
 
 
@@ -185,7 +193,7 @@ def _sees_cuda() -> bool:
 
 
 def may_grow() -> bool:
-    """Whether more machines may still join: not where Ray was started here for this program."""
+    """Whether more machines may join: not if Ray was started here for this program."""
     return joins_cluster() or len(cluster_nodes()) > 1
 
 
@@ -195,7 +203,7 @@ def absolute_model(name: str) -> str:
 
 
 def _quiet_data() -> None:
-    """Ray Data's own lines and bars are not shown; our programs print how far they are."""
+    """Hide Ray Data's own lines and bars; our programs print their progress."""
     for name in ("ray", "ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()

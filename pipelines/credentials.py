@@ -1,26 +1,26 @@
-"""Storage that takes a run's credentials no longer: that is no photo's problem."""
+"""Expired credentials of storage, which are no fault of a photo."""
 
 import re
 
 from geoclip.errors import GeoclipError
 
 _EXPIRED = re.compile("Expired ?Token|Invalid ?Token|HTTP status 40[01]\\) during Head", re.I)
-"""What a store says; to HEAD it has no other words."""
+"""Messages of a store; for HEAD it has no better ones."""
 
 
 def says_expired(problem: BaseException) -> bool:
-    """Whether an error of storage says that it takes the credentials no longer."""
+    """Whether a storage error means expired credentials."""
     return bool(_EXPIRED.search(" ".join(str(problem).split())))
 
 
 def check_credentials(name: str, problem: Exception) -> None:
-    """Raise GeoclipError where the storage of a file does not take credentials any longer.
+    """Raise GeoclipError if a file's storage no longer accepts the credentials.
 
-    Photos that nobody was let at would be known as done, or be left out of training, for good.
+    Otherwise inaccessible photos would permanently count as done, or be left out of training.
     """
     if says_expired(problem):
         reason = " ".join(str(problem).split())
         raise GeoclipError(
-            f"{name!r}: the storage does not take the credentials any longer ({reason}); renew "
-            "them, and the same command goes on."
+            f"{name!r}: the storage no longer accepts the credentials ({reason}); renew them, "
+            f"and the same command goes on."
         ) from None

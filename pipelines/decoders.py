@@ -1,12 +1,12 @@
-"""Decode actors of training: processes beside the trainers that read photos and make pictures.
+"""Decode actors of training: processes beside the trainers that read and prepare photos.
 
-A trainer knows the photos of a step by its number alone and asks for those of the next steps ahead.
-So the order is that of a run without decoders, and a run that goes on is exact with no position of
-any stream in its checkpoint. A stream of Ray Data would have one, and would shuffle its blocks in
-an order that depends on which of them is read first.
+A trainer computes the photos of a step from its number and requests those of the next steps ahead.
+So the order is that of a run without decoders, and a resumed run is exact without a stream position
+in its checkpoint. A stream of Ray Data would need one, and would shuffle its blocks in an order
+that depends on which of them is read first.
 
-A photo that kills its decoder takes it away for a moment. Ray starts the decoder anew and asks it
-again; it then reads each photo in a process of its own, and the culprit is unreadable.
+A photo that kills its decoder interrupts it for a moment. Ray restarts the decoder and repeats the
+request; it then reads each photo in a separate process, and the culprit is unreadable.
 """
 
 from collections import defaultdict
@@ -29,18 +29,18 @@ from pipelines.addresses import ParquetRow, StoredPhotos, parse
 from pipelines.view_reader import was_restarted
 
 THREADS = 8
-"""Of a decoder: most of them wait for storage."""
+"""Threads of a decoder: most of them wait for storage."""
 RETRIES_APART = 1
-"""Of a photo in a process of its own: others may have died beside it, of little memory."""
+"""Retries of a photo in its own process: others may have died beside it, for lack of memory."""
 CPUS = 0.01
-"""Trainers have claimed the CPUs of their machines already; decoders work on what they leave."""
+"""Trainers have already claimed the CPUs of their machines; decoders use the rest."""
 
 Asked = tuple[list[int], Any]
 
 
 @ray.remote(num_cpus=CPUS, max_restarts=-1, max_task_retries=-1, scheduling_strategy="SPREAD")
 class Decoder:
-    """Makes pictures; the first `apart` calls after it died each photo in a process of its own."""
+    """Makes pictures; after a restart the first `apart` calls use a process for each photo."""
 
     def __init__(self, groups: int, apart: int) -> None:
         self.fetch = StoredPhotos(groups)
@@ -50,7 +50,7 @@ class Decoder:
     def pictures(
         self, reader: PictureReader, showings: Sequence[Showing]
     ) -> list[np.ndarray | None]:
-        """Pixels (H, W, 3) of photos; None for those that are unreadable."""
+        """Pixels (H, W, 3) of photos; None for unreadable ones."""
         self.apart -= 1
         if self.apart >= 0:
             read = partial(_picture_apart, replace(reader, fetch=StoredPhotos(1)))
@@ -87,7 +87,7 @@ class Decoders:
     @classmethod
     def start(cls, count: int, trainers: int) -> "Decoders | None":
         """Start `count` of them, spread over the machines; None for 0."""
-        # Row groups of a window fall on decoders by chance: hardly ever more than this on one.
+        # Row groups of a window fall on decoders at random: hardly ever more than this on one.
         groups = min(WINDOW, 4 + 2 * WINDOW // max(count, 1))
         under_way = trainers * (1 + ASKED_AHEAD)
         actors = tuple(
@@ -99,7 +99,7 @@ class Decoders:
     def __call__(
         self, reader: PictureReader, showings: Sequence[Showing]
     ) -> Iterator[Image.Image | None]:
-        """Ask for pictures at once; wait for them when they are taken."""
+        """Request pictures at once; the iterator waits for them."""
         shares: dict[int, list[int]] = defaultdict(list)
         for row, showing in enumerate(showings):
             shares[crc32(_read_with(showing.path).encode()) % len(self.actors)].append(row)
@@ -120,6 +120,6 @@ def _in_order(count: int, asked: Sequence[Asked]) -> Iterator[Image.Image | None
 
 
 def _read_with(path: str) -> str:
-    """What photos that are read together have in common: a row group, else the path."""
+    """The common key of photos that are read together: a row group, else the path."""
     address = parse(path)
     return address.shard if isinstance(address, ParquetRow) else path

@@ -2,9 +2,9 @@
 
     python -m pipelines.embed_photos --photos INPUT --model NAME --out OUT
 
-INPUT and OUT are as for `pipelines.locate_photos`; OUT is a folder of Parquet parts with the
-columns of `SCHEMA`. A photo that cannot be read has a status and no embedding; OUT-ledger lists
-such photos. The same command goes on where a run was stopped.
+INPUT and OUT have the format of `pipelines.locate_photos`; OUT is a folder of Parquet parts with
+the columns of `SCHEMA`. An unreadable photo has a status and no embedding; OUT-ledger lists such
+photos. The same command resumes a stopped run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import ray
 
-from geoclip.commands.options import CompileOption, Precision, PrecisionOption
+from geoclip.commands.options import CompileOption, ExcludeOption, Precision, PrecisionOption
 from geoclip.encoders.registry import check_model_name
 from geoclip.photos.embedding import Embeddings
+from geoclip.photos.folder_rules import FolderRules
 from pipelines.cluster import absolute_model, check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, OutFolder, run
 from pipelines.inference_runs import begun, complete, settled
@@ -48,7 +49,7 @@ class PhotoRows:
         self.embedded = embedded_photos(model, pool)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Rows as of `on_actors` → rows of `SCHEMA` and their origins, some at a time."""
+        """Rows from `on_actors` → rows of `SCHEMA` and their origins, some at a time."""
         for rows, found in self.embedded(batch):
             yield with_origins(_table(found, rows), rows)
 
@@ -69,7 +70,7 @@ def _table(found: Embeddings, rows: Sequence[dict[str, Any]]) -> pa.Table:
 
 
 def embed_photos(out: str, parts: Sequence[Part], model: str, pool: Pool) -> Output:
-    """Embed photos into a folder, going on where a run was stopped."""
+    """Embed photos into a folder, resuming a stopped run."""
     model, output = absolute_model(model), Output(absolute(out))
     pool = begun(output, model, parts, pool, {})
     complete(output, parts, PhotoRows, (model,), SCHEMA, pool)
@@ -107,12 +108,14 @@ def main(
     gpus: Gpus = 0,
     precision: PrecisionOption = Precision.auto,
     compile: CompileOption = False,
+    exclude: ExcludeOption = None,
 ) -> None:
     """Embed photos from the command line."""
     check_model_name(model)
     check_lasting(out)
     output = Output(absolute(out))
-    parts = photo_parts(photos, actors, output.done(), output.ids_besides)
+    rules = FolderRules(tuple(exclude or ()))
+    parts = photo_parts(photos, actors, output.done(), output.ids_besides, rules)
     with ray_session(decoding=gpus > 0):
         pool = Pool(actors, gpus, precision=precision.value, compile=compile)
         print(embed_photos(out, parts, model, pool).summary())

@@ -2,8 +2,8 @@
 
     python -m pipelines.embed_places --model NAME --out DIR
 
-Actors load the encoder once and encode the prompts of a share of the places each. The folder is
-the place index that `locate_photos --index` reads and, as MODEL/places, `geoclip locate`.
+Each actor loads the encoder once and encodes the prompts of a share of the places. The folder is a
+place index for `locate_photos --index` and, as MODEL/places, for `geoclip locate`.
 """
 
 import tempfile
@@ -55,7 +55,7 @@ class PlaceEmbedder:
 def key_of_index(
     model: str, gazetteer: Path | None, captions: CaptionSettings, precision: str
 ) -> str:
-    """Key of the place index that this encoder, gazetteer and captions make in a precision."""
+    """Key of the place index from this encoder, gazetteer, captions and precision."""
     encoder = load_model(model, default_device(), True).for_photos(precision)
     return index_key(encoder, Gazetteer.read(gazetteer), captions)
 
@@ -69,11 +69,11 @@ def embed_places(
     gpus: float = 0,
     precision: str = FULL,
 ) -> PlaceIndex:
-    """Write the place index of an encoder and return it; it is kept if it is there already.
+    """Write the place index of an encoder and return it; an existing one is kept.
 
-    `out` is a folder or a URI; `captions` are the model's own unless given. Actors have `gpus`
-    each; `precision` is that of `Encoder.for_photos`. An index that comes with the model is copied
-    instead of made, and one in full precision is as good as any other.
+    `out` is a folder or a URI; `captions` default to the model's own. Actors have `gpus` each;
+    `precision` is that of `Encoder.for_photos`. A model's own index is copied, and one in full
+    precision serves any precision.
     """
     check_gpus(gpus)
     folder = absolute(out)

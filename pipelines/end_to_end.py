@@ -2,10 +2,9 @@
 
     python -m pipelines.end_to_end --photos photos.csv --out DIR
 
-Without --photos it runs on the demonstration planet. Some of the countries and 1° blocks to train
-on are held back; the ranking is fitted on their photos, so that nothing is chosen on those that
-are measured. It writes report.json, predictions.parquet, map.html and the fine-tuned encoder under
---out.
+Without --photos it runs on the demonstration planet. Some training countries and 1° blocks are held
+back; the ranking is fitted on their photos, so that the measured photos choose nothing. It writes
+report.json, predictions.parquet, map.html and the fine-tuned encoder under --out.
 """
 
 import json
@@ -48,28 +47,29 @@ from pipelines.write_captions import write_captions
 
 START = CHECKPOINTS / "planet-start"
 START_NOTE = (
-    "image tower with random weights; text tower taught the packaged gazetteer, so that captions "
-    "of near places lie near: it knows where every country is, also those never trained on"
+    "image tower with random weights; text tower pretrained on the packaged gazetteer, so that "
+    "captions of near places lie near: it knows the position of every country, also of untrained "
+    "ones"
 )
 FROM_START = TrainingSettings(
     epochs=6,
     batch_size=128,
-    augment=False,  # on the planet colours tell places, and in six epochs none is known by heart
+    augment=False,  # on the planet colours tell places, and six epochs are too few to memorise any
     learning_rate=2e-3,
     text_learning_rate=0.0,
     weight_decay=0.05,
 )
-"""For the random image tower of planet-start; one that knows photos would forget them."""
+"""For the random image tower of planet-start; a trained one would forget its photos."""
 RANKING = RankingSettings()
 """For planet-start: on the planet large countries have few photos more than small ones."""
 HELD_BACK = 0.1
-"""Share of the countries to train on that the ranking is fitted on instead."""
+"""Share of the training countries on which the ranking is fitted instead."""
 console = Console(stderr=True)
 
 
 @contextmanager
 def stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
-    """Say which step runs and keep how long it took."""
+    """Print the running step and keep its time."""
     console.print(f"[bold]{name}[/bold] …")
     began = time.monotonic()
     yield
@@ -89,9 +89,9 @@ def end_to_end(
     planet: PlanetSettings | None = None,
     hold_back: float = HELD_BACK,
 ) -> dict[str, Any]:
-    """Run the whole pipeline and return the report that is in `out`/report.json.
+    """Run the whole pipeline and return the report, which is also in `out`/report.json.
 
-    `settings` are `default_settings` of the start unless given; `hold_back` is the share of
+    `settings` default to the start's `default_settings`; `hold_back` is the share of
     `splits.hold_back`.
     """
     settings = settings or default_settings(start)
@@ -115,7 +115,7 @@ def end_to_end(
         held_out = _held_out(table)
 
         def embedded(model: str, photos: pd.DataFrame) -> tuple[Locator, Embeddings]:
-            """What locates by a model, ranking as before any fit, and the photos' embeddings."""
+            """A model's locator, with its ranking before any fit, and the photos' embeddings."""
             index = embed_places(model, out / "places", gazetteer, captions, workers, int(use_gpu))
             ranking = own_ranking or model_settings(model).ranking
             found = embed_table(photos, model, Pool(workers, int(use_gpu)))
@@ -163,12 +163,12 @@ def end_to_end(
 
 
 def _held_out(table: pd.DataFrame) -> pd.DataFrame:
-    """The photos to measure on; raises GeoclipError where there is none."""
+    """The photos to measure on; raises GeoclipError if there is none."""
     held_out = measured(table)
     if held_out.empty:
         raise GeoclipError(
-            "No photo of known position is held out, so nothing can be measured: give some another "
-            "split than train, or train alone with pipelines.train_encoder."
+            "No photo of known position is held out, so nothing can be measured: give some "
+            "photos another split than train, or only train with pipelines.train_encoder."
         )
     return held_out
 
@@ -194,7 +194,7 @@ def _about(
     table: pd.DataFrame,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """What a reader of the figures has to know."""
+    """Facts that a reader of the figures needs."""
     is_ours = _is_ours(start)
     return {
         "starting_point": {
@@ -230,12 +230,12 @@ def main(
     photos: Annotated[
         list[Path] | None, on_this_machine("Photo table instead of the planet; may be repeated.")
     ] = None,
-    out: Annotated[Path, on_this_machine("Folder of all that is written.")] = Path("runs/demo"),
+    out: Annotated[Path, on_this_machine("Folder of all outputs.")] = Path("runs/demo"),
     model: Annotated[
         str | None,
         typer.Option(
-            help="Encoder to start from instead of planet-start; with another one the defaults of "
-            "training are those of pipelines.train_encoder."
+            help="Encoder to start from instead of planet-start; another one is trained with the "
+            "defaults of pipelines.train_encoder."
         ),
     ] = None,
     gazetteer: Places = None,

@@ -4,8 +4,8 @@
         --captions captions.parquet --out report.json
 
 The figures are per location, each split beside the best constant answer chosen on the training
-photos and beside chance; S, U and H are over all evaluated splits. Of photos without a position,
-those of a table of other levels (`pipelines.classify_photos`), the report has S, U and H alone.
+photos and beside chance; S, U and H are over all evaluated splits. For photos without a position,
+those of a table of other levels (`pipelines.classify_photos`), the report has only S, U and H.
 """
 
 import json
@@ -16,7 +16,6 @@ import pandas as pd
 import typer
 
 from geoclip.encoders import Encoder
-from geoclip.errors import GeoclipError
 from geoclip.evaluation.caption_figures import (
     EncodeTexts,
     composition_figures,
@@ -38,6 +37,7 @@ from geoclip.photos.embedding import Embeddings
 from geoclip.photos.refusals import READ
 from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
+from geoclip.support.files import write_for_user
 from geoclip.support.name_guard import check_checkout
 from geoclip.training.splits import HELD_BACK, TRAIN
 from pipelines.cluster import ROOT
@@ -51,15 +51,15 @@ TRUTH = ["location_id", "split", "lat", "lon", "country_code", "place_id", "plac
 
 
 def first_guesses(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The first-ranked guess for each location (index), those that were read."""
+    """The first-ranked guess for each location (index) with a readable photo."""
     first = predictions[(predictions["rank"] == 1) & predictions["status"].isin(READ)]
     return first.drop_duplicates("location_id").set_index("location_id")
 
 
 def measured(captions: pd.DataFrame) -> pd.DataFrame:
-    """The photos that figures are of: neither trained on nor fitted on, and of known position.
+    """The photos for the figures: of known position, neither trained on nor fitted on.
 
-    Those whose table names a place instead of a position count, those of a known country do not.
+    Photos whose table names a place instead of a position count; those with only a country do not.
     """
     known = captions["split"].isin([TRAIN, *HELD_BACK])
     return captions[~known & (captions["lat"].notna() | (captions["country_code"] == ""))]
@@ -68,11 +68,11 @@ def measured(captions: pd.DataFrame) -> pd.DataFrame:
 def evaluate_guesses(
     captions: pd.DataFrame, predictions: dict[str, pd.DataFrame], gazetteer: Gazetteer
 ) -> dict[str, Any]:
-    """Return the `splits` and `gzsl` parts of the report; figures of a model have `intervals`.
+    """Return the `splits` and `gzsl` parts of the report; a model's figures have `intervals`.
 
     `predictions` has a table under each name ("before", "after", "uncalibrated"); `captions` is the
-    table of `write_captions`, with the places of training and evaluated photos.
-    Photos that the ranking was fitted on count as training photos: their classes are seen.
+    table of `write_captions`, with the places of training and evaluated photos. Photos used for
+    fitting the ranking count as training photos: their classes are seen.
     """
     train = captions[captions["split"].isin([TRAIN, *HELD_BACK])]
     train_rows = gazetteer.rows(train["place_id"])
@@ -107,12 +107,12 @@ def caption_report(
 ) -> dict[str, Any]:
     """Return the `retrieval` and `composition` parts of the report, by split and model.
 
-    `photos` have split and place_row; each of `models` has its embeddings of them, in order.
+    `photos` have split and place_row; each of `models` has their embeddings, in order.
     """
     report: dict[str, Any] = {"retrieval": {}, "composition": {}}
     by_tower: dict[str, EncodeTexts] = {}
     for name, (encoder, found) in models.items():
-        # A frozen text tower says the same of a caption before and after the tuning.
+        # A frozen text tower encodes a caption the same before and after the tuning.
         encode = by_tower.setdefault(encoder.fingerprint(), remembering(encoder.encode_texts))
         for split in photos["split"].unique():
             own = (photos["split"] == split).to_numpy() & found.ok
@@ -141,12 +141,8 @@ def main(
         needed += OF_POSITIONS
     located = read_parquet(predictions, needed, "predictions", "pipelines.locate_photos")
     report = evaluate_guesses(captioned, {"after": located}, places)
-    try:
-        out.write_text(json.dumps(report, indent=2) + "\n")
-    except OSError as problem:
-        raise GeoclipError(
-            f"{out} cannot be written ({problem.strerror}); name another --out."
-        ) from None
+    text = json.dumps(report, indent=2) + "\n"
+    write_for_user(out, lambda file: file.write(text.encode()))
     print(f"Figures of {', '.join(report['splits'] or report['gzsl'])} in {out}.")
 
 

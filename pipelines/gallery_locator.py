@@ -1,7 +1,7 @@
-"""Photos → rows of guesses that a gallery of many shards has a part in, as with a folder's gallery.
+"""Photos → rows of guesses that use a gallery of many shards, like a folder's gallery.
 
 An actor asks all searchers for the nearest gallery photos of some photos, takes the nearest of all,
-fetches these alone, and ranks with them as with a gallery of its own.
+fetches only these, and ranks with them as with its own gallery.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,12 +37,12 @@ from pipelines.photo_locator import OF_PHOTOS, LocatorSpec, PhotoLocator
 from pipelines.storage import is_uri
 
 SEARCHING = 0.25
-"""Of all CPUs, what searchers have together."""
+"""The searchers' share of all CPUs."""
 
 
 @dataclass(frozen=True)
 class SharedGallery:
-    """A gallery that `searchers` hold: what their rows are, and which are the reference photos.
+    """A gallery held by `searchers`: their rows, and the reference photos.
 
     Searcher i has the rows from `starts[i]` to `starts[i + 1]`; `reference` are those of
     `likeness.reference_rows`.
@@ -54,13 +54,13 @@ class SharedGallery:
     about: GalleryAbout
 
     def neighbours(self, photos: np.ndarray, k: int, photo_ids: np.ndarray) -> Neighbours:
-        """The k nearest photos of embeddings (N, d); `photo_ids` as of `GalleryLookup`."""
+        """The k nearest photos of embeddings (N, d); `photo_ids` as in `GalleryLookup`."""
         given = ray.put(photos)
         asked = [own.neighbours.remote(given, k, photo_ids) for own in self.searchers]
         return nearest_of(ray.get(asked), k)
 
     def photos(self, rows: np.ndarray) -> tuple[np.ndarray, pa.Table]:
-        """The embeddings (n, d) and what is known of the photos of rows (n,), in order."""
+        """The embeddings (n, d) and known facts of the photos in rows (n,), in order."""
         cuts = np.searchsorted(rows, self.starts)
         owners = zip(self.searchers, cuts[:-1], cuts[1:], strict=True)
         asked = [own.photos.remote(rows[a:b]) for own, a, b in owners if b > a]
@@ -69,20 +69,20 @@ class SharedGallery:
 
 
 class FoundGallery(Gallery):
-    """The photos of a shared gallery that were found last."""
+    """The photos of a shared gallery from the last search."""
 
     def __init__(self, about: GalleryAbout) -> None:
         super().__init__(Path(), about, [], SCHEMA.empty_table())
 
     def hold(self, values: np.ndarray, photos: pa.Table) -> None:
-        """Hold photos with embeddings (n, d) instead of those before."""
+        """Hold photos with embeddings (n, d) instead of the former ones."""
         self.parts, self.photos = [values], photos
         for name in ("lat", "lon"):
             self.__dict__.pop(name, None)
 
 
 class SharedLookup(GalleryLookup):
-    """Finds photos of a shared gallery; rows are those of what was found last."""
+    """Finds photos of a shared gallery; rows are those of the last search."""
 
     def __init__(self, shared: SharedGallery) -> None:
         self.found = FoundGallery(shared.about)
@@ -92,7 +92,7 @@ class SharedLookup(GalleryLookup):
 
     @cached_property
     def likeness(self) -> Likeness:
-        """How alike photos and those of the gallery are; looked at first before any search."""
+        """The likeness of photos and gallery photos; read it before any search."""
         values = self.found.take(np.arange(len(self.found)))
         return Likeness.learned(self.found, values, self.found.lat, self.found.lon)
 
@@ -103,13 +103,13 @@ class SharedLookup(GalleryLookup):
         photo_ids: Sequence[str] | np.ndarray | None = None,
         allowed: np.ndarray | None = None,
     ) -> Neighbours:
-        """As of `GalleryLookup`, but that nothing is left out."""
+        """As in `GalleryLookup`, but without exclusions."""
         if allowed is not None:
-            raise ValueError("of a shared gallery no part is left out")
+            raise ValueError("a shared gallery allows no exclusions")
         own = np.array([""] * len(photos) if photo_ids is None else photo_ids, dtype=object)
         _ = self.likeness
         found = self.shared.neighbours(photos, k, own.reshape(len(photos), -1))
-        # The first one is always there: who has no neighbour points to row 0 of what is held.
+        # The first row always exists: photos without a neighbour point to row 0.
         rows = np.unique(np.append(found.rows[found.rows >= 0], self.shared.starts[0]))
         self._hold(rows)
         at = np.where(found.rows < 0, -1, np.searchsorted(rows, found.rows))
@@ -120,12 +120,13 @@ class SharedLookup(GalleryLookup):
 
 
 class GalleryLocator(PhotoLocator):
-    """Locates by model and gallery: as `geoclip locate --gallery`, whatever photos state or show.
+    """Locates by model and gallery, as `geoclip locate --gallery`, without photos' metadata or
+    abstention.
 
-    Raises GeoclipError as `PhotoLocator`.
+    Raises GeoclipError as `PhotoLocator` does.
     """
 
-    at_once = 256  # a search reads all that a searcher holds, where shards have no index
+    at_once = 256  # without an index, each search reads all of a searcher's embeddings
     extra: ClassVar = {**GALLERY_COLUMNS, **dict.fromkeys(OF_PHOTOS, "str")}
 
     def __init__(self, spec: LocatorSpec, shared: SharedGallery, pool: Pool) -> None:
@@ -139,9 +140,9 @@ class GalleryLocator(PhotoLocator):
     def guesses(
         self, found: Embeddings, paths: Sequence[str], locations: Sequence[Any]
     ) -> pd.DataFrame:
-        """The table of guesses for photos; those of one location get the same."""
+        """The table of guesses for photos; photos of one location get the same guess."""
         keys = [b"" if is_uri(path) else photo_key(decode_path(path)) for path in paths]
-        half = replace(found, values=found.values.astype(np.float16))  # as journals keep them
+        half = replace(found, values=found.values.astype(np.float16))  # as in journals
         records = records_of(half, keys)
         return self.assembler.block(found.paths, records, location_keys(locations)).table
 
@@ -150,18 +151,18 @@ class GalleryLocator(PhotoLocator):
 def answering(
     spec: LocatorSpec, pool: Pool
 ) -> Iterator[tuple[type[PhotoLocator], tuple[Any, ...], Pool]]:
-    """The kind of actor that answers, what it is made of, and the pool that is left to it."""
+    """The kind of actor that makes guesses, its arguments, and the remaining pool."""
     if spec.gallery is None:
         yield PhotoLocator, (spec,), pool
         return
-    alone = replace(spec, gallery=None)  # shards may be too many to travel with each actor
+    alone = replace(spec, gallery=None)  # the shards may be too many to send to each actor
     with _searchers(spec.gallery, pool.actors) as (shared, cpus):
         yield GalleryLocator, (alone, shared), replace(pool, held=cpus)
 
 
 @contextmanager
 def _searchers(gallery: GalleryShards, actors: int) -> Iterator[tuple[SharedGallery, float]]:
-    """Actors that hold a gallery, and the CPUs that they have."""
+    """Actors that hold a gallery, and their CPUs."""
     names, sizes = list(gallery.sizes), list(gallery.sizes.values())
     count = min(actors, len(names), room_for_actors(0))
     cpus = SEARCHING * ray.cluster_resources().get("CPU", 1.0)  # type: ignore[no-untyped-call]

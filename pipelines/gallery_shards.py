@@ -1,4 +1,4 @@
-"""A gallery of many shards on Ray: actors keep some of them open each, and search them.
+"""A gallery of many shards on Ray: each actor keeps some of them open and searches them.
 
 A shard is a gallery of `geoclip gallery build`. The nearest photos of all shards, merged, are those
 of a search in one gallery. A photo finds no copy of itself.
@@ -33,7 +33,7 @@ FOUND = pa.schema(
 
 
 def shards_in(galleries: Sequence[str]) -> list[str]:
-    """The galleries named, and those in the folders named; GeoclipError where there is none."""
+    """The named galleries, and those in named folders; GeoclipError if there is none."""
     found: list[str] = []
     for name in map(absolute, galleries):
         if exists(join(name, ABOUT_FILE)):
@@ -43,16 +43,17 @@ def shards_in(galleries: Sequence[str]) -> list[str]:
         inner = sorted({folder for folder, *rest in files if rest == [ABOUT_FILE]})
         if not inner:
             raise GeoclipError(
-                f"{name} is no gallery and holds none: make galleries with geoclip gallery build."
+                f"{name} is no gallery and contains none: make galleries with geoclip gallery "
+                f"build."
             )
         found += [join(name, folder) for folder in inner]
     return list(dict.fromkeys(found))
 
 
 def shard_sizes(shards: Sequence[str], encoder: str) -> dict[str, int]:
-    """How many photos each shard holds.
+    """The number of photos in each shard.
 
-    Raises GeoclipError for one that is damaged, or of another encoder than that of this key.
+    Raises GeoclipError for a damaged shard, or one of another encoder than this key's.
     """
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
         return dict(zip(shards, pool.map(partial(_size, encoder), shards), strict=True))
@@ -60,14 +61,14 @@ def shard_sizes(shards: Sequence[str], encoder: str) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class GalleryShards:
-    """Shards of one encoder: how many photos each holds, in order, and what they are made with."""
+    """Shards of one encoder: their numbers of photos, in order, and how they were made."""
 
     sizes: Mapping[str, int]
     about: GalleryAbout
 
     @classmethod
     def of(cls, galleries: Sequence[str]) -> "GalleryShards":
-        """Those of `shards_in`; raises GeoclipError as `shard_sizes`, and where all are empty."""
+        """Those of `shards_in`; raises GeoclipError as `shard_sizes` does, and if all are empty."""
         names = shards_in(galleries)
         about = read_about(names[0])
         sizes = shard_sizes(names, about.encoder)
@@ -76,7 +77,7 @@ class GalleryShards:
         return cls(sizes, about)
 
     def check_encoder(self, encoder: str) -> None:
-        """Raise GeoclipError unless they are of the encoder of this key."""
+        """Raise GeoclipError unless the shards have the encoder of this key."""
         self.about.check_encoder(encoder, next(iter(self.sizes)))
 
 
@@ -93,7 +94,7 @@ def _size(encoder: str, shard: str) -> int:
 
 
 def read_about(shard: str) -> GalleryAbout:
-    """What a shard is made with; raises GeoclipError where it does not say it."""
+    """How a shard was made; raises GeoclipError if it does not say."""
     return GalleryAbout.parse(read_bytes(join(shard, ABOUT_FILE)), shard)
 
 
@@ -104,10 +105,11 @@ def footer(file: str) -> pq.FileMetaData:
 
 
 def merged(found: Sequence[pa.Table], k: int) -> pa.Table:
-    """The k nearest of what several parts of a gallery found for the same N photos, in order.
+    """The k nearest among the results of several parts of a gallery for the same N photos, in
+    order.
 
-    Each table has, with `FOUND`, N·k rows: those of a photo stand together, nearest first, with a
-    similarity of -inf where there are fewer. So does the result.
+    Each table has, with `FOUND`, N·k rows: a photo's rows stand together, nearest first, with a
+    similarity of -inf for missing ones. So does the result.
     """
     cosines = np.stack([table["similarity"].to_numpy().reshape(-1, k) for table in found], axis=1)
     parts, photos = len(found), len(cosines)
@@ -119,7 +121,7 @@ def merged(found: Sequence[pa.Table], k: int) -> pa.Table:
 
 
 def search_shard(lookup: GalleryLookup, values: np.ndarray, k: int) -> pa.Table:
-    """What one gallery finds for embeddings (N, d), as `merged` takes it."""
+    """The neighbours of embeddings (N, d) in one gallery, in the form of `merged`."""
     neighbours = lookup.neighbours(values, k)
     rows = neighbours.rows.ravel()
     wanted = pa.array(rows, mask=rows < 0)
@@ -129,7 +131,7 @@ def search_shard(lookup: GalleryLookup, values: np.ndarray, k: int) -> pa.Table:
 
 
 def nearest_of(parts: Sequence[Neighbours], k: int) -> Neighbours:
-    """The k nearest of what several parts of a gallery found, by rows of the whole."""
+    """The k nearest among the results of several parts of a gallery, by rows of the whole."""
     rows, similarity = ([getattr(part, name) for part in parts] for name in ("rows", "similarity"))
     return Neighbours(np.hstack(rows), np.hstack(similarity)).best(k)
 
@@ -144,16 +146,16 @@ class ShardSearcher:
 
     @cached_property
     def lookups(self) -> list[GalleryLookup]:
-        """The shards, opened when first used: an error here is told, one in `__init__` is not."""
+        """The shards, opened at first use: an error here is reported, one in `__init__` is not."""
         return [GalleryLookup.open(local_copy(shard)) for shard in self.shards]
 
     @cached_property
     def _starts(self) -> np.ndarray:
-        """The rows of the whole gallery at which the shards begin, and the last one ends."""
+        """The rows of the whole gallery where the shards begin, and where the last one ends."""
         return np.cumsum([self.start, *(len(lookup.gallery) for lookup in self.lookups)])
 
     def nearest(self, block: pa.Table, k: int) -> pa.Table:
-        """What its shards find for photos with an `embedding`, as `merged` takes it."""
+        """The neighbours in its shards for photos with an `embedding`, in the form of `merged`."""
         if not len(block):
             return FOUND.empty_table()
         flat = block["embedding"].combine_chunks().flatten().to_numpy()
@@ -161,7 +163,7 @@ class ShardSearcher:
         return merged([search_shard(lookup, values, k) for lookup in self.lookups], k)
 
     def neighbours(self, values: np.ndarray, k: int, photo_ids: np.ndarray) -> Neighbours:
-        """The same of embeddings (N, d) by rows of the whole gallery.
+        """The same for embeddings (N, d), by rows of the whole gallery.
 
         `photo_ids` (N, V) are those of `GalleryLookup.neighbours`.
         """
@@ -173,9 +175,9 @@ class ShardSearcher:
         return nearest_of(parts, k)
 
     def photos(self, rows: np.ndarray) -> tuple[np.ndarray, pa.Table]:
-        """The embeddings (n, d), as they are stored, and what is known of photos.
+        """The embeddings (n, d), as stored, and the known facts of photos.
 
-        The rows (n,) are those of the whole gallery, in order; all are its own.
+        The rows (n,) are those of the whole gallery, in order; all belong to this actor.
         """
         values, tables = [], []
         for i, lookup in enumerate(self.lookups):

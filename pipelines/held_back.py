@@ -1,4 +1,4 @@
-"""The ranking of a tuned encoder, fitted on the photos that were held back from its training."""
+"""The ranking of a tuned encoder, fitted on photos held back from its training."""
 
 import pandas as pd
 
@@ -12,26 +12,25 @@ from pipelines.evaluate_guesses import measured
 
 
 def held_back(captions: pd.DataFrame) -> pd.DataFrame:
-    """The photos of a table of captions that a ranking is fitted on; see `splits.hold_back`."""
+    """The photos of a captions table for fitting a ranking; see `splits.hold_back`."""
     return captions[captions["split"].isin(HELD_BACK)]
 
 
 def fit_held_back(locator: Locator, captions: pd.DataFrame, found: Embeddings) -> Fitted | None:
-    """The ranking that fits the photos held back, of which `found` are the embeddings, in order.
+    """The ranking fitted to the photos held back; `found` are their embeddings, in order.
 
-    Of all other photos it knows the countries of those trained on, and whether the measured ones
-    have several views of a location.
-    None where fewer than `FEWEST_PLACES` places were held back.
+    Of all other photos it uses the countries of training photos, and whether the measured ones have
+    several views of a location. None if fewer than `FEWEST_PLACES` places were held back.
     """
     photos, codes = held_back(captions)[found.ok], locator.gazetteer.country_codes
     count = photos["location_id"].nunique()
     if count < FEWEST_PLACES:
         print(
-            f"The ranking stays as it is: {count} places are held back, a calibration needs "
+            f"The ranking stays unchanged: {count} places are held back, a calibration needs "
             f"{FEWEST_PLACES}."
         )
         return None
-    # Photos are fitted as others are met: by one view, or by the mean of a location's views.
+    # The fit uses photos as the measurement does: one view, or the mean of a location's views.
     views = "location_id" if measured(captions)["location_id"].duplicated().any() else "photo_id"
     known = KnownPhotos(
         found.values[found.ok],

@@ -1,4 +1,4 @@
-"""A run of inference: its precision, what is noted of it, and its output with how far it is."""
+"""A run of inference: its precision, its notes, its output and its progress."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ from pipelines.remote_progress import remote_progress
 
 @ray.remote(num_cpus=IO_CPUS)
 def _settled(model: str, pool: Pool, photos: int) -> tuple[str, str, Preparation]:
-    """The precision for so many photos, the key of the image tower, how photos are prepared."""
+    """The precision for this many photos, the image tower's key, and the preparation of photos."""
     torch.set_num_threads(pool.threads or 1)
     encoder = load_model(model, default_device(), True).for_photos(pool.precision)
     encoder.expect(photos)
@@ -33,9 +33,9 @@ def _settled(model: str, pool: Pool, photos: int) -> tuple[str, str, Preparation
 def settled(model: str, parts: Sequence[Part], pool: Pool) -> tuple[Pool, str]:
     """The pool with a precision that is not "auto", and the key of the model's image tower.
 
-    With GPUs it has a preparation, so that other actors decode photos and make answers.
-    A processor tries precisions out for a job of `WORTH_A_TRIAL` photos or more, for which one is
-    taken whose photos nobody has counted. Raises GeoclipError where there are no such GPUs.
+    With GPUs it has a preparation, so that other actors decode photos and make guesses. A CPU tries
+    precisions for a job of `WORTH_A_TRIAL` photos or more; uncounted photos count as enough. Raises
+    GeoclipError if there are no such GPUs.
     """
     check_gpus(pool.gpus)
     counted = photo_count(parts)
@@ -55,10 +55,10 @@ def begun(
     about: dict[str, Any],
     check: Callable[[str], None] = lambda _: None,
 ) -> Pool:
-    """Begin a run, or go on with one, whose rows are made by a model and of what `about` says.
+    """Begin or resume a run whose rows depend on a model and on the contents of `about`.
 
     `check` may refuse the key of the model's image tower before anything is noted. Returns the pool
-    with the precision of the run: "auto" is what it was when the run began.
+    with the precision of the run: "auto" keeps its first meaning.
     """
     if pool.precision == AUTO:
         pool = replace(pool, precision=output.noted().get("precision", AUTO))
@@ -76,7 +76,7 @@ def complete(
     schema: pa.Schema,
     pool: Pool,
 ) -> None:
-    """Write what is not done of an output, on actors as `on_actors` has them, and tell how far."""
+    """Write the missing rows of an output, on actors as in `on_actors`, and report progress."""
     with remote_progress("photos") as counter:
 
         def work(left: Sequence[Part]) -> Dataset:

@@ -1,10 +1,10 @@
-"""What a run may be given: folders, photos, CSV tables, Parquet files, tar shards (WebDataset).
+"""Inputs of a run: folders, photos, CSV tables, Parquet files, tar shards (WebDataset).
 
-Shards may be packed with gzip. Of archives of other kinds, and of Parquet files that hold no
-photos, each is a failure.
+Shards may be packed with gzip. Archives of other kinds, and Parquet files without photos, are a
+failure each.
 
 Each is a local path or a URI. A folder may hold any mixture. Photos in folders and CSV tables are
-listed when the run begins; what stands in Parquet files and shards is only ever streamed.
+listed when the run begins; the contents of Parquet files and shards are only streamed.
 """
 
 import tempfile
@@ -21,7 +21,7 @@ from pyarrow import fs
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.csv_lists import read_csv_list
-from geoclip.photos.folder_rules import USUAL
+from geoclip.photos.folder_rules import USUAL, FolderRules
 from geoclip.photos.listing import (
     PHOTO_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -42,8 +42,8 @@ from pipelines.tar_photos import TAR, TarShard
 from pipelines.unread_files import UnreadFile, refuse_odd_alone
 
 NOT_READ = (".zip", ".7z", ".rar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
-"""How archives end that are not read; each is a failure."""
-UNPACK = "is an archive that is not read: unpack it, or make it a .tar or .tar.gz."
+"""Endings of archives that are not read; each is a failure."""
+UNPACK = "is an unsupported archive: unpack it, or make it a .tar or .tar.gz."
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 SHARDS = (PARQUET, *TAR, *NOT_READ)
 WANTED = PHOTO_SUFFIXES | VIDEO_SUFFIXES | {f".{ending.rsplit('.', 1)[1]}" for ending in SHARDS}
@@ -54,13 +54,15 @@ def photo_parts(
     workers: int,
     done: Done | None = None,
     ids_besides: Callable[[Container[str]], Iterator[str]] = lambda _: iter(()),
+    rules: FolderRules = USUAL,
 ) -> list[Part]:
     """The photos of all inputs, in parts for `workers` workers.
 
-    Locations are each table's own: two that number theirs alike have no view in common. Shards that
-    are `done` are left out and not opened; `ids_besides` is that of the output.
-    Raises GeoclipError for an input that names no photo, a CSV table that cannot be read, a
-    Parquet file without the columns it needs, and where two photos have one id.
+    Locations belong to their table: equal ids in two tables share no view. Shards that are `done`
+    are left out and not opened; `ids_besides` is that of the output. `rules` say what is left out
+    of folders, on this machine and in storage. Raises GeoclipError for an input without photos, an
+    unreadable CSV table, a Parquet file without the needed columns, and where two photos have one
+    id.
     """
     paths = PathPacker()
     shards: list[Shard] = []
@@ -70,7 +72,7 @@ def photo_parts(
             tables.append(csv_photos(name))
             found = len(tables[-1])
         else:
-            found = add_files(name, paths, shards)
+            found = add_files(name, paths, shards, rules)
         if not found:
             raise no_photo_in(name)
     refuse_repeats([shard.name for shard in shards])
@@ -91,10 +93,10 @@ def no_photo_in(name: str) -> GeoclipError:
     return GeoclipError(f"{name} holds no photo, Parquet file or tar shard: name another.")
 
 
-def add_files(name: str, paths: PathPacker, shards: list[Shard]) -> int:
-    """Add the files that an input names to what was listed; how many there are."""
+def add_files(name: str, paths: PathPacker, shards: list[Shard], rules: FolderRules = USUAL) -> int:
+    """Add the files of an input to the listed ones; returns their number."""
     before = paths.count + len(shards)
-    for file, size, mtime in files_of(name):
+    for file, size, mtime in files_of(name, rules):
         if not file.lower().endswith(SHARDS):
             paths.add(file)
         else:
@@ -109,10 +111,10 @@ def shard_parts(
     earlier_ids: Ids = tuple,
     lacking: Lacking = nothing,
 ) -> list[Part]:
-    """The parts of the files of `left`, of all `shards`, with ids that no other photo has.
+    """The parts of the files of `left`, of all `shards`, with unique photo ids.
 
-    `other_ids` gives those of all else, `earlier_ids` those of an earlier run; for `lacking` see
-    `parquet_parts`.
+    `other_ids` gives the ids of all other inputs, `earlier_ids` those of an earlier run; for
+    `lacking` see `parquet_parts`.
     """
     tables = [shard for shard in left if shard.name.lower().endswith(PARQUET)]
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
@@ -136,29 +138,29 @@ def frame_photos(photos: pd.DataFrame) -> list[Photo]:
     return [Photo(i, path, location_id=place) for i, path, place in zip(*columns, strict=True)]
 
 
-def files_of(name: str) -> Iterator[tuple[str, int, int]]:
-    """Photos, videos, Parquet files, shards and archives below a folder, or the file named.
+def files_of(name: str, rules: FolderRules = USUAL) -> Iterator[tuple[str, int, int]]:
+    """Photos, videos, Parquet files, shards and archives below a folder, or the named file.
 
-    With size and time of change in nanoseconds; both are -1 for what is on this machine.
+    It adds size and modification time in nanoseconds; both are -1 for local files.
     """
     if is_uri(name):
         scheme, home = name.partition("://")[0], filesystem(name)[1].strip("/")
         for file in walk_files(name):
             path = file.path
             below = path.strip("/").removeprefix(home)
-            if is_wanted(path, WANTED) and _is_input(path) and not USUAL.leaves_out_below(below):
+            if is_wanted(path, WANTED) and _is_input(path) and not rules.leaves_out_below(below):
                 yield f"{scheme}://{path}", file.size, file.mtime_ns or -1
         return
     if Path(name).is_dir():
-        for path in filter(_is_input, walk_photos(Path(name).absolute(), WANTED)):
+        for path in filter(_is_input, walk_photos(Path(name).absolute(), WANTED, rules)):
             yield encode_path(path), -1, -1
     else:
-        for named in list_photos([name], WANTED):
+        for named in list_photos([name], WANTED, rules):
             yield encode_path(named.absolute()), -1, -1
 
 
 def _is_input(path: str) -> bool:
-    """Whether a file that is packed is an archive too: `photo.jpg.gz` is none."""
+    """Whether a packed file is an archive too: `photo.jpg.gz` is not."""
     low = path.lower()
     return not low.endswith(PACKED) or low.endswith(SHARDS)
 
@@ -170,9 +172,10 @@ def _local_shard(name: str) -> Shard:
 
 
 def csv_photos(name: str) -> list[Photo]:
-    """The photos of a CSV table: `path` (relative to the table, or a URI), perhaps `location_id`.
+    """The photos of a CSV table: `path` (relative to the table, or a URI), optionally
+    `location_id`.
 
-    A photo's id is its path as it stands in the table. Other columns are not looked at.
+    A photo's id is its path as written in the table. Other columns are ignored.
     """
     if not is_uri(name):
         return _table_photos(Path(name), parent(absolute(name)))
@@ -181,7 +184,7 @@ def csv_photos(name: str) -> list[Photo]:
 
 
 def fetch_table(name: str, folder: Path) -> Path:
-    """A copy of a table of storage in a local folder; raises GeoclipError if it is out of reach."""
+    """A copy of a stored table in a local folder; raises GeoclipError if unreachable."""
     copy = folder / name.rsplit("/", 1)[1]
     try:
         copy.write_bytes(read_bytes(name))
@@ -201,7 +204,7 @@ def _table_photos(file: Path, folder: str) -> list[Photo]:
 
 def resolved(text: str, folder: str) -> str:
     """The path or URI of a photo, relative to the folder of its table."""
-    if text.startswith("file:///"):  # with percent signs, which `geoclip.support.paths` reads
+    if text.startswith("file:///"):  # with percent signs, which `geoclip.support.paths` decodes
         return resolve_path(text, Path())
     if is_uri(folder) or is_uri(text):
         return join(folder, text)
@@ -209,16 +212,16 @@ def resolved(text: str, folder: str) -> str:
 
 
 def refuse_repeats(files: Sequence[str]) -> None:
-    """A file that is named twice would be read, and located, twice."""
+    """A file named twice would be read, and located, twice."""
     again = next((file for file, count in Counter(files).items() if count > 1), None)
     if again:
         raise GeoclipError(f"{again} is named twice, perhaps by a folder: keep one of them.")
 
 
 def _refuse_shared_ids(listed: Sequence[ListedPaths | ListedPhotos]) -> None:
-    """Ids are what a run goes on by: two photos of one id would be taken for one.
+    """A run resumes by ids: two photos of one id would count as one.
 
-    Hashes, of which equal ones are looked at, take eight bytes a photo.
+    Hashes take eight bytes a photo; ids with equal hashes are compared.
     """
     hashes = [pd.util.hash_array(np.array(part.ids, object), categorize=False) for part in listed]
     order = np.sort(np.concatenate([np.empty(0, np.uint64), *hashes]))

@@ -1,10 +1,10 @@
-"""What photos to train on may be given as: tables, folders, tar shards and Parquet files.
+"""Inputs of training photos: tables, folders, tar shards and Parquet files.
 
-Each input is a local path or a URI. CSV tables are those of `photos.photo_table`, their paths may
-be URIs. Photos in folders have the position that they state, if that can be relied upon. In tar
-shards (WebDataset) a `.json` beside the picture has `lat` and `lon`; in Parquet files columns have.
-Both may have `country_code`, `location_id`, `split` and `source` too. Locations are named alike in
-all inputs. A photo without a source has its folder's name as one.
+Each input is a local path or a URI. CSV tables are those of `photos.photo_table`; their paths may
+be URIs. Photos in folders have their stated position, if it is trustworthy. In tar shards
+(WebDataset) a `.json` beside the picture has `lat` and `lon`; in Parquet files columns have them.
+Both may have `country_code`, `location_id`, `split` and `source` too. Equal location ids mean one
+location in all inputs. The source of a photo without one is its folder's name.
 """
 
 import os
@@ -33,9 +33,9 @@ from pipelines.unread_files import refuse_odd_alone
 
 
 def labelled_parts(inputs: Sequence[str | Path]) -> list[LabelledPart]:
-    """The photos of all inputs; what stands in folders and shards is read where a part is.
+    """The photos of all inputs; folders and shards are read with their parts.
 
-    Raises GeoclipError as `read_photo_table` and for an input that names no photo.
+    Raises GeoclipError as `read_photo_table` does, and for an input without photos.
     """
     paths, shards, tables = PathPacker(), list[Shard](), list[str]()
     for name in map(str, inputs):
@@ -62,7 +62,7 @@ def _labelled_shard(part: Part) -> LabelledPart:
 
 
 def _read_tables(names: Sequence[str]) -> pd.DataFrame:
-    """The photos of tables; those of none where there is no table."""
+    """The photos of tables; an empty table if there are none."""
     if not names:
         return pd.DataFrame(columns=list(COLUMNS))
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Photos of known place, to train on: what is said of them, by tables or by themselves."""
+"""Training photos of known place, with labels from tables or from the photos themselves."""
 
 import posixpath
 from collections.abc import Sequence
@@ -25,20 +25,20 @@ TEXTS = ("country_code", "location_id", "split", "source", "place_id")
 LABELS = ("lat", "lon", *TEXTS)
 EMPTY = dict.fromkeys(COLUMNS, "") | {"lat": None, "lon": None, "fingerprint": 0, "problem": ""}
 TABLE_ROWS = 4096
-"""Of a table in a part."""
+"""Rows of a table in one part."""
 READERS = 16
 NO_POSITION = "no position that can be relied upon, and no country"
 
 
 class LabelledPart(Protocol):
-    """A share of the photos; it travels to the worker."""
+    """A share of the photos; it can be sent to a worker."""
 
     def table(self) -> pd.DataFrame:
         """Read it: `photo_table.COLUMNS`, `fingerprint`, and `problem` ("" if there is none).
 
-        The `path` is an address, see `pipelines.addresses`. The fingerprint is 0 for a file that is
-        not there. Raises GeoclipError for a position or country code that cannot be,
-        and where credentials have expired.
+        The `path` is an address, see `pipelines.addresses`. The fingerprint is 0 for an absent
+        file. Raises GeoclipError for an invalid position or country code, and for expired
+        credentials.
         """
         ...
 
@@ -56,7 +56,7 @@ class TabledPhotos:
     photos: pd.DataFrame
 
     def table(self) -> pd.DataFrame:
-        """As `LabelledPart` says; it is looked up which files are there."""
+        """As in `LabelledPart`; it checks which files exist."""
         found = stored_fingerprints(self.photos["path"].tolist())
         return self.photos.assign(fingerprint=found, problem="")
 
@@ -75,7 +75,7 @@ class StatedPhotos:
 
 
 def _stated(path: str) -> dict[str, Any]:
-    """What a photo of a folder says of itself."""
+    """The labels that a photo of a folder states."""
     row: dict[str, Any] = {"photo_id": path, "path": path}
     if is_uri(path):
         try:
@@ -92,13 +92,13 @@ def _stated(path: str) -> dict[str, Any]:
 
 
 def known_labels(values: dict[str, Any]) -> dict[str, Any]:
-    """The `LABELS` among what is said of a photo; names may be in capital letters."""
+    """The `LABELS` among a photo's facts; the case of names is ignored."""
     named = {name.lower(): value for name, value in values.items()}
     return {name: named[name] for name in LABELS if isinstance(named.get(name), str | float | int)}
 
 
 def labelled(rows: Sequence[dict[str, Any]], name: str) -> pd.DataFrame:
-    """What `LabelledPart.table` gives, of what an input called `name` says of its photos."""
+    """The result of `LabelledPart.table`, from facts about photos of the input `name`."""
     frame = pd.DataFrame([EMPTY | row for row in rows], columns=list(EMPTY), dtype=object)
     # Errors name a row by its photo.
     frame.index = pd.Index([text.removeprefix(name).lstrip("/#") for text in frame["photo_id"]])
@@ -120,7 +120,7 @@ def labelled(rows: Sequence[dict[str, Any]], name: str) -> pd.DataFrame:
 
 
 def stored_fingerprints(paths: Sequence[str]) -> Fingerprints:
-    """The fingerprints of files by their paths or URIs; 0 for those that are not there."""
+    """The fingerprints of files by their paths or URIs; 0 for absent ones."""
     found = fingerprints(paths)
     far = [row for row, path in enumerate(paths) if is_uri(path)]
     with ThreadPoolExecutor(READERS) as pool:

@@ -1,4 +1,4 @@
-"""Photos of known place in tar shards (WebDataset) and Parquet files, to train on."""
+"""Training photos of known place in tar shards (WebDataset) and Parquet files."""
 
 import json
 import posixpath
@@ -25,7 +25,7 @@ from pipelines.tar_photos import Member, PackedShardError, damage, read_members
 
 @dataclass(frozen=True)
 class LabelledTar:
-    """The samples of a tar shard: files side by side with one name but for what follows a dot."""
+    """The samples of a tar shard: adjacent files with one name up to a dot."""
 
     name: str
 
@@ -51,7 +51,9 @@ class LabelledTar:
 
     def _photo(self, file: Member) -> dict[str, Any]:
         if file.offset is None:
-            raise PackedShardError("is packed, and training reads its photos one by one; unpack it")
+            raise PackedShardError(
+                "is compressed, and training reads its photos one by one; unpack it"
+            )
         if file.problem:
             return {"photo_id": file.name, "path": file.name, "problem": file.problem}
         size = len(file.content)
@@ -72,7 +74,7 @@ def _is_json(member: Member) -> bool:
 
 
 def _json_labels(files: Sequence[Member]) -> dict[str, Any]:
-    """What the `.json` of a sample says of its pictures; nothing where there is none."""
+    """The labels in the `.json` of a sample; empty without one."""
     for file in filter(_is_json, files):
         try:
             return known_labels(json.loads(file.content))
@@ -99,16 +101,16 @@ class LabelledRows:
 
 
 def lacking_labels(schema: pa.Schema) -> str:
-    """What is said of a Parquet file without columns that say where; "" where it has them."""
+    """The fault of a Parquet file without columns for places; "" for none."""
     known = {column.lower() for column in schema.names}
     if {"lat", "lon"} <= known or {"country_code", "place_id"} & known:
         return ""
     wanted = "it needs the columns lat and lon, or country_code, or place_id"
-    return f"does not say where its photos are from: {wanted}."
+    return f"does not give the places of its photos: {wanted}."
 
 
 def _column_labels(part: ParquetRows) -> list[dict[str, Any]]:
-    """What all rows of a part's row group say; nothing where the file is damaged."""
+    """The labels of all rows of a part's row group; empty if the file is damaged."""
     name = part.shard.name
 
     def read() -> pa.Table:

@@ -1,4 +1,4 @@
-"""Photos in folders, of which there may be millions: their names packed, a part at a time."""
+"""Photos in folders, perhaps millions: their names compressed, in parts."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from pipelines.photo_source import Photo
 
 CODEC = "zstd"
 SHARES = 16
-"""Parts a worker is to have at least, so that all end at about the same time."""
+"""Fewest parts per worker, so that all end at about the same time."""
 FEWEST, MOST = 16, 4096
-"""Listed photos in a part."""
+"""Fewest and most listed photos in a part."""
 
 
 @dataclass(frozen=True)
 class ListedPaths:
-    """Photos whose ids are their paths or URIs; `size` bytes of text, of which a tenth is kept."""
+    """Photos whose ids are their paths or URIs; `size` bytes of text, a tenth of that in memory."""
 
     packed: bytes
     size: int
@@ -42,13 +42,13 @@ class ListedPaths:
         return (Photo(path, path) for path in self.ids)
 
     def without(self, done: Container[str]) -> "ListedPaths | None":
-        """Those whose id is not in `done`; None if there are none."""
+        """The photos whose id is not in `done`; None if there are none."""
         left = [path for path in self.ids if path not in done]
         return ListedPaths.of(left) if left else None
 
 
 class PathPacker:
-    """Takes paths one by one and gives them in parts."""
+    """Takes paths one by one and returns them in parts."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -64,7 +64,7 @@ class PathPacker:
             self._waiting = []
 
     def parts(self, workers: int) -> list[ListedPaths]:
-        """All that were taken."""
+        """The parts of all paths taken."""
         size = part_size(self.count, workers)
         rest = [ListedPaths.of(self._waiting)] if self._waiting else []
         if size == MOST:
@@ -74,7 +74,7 @@ class PathPacker:
 
 
 def part_size(count: int, workers: int) -> int:
-    """Listed photos in a part, so that each worker has some and none is too large."""
+    """Listed photos per part, so that each worker has some and none is too large."""
     return min(max(count // (SHARES * workers), FEWEST), MOST)
 
 

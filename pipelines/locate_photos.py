@@ -3,20 +3,21 @@
     python -m pipelines.locate_photos --photos INPUT --model NAME --out OUT
 
 INPUT is a folder, a CSV table, a Parquet file or a tar shard, as a path or URI, and may be repeated
-(see `pipelines.inputs`). OUT is a folder of Parquet parts, beside it a ledger of the photos that
-could not be read; the same command goes on where a run was stopped. With an OUT that ends in
-.parquet, .csv, .geojson or .gpkg the answer is one file, made in one go: for small jobs.
+(see `pipelines.inputs`). OUT is a folder of Parquet parts, with a ledger of the unreadable photos
+beside it; the same command resumes a stopped run. If OUT ends in .parquet, .csv, .geojson or .gpkg
+the output is one file, made in one go: for small jobs.
 
-Views that share a `location_id` are answered together. The output has the columns of
-`guesses.schema`, those of `rows.CLASS_COLUMNS`, photo_id, location_id and message; a
-photo that cannot be read has one row with its status.
+Views that share a `location_id` get one answer. The output has the columns of `guesses.schema`,
+those of `rows.CLASS_COLUMNS`, photo_id, location_id and message; an unreadable photo has one row
+with its status.
 
 With `--gallery DIR`, a gallery or a folder of them (shards), the rows are those of `geoclip locate
 --gallery DIR --gps ignore --evidence off`: actors hold the shards and search them for all photos.
-The columns are then those of `schema.GALLERY_COLUMNS` instead of `rows.CLASS_COLUMNS`.
+The columns of `schema.GALLERY_COLUMNS` then replace those of `rows.CLASS_COLUMNS`.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ import typer
 
 from geoclip.commands.options import (
     CompileOption,
+    ExcludeOption,
     MethodOption,
     PointOption,
     Precision,
@@ -36,6 +38,7 @@ from geoclip.encoders.registry import check_model_name
 from geoclip.guesses.failures import Failure, failures_path, write_failures
 from geoclip.guesses.guess_files import ENDINGS
 from geoclip.guesses.writer import GuessWriter, arrow_schema
+from geoclip.photos.folder_rules import FolderRules
 from geoclip.places.gazetteer import Gazetteer
 from pipelines.cluster import check_lasting, ray_session
 from pipelines.command_line import Actors, Gpus, Inputs, Model, Places, run
@@ -52,7 +55,7 @@ from pipelines.storage import absolute, is_uri, join, parent
 
 
 def locate_into(out: str, parts: Sequence[Part], spec: LocatorSpec, pool: Pool) -> Output:
-    """Locate into a folder, going on where a run was stopped."""
+    """Locate into a folder, resuming a stopped run."""
     output = Output(absolute(out))
     pool = begun(output, spec.model, parts, pool, spec.about(), spec.check_encoder)
     with answering(spec, pool) as (kind, arguments, left):
@@ -61,7 +64,7 @@ def locate_into(out: str, parts: Sequence[Part], spec: LocatorSpec, pool: Pool) 
 
 
 def locate_to_file(out: Path, parts: Sequence[Part], spec: LocatorSpec, pool: Pool) -> str:
-    """Locate into one file by its ending, with a ledger beside it; says what was done."""
+    """Locate into one file by its ending, with a ledger beside it; prints a summary."""
     located, extra = in_memory(parts, spec, pool)
     located = located.sort_values(["photo_id", "rank"])
     with GuessWriter(out, out.with_name(f".{out.name}-draft"), extra) as writer:
@@ -80,8 +83,8 @@ def locate_to_file(out: Path, parts: Sequence[Part], spec: LocatorSpec, pool: Po
 def in_memory(
     parts: Sequence[Part], spec: LocatorSpec, pool: Pool
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The answers of all parts as one table, in no order, and its columns behind the schema's."""
-    spec.about()  # refuses what does not go together
+    """The guesses for all parts as one unsorted table, and its columns after the schema's."""
+    spec.about()  # refuses incompatible settings
     pool, key = settled(spec.model, parts, pool)
     spec.check_encoder(key)
     with answering(spec, pool) as (kind, arguments, left), data_context():
@@ -106,13 +109,14 @@ def main(
     ] = None,
     gallery: Annotated[
         list[str] | None,
-        typer.Option(help="A gallery, or a folder of them, that has a say; may be repeated."),
+        typer.Option(help="A gallery to use, or a folder of them; may be repeated."),
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Guesses for each photo.")] = 5,
     method: MethodOption = None,
     point: PointOption = None,
     precision: PrecisionOption = Precision.auto,
     compile: CompileOption = False,
+    exclude: ExcludeOption = None,
 ) -> None:
     """Locate photos from the command line."""
     check_model_name(model)
@@ -120,8 +124,8 @@ def main(
     Gazetteer.read(gazetteer).check_has_positions()
     one_file = not is_uri(out) and out.lower().endswith(ENDINGS)
     output = Output(absolute(out))
-    before = () if one_file else (output.done(), output.ids_besides)
-    parts = photo_parts(photos, actors, *before)
+    listed = partial(photo_parts, photos, actors, rules=FolderRules(tuple(exclude or ())))
+    parts = listed() if one_file else listed(output.done(), output.ids_besides)
     index = index or join(parent(absolute(out)), "places")
     with ray_session(decoding=gpus > 0):
         pool = Pool(actors, gpus, precision=precision.value, compile=compile)

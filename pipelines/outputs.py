@@ -1,9 +1,9 @@
-"""A run's output: Parquet files in a folder, and beside it what could not be read.
+"""A run's output: Parquet files in a folder, and the failures beside it.
 
-`OUT` holds pieces while a run is going on, each of which says in its footer which photos are done,
-and files of about 100,000 rows, shard by shard, when it is done. `OUT-ledger` has a file for every
-one of those in which photos failed; `OUT-checkpoint` says what the rows were made with. The order
-of rows is not fixed: sort by photo_id (and rank).
+During a run `OUT` holds pieces, whose footers list the finished photos, and at the end files of
+about 100,000 rows, shard by shard. `OUT-ledger` has a file for each of these with failures;
+`OUT-checkpoint` notes how the rows were made. The order of rows is not fixed: sort by photo_id (and
+rank).
 """
 
 import json
@@ -26,46 +26,46 @@ from pipelines.storage import TRANSIENT, exists, is_draft, parent, read_bytes, w
 from pipelines.stored_folders import delete_files, delete_folder, list_names, move_files
 
 BLOCK_BYTES = 32 * 1024 * 1024
-"""Of a block between two steps: small, as a block is what is lost with a worker."""
+"""Bytes of a block between two steps: small, as a lost worker loses a block."""
 IO_CPUS = 0.25
-"""Of a task that reads or writes: it waits most of the time, and must find room beside actors.
+"""CPUs of a task that reads or writes: it mostly waits, and must find room beside actors.
 
-Not less: Ray starts a process for each task at a time, and starting one takes seconds.
+Not less: Ray starts a process for each concurrent task, and a start takes seconds.
 """
 
 
 @dataclass(frozen=True)
 class Output:
-    """The output folder `name` (a local path or a URI), of one run and those that go on with it."""
+    """The output folder `name` (a local path or a URI) of one run and its resumed runs."""
 
     name: str
 
     @property
     def failures(self) -> str:
-        """Where the failures are listed."""
+        """The file of failures."""
         return f"{self.name}-ledger"
 
     @property
     def checkpoint(self) -> str:
-        """Where it is noted what the rows are made with, and what is about to replace others."""
+        """The file of notes: how the rows were made, and pending replacements of files."""
         return f"{self.name}-checkpoint"
 
     @property
     def _merged(self) -> tuple[str, str, str]:
-        """Where files lie that are to replace others, their failures, and the others' names."""
+        """Folders of merged files and their failures, and the names of the files to replace."""
         folder = f"{self.checkpoint}/merged"
         return f"{folder}/rows", f"{folder}/failures", f"{folder}/replaced.json"
 
     def noted(self) -> dict[str, Any]:
-        """What makes the rows of a run that was begun; nothing where none was."""
+        """The notes of a begun run; empty if there is none."""
         note = f"{self.checkpoint}/run.json"
         found: dict[str, Any] = json.loads(read_bytes(note)) if exists(note) else {}
         return found
 
     def begin(self, about: dict[str, Any]) -> None:
-        """Note what makes the rows (`about`), so that a run only goes on with its own like.
+        """Note how the rows are made (`about`), so that only an equal run resumes this one.
 
-        Raises GeoclipError where the folder holds what something else made.
+        Raises GeoclipError if the folder holds other content.
         """
         before = self.noted()
         if not before:
@@ -80,16 +80,16 @@ class Output:
         changed = [key for key in about if before.get(key) != json.loads(json.dumps(about[key]))]
         if changed:
             raise GeoclipError(
-                f"{self.name} was begun with another {', '.join(changed)}: give what it was begun "
-                "with, or name another --out."
+                f"{self.name} was begun with another {', '.join(changed)}: give the same again, "
+                f"or name another --out."
             )
 
     def done(self) -> Done:
-        """What is done; no row is read for it. Raises GeoclipError for files of another making."""
+        """The finished parts; no row is read. Raises GeoclipError for foreign files."""
         return Done(span for file in read_parts(self.name) for span in file.spans)
 
     def ids_besides(self, shards: Container[str]) -> Iterator[str]:
-        """The ids of the photos that are done, but those of some shards."""
+        """The ids of finished photos, except those of some shards."""
         yield from photo_ids(self.name, read_parts(self.name), shards)
 
     def complete(
@@ -99,11 +99,11 @@ class Output:
         schema: pa.Schema,
         piece_rows: int,
     ) -> None:
-        """Write the rows that `work` makes of what is not done, and merge all that is there.
+        """Write the rows that `work` makes from unfinished parts, and merge all files.
 
-        `work` gives the columns of `schema`, with `photo_id` and `status` among them, and `origin`
-        (as `photo_source.ORIGIN`). Rows wait until they are `piece_rows`; those that wait, and what
-        the actors work on, are done anew when a run is killed.
+        `work` returns the columns of `schema`, with `photo_id` and `status` among them, and
+        `origin` (as `photo_source.ORIGIN`). Rows wait until there are `piece_rows`; a killed run
+        redoes waiting rows and the actors' current work.
         """
         self._replace()
         left = self._left(parts, self._up_to_date(parts))
@@ -115,7 +115,7 @@ class Output:
         delete_files(self.name, filter(is_draft, list_names(self.name)))
 
     def _left(self, parts: Sequence[Part], files: Sequence[PartFile]) -> list[Part]:
-        """What of the parts is not done in the files that are there."""
+        """The rest of the parts, beyond the existing files."""
         done = Done(span for file in files for span in file.spans)
         listed = any(isinstance(part, ListedPhotos | ListedPaths) for part in parts)
         with_listed = [file for file in files if any(not span.shard.name for span in file.spans)]
@@ -127,9 +127,9 @@ class Output:
         return [part for part in rest if part is not None]
 
     def _up_to_date(self, parts: Sequence[Part]) -> list[PartFile]:
-        """The files that are there, when what shards have that is out of date is taken away.
+        """The existing files, after removing outdated rows of shards.
 
-        Of those that have changed that is all, of those that were out of reach the word of it.
+        Changed shards lose all rows, unreachable ones only the note of it.
         """
         files = read_parts(self.name)
         done = Done(span for file in files for span in file.spans)
@@ -147,7 +147,7 @@ class Output:
     def _merge(
         self, files: Sequence[PartFile], keep: Callable[[Piece], bool] = lambda piece: True
     ) -> None:
-        """Put the rows of files, those of pieces to `keep`, into fewer and larger ones."""
+        """Merge files, and pieces to `keep`, into fewer and larger files."""
         if not files:
             return
         rows, failures, note = self._merged
@@ -158,10 +158,10 @@ class Output:
         self._replace()
 
     def _replace(self) -> None:
-        """Put merged files in the place of those that they replace, if they are there, whole.
+        """Put merged files, if they are complete, in place of the old ones.
 
-        Old ones go first, so that a run that is killed here never leaves a row twice; the next one
-        goes on with it.
+        Old files go first, so that a killed run never leaves a row twice; the next run resumes
+        this.
         """
         rows, failures, note = self._merged
         if not exists(note):
@@ -174,19 +174,19 @@ class Output:
         delete_folder(parent(note))
 
     def summary(self) -> str:
-        """How many photos there are, and how many could not be read."""
+        """The number of photos, and of unreadable ones."""
         done = self.done()
         where = f" ({self.failures})" if done.failed else ""
         return f"{done.photos:,} photos in {self.name}; {done.failed:,} could not be read{where}."
 
 
-@ray.remote(num_cpus=1)  # as memory is for a file in each
+@ray.remote(num_cpus=1)  # for the memory of one file each
 def _merge(folder: str, pieces: Sequence[Piece], rows_to: str, failures_to: str) -> None:
     merge(folder, pieces, rows_to, failures_to)
 
 
 class PieceSink(Datasink[None]):
-    """Writes what comes, once it is some rows, as a piece that says what it holds."""
+    """Writes incoming rows as a piece with its spans, once there are enough."""
 
     def __init__(self, folder: str, schema: pa.Schema, rows: int) -> None:
         self.folder = folder
@@ -195,7 +195,7 @@ class PieceSink(Datasink[None]):
 
     @property
     def min_rows_per_write(self) -> int:
-        """How many it waits for."""
+        """The number of rows before a write."""
         return self.rows
 
     def write(self, blocks: Iterable[Block], ctx: Any) -> None:
@@ -209,10 +209,10 @@ class PieceSink(Datasink[None]):
 
 @contextmanager
 def data_context() -> Iterator[None]:
-    """Ray Data's settings for datasets that are made within it."""
+    """Ray Data's settings for datasets made within this context."""
     context = DataContext.get_current().copy()
     context.target_max_block_size = BLOCK_BYTES
-    context.use_datasource_v2 = False  # which starts 32 actors for every Parquet folder it reads
+    context.use_datasource_v2 = False  # v2 starts 32 actors for every Parquet folder
     context.retried_io_errors = [*context.retried_io_errors, *TRANSIENT]
     with DataContext.current(context):
         yield

@@ -1,7 +1,7 @@
-"""The columns of Parquet files of photos, which are known by their names and types.
+"""The columns of Parquet files of photos, detected by name and type.
 
 `bytes`, `content` or `image` holds bytes, or a struct with bytes in it; `path` or `uri` is relative
-to the file; `photo_id` or `id` and `location_id` may be there too.
+to the file; `photo_id` or `id` and `location_id` are optional.
 """
 
 from typing import Any
@@ -17,13 +17,13 @@ NAMES = {
 
 
 def known_columns(schema: pa.Schema) -> dict[str, str]:
-    """Which column holds what (a key of `NAMES`); those of the wrong type are passed over."""
+    """The column for each key of `NAMES`; columns of the wrong type are ignored."""
     found = {key: _first(key, schema) for key in NAMES}
     return {key: name for key, name in found.items() if name is not None}
 
 
 def oddity(schema: pa.Schema) -> str:
-    """What is wrong with a file that has no column of bytes or paths; "" where it has one."""
+    """The fault of a file without a column of bytes or paths; "" for none."""
     if known_columns(schema).keys() & {"content", "path"}:
         return ""
     wanted = [*NAMES["content"], *NAMES["path"]]
@@ -35,7 +35,7 @@ def oddity(schema: pa.Schema) -> str:
 
 
 def given_id(values: dict[str, Any]) -> str:
-    """A row's own id, "" where it has none."""
+    """A row's own id, "" for none."""
     return "" if values.get("photo_id") is None else str(values["photo_id"])
 
 
@@ -45,7 +45,7 @@ def _first(key: str, schema: pa.Schema) -> str | None:
 
 
 def _fits(key: str, kind: pa.DataType) -> bool:
-    """Whether a column may hold what `key` says; ids may be anything that has a text."""
+    """Whether a column's type suits `key`; ids may have any type with a text."""
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
     if key == "content":
         inner = [own.type for own in kind if own.name == "bytes"] if _is_struct(kind) else [value]

@@ -1,8 +1,7 @@
-"""The ids that Parquet files give their photos: one that stands twice is never taken for one photo.
+"""Unique photo ids for Parquet files: a repeated id never counts as one photo.
 
-Files that number their photos anew have the same ids. Their photos are then told apart by where
-they lie, and this is said. Ids are Arrow strings, as there may be many: Python's take five times
-the memory.
+Files that number their photos anew have equal ids. Position then identifies their photos, and a
+message says so. Ids are Arrow strings, as there may be many: Python's take five times the memory.
 """
 
 import sys
@@ -25,18 +24,17 @@ IDS_AT_ONCE = 65536
 FILES_AT_ONCE = 32
 OTHERS, EARLIER = "a folder or CSV table", "an earlier run of this output"
 Ids = Callable[[], Iterable[Sequence[str]]]
-"""Gives ids, some at a time, when they are asked for."""
+"""Returns ids lazily, some at a time."""
 
 
 def told_apart(
     parts: Sequence[Part], files: Sequence[str], others: Ids, earlier: Ids = tuple
 ) -> Sequence[Part]:
-    """Parts of Parquet files, with ids that are those of no photo of another file.
+    """Parts of Parquet files, with ids unique among all files.
 
-    `files` are all that the run is given, also those of which no part is left: so a run that goes
-    on gives the same ids. `others` gives the ids of all else, `earlier` those that stand in the
-    output and that this run is not given. Raises GeoclipError for an id that stands twice in a
-    file or is one of `others`.
+    `files` are all files of the run, even finished ones, so that a resumed run gives the same ids.
+    `others` gives the ids of all other inputs, `earlier` those in the output from inputs that this
+    run lacks. Raises GeoclipError for an id that occurs twice in a file or is one of `others`.
     """
     if not any(isinstance(part, ParquetRows) and _named(part.columns) for part in parts):
         return parts
@@ -64,7 +62,7 @@ def _by_place(part: Part) -> Part:
 
 
 def _shared(ids: Mapping[str, pa.ChunkedArray]) -> list[str]:
-    """The files that have an id which stands in another one too."""
+    """The files with an id that occurs in another one too."""
     distinct = [pc.unique(own) for own in ids.values()]
     repeated = _repeated(pa.chunked_array(distinct, pa.string()))
     own = zip(ids, distinct, strict=True)
@@ -72,27 +70,27 @@ def _shared(ids: Mapping[str, pa.ChunkedArray]) -> list[str]:
 
 
 def _repeated(ids: pa.ChunkedArray) -> pa.Array:
-    """The ids that stand in there more than once."""
+    """The ids that occur more than once."""
     counts = pc.value_counts(ids)
     return counts.field("values").filter(pc.greater(counts.field("counts"), 1))
 
 
 def _tell(ids: Mapping[str, pa.ChunkedArray], files: Sequence[str]) -> None:
-    """Say once that files have the same ids."""
+    """Print once that files have the same ids."""
     first, own = files[0], ids[files[0]]
     for other, some in ids.items():
         common = own.filter(pc.is_in(own, pc.unique(some)))
         if other != first and len(common):
             print(
-                f"geoclip: The photo id {common[0].as_py()!r} stands in {first} and in {other}: "
-                f"photos of such files ({len(files):,}) are told apart by file and row.",
+                f"geoclip: The photo id {common[0].as_py()!r} stands in {first} and in {other}: in "
+                f"such files ({len(files):,}) file and row identify the photos.",
                 file=sys.stderr,
             )
             return
 
 
 def _refuse_repeats(ids: Mapping[str, pa.ChunkedArray]) -> None:
-    """Refuse an id that stands in two places or twice in one; each place comes by its name."""
+    """Refuse an id in two places or twice in one; each place comes with its name."""
     together = pa.chunked_array(
         [chunk for own in ids.values() for chunk in own.chunks], pa.string()
     )
@@ -105,23 +103,23 @@ def _refuse_repeats(ids: Mapping[str, pa.ChunkedArray]) -> None:
             if photo_id in seen:
                 other = "twice" if seen[photo_id] == name else f"and in {seen[photo_id]}"
                 raise GeoclipError(
-                    f"The photo id {photo_id!r} stands in {name} {other}: give each photo an id of "
-                    "its own, or leave the ids out and photos are told apart by where they lie."
+                    f"The photo id {photo_id!r} stands in {name} {other}: give each photo its own "
+                    f"id, or leave the ids out, and its place in the files identifies it."
                 )
             seen[photo_id] = name
 
 
 def parquet_ids(name: str) -> pa.ChunkedArray:
-    """The ids that a file gives its photos; no photo is read for them.
+    """The photo ids of a file, without reading photos.
 
-    They are its id column, and the paths of rows without an id where the file holds no bytes. Where
-    the file is damaged the rest is left out: the run itself says so.
+    They are its id column, and the paths of rows without an id if the file holds no bytes. The rest
+    of a damaged file is left out: the run itself reports it.
     """
     return _ids(name, ("photo_id", "path"))
 
 
 def paths_alone(name: str) -> pa.ChunkedArray:
-    """The same of a file whose id column is not looked at."""
+    """The same for a file whose id column is ignored."""
     return _ids(name, ("path",))
 
 
@@ -146,7 +144,7 @@ def _read(name: str, keys: Sequence[str]) -> Iterator[pa.Array]:
 
 
 def _named(columns: Mapping[str, str]) -> list[str]:
-    """Which known columns photos are called by; none where they are by where they lie."""
+    """The columns with names of photos; empty if their position names them."""
     if "content" in columns:
         return ["photo_id"] if "photo_id" in columns else []
     return [key for key in ("photo_id", "path") if key in columns] if "path" in columns else []

@@ -1,9 +1,9 @@
 """Photos in Parquet files: bytes, or paths and URIs, streamed a row group at a time.
 
-Which column holds what is said in `pipelines.parquet_columns`. Without an id column, or where
-several files have the same ids (see `pipelines.parquet_ids`), a photo's id is where it lies. The
-photos of a `location_id` stand side by side in a row group: another row group or file may use the
-same one, and means another location there.
+`pipelines.parquet_columns` assigns the columns. Without an id column, or where several files have
+the same ids (see `pipelines.parquet_ids`), a photo's id is its position. The photos of a
+`location_id` are adjacent in a row group: in another row group or file the same id means another
+location.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ PATHS_A_PART = 4096
 ROWS_AT_ONCE = 64
 DAMAGE = (OSError, pa.ArrowInvalid)
 Lacking = Callable[[pa.Schema], str]
-"""What a file's columns lack for a purpose, as the end of a sentence; "" for nothing."""
+"""The columns that a file lacks for a purpose, as the end of a sentence; "" for none."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ParquetRows:
     """The locations that begin in `rows` of a file, all of them in row group `group`.
 
     Rows are counted from the file's first; the group begins with row `first`, and the file has
-    `total` rows. `columns` says which column holds what, by the keys of `parquet_columns.NAMES`.
+    `total` rows. `columns` assigns columns to the keys of `parquet_columns.NAMES`.
     """
 
     shard: Shard
@@ -45,16 +45,16 @@ class ParquetRows:
 
     @property
     def holds_bytes(self) -> bool:
-        """Whether the file has a column of them."""
+        """Whether the file has a column of bytes."""
         return "content" in self.columns
 
     @property
     def count(self) -> int:
-        """How many photos it has."""
+        """The number of its photos."""
         return len(self.rows)
 
     def photos(self) -> Iterator[Photo]:
-        """Read them; where the file is damaged the last one is a problem in its name."""
+        """Read them; a damaged file ends with a problem under its name."""
         previous, inside, row = "", False, self.first - 1
         try:
             for row, photo in enumerate(resumed(self._rows), self.first):
@@ -96,15 +96,14 @@ class ParquetRows:
 
 
 def nothing(_: pa.Schema) -> str:
-    """Says that a file lacks nothing."""
+    """A check that finds nothing lacking."""
     return ""
 
 
 def parquet_parts(shard: Shard, lacking: Lacking = nothing) -> list[Part]:
     """The parts of a file: row groups of bytes are whole, those of paths are cut.
 
-    A file that cannot be read, that holds no photos, or of whose columns `lacking` says what is
-    missing, is an `UnreadFile`.
+    An unreadable file, one without photos, or one that fails `lacking`, is an `UnreadFile`.
     """
     name = shard.name
     try:

@@ -1,4 +1,4 @@
-"""The Parquet files of an output, each with the spans that it holds in its footer."""
+"""The Parquet files of an output, each with its spans in its footer."""
 
 import hashlib
 import json
@@ -20,24 +20,24 @@ from pipelines.stored_folders import FILES_AT_ONCE, list_names
 SPANS = b"geoclip.spans"
 """The key of a file's spans in its footer."""
 MERGED = "part-"
-"""How names of files begin that are merged."""
+"""First letters of merged files' names."""
 ROWS = 100_000
-"""Of a file, about, when a run is done."""
+"""Approximate rows of a final file."""
 MOST_ROWS = ROWS * 3 // 2
-"""Of a file, for which the next shard is left to the next one."""
+"""Most rows of a file before the next shard goes to another."""
 FAILURE = ["photo_id", "path", "status", "message"]
 
 
 @dataclass(frozen=True)
 class PartFile:
-    """A file of an output folder, by its name in it, and what it holds in the order of its rows."""
+    """A file of an output folder, by its name in it, and its spans in the order of its rows."""
 
     name: str
     spans: Sequence[Span]
 
     @property
     def is_merged(self) -> bool:
-        """Whether it is made of pieces."""
+        """Whether it was merged from pieces."""
         return self.name.startswith(MERGED)
 
     @property
@@ -62,7 +62,7 @@ class Piece:
 def read_parts(folder: str) -> list[PartFile]:
     """The files of an output folder; no row is read.
 
-    Raises GeoclipError for one that is not of an output, or of one that an earlier version made.
+    Raises GeoclipError for a foreign file, or one from an earlier version.
     """
     names = [name for name in list_names(folder) if not is_draft(name)]
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
@@ -76,16 +76,16 @@ def _read_part(folder: str, name: str) -> PartFile:
         spans = json.loads(footer.metadata[SPANS])
     except (pa.ArrowInvalid, KeyError, TypeError):
         raise GeoclipError(
-            f"{join(folder, name)} is no part of this version's making: name another --out, or "
-            "move the file away."
+            f"{join(folder, name)} was not made by this version: name another --out, or move the "
+            f"file away."
         ) from None
     return PartFile(name, [Span.of_values(values) for values in spans])
 
 
 def write_part(folder: str, rows: pa.Table, spans: Sequence[Span]) -> None:
-    """Write rows as they come, a row group for each span, in a file named by what it holds.
+    """Write rows as they come, a row group per span, in a file named by its content.
 
-    Whoever writes the same photos again writes the same file.
+    Writing the same photos again gives the same file.
     """
     ids = hashlib.sha256("\0".join(rows["photo_id"].to_pylist()).encode())
     stops = list(accumulate((span.rows for span in spans), initial=0))
@@ -138,7 +138,7 @@ def merge(folder: str, pieces: Sequence[Piece], rows_to: str, failures_to: str) 
 
 
 def _rows(folder: str, piece: Piece) -> pa.Table:
-    """Only the row groups that hold the rows are read."""
+    """Read only the row groups with the rows."""
     system, path = filesystem(join(folder, piece.file))
     with system.open_input_file(path) as stream:
         file = pq.ParquetFile(stream, pre_buffer=True)
@@ -158,7 +158,7 @@ def _rows(folder: str, piece: Piece) -> pa.Table:
 def photo_ids(
     folder: str, files: Sequence[PartFile], besides: Container[str] = ()
 ) -> Iterator[str]:
-    """The ids of the photos in files, each once a file, but those of some shards."""
+    """The ids of the photos in files, each once per file, except those of some shards."""
 
     def ids(file: PartFile) -> pa.Array:
         system, path = filesystem(join(folder, file.name))

@@ -1,4 +1,4 @@
-"""What the actors of inference share: how many there are, and photos → embeddings in them."""
+"""Shared code of inference actors: their number, and photos → embeddings."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ from pipelines.view_reader import BlockReader, View
 
 LARGEST_BATCH = 1024
 MEMORY_SHARE = 0.5
-"""Of the free memory of a GPU, for what the image tower keeps of a batch."""
+"""Share of a GPU's free memory for the image tower's batch."""
 TRIAL = 4
 CPU_ROWS, GPU_ROWS = 100, 2000
-"""Of an actor, at a time, in what a kill may lose; more would be fewer files."""
+"""An actor's rows at a time, lost by a kill; more would give fewer files."""
 LOCATIONS = 64
-"""In a table that an actor gives, and so ranked at a time: Ray Data cuts no table so small."""
+"""Locations in an actor's output table, ranked together: Ray Data cuts no table so small."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Pool:
     """`actors` with `gpus` each and as many threads, by default their share of all CPUs.
 
     `precision` and `compile` are those of `Encoder.for_photos`; a `counter`
-    (`remote_progress.Counter`) is told of every photo. `held` CPUs are taken by others. With a
-    `preparation` photos are decoded, and answers made, by other actors than those that encode.
+    (`remote_progress.Counter`) counts every photo. Others hold `held` CPUs. With a `preparation`
+    other actors than the encoding ones decode photos and make guesses.
     """
 
     actors: int = 2
@@ -52,27 +52,27 @@ class Pool:
 
     @property
     def piece_rows(self) -> int:
-        """Rows to wait for before they are written: what all actors make in some seconds."""
+        """Rows to collect before a write: some seconds' output of all actors."""
         return min(self.actors * (GPU_ROWS if self.gpus else CPU_ROWS), ROWS)
 
 
 def load_model(name: str, device: str = "cpu", for_photos: bool = False) -> Encoder:
-    """`load_encoder`, also from a folder in storage, which is fetched once a machine."""
+    """`load_encoder`, also from a folder in storage, which is fetched once per machine."""
     return load_encoder(str(local_copy(name)) if is_uri(name) else name, device, for_photos)
 
 
 def local_folder(name: str) -> Path | None:
-    """A model's folder on this machine, of a URI a copy of it; None for what comes from a hub."""
+    """A model's folder on this machine, for a URI a copy of it; None for a hub model."""
     return local_copy(name) if is_uri(name) else model_folder(name)
 
 
 def model_settings(name: str) -> ModelSettings:
-    """The settings of a model, those that were calibrated on this machine first."""
+    """The settings of a model; a calibration on this machine comes first."""
     return ModelSettings.of_model(local_copy(name))
 
 
 Embedded = tuple[Sequence[dict[str, Any]], Embeddings]
-"""Rows of locations, which have `views`, with the embeddings of these; names are the photo ids."""
+"""Rows of locations with `views`, and the views' embeddings; names are the photo ids."""
 
 
 def views_of(rows: Sequence[dict[str, Any]]) -> list[View]:
@@ -92,10 +92,10 @@ def by_locations(
 
 
 class EncodingActor:
-    """An encoder on the device of an actor; `pool.counter` is told of what it has encoded."""
+    """An encoder on an actor's device; `pool.counter` counts its photos."""
 
     def __init__(self, model: str, pool: Pool, at_once: int = 1) -> None:
-        """Take the memory of a GPU for `at_once` batches at a time."""
+        """Use the memory of a GPU for `at_once` batches at a time."""
         keep_freed_memory()
         self.counter = pool.counter
         torch.set_num_threads(pool.threads or 1)
@@ -119,7 +119,7 @@ class EncodingActor:
 
 
 class PhotoEmbedder(EncodingActor):
-    """Decodes and encodes photos; gives those of some locations at a time."""
+    """Decodes and encodes photos; returns some locations at a time."""
 
     def __init__(self, model: str, pool: Pool, locations: int = LOCATIONS) -> None:
         super().__init__(model, pool)
@@ -135,7 +135,7 @@ class PhotoEmbedder(EncodingActor):
 
 
 class EmbeddedRows:
-    """Takes rows whose views are embedded already (`photo_stages.PhotoEncoder`)."""
+    """Takes rows whose views are already embedded (`photo_stages.PhotoEncoder`)."""
 
     def __init__(self, preparation: Preparation, locations: int = LOCATIONS) -> None:
         self.encoder = preparation
@@ -155,16 +155,16 @@ class EmbeddedRows:
 def embedded_photos(
     model: str, pool: Pool, locations: int = LOCATIONS
 ) -> PhotoEmbedder | EmbeddedRows:
-    """What an actor of a pool takes rows of photos with: where others encode them, these."""
+    """How an actor of a pool receives photos: embedded by itself, or by others."""
     if pool.preparation:
         return EmbeddedRows(pool.preparation, locations)
     return PhotoEmbedder(model, pool, locations)
 
 
 def batch_size(encoder: Encoder, at_once: int = 1) -> int:
-    """Photos to encode at a time: on a GPU as many as its free memory takes, by trial of a few.
+    """Photos to encode at a time: on a GPU as many as its free memory holds, by trial of a few.
 
-    With `at_once` so many batches find room beside one another.
+    With `at_once` that many batches fit together.
     """
     if encoder.device.type != "cuda":
         return BATCH

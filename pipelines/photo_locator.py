@@ -26,14 +26,14 @@ from pipelines.storage import absolute, local_copy
 
 OF_PHOTOS = ("photo_id", "location_id", "message")
 EXTRA = dict.fromkeys([*CLASS_COLUMNS, *OF_PHOTOS], "str")
-"""Columns behind those of the guesses, with their dtypes."""
+"""Columns after those of the guesses, with their dtypes."""
 
 
 @dataclass(frozen=True)
 class LocatorSpec:
-    """What every PhotoLocator of a job is made with; paths are absolute.
+    """The arguments of every PhotoLocator of a job; paths are absolute.
 
-    A `gallery` has a say in the answers.
+    A `gallery` takes part in the guesses.
     """
 
     model: str
@@ -54,14 +54,17 @@ class LocatorSpec:
         top_k: int = 5,
         galleries: Sequence[str] = (),
     ) -> "LocatorSpec":
-        """That of a model, ranked as it says unless told otherwise, and a place index on storage.
+        """The spec of a model, ranked by its own settings by default, and a place index in storage.
 
-        `galleries` are those of `GalleryShards.of`. Raises GeoclipError where the index or a
-        gallery cannot be read.
+        `galleries` are those of `GalleryShards.of`. Raises GeoclipError if the index or a gallery
+        is unreadable.
         """
         model, index = absolute_model(model), absolute(index)
         key = PlaceIndex.read(local_copy(index)).key
-        settings = settings or model_settings(model).ranking
+        if settings is None:
+            stored = model_settings(model)
+            own = gazetteer is not None  # the packaged places need not be read to know that
+            settings = stored.ranking_of(Gazetteer.read(gazetteer)) if own else stored.ranking
         gallery = GalleryShards.of(galleries) if galleries else None
         return cls(model, index, key, gazetteer and gazetteer.absolute(), settings, top_k, gallery)
 
@@ -70,15 +73,15 @@ class LocatorSpec:
         return replace(self, settings=self.settings.overridden(method, point))
 
     def about(self) -> dict[str, Any]:
-        """What makes the rows, besides the model; GeoclipError if it does not go with a gallery."""
+        """All that determines the rows besides the model; GeoclipError if it excludes a gallery."""
         own = {"places": self.index_key, "ranking": asdict(self.settings), "top_k": self.top_k}
         if self.gallery is None:
             return own
-        gallery_settings(self.settings)  # refuses a ranking that asks no gallery
+        gallery_settings(self.settings)  # refuses a ranking without gallery weights
         return own | {"gallery": self.gallery.sizes}
 
     def check_encoder(self, key: str) -> None:
-        """Raise GeoclipError where the gallery is of another encoder than that of this key."""
+        """Raise GeoclipError unless the gallery has the encoder of this key."""
         if self.gallery is not None:
             self.gallery.check_encoder(key)
 
@@ -96,12 +99,12 @@ def views_of(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 class PhotoLocator:
-    """Locates blocks of locations, each with its views; raises GeoclipError for another index."""
+    """Locates blocks of locations with their views; raises GeoclipError for another index."""
 
     at_once: ClassVar = LOCATIONS
-    """Locations that are ranked at a time."""
+    """Locations ranked at a time."""
     extra: ClassVar = EXTRA
-    """Columns behind those of the guesses."""
+    """Columns after those of the guesses."""
 
     def __init__(self, spec: LocatorSpec, pool: Pool) -> None:
         self.embedded = embedded_photos(spec.model, pool, self.at_once)
@@ -109,24 +112,24 @@ class PhotoLocator:
         if index.key != spec.index_key:
             raise GeoclipError(
                 f"{spec.index} holds another place index than when this job began; jobs of "
-                "different models or gazetteers need an --index of their own."
+                f"different models or gazetteers need their own --index."
             )
-        encoder = cast(Encoder, self.embedded.encoder)  # of which ranking takes the logit scale
+        encoder = cast(Encoder, self.embedded.encoder)  # ranking needs its logit scale
         self.locator = Locator(encoder, index, places, spec.settings)
         self.top_k = spec.top_k
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Rows as of `on_actors` → guesses and their origins, some locations at a time."""
+        """Rows from `on_actors` → guesses and their origins, some locations at a time."""
         for rows, found in self.embedded(batch):
             views = views_of(rows)
-            # A row is a location; the same location_id in another row is another file's.
+            # A row is a location; an equal location_id in another row is another file's.
             guesses = self.guesses(found, views["path"].tolist(), views["row"].tolist())
             yield with_origins(_of_views(guesses, found, views, self.extra), rows)
 
     def guesses(
         self, found: Embeddings, paths: Sequence[str], locations: Sequence[Any]
     ) -> pd.DataFrame:
-        """The table of guesses for photos; those of one location get the same."""
+        """The table of guesses for photos; photos of one location get the same guess."""
         return self.locator.guesses(found, self.top_k, locations, classes=True)
 
 
@@ -137,7 +140,7 @@ def answers(
     keys: Sequence[str] | None = None,
     top_k: int = 5,
 ) -> pa.Table:
-    """Guesses for photos (photo_id, path, location_id) whose embeddings have their ids as names.
+    """Guesses for photos (photo_id, path, location_id); embeddings are named by photo id.
 
     Photos of one key, by default of one location_id, get one guess. The rows are in order.
     """
@@ -149,7 +152,7 @@ def answers(
 def _of_views(
     guesses: pd.DataFrame, found: Embeddings, views: pd.DataFrame, extra: Mapping[str, str]
 ) -> pa.Table:
-    """Guesses, whose paths are photo ids, with what is known of the photos."""
+    """Guesses, whose paths are photo ids, with the photos' facts."""
     messages = views["photo_id"].map(lambda photo: found.messages.get(photo, ""))
     of_views = views[["photo_id", "path", "location_id"]].assign(message=messages)
     table = guesses.rename(columns={"path": "photo_id"})

@@ -1,8 +1,8 @@
-"""Photos as a Ray dataset: what they are called, where they are, and what is read with what.
+"""Photos as a Ray dataset: their names, their addresses, and which are read together.
 
-A row holds the views of one location, so that nothing that Ray Data does to rows can part them. Its
-`photo_id` is that of its first view; its `origin` says which rows of which shard it stands for, by
-which a run knows what is done (null for photos that are listed by name).
+A row holds the views of one location, so that Ray Data cannot separate them. Its `photo_id` is that
+of its first view; its `origin` gives its rows of its shard, by which a run tracks finished photos
+(null for listed photos).
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ ORIGIN = pa.struct(
         "total": pa.int64(),
     }
 )
-"""A `Shard`, rows `start` to `stop` of it, and its rows in all where they are known."""
+"""A `Shard`, rows `start` to `stop` of it, and its number of rows if known."""
 SCHEMA = pa.schema(
     {
         "photo_id": pa.string(),
@@ -46,7 +46,7 @@ BLOCK_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Shard:
-    """A file that holds photos, as it was when it was listed; -1 for what is not known."""
+    """A file with photos, in its state when listed; -1 for unknown values."""
 
     name: str
     size: int = -1
@@ -55,11 +55,11 @@ class Shard:
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo: an id that is its own, and a path or URI, or its `content`.
+    """A photo: a unique id, and a path or URI, or its `content`.
 
-    `problem` says why it has neither. A photo without a `location_id` is a location of its own.
-    In a shard it stands for `rows`, of `total` rows in all where that is known; for none (but a
-    place, their start) where the shard was out of reach.
+    `problem` explains why it has neither. A photo without a `location_id` is its own location. In a
+    shard it covers `rows`, of `total` rows if known; none (only their start) if the shard was
+    unreachable.
     """
 
     photo_id: str
@@ -72,36 +72,36 @@ class Photo:
 
 
 class Part(Protocol):
-    """A share of the photos that is read in order; it travels to the worker."""
+    """A share of the photos that is read in order; it can be sent to a worker."""
 
     @property
     def shard(self) -> Shard | None:
-        """The file that it is of; None for photos that are listed by name."""
+        """Its file; None for listed photos."""
         ...
 
     @property
     def rows(self) -> range | None:
-        """Which rows of the shard it covers; None if that is known only when it is read."""
+        """Its rows of the shard; None if known only on reading."""
         ...
 
     @property
     def holds_bytes(self) -> bool:
-        """Whether its photos are in it, and are no names only."""
+        """Whether it contains its photos, not only their names."""
         ...
 
     @property
     def count(self) -> int | None:
-        """How many photos it has; None if that is known only when it is read."""
+        """The number of its photos; None if known only on reading."""
         ...
 
     def photos(self) -> Iterator[Photo]:
-        """Read them; those of one location stand side by side."""
+        """Read them; photos of one location are adjacent."""
         ...
 
 
 @dataclass(frozen=True)
 class ListedPhotos:
-    """Photos that are known by name when the run begins."""
+    """Photos whose names are known when the run begins."""
 
     listed: Sequence[Photo]
     shard: None = field(default=None, init=False)
@@ -110,7 +110,7 @@ class ListedPhotos:
 
     @property
     def count(self) -> int:
-        """How many photos they are."""
+        """Their number."""
         return len(self.listed)
 
     @property
@@ -119,11 +119,11 @@ class ListedPhotos:
         return [photo.photo_id for photo in self.listed]
 
     def photos(self) -> Iterator[Photo]:
-        """Give them as they are."""
+        """The photos unchanged."""
         return iter(self.listed)
 
     def without(self, done: Container[str]) -> "ListedPhotos | None":
-        """Those at locations of which no view is done (an id in `done`); None if there are none."""
+        """The locations without a finished view (an id in `done`); None if there are none."""
         places = (list(views) for _, views in groupby(self.listed, _location_key))
         left = [views for views in places if not any(view.photo_id in done for view in views)]
         return ListedPhotos([view for views in left for view in views]) if left else None
@@ -131,29 +131,29 @@ class ListedPhotos:
 
 @dataclass(frozen=True)
 class RestOfShard:
-    """What is left of a part whose shard is done in rows `done`."""
+    """The rest of a part whose shard has finished rows `done`."""
 
     part: Part
     done: Sequence[range]
 
     @property
     def shard(self) -> Shard | None:
-        """That of the part."""
+        """The part's shard."""
         return self.part.shard
 
     @property
     def rows(self) -> range | None:
-        """Those of the part."""
+        """The part's rows."""
         return self.part.rows
 
     @property
     def holds_bytes(self) -> bool:
-        """As the part says."""
+        """The same as for the part."""
         return self.part.holds_bytes
 
     @property
     def count(self) -> int | None:
-        """The part's photos but those that are done; `done` are apart from one another."""
+        """The number of the part's unfinished photos; `done` ranges are disjoint."""
         if self.part.rows is None:
             return None
         own = self.part.rows
@@ -161,32 +161,32 @@ class RestOfShard:
         return len(own) - sum(map(len, common))
 
     def photos(self) -> Iterator[Photo]:
-        """The part's photos but those that are done."""
+        """The part's unfinished photos."""
         return (photo for photo in self.part.photos() if not covers(self.done, photo.rows))
 
 
 def covers(ranges: Sequence[range], rows: range) -> bool:
-    """Whether one of some ranges holds rows, if they are any."""
+    """Whether one of some ranges contains rows, if there are any."""
     return bool(rows) and any(r.start <= rows.start and rows.stop <= r.stop for r in ranges)
 
 
 def lost_rows(start: int, stop: int, problem: Exception) -> range:
-    """The rows that a shard's problem stands for: none where it may have passed by the next run."""
+    """The rows covered by a shard's problem: none if it may be temporary."""
     return range(start, start if isinstance(problem, OSError) else stop)
 
 
 def photo_count(parts: Sequence[Part]) -> int | None:
-    """How many photos there are in parts; None where that is known only when they are read."""
+    """The number of photos in parts; None if known only on reading."""
     counts = [part.count for part in parts]
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
 
 
 class PhotoSource(Datasource):
-    """Reads parts of photos, those of shards in about `tasks` tasks.
+    """Reads parts of photos; those of shards in about `tasks` tasks.
 
-    Parts of names have a task each: Ray Data joins what a task reads to blocks of some megabytes,
-    which are too many names.
+    Each part of names is a task: Ray Data joins a task's output to blocks of some megabytes, too
+    many names for one.
     """
 
     def __init__(self, parts: Sequence[Part], tasks: int = 1) -> None:
@@ -199,7 +199,7 @@ class PhotoSource(Datasource):
         ]
 
     def estimate_inmemory_data_size(self) -> None:
-        """It is not known before they are read."""
+        """Unknown before they are read."""
 
     def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[ReadTask]:
         """One task for each group of parts, whatever the parallelism."""
@@ -228,7 +228,7 @@ def read_blocks(part: Part) -> Iterator[pa.Table]:
 
 
 def locations(photos: Iterable[Photo], shard: Shard | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of `SCHEMA`: photos side by side that share a location are its views."""
+    """Rows of `SCHEMA`: adjacent photos of one location are its views."""
     for (_, location), grouped in groupby(photos, _location_key):
         views = list(grouped)
         listed = [
@@ -249,16 +249,16 @@ def _origin(shard: Shard, views: Sequence[Photo]) -> dict[str, Any]:
 
 
 def with_origins(table: pa.Table, rows: Iterable[dict[str, Any]]) -> pa.Table:
-    """A table with a photo_id in every row, and the origins of the rows of `SCHEMA` it is of."""
+    """A table with a photo_id in every row, and the origins of its rows of `SCHEMA`."""
     origins = {view["photo_id"]: row["origin"] for row in rows for view in row["views"]}
     own = [origins[photo] for photo in table["photo_id"].to_pylist()]
     return table.append_column("origin", pa.array(own, ORIGIN))
 
 
 def sliced(photos: Sequence[Photo], size: int) -> Iterator[ListedPhotos]:
-    """Cut a list into parts of about `size` photos; those of a location stay together.
+    """Cut a list into parts of about `size` photos; photos of a location stay together.
 
-    They are brought side by side: photos keep their order, but follow the first of their location.
+    They become adjacent: photos keep their order, but follow the first of their location.
     """
     keys = [_location_key(photo) for photo in photos]
     order = side_by_side(keys)
@@ -267,5 +267,5 @@ def sliced(photos: Sequence[Photo], size: int) -> Iterator[ListedPhotos]:
 
 
 def _location_key(photo: Photo) -> tuple[bool, str]:
-    """The same for the views of a location; no photo's id is taken for a location's."""
+    """One key for all views of a location; a photo's id never equals a location's key."""
     return bool(photo.location_id), photo.location_id or photo.photo_id

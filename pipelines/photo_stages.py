@@ -1,7 +1,7 @@
-"""Photos through a cluster: read by tasks, decoded, encoded and answered by actors.
+"""Photos through a cluster: tasks read, actors decode, encode and make guesses.
 
-On processors an actor does all of it with one photo after the other. With GPUs, actors on CPUs
-decode photos and others make answers, so that those with a GPU do nothing but encode.
+On CPUs an actor does all of it for one photo after another. With GPUs, actors on CPUs decode photos
+or make guesses, so that those with a GPU only encode.
 """
 
 import sys
@@ -25,11 +25,11 @@ from pipelines.preparation import Preparation
 from pipelines.view_reader import IN_FLIGHT, BlockReader
 
 TASKS_AN_ACTOR = 64
-"""Tasks that read shards; each has several of them where they are many."""
+"""Reading tasks per actor, each with several shards if there are many."""
 AT_ONCE = 2
-"""Blocks that a GPU actor has in hand: it prepares one while the GPU computes on the other."""
+"""Concurrent blocks of a GPU actor: it prepares one while the GPU computes the other."""
 HELPER_THREADS = 4
-"""Of an actor beside those with a GPU, where there are as many CPUs."""
+"""Threads of a helper actor, if there are as many CPUs."""
 
 _VIEW = {
     "photo_id": pa.string(),
@@ -47,12 +47,12 @@ _ROW = {
 DECODED = pa.schema({**_ROW, "pixels": pa.large_binary()})
 """A location, and the packed pixels (see `Preparation`) of all frames of its readable views."""
 ENCODED = pa.schema({**_ROW, "values": pa.list_(pa.float32())})
-"""A location, and the embeddings of its views one after the other; NaN where there is none."""
+"""A location, and the embeddings of its views in order; NaN for missing ones."""
 
 
 @dataclass(frozen=True)
 class Helpers:
-    """Actors on CPUs beside those with a GPU: as many that decode, and as many that answer.
+    """CPU actors beside those with a GPU: equal numbers decode and make guesses.
 
     Each has `cpus` and `threads`; an actor with a GPU has `gpu_cpus`.
     """
@@ -64,7 +64,7 @@ class Helpers:
 
     @classmethod
     def beside(cls, actors: int, cpus: float) -> "Helpers":
-        """Those for `actors` with a GPU each on `cpus` CPUs; an eighth is left for files."""
+        """Helpers for `actors` with a GPU each on `cpus` CPUs; an eighth is left for files."""
         budget = cpus - max(1.5, cpus / 8)
         gpu_cpus = min(1.0, max(budget / (4 * actors), 0.02))
         left = budget - gpu_cpus * actors
@@ -73,11 +73,11 @@ class Helpers:
 
     @property
     def threads(self) -> int:
-        """Of each; where CPUs are few, reading leaves them enough of one."""
+        """Threads of each; with few CPUs, reading leaves less than one CPU."""
         return max(1, int(self.cpus))
 
     def pool(self, fewest: int, growth: float = 1) -> ActorPoolStrategy:
-        """`fewest` actors at first; more where work waits for them, on a cluster that grows too."""
+        """`fewest` actors at first; more while work waits, also on a growing cluster."""
         most = max(fewest, int(self.most * growth))
         return ActorPoolStrategy(
             min_size=fewest, max_size=most, max_tasks_in_flight_per_actor=IN_FLIGHT
@@ -88,10 +88,10 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
     """The photos of `parts` through a pool of actors of a kind; see `outputs.data_context`.
 
     An actor is made with `arguments` and the pool with its number of threads, and is called with
-    whole blocks: tables of `photo_source.SCHEMA`, or of `ENCODED` where the pool has a preparation
-    (see `photo_actors.embedded_photos`). Where there is no room for all actors, fewer work; on a
-    cluster the others join them once it has grown. Raises GeoclipError where there are no such
-    GPUs; a GPU that PyTorch cannot use leaves the work to the processor.
+    whole blocks: tables of `photo_source.SCHEMA`, or of `ENCODED` if the pool has a preparation
+    (see `photo_actors.embedded_photos`). Without room for all actors, fewer work; on a cluster the
+    others join once it has grown. Raises GeoclipError if there are no such GPUs; if PyTorch cannot
+    use a GPU, the CPU computes.
     """
     check_gpus(pool.gpus)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -105,7 +105,7 @@ def on_actors(parts: Sequence[Part], kind: type, arguments: tuple[Any, ...], poo
     source = PhotoSource(parts, TASKS_AN_ACTOR * most)
     photos: Dataset = ray.data.read_datasource(
         source,
-        override_num_blocks=len(source.groups),  # if it were more, Ray Data would cut blocks
+        override_num_blocks=len(source.groups),  # with more, Ray Data would cut blocks
         num_cpus=IO_CPUS,
     )
     at_most = ActorPoolStrategy(
@@ -137,10 +137,10 @@ def _blocks(
     num_cpus: float,
     num_gpus: float = 0,
 ) -> Dataset:
-    """Blocks as they come through actors.
+    """Whole blocks through actors.
 
-    `map_batches` would insist on a number of rows where there are GPUs and merge blocks up to it,
-    which may be gigabytes of photos.
+    With GPUs `map_batches` would require a number of rows and merge blocks up to it, which may be
+    gigabytes of photos.
     """
     rows: Dataset = photos.map_batches_internal(
         kind,
@@ -155,7 +155,7 @@ def _blocks(
 
 
 def _tell_room(actors: int, most: int) -> None:
-    """Say how many of `most` actors there is room for, and what becomes of the others."""
+    """Print how many of `most` actors have room, and what happens to the others."""
     if may_grow():
         later = "the others start as soon as machines join"
         words = f"The cluster has room for {actors} of {most} actors now; {later}."
@@ -167,8 +167,8 @@ def _tell_room(actors: int, most: int) -> None:
 def cpus_an_actor(cpus: float, actors: int, growing: bool = False) -> float:
     """CPUs for each of `actors`, so that reading and writing find room beside them.
 
-    Of two CPUs, one and a half stay free. Where the cluster is to grow it is half of one, and of
-    many a fifth: Ray Data asks for machines only when three quarters of the CPUs are taken.
+    Of two CPUs, one and a half stay free. On a growing cluster it is half a CPU, and of many a
+    fifth: Ray Data asks for machines only when three quarters of the CPUs are taken.
     """
     free = max(0.5, cpus / 5) if growing else max(1.5, cpus / 2)
     return max((cpus - free) / actors, 0.05)
@@ -181,7 +181,7 @@ def _preparation(pool: Pool) -> Preparation:
 
 
 class PhotoDecoder:
-    """Decodes photos, and prepares them for an encoder that others hold."""
+    """Decodes and prepares photos for other actors' encoder."""
 
     def __init__(self, pool: Pool) -> None:
         self.preparation = _preparation(pool)
@@ -246,7 +246,7 @@ class PhotoEncoder(EncodingActor):
     def encode_pixels(self, pixels: torch.Tensor) -> np.ndarray:
         """Packed pixels (F, bytes) → embeddings (F, d).
 
-        From pinned memory the copy needs no help of the processor, which goes on at once.
+        From pinned memory the copy runs without the CPU, which continues at once.
         """
         device = self.encoder.device
         if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""How photos are prepared for an encoder, known to processes that do not hold it."""
+"""An encoder's preparation of photos, known to processes without the encoder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,12 +17,12 @@ BYTES = 256
 
 @dataclass(frozen=True)
 class Preparation:
-    """What other processes must know of the encoder of `model`.
+    """The facts about the encoder of `model` that other processes need.
 
     `preprocess`, `image_size` and `log_logit_scale` are the encoder's; a picture's pixels have
     `shape` (3, H, W). Preprocessing ends with a function of each channel's bytes, whose values are
-    `levels` (3, 256): such pixels travel as bytes, a quarter of their size, and lose nothing. Where
-    `levels` is None they are others, and travel as they are.
+    `levels` (3, 256): such pixels are sent as bytes, a quarter of their size, without loss. If
+    `levels` is None pixels have other values, and are sent unchanged.
     """
 
     model: str
@@ -34,7 +34,7 @@ class Preparation:
 
     @classmethod
     def of(cls, model: str, encoder: Encoder) -> "Preparation":
-        """That of an encoder; `levels` are those of a picture that needs no resizing."""
+        """The preparation of an encoder; `levels` come from a picture that needs no resizing."""
         preprocess, side = encoder.preprocess, encoder.image_size
         shape = tuple(preprocess(Image.new("RGB", (side, side))).shape)
         ramp = _picture(np.arange(shape[1] * shape[2]).reshape(shape[1:]) % BYTES)
@@ -45,7 +45,7 @@ class Preparation:
         return floats if levels.shape[1] < BYTES else replace(floats, levels=levels)._checked()
 
     def _checked(self) -> "Preparation":
-        """The same, without levels if pixels of a picture are other values than these."""
+        """The same, without levels if a picture's pixels have other values than these."""
         height, width = self.shape[1:]
         noise = np.random.default_rng(0).integers(0, BYTES, (2 * height + 1, 2 * width + 3))
         pixels = self.preprocess(_picture(noise))[None]
@@ -54,7 +54,7 @@ class Preparation:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of a picture's pixels on their way."""
+        """Bytes of a picture's pixels when sent."""
         return prod(self.shape) * (1 if self.levels is not None else torch.float32.itemsize)
 
     def packed(self, pixels: Tensor) -> Tensor:

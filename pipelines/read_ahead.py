@@ -1,7 +1,6 @@
-"""Large files of storage read from beginning to end: in large pieces, the next ones ahead of time.
+"""Read large stored files from beginning to end: in large pieces, prefetching the next ones.
 
-An object store answers each read with a request of its own, so that small reads cost more than what
-they bring.
+An object store needs a request for each read, so small reads cost more than they bring.
 """
 
 import io
@@ -12,15 +11,15 @@ from typing import Any
 import pyarrow as pa
 
 PIECE = 8 * 1024 * 1024
-"""Bytes that are asked for at a time."""
+"""Bytes per request."""
 AHEAD = 2
-"""Pieces that are under way while one is worked on."""
+"""Pieces requested while one is in use."""
 
 
 class ReadAhead(io.RawIOBase):
     """The bytes of an open pyarrow file, to be read once; a context manager that closes the file.
 
-    Reading raises what the file raises.
+    Reading raises the file's errors.
     """
 
     def __init__(self, file: pa.NativeFile) -> None:
@@ -36,7 +35,7 @@ class ReadAhead(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as the piece in hand goes; 0 at the end of the file."""
+        """Fill a buffer from the current piece; 0 at the end of the file."""
         if not self._piece:
             self._piece = memoryview(self._next())
         count = min(len(buffer), len(self._piece))
@@ -52,7 +51,7 @@ class ReadAhead(io.RawIOBase):
         return self._coming.popleft().result() if self._coming else b""
 
     def close(self) -> None:
-        """Wait for what is under way, and close the file."""
+        """Wait for pending requests, and close the file."""
         if not self.closed:
             self._threads.shutdown(cancel_futures=True)
             self._file.close()

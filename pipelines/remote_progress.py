@@ -1,4 +1,4 @@
-"""Progress of work that runs on other processes of the cluster, shown where it was started."""
+"""Progress of work in other processes of the cluster, shown where it was started."""
 
 import threading
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ State = tuple[int, int | None, str]
 
 @ray.remote(num_cpus=0)
 class Counter:
-    """Holds how far workers are: what is done, of how much in all, and a few words."""
+    """Holds the workers' progress: the done number, the total, and a few words."""
 
     def __init__(self) -> None:
         self.state: State | None = None
@@ -26,15 +26,15 @@ class Counter:
         self.said: list[str] = []
 
     def set(self, done: int, total: int | None, words: str) -> None:
-        """Store the state; a total of None is one that nobody knows."""
+        """Store the state; a total of None is unknown."""
         self.state = (done, total, words)
 
     def add(self, photos: int, failed: int) -> None:
-        """Count photos that are done, of which some could not be read."""
+        """Count finished photos, of which `failed` were unreadable."""
         done, total, _ = self.state or (0, None, "")
         self.failed += failed
         words = f"{self.failed:,} could not be read" if self.failed else ""
-        # Photos that a lost worker had done are done again, and counted again.
+        # A lost worker's photos are done again, and counted again.
         self.state = (min(done + photos, total or done + photos), total, words)
 
     def get(self) -> "State | None":
@@ -53,7 +53,7 @@ class Counter:
 
 @contextmanager
 def remote_progress(title: str) -> Iterator[Any]:
-    """Show a counter while the block runs; yields its actor handle, to be given to a worker."""
+    """Show a counter while the block runs; yields its actor handle, for a worker."""
     (counter, given), stop = kept_actor(Counter), threading.Event()
     watcher = threading.Thread(target=_watch, args=(title, counter, stop), daemon=True)
     watcher.start()
@@ -78,7 +78,7 @@ def _watch(title: str, counter: Any, stop: threading.Event) -> None:
 
 
 def _states(counter: Any, stop: threading.Event) -> Iterator[State]:
-    """What the counter holds, time and again since it holds something, and once when it stops.
+    """The counter's states, repeatedly from the first one on, and once at the stop.
 
     Sentences are shown as they come.
     """

@@ -2,15 +2,15 @@
 
     python -m pipelines.search_gallery --embeddings DIR --gallery SHARDS --out OUT
 
-DIR is what `pipelines.embed_photos` wrote. A shard is a gallery of `geoclip gallery build`; SHARDS
-is one, or a folder of them, and may be repeated. OUT is a folder of Parquet files with the columns
-of `SCHEMA`; the same command goes on where a run was stopped. Each actor keeps some of the shards
-open and searches them for all photos; the nearest of all shards are then merged, which is exact:
-they are those of a search in one gallery. A photo finds no copy of itself.
+DIR is an output of `pipelines.embed_photos`. A shard is a gallery of `geoclip gallery build`;
+SHARDS is one, or a folder of them, and may be repeated. OUT is a folder of Parquet files with the
+columns of `SCHEMA`; the same command resumes a stopped run. Each actor keeps some shards open and
+searches them for all photos; merging their nearest photos is exact: it equals a search in one
+gallery. A photo finds no copy of itself.
 
 An actor's shards must fit into its machine's memory, or they are read from disk for every block: a
-photo takes 2 bytes a dimension in the index and some 100 bytes for what is known of it. Beside
-them an actor holds a block of photos and what it found for them (`BLOCK_ROWS`): some 20 MB.
+photo takes 2 bytes a dimension in the index and some 100 bytes for its other facts. In addition an
+actor holds a block of photos and its results (`BLOCK_ROWS`): some 20 MB.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,16 +41,16 @@ from pipelines.storage import absolute, filesystem, is_draft, join, write_bytes
 from pipelines.stored_folders import list_names
 
 BLOCK_ROWS = 4096
-"""Photos that are searched for at a time."""
+"""Photos per search."""
 IN_FLIGHT = 3
-"""Blocks that are worked on at a time: one is read, one searched for, one written."""
+"""Concurrent blocks: one is read, one searched for, one written."""
 SCHEMA = pa.schema([("photo_id", pa.string()), ("rank", pa.int32()), *FOUND])
-"""A row for each photo and neighbour, the nearest first; `path` and so on are the neighbour's."""
+"""A row for each photo and neighbour, the nearest first; from `path` on it is the neighbour's."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of a row group of a file of embeddings, and the name of the file that answers them."""
+    """Rows of a row group of a file of embeddings, and the name of their output file."""
 
     file: str
     group: int
@@ -60,7 +60,7 @@ class Block:
 
 @ray.remote(num_cpus=IO_CPUS)
 def _read(block: Block) -> pa.Table:
-    """The photos of a block that have an embedding: photo_id and embedding."""
+    """The photos of a block with an embedding: photo_id and embedding."""
     system, path = filesystem(block.file)
     with system.open_input_file(path) as stream:
         table = pq.ParquetFile(stream).read_row_group(block.group, ["photo_id", "embedding"])
@@ -70,7 +70,7 @@ def _read(block: Block) -> pa.Table:
 
 @ray.remote(num_cpus=IO_CPUS)
 def _write(file: str, block: pa.Table, k: int, *found: pa.Table) -> None:
-    """Merge what all actors found for a block, and write it."""
+    """Merge all actors' results for a block, and write them."""
     nearest = merged(found, k)
     photos = np.repeat(block["photo_id"].to_numpy(zero_copy_only=False), k)
     ranks = np.tile(np.arange(1, k + 1, dtype=np.int32), len(block))
@@ -81,7 +81,7 @@ def _write(file: str, block: pa.Table, k: int, *found: pa.Table) -> None:
 
 
 def blocks_of(embeddings: str) -> Iterator[Block]:
-    """The blocks of a folder of `embed_photos`, in order; only the files' ends are read."""
+    """The blocks of a folder of `embed_photos`, in order; only the files' footers are read."""
     for name in sorted(list_names(embeddings)):
         if is_draft(name):
             continue
@@ -97,10 +97,10 @@ def blocks_of(embeddings: str) -> Iterator[Block]:
 def search_gallery(
     embeddings: str, galleries: Sequence[str], out: str, k: int = 10, actors: int = 2
 ) -> int:
-    """Find the k nearest gallery photos of embedded photos; how many blocks were done now.
+    """Find the k nearest gallery photos of embedded photos; returns the number of new blocks.
 
-    Raises GeoclipError for embeddings of unknown or another encoder, for what is no gallery, and
-    for an OUT that another search has begun.
+    Raises GeoclipError for embeddings of an unknown or another encoder, for a path that is no
+    gallery, and for an OUT that another search has begun.
     """
     embeddings, output = absolute(embeddings), Output(absolute(out))
     key = Output(embeddings).noted().get("model")
@@ -152,7 +152,7 @@ def main(
     check_lasting(out)
     with ray_session():
         blocks = search_gallery(embeddings, gallery, out, neighbours, actors)
-    print(f"{blocks:,} blocks of photos searched for, in {out}.")
+    print(f"Searched for {blocks:,} blocks of photos; results are in {out}.")
 
 
 if __name__ == "__main__":

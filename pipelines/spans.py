@@ -1,6 +1,6 @@
-"""What an output holds: which rows of its files answer for which rows of which shard.
+"""The spans of an output: its files' rows for each shard's rows.
 
-Every file says so itself, in its footer, so that it cannot be there without being known as done.
+Every file states its spans in its footer, so that its rows always count as done.
 """
 
 from collections import defaultdict
@@ -20,9 +20,9 @@ READ = "ok"
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """`rows` rows of an output that answer for rows `start` to `stop` of a shard's `total`.
+    """`rows` rows of an output, from rows `start` to `stop` of a shard's `total`.
 
-    `total` is -1 where it is not known. For photos that were listed by name the shard has no name.
+    `total` is -1 if unknown. For listed photos the shard has no name.
     """
 
     shard: Shard
@@ -35,11 +35,11 @@ class Span:
 
     @property
     def is_open(self) -> bool:
-        """Whether it only says that the rest of a shard was out of reach."""
+        """Whether it only notes that the rest of a shard was unreachable."""
         return bool(self.shard.name) and self.start == self.stop
 
     def with_next(self, other: "Span") -> "Span | None":
-        """Both as one, if `other` goes on where this one ends or at its last location."""
+        """Both as one, if `other` continues where this one ends or at its last location."""
         goes_on = not self.shard.name or other.start in (self.start, self.stop)
         if self.shard != other.shard or not goes_on or self.is_open or other.is_open:
             return None
@@ -54,7 +54,7 @@ class Span:
         )
 
     def values(self) -> list[Any]:
-        """What `of_values` makes it of again."""
+        """The arguments of `of_values`."""
         return [*astuple(self.shard), *astuple(self)[1:]]
 
     @classmethod
@@ -64,7 +64,7 @@ class Span:
 
 
 def joined(spans: Iterable[Span]) -> list[Span]:
-    """Spans of rows that follow one another, as few as say the same."""
+    """Consecutive spans joined into as few as possible."""
     found: list[Span] = []
     for span in spans:
         both = found[-1].with_next(span) if found else None
@@ -76,7 +76,7 @@ def joined(spans: Iterable[Span]) -> list[Span]:
 
 
 def spans_of(table: pa.Table) -> list[Span]:
-    """The spans, in order, of rows with origin, photo_id and status; a photo's are adjacent."""
+    """The spans, in order, of rows with origin, photo_id, status; a photo's rows are adjacent."""
     ids = table["photo_id"].combine_chunks()
     starts = [0, *(np.flatnonzero(pc.not_equal(ids[1:], ids[:-1])) + 1)][: len(ids)]
     first = table.select(["origin", "status"]).take(pa.array(starts, pa.int64())).to_pylist()
@@ -102,7 +102,7 @@ def _span(origin: dict[str, Any], status: str, rows: int) -> Span:
 
 
 class Done:
-    """What is done, by shard, from the spans of an output's files."""
+    """The finished rows by shard, from the spans of an output's files."""
 
     def __init__(self, spans: Iterable[Span] = ()) -> None:
         self._spans: defaultdict[str, list[Span]] = defaultdict(list)
@@ -111,19 +111,19 @@ class Done:
 
     @property
     def photos(self) -> int:
-        """How many photos have rows."""
+        """The number of photos with rows."""
         return sum(span.photos for own in self._spans.values() for span in own)
 
     @property
     def failed(self) -> int:
-        """How many of them could not be read."""
+        """The number of unreadable photos."""
         return sum(span.failed for own in self._spans.values() for span in own)
 
     def is_outdated(self, shard: Shard) -> bool:
-        """Whether a shard is another than when it was done.
+        """Whether a shard has changed since it was done.
 
-        It is if its size has changed, and if photos in it failed and it has been written since: it
-        may have been mended. A copy that is only younger is the same.
+        It has if its size changed, or if photos in it failed and it was written since: it may have
+        been mended. A copy with only a newer date is the same.
         """
         return any(
             span.shard.size != shard.size or (span.failed and span.shard.mtime != shard.mtime)
@@ -131,7 +131,7 @@ class Done:
         )
 
     def rows(self, shard: Shard) -> list[range]:
-        """The rows of a shard that are done, in order and apart from one another."""
+        """The finished rows of a shard, in order and disjoint."""
         found: list[range] = []
         spans = (span for span in self._spans.get(shard.name, ()) if not span.is_open)
         for span in sorted(spans, key=lambda span: span.start):
@@ -142,12 +142,12 @@ class Done:
         return found
 
     def is_finished(self, shard: Shard) -> bool:
-        """Whether all of a shard, as it is, is done."""
+        """Whether all of a shard, in its present state, is done."""
         total = max((span.total for span in self._spans.get(shard.name, ())), default=-1)
         return not self.is_outdated(shard) and covers(self.rows(shard), range(max(total, 0)))
 
     def rest(self, part: Part) -> Part | None:
-        """What of a part of a shard is left to do; None if nothing is."""
+        """The unfinished rest of a part of a shard; None if there is none."""
         if part.shard is None or part.shard.name not in self._spans:
             return part
         done = self.rows(part.shard)

@@ -1,8 +1,8 @@
-"""Storage by URI: local folders, S3 and its like, Google Cloud, and all else that fsspec knows.
+"""Storage by URI: local folders, S3-compatible stores, Google Cloud, and all schemes of fsspec.
 
 A name without `://` is a local path. `s3://` and `gs://` go through pyarrow (credentials and
-`AWS_ENDPOINT_URL` from the environment), other schemes through fsspec. Failures that pass are
-tried again; what is not there is reported at once.
+`AWS_ENDPOINT_URL` from the environment), other schemes through fsspec. Temporary failures are
+retried; an absent file is reported at once.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ FIRST_WAIT = 0.1
 """Seconds before the second attempt; each wait is twice the last."""
 FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 TRANSIENT = ("[Tt]imed? ?out", "[Cc]onnection", "HTTP status (429|5\\d\\d)", "[Ss]low ?[Dd]own")
-"""What errors that pass say, in regular expressions."""
+"""Regular expressions for messages of temporary errors."""
 WHOLE = ("s3", "gcs")
-"""Kinds of storage whose files appear when they are whole."""
+"""Kinds of storage whose files appear only when whole."""
 DRAFT = ".draft-"
-"""How names of others begin while they are written; readers of Parquet folders pass over them."""
+"""First letters of drafts' names in other storage; readers of Parquet folders ignore them."""
 
 Result = TypeVar("Result")
 
@@ -47,19 +47,19 @@ def is_uri(name: str | Path) -> bool:
 
 
 def absolute(name: str | Path) -> str:
-    """A URI as it is, a local path made absolute: workers run in other folders."""
+    """A URI unchanged, a local path made absolute: workers run in other folders."""
     return str(name) if is_uri(name) else os.path.abspath(name)  # noqa: PTH100 (keeps links)
 
 
 def join(folder: str, name: str) -> str:
-    """A file or folder in a folder; a name that is absolute or a URI stands by itself."""
+    """A file or folder in a folder; an absolute name or a URI stands alone."""
     if is_uri(name) or name.startswith("/"):
         return name
     return f"{folder.rstrip('/')}/{name}" if is_uri(folder) else os.path.join(folder, name)  # noqa: PTH118
 
 
 def parent(name: str) -> str:
-    """The folder that a file or folder is in."""
+    """The folder of a file or folder."""
     return name.rstrip("/").rsplit("/", 1)[0] if is_uri(name) else str(Path(name).parent)
 
 
@@ -72,9 +72,9 @@ def filesystem(name: str) -> tuple[fs.FileSystem, str]:
 
 
 class S3(fs.S3FileSystem):  # type: ignore[misc]  # pyarrow has no types
-    """S3 whose calls are tried again by the AWS library, `ATTEMPTS` times instead of three.
+    """S3 whose calls the AWS library retries, `ATTEMPTS` times instead of three.
 
-    Its options are those of pyarrow's class, which forgets the attempts when it travels.
+    Its options are those of pyarrow's class, which forgets the attempts when pickled.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -90,10 +90,10 @@ def _s3(options: dict[str, Any]) -> S3:
 
 
 class FsspecHandler(fs.FSSpecHandler):  # type: ignore[misc]  # pyarrow has no types
-    """pyarrow's door to fsspec, but that calls that fail in passing are tried again.
+    """pyarrow's handler for fsspec, with retries of temporary failures.
 
-    A folder that cannot be listed is an error: fsspec's own `find` takes it for an empty one, and
-    photos would be lost without a word.
+    A folder that cannot be listed is an error: fsspec's own `find` treats it as empty, and photos
+    would be silently lost.
     """
 
     def _list(self, selector: fs.FileSelector) -> list[fs.FileInfo]:
@@ -131,9 +131,9 @@ for _name in (
 
 @cache
 def _remote(scheme: str, bucket: str) -> fs.FileSystem:
-    """The file system of a bucket, whose calls are tried again where they fail in passing.
+    """The file system of a bucket, with retries of temporary failures.
 
-    Ray Data does so for what it writes, but not for its checkpoints.
+    Ray Data retries its writes, but not its checkpoints.
     """
     try:
         system, _ = fs.FileSystem.from_uri(f"{scheme}://{bucket}")
@@ -146,12 +146,12 @@ def _remote(scheme: str, bucket: str) -> fs.FileSystem:
                 "installed fsspec package knows."
             ) from None
     if isinstance(system, fs.S3FileSystem):
-        return S3(**system.__reduce__()[1][0])  # with the endpoint and region that pyarrow found
+        return S3(**system.__reduce__()[1][0])  # with pyarrow's endpoint and region
     return system
 
 
 def read_bytes(name: str) -> bytes:
-    """The content of a file; raises OSError where it is not there or stays out of reach."""
+    """The content of a file; raises OSError if it is absent or stays unreachable."""
     system, path = filesystem(name)
 
     def read() -> bytes:
@@ -166,8 +166,8 @@ def read_parquet(
 ) -> pd.DataFrame:
     """A Parquet file or folder of parts, a path or URI, or some of its columns.
 
-    Raises GeoclipError, which says `what` it was to hold and is `made_by`, where it cannot be read
-    or lacks a column.
+    Raises GeoclipError, which names its content (`what`) and its maker (`made_by`), if it is
+    unreadable or lacks a column.
     """
     system, path = filesystem(str(name))
     try:
@@ -180,7 +180,7 @@ def read_parquet(
 
 
 def write_bytes(name: str, content: bytes | pa.Buffer) -> None:
-    """Write a file, whole or not at all, its folder too; raises OSError where it cannot be done."""
+    """Write a file, whole or not at all, and its folder; raises OSError on failure."""
     system, path = filesystem(name)
     folder, slash, base = path.rpartition("/")
     other = f"{folder}{slash}{DRAFT}{base}-{uuid4().hex}"
@@ -202,12 +202,12 @@ def is_draft(name: str) -> bool:
 
 
 def attempted(call: Callable[[], Result]) -> Result:
-    """What `call` returns; an OSError that may pass has it called again, some seconds in all."""
+    """The result of `call`; a temporary OSError repeats it, for some seconds in all."""
     return _patient(_may_pass)(call)
 
 
 def resumed(start: Callable[[], Iterator[Result]]) -> Iterator[Result]:
-    """What `start()` yields; after an OSError that may pass it goes on where it was."""
+    """The values of `start()`; after a temporary OSError it resumes where it was."""
     done = 0
     for attempt in _patient(_may_pass):
         with attempt:
@@ -217,7 +217,7 @@ def resumed(start: Callable[[], Iterator[Result]]) -> Iterator[Result]:
 
 
 def _patient(passes: Callable[[BaseException], bool]) -> Retrying:
-    """Calls what fails again while the failure `passes`, up to `ATTEMPTS` times."""
+    """Repeats a call while its failure `passes`, up to `ATTEMPTS` times."""
     return Retrying(
         retry=retry_if_exception(passes),
         stop=stop_after_attempt(ATTEMPTS),
@@ -237,15 +237,15 @@ def _says_it_passes(problem: BaseException) -> bool:
 
 
 def exists(name: str) -> bool:
-    """Whether there is such a file or folder."""
+    """Whether a file or folder exists."""
     system, path = filesystem(name)
     return bool(system.get_file_info(path).type != fs.FileType.NotFound)
 
 
 def list_files(name: str) -> list[fs.FileInfo]:
-    """The files below a folder, or the file itself, in order of their names; [] if there is none.
+    """The files below a folder, or the file itself, in order of their names; [] for none.
 
-    Their `path` is one in the folder's file system.
+    Their `path` is a path in the folder's file system.
     """
     system, path = filesystem(name)
     own = system.get_file_info(path)
@@ -256,9 +256,9 @@ def list_files(name: str) -> list[fs.FileInfo]:
 
 
 def local_copy(name: str | Path) -> Path:
-    """A folder on this machine's disk: itself if it is local, else fetched once a machine.
+    """A folder on this machine's disk: itself if local, else fetched once per machine.
 
-    It is fetched anew when a file in it has changed. Raises GeoclipError where there is none.
+    It is fetched anew when a file in it changes. Raises GeoclipError if there is none.
     """
     if not is_uri(name):
         return Path(name)
@@ -275,15 +275,15 @@ def local_copy(name: str | Path) -> Path:
         fs.copy_files(path, str(draft), source_filesystem=system)
         try:
             draft.rename(kept)
-        except OSError:  # another worker was quicker
+        except OSError:  # another worker was faster
             shutil.rmtree(draft)
     return kept
 
 
 def store_folder(folder: Path, name: str, last: str | None = None) -> None:
-    """Copy a local folder to storage, a file `last` of it when all others are there.
+    """Copy a local folder to storage, its file `last` after all others.
 
-    An older file of that name goes first: it never stands beside others that are half new.
+    An older file of that name is deleted first: it never stands beside half-new others.
     """
     system, path = filesystem(name)
     system.create_dir(path, recursive=True)

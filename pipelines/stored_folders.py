@@ -1,4 +1,4 @@
-"""Many files of a folder of storage at a time: their names, deleting them, moving them."""
+"""Operations on many files of a stored folder: list, delete, move."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -19,10 +19,10 @@ def list_names(folder: str) -> list[str]:
 
 
 def walk_files(name: str) -> Iterator[fs.FileInfo]:
-    """The files below a folder, or the file itself, of which no list is kept.
+    """The files below a folder, or the file itself, without keeping a list.
 
-    They come folder by folder, those of one in order of their names; some folders are asked for at
-    a time. Their `path` is one in the folder's file system.
+    They come folder by folder, sorted by name within each; some folders are requested at a time.
+    Their `path` is a path in the folder's file system.
     """
     system, path = filesystem(name)
     own = system.get_file_info(path)
@@ -47,7 +47,7 @@ def _entries(system: fs.FileSystem, folder: str) -> tuple[list[str], list[fs.Fil
 
 
 def delete_files(folder: str, names: Iterable[str]) -> None:
-    """Delete files of a folder; those that are not there are deleted already."""
+    """Delete files of a folder; absent ones count as deleted."""
 
     def delete(name: str) -> None:
         system, path = filesystem(join(folder, name))
@@ -58,14 +58,14 @@ def delete_files(folder: str, names: Iterable[str]) -> None:
 
 
 def delete_folder(name: str) -> None:
-    """Delete a folder and what is in it, if it is there."""
+    """Delete a folder with its content, if it exists."""
     system, path = filesystem(name)
     if exists(name):
         attempted(lambda: system.delete_dir(path))
 
 
 def move_files(source: str, target: str) -> None:
-    """Move the files of a folder to another in the same storage; those moved before are there."""
+    """Move the files of a folder to another in the same storage; some may already be there."""
     system, home = filesystem(target)
     names = list_names(source)
     if names:

@@ -25,7 +25,7 @@ TAR = (".tar", ".tar.gz", ".tgz")
 DAMAGE = (OSError, EOFError, tarfile.TarError)
 GZIP = b"\x1f\x8b"
 PACKED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
-"""How files begin that are packed otherwise."""
+"""First bytes of unsupported compressions."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TarShard:
     count: None = field(default=None, init=False)
 
     def photos(self) -> Iterator[Photo]:
-        """Read them; where it cannot be read on, the last one is a problem in the shard's name."""
+        """Read them; an unreadable rest becomes a problem under the shard's name."""
         name, number = self.shard.name, 0
         waiting: Photo | None = None
         try:
@@ -62,11 +62,11 @@ class TarShard:
 
 
 class PackedShardError(tarfile.ReadError):
-    """A shard is packed in a way that does not go."""
+    """A shard with an unsupported compression."""
 
 
 def damage(shard: str, problem: Exception) -> str:
-    """What is said of a shard that cannot be read."""
+    """The message for an unreadable shard."""
     if isinstance(problem, PackedShardError):
         return f"{shard!r}: the shard {problem}."
     return f"{shard!r}: the shard is cut off or damaged ({problem}); copy it again."
@@ -74,10 +74,10 @@ def damage(shard: str, problem: Exception) -> str:
 
 @dataclass(frozen=True)
 class Member:
-    """A file in a shard: its `path` there, `content` from `offset` on, and a name of its own.
+    """A file in a shard: its `path` there, `content` from `offset` on, and its own name.
 
-    The name begins with the shard's. In a packed shard the offset is None. `problem` says why a
-    photo has no content.
+    The name begins with the shard's. In a compressed shard the offset is None. `problem` explains
+    why a photo has no content.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Member:
 
 
 def read_members(shard: str, wanted: Container[str]) -> Iterator[Member]:
-    """The files of a shard whose ending is one of `wanted`; raises as `tarfile` and storage do."""
+    """A shard's files whose ending is in `wanted`; raises the errors of `tarfile` and storage."""
     seen: Counter[str] = Counter()
     try:
         with (
@@ -102,7 +102,7 @@ def read_members(shard: str, wanted: Container[str]) -> Iterator[Member]:
                     continue
                 name = encode_path(f"{shard}/{member.name}")
                 seen[name] += 1
-                if seen[name] > 1:  # `tar -r` adds a changed file under the name it had
+                if seen[name] > 1:  # `tar -r` appends a changed file under its old name
                     name = f"{name}#{seen[name]}"
                 offset = None if isinstance(stream, gzip.GzipFile) else member.offset_data
                 file = tar.extractfile(member) if member.isfile() else None
@@ -111,19 +111,19 @@ def read_members(shard: str, wanted: Container[str]) -> Iterator[Member]:
                     yield Member(name, member.name, offset, b"", problem)
                 else:
                     yield Member(name, member.name, offset, file.read())
-    except (gzip.BadGzipFile, zlib.error) as problem:  # which are no errors of storage
+    except (gzip.BadGzipFile, zlib.error) as problem:  # these are not storage errors
         raise tarfile.ReadError(str(problem)) from problem
 
 
 @contextmanager
 def _unpacked(shard: str) -> "Iterator[io.BufferedReader[Any] | gzip.GzipFile]":
-    """The bytes of a tar file, to be read once; gzip's own check is done when all was read."""
+    """The bytes of a tar file, to be read once; gzip's checksum is verified at the end."""
     system, path = filesystem(shard)
     with io.BufferedReader(ReadAhead(system.open_input_file(path))) as stream:
         start = stream.peek(max(map(len, PACKED)))
         for sign, packer in PACKED.items():
             if start.startswith(sign):
-                raise PackedShardError(f"is packed with {packer}; make it a .tar or .tar.gz")
+                raise PackedShardError(f"is compressed with {packer}; make it a .tar or .tar.gz")
         if not start.startswith(GZIP):
             yield stream
             return
@@ -134,13 +134,13 @@ def _unpacked(shard: str) -> "Iterator[io.BufferedReader[Any] | gzip.GzipFile]":
 
 
 class _Header(tarfile.TarInfo):
-    """A header, where all but a whole one or the end mark is an error: `tarfile` takes it for an
-    end, and photos behind it would be lost without a word.
+    """A header; anything but a whole one or the end mark is an error: `tarfile` treats it as the
+    end, and later photos would be silently lost.
     """
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """The header that 512 bytes are; zeros are the end mark."""
+        """The header in 512 bytes; zeros are the end mark."""
         if len(buf) < tarfile.BLOCKSIZE:
             raise tarfile.ReadError("it has no end mark")
         try:

@@ -4,8 +4,8 @@
 
 The contrast set is the global batch of all workers. Checkpoints hold weights, optimizer state and
 position; the same command resumes an interrupted run. DIR is a folder or a URI of storage that all
-nodes reach. The fine-tuned encoder is in DIR/encoder, calibrated on the held-out photos where these
-are of 50 places or more. The losses are in DIR/losses.csv, figures on held-out photos in
+nodes reach. The fine-tuned encoder is in DIR/encoder, calibrated on the held-out photos if these
+have at least 50 places. The losses are in DIR/losses.csv, figures on held-out photos in
 DIR/evaluations.csv, both in DIR/tensorboard too.
 """
 
@@ -26,7 +26,7 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.ranking.model_settings import ModelSettings
 from geoclip.ranking.settings import RankingSettings
 from geoclip.training.checkpoints import ENCODER, History, export_encoder
-from geoclip.training.held_out import draw_held_out
+from geoclip.training.held_out import draw_held_out, settled
 from geoclip.training.photo_set import training_photos
 from geoclip.training.settings import (
     LORA,
@@ -79,21 +79,23 @@ def train_encoder(
 ) -> str:
     """Fine-tune `start` and return the folder or URI of the tuned encoder.
 
-    As many `decoders` read the photos for all workers; without them each worker reads its own.
+    `decoders` processes read the photos for all workers; without them each worker reads its own.
     With `fsdp` weights and optimizer state are sharded among the workers
-    (`geoclip.training.workers`). `keep` says which checkpoint becomes the tuned encoder, the "last"
-    or the "best" evaluated. The start's caption settings hold for the tuned encoder too, and
-    so does its ranking unless another is given.
+    (`geoclip.training.workers`). `keep` chooses the checkpoint that becomes the tuned encoder, the
+    "last" or the "best" evaluated. The tuned encoder keeps the start's caption settings, and its
+    ranking unless another is given.
     """
-    check_training(captions, settings, evaluation, keep, fsdp)
+    places = Gazetteer.read(gazetteer)
+    evaluation = settled(evaluation, places)
+    check_training(captions, settings, evaluation, keep, fsdp, places)
     out = absolute(out)
     stored = model_settings(start)
     stored = replace(stored, ranking=ranking or stored.ranking)
     cpus = cpus_for_each(workers, cluster_nodes(), gpus=int(use_gpu))
     if not cpus and not may_grow():
         raise GeoclipError(
-            f"This machine has no room for {workers} workers{' with a GPU each' * use_gpu} beside "
-            "one another; give fewer --workers, or name a cluster in RAY_ADDRESS."
+            f"This machine has no room for {workers} workers{' with a GPU each' * use_gpu} at a "
+            f"time; give fewer --workers, or name a cluster in RAY_ADDRESS."
         )
     if not cpus:
         print(f"The cluster has no room for {workers} workers yet; waiting for it.")
@@ -104,7 +106,7 @@ def train_encoder(
         "gazetteer": gazetteer and gazetteer.absolute(),
         "settings": settings,
         "captioning": stored.captions,
-        "ranking": stored.ranking,
+        "ranking": stored.ranking_of(places),
         "evaluation": evaluation,
         "threads": max(1, cpus),
         "checkpoint_every": checkpoint_every,
@@ -127,7 +129,6 @@ def train_encoder(
             run_config=run_config(out, evaluation),
         )
         result = trainer.fit()
-    places = Gazetteer.read(gazetteer)
     before = TrainedPhotos.read(local_folder(start))
     trained = training_photos(read_captions(captions), places).trained(places, before)
     best_by = evaluation.best_by if keep == Keep.BEST else None
@@ -135,10 +136,10 @@ def train_encoder(
 
 
 def run_config(out: str, evaluation: EvaluationSettings) -> ray.train.RunConfig:
-    """Where checkpoints lie and which are kept: the last, and the best if there are evaluations.
+    """The place of checkpoints and which are kept: the last, and the best if there are evaluations.
 
     The storage path and name are those of an earlier run of the same command, so that Ray Train
-    goes on from its last checkpoint.
+    resumes from its last checkpoint.
     """
     system, path = filesystem(out)
     return ray.train.RunConfig(
@@ -159,24 +160,25 @@ def check_training(
     evaluation: EvaluationSettings = NO_EVALUATION,
     keep: str = Keep.LAST,
     fsdp: bool = False,
+    places: Gazetteer | None = None,
 ) -> None:
-    """Refuse what cannot work before any worker is started."""
+    """Refuse invalid combinations before any worker is started."""
     check_photos(captions)
     if evaluation.evaluate_every:
         columns = ["photo_id", "lat", "location_id", "split"]
-        draw_held_out(read_captions(captions, columns), evaluation)
+        draw_held_out(read_captions(captions, columns), evaluation, gazetteer=places)
     check_keep(keep, settings, evaluation)
     if fsdp and settings.compile:
-        raise GeoclipError("compile and FSDP do not go together here; leave one of them out.")
+        raise GeoclipError("compile and FSDP cannot be combined; leave one of them out.")
     if fsdp and settings.tuned.kind == LORA:
-        raise GeoclipError("lora and FSDP do not go together here; leave one of them out.")
+        raise GeoclipError("lora and FSDP cannot be combined; leave one of them out.")
 
 
 def check_photos(captions: Path | str) -> None:
     """Refuse an empty training set."""
     if not (read_captions(captions, ["split"])["split"] == TRAIN).any():
         raise GeoclipError(
-            f"{captions} has no photo in split '{TRAIN}'; name the training photos so."
+            f"{captions} has no photo in split '{TRAIN}'; give the training photos this split."
         )
 
 
@@ -187,7 +189,7 @@ def _collect(
     trained: TrainedPhotos,
     best_by: str | None,
 ) -> str:
-    """Copy the last or the best checkpoint's encoder and what the last one reports to `out`."""
+    """Copy the last or the best checkpoint's encoder and the last one's reports to `out`."""
     if result.checkpoint is None:
         raise GeoclipError(f"Training wrote no checkpoint; see Ray's log in {out}.")
     chosen = result.checkpoint
@@ -225,8 +227,10 @@ def main(
         int, typer.Option(min=0, help="Processes that decode photos; 0: threads of the workers.")
     ] = 0,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 500,
-    fsdp: Annotated[bool, typer.Option("--fsdp", help="Share weights out among workers.")] = False,
-    keep: Annotated[Keep, typer.Option(help="Checkpoint that is the tuned encoder.")] = Keep.LAST,
+    fsdp: Annotated[bool, typer.Option("--fsdp", help="Shard weights among workers.")] = False,
+    keep: Annotated[
+        Keep, typer.Option(help="Checkpoint that becomes the tuned encoder.")
+    ] = Keep.LAST,
     recipe: RecipeOption = Recipe.DEFAULT,
     **settings: Any,
 ) -> None:
@@ -235,8 +239,8 @@ def main(
     evaluation = read_settings(EvaluationSettings, settings)
     check_lasting(out)
     check_model_name(start)
-    Gazetteer.read(gazetteer)
-    check_training(captions, training, evaluation, keep, fsdp)
+    places = Gazetteer.read(gazetteer)
+    check_training(captions, training, settled(evaluation, places), keep, fsdp, places)
     with ray_session():
         tuned = train_encoder(
             captions,

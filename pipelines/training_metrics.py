@@ -1,7 +1,7 @@
-"""Losses and figures of a training run for TensorBoard and, where it is installed, MLflow.
+"""Losses and figures of a training run for TensorBoard and, if installed, MLflow.
 
-At every checkpoint both are told what happened since the last one, so a resumed run repeats
-neither steps nor files.
+Every checkpoint sends both the news since the last one, so a resumed run repeats neither steps nor
+files.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ from pipelines.storage import join, write_bytes
 
 FOLDER = "tensorboard"
 MLFLOW_BATCH = 1000
-"""The most values that MLflow takes at a time."""
+"""The most values per call to MLflow."""
 RUN_TAG = "geoclip.out"
 
 
@@ -47,14 +47,14 @@ def scalars(losses: list[Record], evaluations: list[Record]) -> Iterable[tuple[s
 
 
 def mlflow_server() -> str | None:
-    """Where MLflow is to be told: `MLFLOW_TRACKING_URI`, None without it or without MLflow."""
+    """MLflow's address: `MLFLOW_TRACKING_URI`, None without it or without MLflow."""
     return os.environ.get("MLFLOW_TRACKING_URI") if importlib.util.find_spec("mlflow") else None
 
 
 def tell_mlflow(server: str, out: str, losses: list[Record], evaluations: list[Record]) -> None:
-    """Add what was reported to the MLflow run that belongs to `out`; it is made if need be.
+    """Add reports to the MLflow run of `out`, made if needed.
 
-    A tracking server that does not answer is no reason to stop training.
+    A silent tracking server is no reason to stop training.
     """
     import mlflow  # noqa: PLC0415 (optional)
     from mlflow.entities import Metric  # noqa: PLC0415
@@ -69,7 +69,7 @@ def tell_mlflow(server: str, out: str, losses: list[Record], evaluations: list[R
         for start in range(0, len(values), MLFLOW_BATCH):
             client.log_batch(run, metrics=values[start : start + MLFLOW_BATCH])
     except mlflow.exceptions.MlflowException as problem:
-        print(f"geoclip: MLflow at {server} was not told ({problem}).")
+        print(f"geoclip: MLflow at {server} received no figures ({problem}).")
 
 
 def _mlflow_run(client: Any, out: str) -> str:

@@ -1,4 +1,4 @@
-"""What every Ray Train worker of `train_encoder` does."""
+"""The work of every Ray Train worker of `train_encoder`."""
 
 import tempfile
 from dataclasses import replace
@@ -31,7 +31,7 @@ def train_on_worker(config: dict[str, Any]) -> None:
     """Train on one of the workers; all report, the first one writes checkpoints."""
     keep_freed_memory()
     torch.set_num_threads(config["threads"])
-    # Ray names the GPU it counts for this worker, also one that PyTorch cannot use.
+    # Ray names the GPU it assigns to this worker, even one that PyTorch cannot use.
     device = str(ray.train.torch.get_device()) if torch.cuda.is_available() else "cpu"
     encoder = load_model(config["start"], device)
     book = CaptionBook(Gazetteer.read(config["gazetteer"]), config["captioning"])
@@ -47,14 +47,14 @@ def train_on_worker(config: dict[str, Any]) -> None:
     evaluation: EvaluationSettings = config["evaluation"]
     held_out = None
     if evaluation.evaluate_every:
-        drawn = draw_held_out(captions, evaluation, settings.seed)
+        drawn = draw_held_out(captions, evaluation, settings.seed, book.gazetteer)
         held_out = HeldOut(drawn, book, trainer.workers, config["ranking"], fetch)
 
     if is_first() and config["counter"] is not None:
         config["counter"].say.remote(trainer.plan)
 
     def report(metrics: Record) -> None:
-        """Tell the program that started the training where it is; nobody waits for the answer."""
+        """Send progress to the program that started the training; nobody waits for the answer."""
         if is_first() and config["counter"] is not None:
             step, steps = trainer.step, trainer.batches.steps
             config["counter"].set.remote(step, steps, f"loss {metrics['loss']:.3f}")
@@ -70,21 +70,21 @@ def train_on_worker(config: dict[str, Any]) -> None:
 
 
 def is_first() -> bool:
-    """Whether this is the worker that writes."""
+    """Whether this worker writes."""
     return bool(ray.train.get_context().get_world_rank() == 0)
 
 
 class RayCheckpoints:
-    """Checkpoints that Ray Train stores; TensorBoard and MLflow are told with each of them."""
+    """Checkpoints stored by Ray Train; each one also updates TensorBoard and MLflow."""
 
     def __init__(self, out: str, mlflow: str | None) -> None:
         self.out = out
         self.mlflow = mlflow
         self.told = (0, 0)
-        """How many losses and evaluations TensorBoard and MLflow know of."""
+        """Numbers of losses and evaluations already sent to TensorBoard and MLflow."""
 
     def resume(self, trainer: Trainer) -> History:
-        """Go on from the last checkpoint that Ray Train knows, if there is one."""
+        """Resume from Ray Train's last checkpoint, if there is one."""
         last = ray.train.get_checkpoint()
         if last is None:
             return History()
@@ -104,7 +104,7 @@ class RayCheckpoints:
             ray.train.report(metrics, checkpoint=checkpoint)
 
     def _tell(self, history: History) -> None:
-        """Tell TensorBoard and MLflow before the checkpoint counts, so that nothing is left out."""
+        """Update TensorBoard and MLflow before the checkpoint counts: nothing is left out."""
         losses = history.losses[self.told[0] :]
         evaluations = history.evaluations[self.told[1] :]
         write_events(self.out, losses, evaluations)

@@ -1,4 +1,4 @@
-"""Files among the inputs that are not read as a whole: each is one photo, which says why."""
+"""Input files that are unreadable as a whole: each becomes one photo with the reason."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from pipelines.photo_source import Photo, Shard
 
 @dataclass(frozen=True)
 class UnreadFile:
-    """A file that is not read (a `photo_source.Part`); `odd` if it is whole, and not for photos."""
+    """An unreadable file (a `photo_source.Part`); `odd` if it is intact but not for photos."""
 
     shard: Shard
     problem: Photo
@@ -21,16 +21,16 @@ class UnreadFile:
 
     @classmethod
     def of_odd(cls, shard: Shard, problem: str) -> "UnreadFile":
-        """That of a file that is whole."""
+        """The part of an intact file."""
         name = shard.name
         return cls(shard, Photo(name, name, problem=problem, rows=range(1), total=1), odd=True)
 
     def photos(self) -> Iterator[Photo]:
-        """Give the one that says so."""
+        """The one photo with the reason."""
         yield self.problem
 
 
 def refuse_odd_alone(parts: Sequence[Any]) -> None:
-    """Raise GeoclipError, with what is said of the first, where all parts are odd files."""
+    """Raise GeoclipError, with the first one's fault, if all parts are odd files."""
     if parts and all(isinstance(part, UnreadFile) and part.odd for part in parts):
         raise GeoclipError(str(parts[0].problem.problem))

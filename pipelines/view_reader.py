@@ -1,8 +1,8 @@
-"""Views of photos → decoded photos, whatever a photo does to its process.
+"""Views of photos → decoded photos, even if a photo kills its process.
 
-A photo that kills its process takes the actor with it. Ray starts the actor anew and gives it the
-same photos again; it then decodes each of them in a process of its own, so that the culprit is
-known and everything else is done. In undisturbed runs no photo takes this way.
+A photo that kills its process also kills the actor. Ray restarts the actor and gives it the same
+photos again; it then decodes each of them in its own process, so that the culprit is known and
+everything else is done. In undisturbed runs this does not happen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,19 +21,19 @@ from pipelines.credentials import check_credentials
 from pipelines.storage import is_uri, read_bytes
 
 IN_FLIGHT = 2
-"""Blocks an actor is given at a time: one more than it works on."""
+"""Blocks sent to an actor at a time: one more than it works on."""
 CALLS_APART = 2 * IN_FLIGHT
-"""Blocks that an actor decodes apart after it was started anew: all it may have died of."""
+"""Blocks that a restarted actor decodes apart: all that may have killed it."""
 RETRIES_APART = 2
 FETCHERS = 16
-"""Threads where photos come over the network: most of them wait."""
+"""Threads for photos over the network: most of them wait."""
 
 View = dict[str, Any]
 """A row of `photo_source.VIEW`."""
 
 
 class BlockReader:
-    """Decodes the views of blocks, in an actor; `threads` are for photos on this machine."""
+    """Decodes the views of blocks, in an actor; `threads` are for local photos."""
 
     def __init__(self, preprocessor: Preprocessor, threads: int) -> None:
         self.preprocessor = preprocessor
@@ -57,9 +57,9 @@ class ViewReader:
         self.read = read
 
     def __call__(self, view: View) -> DecodedPhoto:
-        """Read it; what cannot be had is a `DecodedPhoto` with its problem.
+        """Read it; a failure gives a `DecodedPhoto` with its problem.
 
-        Raises GeoclipError where credentials have expired: that is no photo's problem.
+        Raises GeoclipError for expired credentials, which are no fault of a photo.
         """
         path, content = view["path"], view["content"]
         if view["problem"] is not None:
@@ -102,7 +102,7 @@ def decode_apart(
 def _decode(
     file: AnyPath, content: Content | None, frames: int, short_side: int
 ) -> list[Image.Image] | tuple[str, str]:
-    """The pictures, or message and status of the problem: that exception does not travel."""
+    """The pictures, or message and status of the problem: that exception cannot be pickled."""
     try:
         return read_pictures(file, content, frames, short_side)
     except PhotoError as problem:
@@ -110,6 +110,6 @@ def _decode(
 
 
 def was_restarted() -> bool:
-    """Whether this process is an actor that has died before."""
+    """Whether this process is a restarted actor."""
     context = ray.get_runtime_context()
     return bool(context.get_actor_id() and context.was_current_actor_reconstructed)

@@ -4,12 +4,12 @@
 
 INPUT is a CSV table, a folder, a Parquet file or a tar shard, as a path or URI, and may be repeated
 (see `pipelines.labelled_inputs`). Each row of the output has a photo table's columns, `place_row`
-and `place_id` (the nearest gazetteer city in the photo's country, or the country where no more is
+and `place_id` (the nearest gazetteer city in the photo's country, or the country if only that is
 known), one `caption` and the photo's `fingerprint` (see `geoclip.photos.trained_photos`); its
-`path` says where the photo's bytes lie (see `pipelines.addresses`).
-Training draws a photo's caption anew in every epoch; the stored one is for reading and for other
-programs. Photos that are not there, or of unknown place, are listed in `OUT-missing.csv` and left
-out. OUT is a path or a URI of storage.
+`path` is the address of the photo's bytes (see `pipelines.addresses`). Training draws a photo's
+caption anew in every epoch; the stored one is for reading and for other programs. Absent photos,
+and those of unknown place, are listed in `OUT-missing.csv` and left out. OUT is a path or a URI of
+storage.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ PARTS_AN_ACTOR = 8
 
 
 class Captioner:
-    """Reads parts of photos, names the place of each photo and draws its caption."""
+    """Reads parts of photos, finds the place of each photo and draws its caption."""
 
     def __init__(self, gazetteer: Path | None, settings: CaptionSettings, seed: int) -> None:
         self.book = CaptionBook(Gazetteer.read(gazetteer), settings)
@@ -44,7 +44,7 @@ class Captioner:
     def __call__(self, batch: dict[str, Any]) -> Iterator[pd.DataFrame]:
         """The photos of parts with place_row, place_id, place_country, caption and fingerprint.
 
-        Those with a `problem` have none of them.
+        Photos with a `problem` have none of these.
         """
         for number, part in zip(batch["number"], batch["part"], strict=True):
             photos = part.table()
@@ -62,7 +62,7 @@ class Captioner:
 def read_captions(name: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
     """The table of `write_captions`, or some of its columns; `name` is a path or URI.
 
-    Raises GeoclipError where it cannot be read.
+    Raises GeoclipError if it is unreadable.
     """
     return read_parquet(name, columns, "captions", "pipelines.write_captions")
 
@@ -78,8 +78,8 @@ def write_captions(
     """Write the captions of photos to Parquet and return their table.
 
     The photos are those of `read_photo_table` or of `labelled_parts`. `out` is a path or URI;
-    `held_back` is the share of `splits.hold_back`. Raises GeoclipError where it cannot be written,
-    for a photo that stands twice, and where no photo is left.
+    `held_back` is the share of `splits.hold_back`. Raises GeoclipError if it cannot be written, for
+    a repeated photo, and if no photo is left.
     """
     parts = table_parts(photos) if isinstance(photos, pd.DataFrame) else photos
     gazetteer = gazetteer and gazetteer.absolute()
@@ -87,8 +87,8 @@ def write_captions(
     of_place = (found["problem"] == "").to_numpy()
     if not of_place.any():
         raise GeoclipError(
-            f"Of none of the {len(found):,} photos the place is known, of the first it is said: "
-            f"{''.join(found['problem'][:1])}."
+            f"The place of none of the {len(found):,} photos is known; the first one's problem "
+            f"is: {''.join(found['problem'][:1])}."
         )
     table, missing = split_photos(found[of_place], seed, held_back=held_back)
     table = table.drop(columns="problem")
@@ -110,7 +110,7 @@ def write_captions(
 
 
 def _captioned(parts: Sequence[LabelledPart], captioner: tuple[Any, ...]) -> pd.DataFrame:
-    """What `Captioner` says of all parts, in their order."""
+    """The results of `Captioner` for all parts, in their order."""
     items = [{"number": number, "part": part} for number, part in enumerate(parts)]
     actors = 1 + len(parts) // PARTS_AN_ACTOR
     found = (
@@ -134,14 +134,22 @@ def main(
     photos: Inputs,
     out: Annotated[str, typer.Option(help="A path or URI.")],
     gazetteer: Places = None,
-    seed: Annotated[int, typer.Option(help="Of captions and splits.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of captions and splits.")] = 0,
+    held_back: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.5,
+            help="Share of the countries, or classes, to train on that are kept to fit a ranking.",
+        ),
+    ] = 0,
 ) -> None:
     """Write captions from the command line."""
     parts = labelled_parts(photos)
     Gazetteer.read(gazetteer)
     check_lasting(out)
     with ray_session():
-        write_captions(parts, out, gazetteer, seed=seed)
+        write_captions(parts, out, gazetteer, seed=seed, held_back=held_back)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -22,15 +22,15 @@ HOSTILE = [
     f"${{{MARKER}}}{{{{data}}}}",
     f"</title><script>{MARKER}</script><!--",
 ]
-SECONDS = 60
+SECONDS = 300
 
 
 class Browser:
     """Chromium with one page, spoken to in the DevTools protocol over its two pipes."""
 
-    def __init__(self, commands: int, answers: int) -> None:
+    def __init__(self, commands: int, answers: BinaryIO) -> None:
         self.commands = commands
-        self.answers = os.fdopen(answers, "rb")
+        self.answers = answers
         self.events: list[dict[str, Any]] = []
         self.number = 0
         self.session: str | None = None
@@ -142,9 +142,10 @@ def chromium(profile: Path) -> Iterator[Browser]:
     )
     os.close(command_end)
     os.close(answer_end)
-    try:
-        yield Browser(commands, answers)
-    finally:
-        os.close(commands)  # Chromium ends when its pipe does
-        process.terminate()
-        process.wait(timeout=60)
+    with os.fdopen(answers, "rb") as told:
+        try:
+            yield Browser(commands, told)
+        finally:
+            os.close(commands)  # Chromium ends when its pipe does
+            process.terminate()
+            process.wait(timeout=60)

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geoclip.commands.options import PointOption, RankingMethod
+from geoclip.commands.options import (
+    MODEL_HELP,
+    DeviceOption,
+    GazetteerOption,
+    JobsOption,
+    PointOption,
+    RankingMethod,
+)
 from geoclip.commands.progress import progress
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
@@ -36,7 +43,7 @@ def benchmark(
     ],
     model: Annotated[
         list[str] | None,
-        typer.Option(help="A name of `geoclip models`, a folder, or hf:ID; may be repeated."),
+        typer.Option(help=f"{MODEL_HELP} May be repeated."),
     ] = None,
     guesses: Annotated[
         list[Path] | None,
@@ -50,23 +57,21 @@ def benchmark(
         typer.Option(help="Truth file of each SET, if it does not lie among the photos."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the table, a JSON file, a plot and a journal.")
+        Path | None,
+        typer.Option(help="Folder for a table, a JSON file, a plot and what is done."),
     ] = None,
     method: Annotated[
         list[RankingMethod] | None,
         typer.Option(
-            help="Ranking instead of the model's own; may be repeated, each is a row. greedy: the "
-            "best country, then its 30 most populous cities, as StreetCLIP does."
+            help="How places are ranked, as `geoclip locate` says; may be repeated, each is a row."
         ),
     ] = None,
     point: PointOption = None,
-    gazetteer: Annotated[
-        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
-    ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Threads that decode photos.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    gazetteer: GazetteerOption = None,
+    jobs: JobsOption = None,
+    device: DeviceOption = None,
 ) -> None:
-    """Run models on benchmark photos of yours and show the rows beside the published ones.
+    """Run models on benchmark photos of yours and show the figures beside published ones.
 
     Nothing is downloaded but a hub model that is named. A photo that is missing or cannot be read
     is a miss. With --out the same command goes on where it was stopped. For instance:
@@ -84,6 +89,8 @@ def benchmark(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     places = None if gazetteer is None else Gazetteer.read(gazetteer)
+    if places is not None:
+        places.check_has_positions()
     rows: list[Row] = []
     methods: list[RankingMethod | None] = [*method] if method else [None]
     with _kept_embeddings(out) as kept:

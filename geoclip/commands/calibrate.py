@@ -2,12 +2,14 @@
 
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from geoclip.commands.calibration_terminal import run_calibration, tell
+from geoclip.commands.options import MODEL_HELP, DeviceOption, GazetteerOption
 from geoclip.commands.terminal import printable
 from geoclip.encoders.registry import KNOWN_MODELS, check_model_name, model_folder
 from geoclip.errors import GeoclipError
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    model: Annotated[str, typer.Argument(help="A name of `geoclip models`, a folder, or hf:ID.")],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     *,
     photos: Annotated[
         list[Path],
@@ -40,9 +42,7 @@ def calibrate(
     split: Annotated[
         list[str] | None, typer.Option(help="Only photos of this split; may be repeated.")
     ] = None,
-    gazetteer: Annotated[
-        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
-    ] = None,
+    gazetteer: GazetteerOption = None,
     gallery: Annotated[
         str | None,
         typer.Option(
@@ -51,12 +51,12 @@ def calibrate(
             "for these photos, each asked about with the others.",
         ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    device: DeviceOption = None,
     keep_posterior: Annotated[
         bool,
         typer.Option(
             "--keep-posterior",
-            help="Fit the radii alone; temperatures, prior and point stay as they are.",
+            help="Fit the radii alone; the probabilities (the posterior) and the point stay.",
         ),
     ] = False,
     out: Annotated[
@@ -64,7 +64,7 @@ def calibrate(
         typer.Option(help="New folder for a calibrated copy; the model itself stays as it is."),
     ] = None,
 ) -> None:
-    """Calibrate a model: make its probabilities and radii hold what they say.
+    """Make a model's probabilities and radii hold what they say (calibrate it).
 
     The settings are kept beside the model and are used from now on; those of a hub's or embedded
     model are kept in your data folder. Photos that the model was trained on are left out. The
@@ -98,16 +98,21 @@ def _fresh(
 ) -> "FreshPhotos":
     """The photos of the tables and splits that the model was not trained on."""
     from geoclip.photos.photo_table import read_photo_table  # noqa: PLC0415
-    from geoclip.runs.calibrate_model import FreshPhotos  # noqa: PLC0415
+    from geoclip.runs.calibrate_model import FreshPhotos, ids_trained_on  # noqa: PLC0415
     from geoclip.training.photo_set import label_photos  # noqa: PLC0415
 
-    photos = _of_splits(read_photo_table(tables, source_column), splits)
+    every = read_photo_table(tables, source_column)
+    photos = _of_splits(every, splits)
     if not len(trained.records):
         typer.echo(
             "Nobody noted which photos the model was trained on: see to it that these are others.",
             err=True,
         )
-    return FreshPhotos.of(label_photos(photos, places), trained)
+    fresh = FreshPhotos.of(label_photos(photos, places), trained)
+    if places.has_positions:
+        return fresh
+    # A model does not note its classes: the photos of all splits tell which it has seen.
+    return replace(fresh, seen=ids_trained_on(label_photos(every, places), trained))
 
 
 def _of_splits(photos: "pd.DataFrame", splits: list[str]) -> "pd.DataFrame":

@@ -1,5 +1,6 @@
 """What calibrating says on the terminal: its progress, and what it changed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,16 +55,21 @@ def run_calibration(
 
 
 def run_held_out(
-    model: Path, held_out: "pd.DataFrame", places: "Gazetteer", device: str | None
+    model: Path, table: "pd.DataFrame", places: "Gazetteer", device: str | None
 ) -> None:
-    """Calibrate a model folder on the photos that its training held out, if they are enough."""
+    """Calibrate a model folder on the photos of a table that its training held out, if enough."""
     from geoclip.photos.trained_photos import TrainedPhotos  # noqa: PLC0415
     from geoclip.runs.calibrate_model import FreshPhotos  # noqa: PLC0415
     from geoclip.training.checkpoints import writing_to  # noqa: PLC0415
+    from geoclip.training.splits import HELD_BACK, TRAIN  # noqa: PLC0415
 
     trained = TrainedPhotos.read(model)
     try:
-        photos = FreshPhotos.of(held_out, trained)
+        is_trained = table["split"] == TRAIN
+        kept = table["split"].isin(HELD_BACK)
+        for_it = kept if kept.any() and not places.has_positions else ~is_trained
+        seen = tuple(table.loc[is_trained, "place_id"].unique())
+        photos = replace(FreshPhotos.of(table[for_it], trained), seen=seen)
         found = run_calibration(model, photos, trained, places, device)
         with writing_to(model):
             found.write(model)
@@ -88,6 +94,9 @@ def tell(found: "ModelCalibration") -> None:
     typer.echo(f"Fitted on {figures['photos']:,} photos of {figures['places']:,} places.")
     if "gallery" in figures:
         typer.echo("How much a gallery counts was fitted too: give one to geoclip locate.")
+    if "class" in figures:
+        _tell_classes(figures["class"])
+        return
     kind = next((kind for kind in LEFT_OUT if kind in figures), None)
     if kind is None:
         typer.echo("They lie in one 1° block: nothing tells how the settings hold elsewhere.")
@@ -99,6 +108,28 @@ def tell(found: "ModelCalibration") -> None:
     rows = [
         (what, _number(before, keys, form), _number(after, keys, form))
         for what, keys, form in FIGURES
+    ]
+    print_table(("", "before", "after"), rows, right=("before", "after"))
+
+
+def _tell_classes(figures: dict[str, Any]) -> None:
+    """What changed at each level of a table, on photos whose classes were left out of the fit."""
+    typer.echo("On photos of classes that were left out:")
+    before, after = figures["before"], figures["after"]
+    forms = {
+        (level, name): (f"{words} of {level}", form)
+        for level in before
+        if level != "gzsl"
+        for name, words, form in (
+            ("accuracy", "accuracy, mean over classes", "{:.1f}"),
+            ("ece", "calibration error (ECE)", "{:.3f}"),
+        )
+    }
+    deepest = [level for level in before if level != "gzsl"][-1]
+    forms |= {("gzsl", name): (f"{name} of {deepest}", "{:.1f}") for name in "SUH"}
+    rows = [
+        (what, _number(before, keys, form), _number(after, keys, form))
+        for keys, (what, form) in forms.items()
     ]
     print_table(("", "before", "after"), rows, right=("before", "after"))
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from geoclip.commands.options import MODEL_HELP, DeviceOption
 from geoclip.commands.terminal import SOME_UNREAD, print_table, printable
 from geoclip.encoders.registry import check_model_name
 
@@ -15,27 +16,29 @@ if TYPE_CHECKING:
 def classes(
     folder: Annotated[Path, typer.Argument(help="Folder that holds a folder of photos a class.")],
     *,
-    model: Annotated[
-        list[str], typer.Option(help="Known name, a folder, or hf:ID; may be repeated.")
-    ],
+    model: Annotated[list[str], typer.Option(help=f"{MODEL_HELP} May be repeated.")],
     prompt: Annotated[
         list[str] | None,
         typer.Option(
-            help='Prompt with {} for the class (default: "a photo of a {}."); several are averaged.'
+            help='Words for a class, with {} for its name (default: "a photo of a {}."); several '
+            "are averaged."
         ),
     ] = None,
     prompts: Annotated[
-        Path | None, typer.Option(help="CSV table of prompts, with the columns class and prompt.")
+        Path | None,
+        typer.Option(help="CSV table of them, with the columns class and prompt."),
     ] = None,
     train: Annotated[
         Path | None,
-        typer.Option(help="Folder of the same classes, to learn from: nearest photos, probe."),
+        typer.Option(
+            help="Folder of the same classes, to learn from by nearest photos and a classifier."
+        ),
     ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="A table of the classes.")] = False,
     out: Annotated[Path | None, typer.Option(help="All figures as a .json file.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    device: DeviceOption = None,
 ) -> None:
-    """Compare models on photos of your own classes, by prompts and by photos to learn from.
+    """Compare models on photos of your own classes, by words and by photos to learn from.
 
     For instance: geoclip classes photos/ --model clip-b-32 --model siglip-b --prompt "a {} street"
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from geoclip.commands.evaluate import AllowGps, AsJson, Page, Places, Truth
+from geoclip.commands.evaluate import AllowGps, AsJson, Page, Places, SkipGps, Truth
 from geoclip.commands.terminal import print_table
 
 
@@ -16,6 +16,7 @@ def compare(
     truth: Truth,
     json: AsJson = False,
     allow_gps: AllowGps = False,
+    skip_gps: SkipGps = False,
     gazetteer: Places = None,
     report: Page = None,
 ) -> None:
@@ -35,7 +36,7 @@ def compare(
     if report is not None:
         check_page(report)
     world = None if gazetteer is None else Gazetteer.read(gazetteer)
-    comparison = compare_guesses(first, second, truth, allow_gps, world)
+    comparison = compare_guesses(first, second, truth, allow_gps, world, skip_gps)
     figures = comparison.report()
     if report is not None:
         page = comparison_page(comparison, figures, (first.name, second.name))

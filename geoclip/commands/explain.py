@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from geoclip.commands.options import MODEL_HELP
+from geoclip.commands.progress import progress
 from geoclip.commands.terminal import print_table
-from geoclip.encoders.registry import check_model_name
+from geoclip.encoders.registry import DEFAULT_MODEL, check_model_name
 
 
 class MapMethod(StrEnum):
@@ -27,11 +29,14 @@ def explain(
         ),
     ] = None,
     *,
-    page: Annotated[Path, typer.Option(help="Page of the evidence maps, one .html file.")],
-    model: Annotated[str, typer.Option(help="Known name, a folder, or hf:ID.")] = "street-tiny",
+    page: Annotated[Path, typer.Option(help="Page with these parts marked, one .html file.")],
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = DEFAULT_MODEL,
     method: Annotated[
         MapMethod,
-        typer.Option(help="Hide parts of the photo in turn, or follow the model's gradient."),
+        typer.Option(
+            help="occlusion: hide parts of the photo in turn; gradient: faster, by what the "
+            "answer depends on."
+        ),
     ] = MapMethod.occlusion,
 ) -> None:
     """Show which parts of a photo speak for a caption and which against it.
@@ -43,7 +48,7 @@ def explain(
     from geoclip.runs.explain_photo import explain_photo, write_explained  # noqa: PLC0415
 
     check_page(page)
-    explained = explain_photo(photo, captions or [], model, method)
+    explained = explain_photo(photo, captions or [], model, method, progress)
     write_explained(explained, page)
     rows = zip(explained.captions, explained.shares, strict=True)
     print_table(

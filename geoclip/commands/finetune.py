@@ -13,7 +13,14 @@ from geoclip.commands.finetune_terminal import (
     tell_change,
     tell_unreadable,
 )
-from geoclip.commands.options import RecipeOption, read_settings, with_settings
+from geoclip.commands.options import (
+    MODEL_HELP,
+    DeviceOption,
+    GazetteerOption,
+    RecipeOption,
+    read_settings,
+    with_settings,
+)
 from geoclip.commands.terminal import printable
 from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
@@ -45,27 +52,30 @@ def finetune(
         list[Path], typer.Argument(help="CSV files with path and lat, lon or country_code.")
     ],
     *,
-    out: Annotated[Path, typer.Option(help="Folder of checkpoints and the tuned encoder.")],
-    model: Annotated[
-        str, typer.Option(help="Start: a name of `geoclip models`, a folder, or hf:ID.")
-    ] = DEFAULT_MODEL,
-    gazetteer: Annotated[
-        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
-    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder of the tuned encoder and its checkpoints (saved states).")
+    ],
+    model: Annotated[str, typer.Option(help=f"What to start from. {MODEL_HELP}")] = DEFAULT_MODEL,
+    gazetteer: GazetteerOption = None,
     held_out: Annotated[
         float,
-        typer.Option(min=0, max=0.9, help="Share of countries not trained on, without a split."),
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Share of countries not trained on, where there is no split.",
+        ),
     ] = 0.15,
-    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 100,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between saved states.")] = 100,
     keep: Annotated[Keep, typer.Option(help="Checkpoint that becomes the encoder.")] = Keep.LAST,
     recipe: RecipeOption = Recipe.DEFAULT,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    device: DeviceOption = None,
     **settings: Any,
 ) -> None:
-    """Fine-tune an encoder on photos of known places, on this machine.
+    """Teach a model with photos of known places (fine-tuning), on this machine.
 
-    Photos whose `split` is "train" are trained on; without that column whole countries and 1°
-    blocks are held out and listed in OUT/held_out.csv. With --evaluate-every the figures on held
+    What learns is the encoder, the part of a model that looks at photos and reads captions. Photos
+    whose `split` is "train" are trained on; without that column whole countries and 1° blocks
+    are held out and listed in OUT/held_out.csv. With --evaluate-every the figures on held
     out photos are in OUT/evaluations.csv. The same command resumes an interrupted run. The tuned
     encoder is in OUT/encoder. At the end held-out photos are located before and after, and
     OUT/map.html shows them; then it is calibrated on them where they are of 50 places or more.
@@ -75,6 +85,7 @@ def finetune(
     evaluation = read_settings(EvaluationSettings, settings)
     check_keep(keep, training, evaluation)
     table, missing, places = _photos(photos, gazetteer, training.seed, held_out)
+    from geoclip.training.held_out import draw_held_out, settled  # noqa: PLC0415
     from geoclip.training.photo_set import training_photos  # noqa: PLC0415
     from geoclip.training.splits import TRAIN  # noqa: PLC0415
 
@@ -86,7 +97,9 @@ def finetune(
         "photos": seen.digest(),
     }
     _check_run(out / RUN_FILE, about)
-    drawn = _drawn(table, evaluation, training.seed)
+    evaluation, drawn = settled(evaluation, places), None
+    if evaluation.evaluate_every:
+        drawn = draw_held_out(table, evaluation, training.seed, places)
     batches = _batches(model, seen, places, training, device)
     _write_lists(out, about, table, missing)
     folder = _train(out, model, batches, evaluation, drawn, checkpoint_every, keep)
@@ -99,9 +112,11 @@ def finetune(
         )
     others = table[table["split"] != TRAIN]
     # Before the ranking is fitted to these photos: what is measured on them then flatters.
-    tell_change(model, folder, others, places, device, out / MAP_FILE)
-    run_held_out(folder, others, places, device)
-    typer.echo(f"Fine-tuned encoder in {folder}. Next: geoclip locate PHOTOS --model {folder}")
+    if places.has_positions:
+        tell_change(model, folder, others, places, device, out / MAP_FILE)
+    run_held_out(folder, table, places, device)
+    own = "" if places.has_positions else f" --gazetteer {gazetteer}"
+    typer.echo(f"Fine-tuned encoder in {folder}. Next: geoclip locate PHOTOS --model {folder}{own}")
 
 
 def _photos(
@@ -126,6 +141,8 @@ def _write_lists(
 
     others = table[table["split"] != TRAIN]
     columns = ["path", "lat", "lon", "country_code", "location_id", "split"]
+    if others["lat"].isna().all():  # a table of levels names the class instead
+        columns.insert(1, "place_id")
     with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
@@ -149,15 +166,6 @@ def _check_run(file: Path, about: dict[str, Any]) -> None:
     except (OSError, ValueError) as problem:
         raise GeoclipError(f"{file} is not readable ({problem}); name another --out.") from None
     check_same_run(file.parent, noted, about)
-
-
-def _drawn(
-    table: "pd.DataFrame", evaluation: EvaluationSettings, seed: int
-) -> "pd.DataFrame | None":
-    """The held-out photos to evaluate on, None without evaluation."""
-    from geoclip.training.held_out import draw_held_out  # noqa: PLC0415
-
-    return draw_held_out(table, evaluation, seed) if evaluation.evaluate_every else None
 
 
 def _batches(
@@ -199,7 +207,11 @@ def _train(
     from geoclip.training.trainer import Trainer  # noqa: PLC0415
 
     start, book = ModelSettings.of_model(model), batches.book
-    held_out = None if drawn is None else HeldOut(drawn, book, batches.workers, start.ranking)
+    held_out = (
+        None
+        if drawn is None
+        else HeldOut(drawn, book, batches.workers, start.ranking_of(book.gazetteer))
+    )
     store = FolderCheckpoints(out, evaluation.best_by if keep == Keep.BEST else None)
     trainer = Trainer(batches)
     typer.echo(f"{steps_told(batches)} {trainer.plan}", err=True)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FEW_STEPS = 20
 """Fewer hardly change a model at rates that keep what it knows."""
+MEANS = "mean/"
+"""How the figures begin that are means over the splits."""
 CHANGE = ("before", "after", "after − before", "95 %")
 
 
@@ -92,7 +94,7 @@ def step_progress(steps: int) -> Iterator[Callable[["Record"], None]]:
             step = int(metrics["step"])
             advance(step - done, f"loss {metrics['loss']:.3f}")
             done = step
-            if "mean/geoscore" in metrics:
+            if any(name.startswith(MEANS) for name in metrics):
                 typer.echo(f"step {step:,}, held-out photos: {_figures(metrics)}", err=True)
 
         yield report
@@ -100,6 +102,10 @@ def step_progress(steps: int) -> Iterator[Callable[["Record"], None]]:
 
 def _figures(metrics: "Record") -> str:
     """The means over the held-out splits in words."""
+    if "mean/geoscore" not in metrics:  # of a table of levels
+        of_levels = {name: metrics[name] for name in metrics if name.startswith(MEANS)}
+        named = (name.removeprefix(MEANS).replace("_top1", "") for name in of_levels)
+        return ", ".join(f"{n} {p:.1f} %" for n, p in zip(named, of_levels.values(), strict=True))
     return (
         f"GeoScore {metrics['mean/geoscore']:,.0f}, country {metrics['mean/country_top1']:.1f} %, "
         f"within 750 km {metrics['mean/within_750_km']:.1f} %"

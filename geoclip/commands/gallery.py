@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geoclip.commands.options import ExcludeOption, IncludeHiddenOption
+from geoclip.commands.options import (
+    MODEL_HELP,
+    DeviceOption,
+    ExcludeOption,
+    IncludeHiddenOption,
+    JobsOption,
+)
 from geoclip.commands.terminal import SOME_UNREAD, told_left_out, told_reasons
 from geoclip.encoders.registry import DEFAULT_MODEL, check_model_name
 from geoclip.errors import GeoclipError
@@ -31,15 +37,13 @@ def build(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="Photos, videos, folders and globs whose files state a GPS position, or .csv "
+            help="Photos, videos, folders and patterns whose files state a GPS position, or .csv "
             "tables with path, lat and lon."
         ),
     ],
     *,
     out: Annotated[Path, typer.Option(help="Folder of the gallery; one that is there grows.")],
-    model: Annotated[
-        str, typer.Option(help="A name of `geoclip models`, a folder, or hf:ID.")
-    ] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = DEFAULT_MODEL,
     embeddings: Annotated[
         Path | None,
         typer.Option(
@@ -52,14 +56,13 @@ def build(
     ] = False,
     exclude: ExcludeOption = None,
     include_hidden: IncludeHiddenOption = False,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode photos (default: one a core).")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    jobs: JobsOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Build a gallery of photos of known position, or add to one.
 
-    The gallery holds embeddings and positions, neither photos nor, without --names, their paths.
+    The gallery holds embeddings (what the model saw, in numbers) and positions, neither photos nor,
+    without --names, their paths.
     The run may be stopped at any moment, and the same command goes on where it was. Photos that
     could not be read are listed in OUT/ledger.csv. Exits with 0 when all photos were read, 3 when
     some were not, and 2 for bad arguments.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geoclip.commands.options import GazetteerOption
 from geoclip.commands.terminal import print_table
 
 if TYPE_CHECKING:
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
 KM = ("1", "25", "200")
 
-gazetteer_app = typer.Typer(help="Gazetteers: the places that photos are at.", no_args_is_help=True)
+gazetteer_app = typer.Typer(help="Lists of places (gazetteers) for guesses.", no_args_is_help=True)
 
 
 @gazetteer_app.callback()
 def gazetteers() -> None:
-    """Gazetteers: the places that photos are at."""
+    """Lists of places (gazetteers) for guesses."""
 
 
 @gazetteer_app.command()
@@ -37,7 +38,7 @@ def build(
         ),
     ] = None,
 ) -> None:
-    """Write a gazetteer of a GeoNames dump or of a table of places.
+    """Write a gazetteer (a list of places) of a dump of geonames.org or of a table of places.
 
     Rows of a dump of no country of today are left out and counted.
     """
@@ -54,9 +55,7 @@ def build(
 def cells(
     *,
     out: Annotated[Path, typer.Option(help="New folder, for --gazetteer of other commands.")],
-    gazetteer: Annotated[
-        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
-    ] = None,
+    gazetteer: GazetteerOption = None,
     resolution: Annotated[
         int, typer.Option(help="Of H3: cells are 20 km wide at 5, 7 km at 6, 3 km at 7.")
     ] = 6,
@@ -69,10 +68,11 @@ def cells(
         typer.Option(help="CSV file with path,lat,lon: say what cities and cells allow at best."),
     ] = None,
 ) -> None:
-    """Write a gazetteer with cells of H3 beside the cities, where people live.
+    """Write a gazetteer (list of places) with cells of H3 beside the cities, where people live.
 
-    A cell is named by its nearest city. Points can then lie between cities; a city's probability
-    is shared out among its cells. Needs the library h3: pip install 'geoclip-gzsl[cells]'.
+    A cell is a hexagon, named by its nearest city. Points can then lie between cities; a city's
+    probability is shared out among its cells. Needs the library h3: pip install
+    'geoclip-gzsl[cells]'.
     """
     from geoclip.evaluation.truth_tables import read_truth  # noqa: PLC0415 - pandas is slow to import
     from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415

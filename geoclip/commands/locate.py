@@ -3,29 +3,42 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from geoclip.commands.narrowing_options import (
+    BboxOption,
+    CountriesOption,
+    Narrowing,
+    NearOption,
+    WithinOption,
+)
 from geoclip.commands.options import (
+    MODEL_HELP,
     CompileOption,
+    DeviceOption,
     Evidence,
+    EvidenceOption,
     ExcludeOption,
     Gps,
     GpxOffsetOption,
     GpxOption,
     IncludeHiddenOption,
+    JobsOption,
     Level,
+    LevelOption,
     MaxRadiusOption,
     MethodOption,
     MinProbabilityOption,
+    PlacesOrClassesOption,
     PointOption,
     Precision,
     PrecisionOption,
     ThumbnailsOption,
+    own_levels,
     without_tracks,
 )
-from geoclip.commands.progress import progress
 from geoclip.commands.terminal import SOME_UNREAD
 from geoclip.encoders.registry import DEFAULT_MODEL, KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
@@ -41,8 +54,8 @@ def locate(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="Photos, videos, folders, globs, a .csv with a `path` column, or - for a list on "
-            "standard input."
+            help="Photos, videos, folders, patterns such as `'trip/*.jpg'`, a .csv with a `path` "
+            "column, or - for a list on standard input."
         ),
     ],
     *,
@@ -54,13 +67,9 @@ def locate(
     thumbnails: ThumbnailsOption = False,
     model: Annotated[
         str | None,
-        typer.Option(
-            help="A name of `geoclip models`, a folder, or hf:ID.", show_default=DEFAULT_MODEL
-        ),
+        typer.Option(help=MODEL_HELP, show_default=DEFAULT_MODEL),
     ] = None,
-    gazetteer: Annotated[
-        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
-    ] = None,
+    gazetteer: PlacesOrClassesOption = None,
     gallery: Annotated[
         str | None,
         typer.Option(
@@ -78,19 +87,23 @@ def locate(
             min=0, max=1, help="Name the most precise place of at least this probability."
         ),
     ] = 0.5,
-    level: Annotated[
-        Level, typer.Option(help="Name places of this level, however probable they are.")
-    ] = Level.auto,
+    level: LevelOption = Level.auto,
     location_id: Annotated[
         str | None,
         typer.Option(
             "--location-id",
             metavar="COLUMN",
-            help="CSV column; photos that share a value are views of one location and get one "
-            "guess, unless they have a position of their own.",
+            help="Column of the .csv; photos that share a value are views of one location and get "
+            "one guess, unless they have a position of their own.",
         ),
     ] = None,
-    group_by: Annotated[str | None, typer.Option(hidden=True)] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="folder",
+            help="folder: the photos of a folder are views of one location, as with --location-id.",
+        ),
+    ] = None,
     gps: Annotated[
         Gps,
         typer.Option(
@@ -100,30 +113,24 @@ def locate(
     ] = Gps.keep,
     gpx: GpxOption = None,
     gpx_offset: GpxOffsetOption = None,
-    countries: Annotated[
-        str | None, typer.Option(help="Only places in these countries: FR,DE or names.")
-    ] = None,
-    bbox: Annotated[
-        str | None, typer.Option(help="Only places in this box: WEST,SOUTH,EAST,NORTH.")
-    ] = None,
-    near: Annotated[str | None, typer.Option(help="Only places within LAT,LON,KM.")] = None,
-    within: Annotated[
-        Path | None,
-        typer.Option(
-            help="Only places in the polygons of a file: .geojson, .gpkg, .shp, .parquet."
-        ),
-    ] = None,
+    countries: CountriesOption = None,
+    bbox: BboxOption = None,
+    near: NearOption = None,
+    within: WithinOption = None,
     album: Annotated[
-        bool, typer.Option("--album", help="Photos close in time share evidence.")
+        bool, typer.Option("--album", help="Photos taken close in time help to place each other.")
     ] = False,
-    evidence: Annotated[
-        Evidence, typer.Option(help="How to find photos without evidence of a place.")
-    ] = Evidence.prompts,
+    evidence: EvidenceOption = Evidence.prompts,
     evidence_threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Higher abstains less.")
+        float, typer.Option(min=0, max=1, help="The higher, the fewer photos are so found.")
     ] = 0.5,
     sidecar: Annotated[
-        bool, typer.Option("--sidecar", help="Write an XMP sidecar beside each guessed photo.")
+        bool,
+        typer.Option(
+            "--sidecar",
+            help="Write a sidecar beside each guessed photo: a small .xmp file with the place, "
+            "which photo programs read.",
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what sidecars would be written.")
@@ -132,13 +139,20 @@ def locate(
     sidecar_min_probability: MinProbabilityOption = 0.5,
     keep_embeddings: Annotated[
         Path | None,
-        typer.Option(help="Folder that keeps what was read, for runs with other settings."),
+        typer.Option(
+            help="Folder that keeps what the model saw in each photo (its embedding, a list of "
+            "numbers), so that a run with other settings reads no photo again."
+        ),
     ] = None,
     keep_journal: Annotated[
-        bool, typer.Option("--keep-journal", help="Leave OUT.journal when all is done.")
+        bool,
+        typer.Option("--keep-journal", help="Leave OUT.journal (see above) when all is done."),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace guesses for other photos in OUT.")
+        bool,
+        typer.Option(
+            "--force", help="Replace guesses for other photos in OUT, and a map of other folders."
+        ),
     ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Say nothing but errors, and guesses without --out.")
@@ -149,20 +163,19 @@ def locate(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
     exclude: ExcludeOption = None,
     include_hidden: IncludeHiddenOption = False,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode photos (default: one a core).")
-    ] = None,
+    jobs: JobsOption = None,
     frames: Annotated[int, typer.Option(min=1, help="Frames looked at in each video.")] = 4,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    device: DeviceOption = None,
     precision: PrecisionOption = Precision.auto,
     compile: CompileOption = False,
 ) -> None:
     """Guess where photos and videos were taken.
 
     Originals are only read. With --out the run may be stopped at any moment, and the same command
-    goes on where it was: what is done stands in OUT.journal until the table is in place. Files
-    that could not be read are listed in OUT-ledger.csv. Exits with 0 when all photos were read, 3
-    when some were not, and 2 for bad arguments.
+    goes on where it was: what is done stands in the folder OUT.journal until the table is in place.
+    Files that could not be read are listed in OUT-ledger.csv, each with the reason. Exits with 0
+    when all photos were read, 3 when some were not, and 2 for bad arguments. With a table of other
+    levels as --gazetteer (.csv: kingdom to species, say) its classes are named instead of places.
     """
     from geoclip.commands.locate_terminal import Terminal, print_report  # noqa: PLC0415
     from geoclip.guesses.location_tags import PositionRule  # noqa: PLC0415
@@ -182,19 +195,21 @@ def locate(
         raise GeoclipError(
             "--sidecar needs --out, beside which its journal stands; --dry-run goes with --sidecar."
         )
-    box = None if bbox is None else _numbers(bbox, "--bbox", "WEST,SOUTH,EAST,NORTH")
-    circle = None if near is None else _numbers(near, "--near", "LAT,LON,KM")
+    by_folder = group_by == "folder"
+    if location_id and group_by:
+        raise GeoclipError("--location-id and --group-by say the same twice: give one of them.")
+    narrowing = Narrowing(countries, bbox, near, within)
     default, model = model is None, _chosen_model(model)
     paths, tracks = without_tracks(_with_list_on_stdin(paths), gpx or [])
     read = filter(None, [gazetteer, within, *tracks])
     RunFiles(out, map_file).refuse_replacing([*map(str, read)])
 
+    terminal = Terminal([_larger_models()] if default else [], quiet)
+
     def load(name: str | Path) -> "Locator":
-        locator = _load(name, gazetteer, device, precision, compile).reranked(method, point)
-        if not (countries or box or circle or within):
-            return locator
-        named = countries.split(",") if countries else None
-        return locator.narrowed(named, box, circle, within)  # type: ignore[arg-type]
+        how = {"device": device, "precision": precision, "compile": compile}
+        locator = _load(name, gazetteer, watch=terminal.indexing, **how)
+        return narrowing.of(locator.reranked(method, point))
 
     settings = LocateSettings(
         top_k=top_k,
@@ -204,7 +219,8 @@ def locate(
         frames=frames,
         jobs=jobs or os.cpu_count() or 1,
         confidence=confidence,
-        level=level.value,
+        level=str(level),
+        own_levels=own_levels(level, gazetteer),
         gallery=gallery,
         gpx=tuple(tracks),
         gpx_offset=None if gpx_offset is None else clock_offset(gpx_offset),
@@ -218,29 +234,20 @@ def locate(
         thumbnails=thumbnails,
         position_rule=PositionRule(sidecar_max_radius, sidecar_min_probability),
         sidecars=("dry run" if dry_run else "write") if sidecar else "off",
-        location_column=location_id or group_by,
+        location_column=location_id or (None if by_folder else group_by),
+        by_folder=by_folder,
         limit=limit,
         rules=FolderRules(tuple(exclude or ()), include_hidden),
         keep_embeddings=keep_embeddings,
         keep_journal=keep_journal,
         force=force,
         load=load,
-        watch=Terminal([_larger_models()] if default else [], quiet),
+        watch=terminal,
     )
     if not quiet:
         print_report(report, verbose)
     if report.failures:
         raise typer.Exit(SOME_UNREAD)
-
-
-def _numbers(text: str, option: str, form: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != len(form.split(",")):
-        raise GeoclipError(f"{option} {text} is not of the form {form}: give numbers in degrees.")
-    return numbers
 
 
 def _chosen_model(model: str | None) -> str:
@@ -267,9 +274,8 @@ def _with_list_on_stdin(paths: list[str]) -> list[str]:
     return [*paths[:position], *read_path_list(sys.stdin.buffer), *paths[position + 1 :]]
 
 
-def _load(
-    model: str | Path, gazetteer: Path | None, device: str | None, precision: str, compile: bool
-) -> "Locator":
+def _load(model: str | Path, gazetteer: Path | None, **how: Any) -> "Locator":
+    """A locator; `how` are arguments of `Locator.from_pretrained`."""
     with made_to_last():
         from geoclip.locator import Locator  # noqa: PLC0415
         from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415
@@ -277,9 +283,7 @@ def _load(
 
         keep_freed_memory()
         places = None if gazetteer is None else Gazetteer.read(gazetteer)
-        return Locator.from_pretrained(
-            model, places, device, precision=precision, compile=compile, watch=progress
-        )
+        return Locator.from_pretrained(model, places, **how)
 
 
 def _larger_models() -> str:

@@ -12,7 +12,8 @@ import typer
 
 from geoclip.commands.progress import progress
 from geoclip.commands.terminal import print_table, printable, told_left_out, told_reasons
-from geoclip.guesses.phrases import guess_phrase
+from geoclip.guesses.failures import failures_path
+from geoclip.guesses.phrases import class_phrase, guess_phrase
 from geoclip.photos.refusals import READ
 from geoclip.runs.run_report import RunReport, RunWatch
 from geoclip.support.user_folders import first_time
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 COLUMNS = ("photo", "rank", "guess", "lat", "lon", "source")
+CLASS_COLUMNS = ("photo", "rank", "guess", "level")
 
 
 def say(text: str) -> None:
@@ -52,10 +54,19 @@ class Terminal(RunWatch):
         self, what: str, total: int, done: int = 0
     ) -> AbstractContextManager[Callable[[int], None]]:
         """A bar, or a line at the beginning and now and then another."""
+        return self._begun(f"{what} {total - done:,} photos", what, total, done)
+
+    def indexing(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """The same for an index of places that must be made first."""
+        return self._begun(f"{what}: {total:,} texts, once for this model", what, total, 0)
+
+    def _begun(
+        self, line: str, what: str, total: int, done: int
+    ) -> AbstractContextManager[Callable[[int], None]]:
         if self.quiet:
             return nullcontext(lambda _: None)
         if not sys.stderr.isatty():
-            say(f"{what} {total - done:,} photos")
+            say(line)
         return progress(what, total, done)
 
     def read_before(self, done: int, total: int) -> None:
@@ -72,13 +83,15 @@ class Terminal(RunWatch):
 
     def located(self, table: "pd.DataFrame") -> None:
         """Print the guesses."""
-        rows = [_table_row(row) for row in table.to_dict("records")]
-        print_table(COLUMNS, rows, right=("lat", "lon"))
+        rows = table.to_dict("records")
+        if "lat" not in table:
+            print_table(CLASS_COLUMNS, [_class_row(row) for row in rows])
+            return
+        print_table(COLUMNS, [_table_row(row) for row in rows], right=("lat", "lon"))
 
     def wrote(self, path: Path, failures: int | None = None) -> None:
-        """Name the file."""
-        counted = "" if failures is None else f" (files not located: {failures:,})"
-        self.say(f"Wrote {path}{counted}")
+        """Name the file; `print_report` says what a list of failures holds."""
+        self.say(f"Wrote {path}")
 
     def sidecars(self, report: "SidecarReport", journal: Path | None) -> None:
         """Say what sidecars there are, and how to take them back."""
@@ -133,19 +146,42 @@ def print_report(report: RunReport, verbose: bool = False) -> None:
     unread = [failure for failure in report.failures if failure.status not in READ]
     if unread:
         reasons = _counted(Counter(failure.status for failure in unread))
-        say(f"{len(unread)} of {report.photos} photos could not be read: {reasons}.")
-    if report.remarks:
-        say(f"The decoder complained of {len(report.remarks):,} photos: see the ledger.")
+        hint = "" if verbose or report.out else " (--verbose says why)"
+        say(f"{len(unread):,} of {report.photos:,} photos could not be read: {reasons}{hint}.")
     if left_out := told_left_out(report.left_out):
         say(left_out)
+    if listed := _listed(report, len(unread)):
+        say(listed)
     say(_sum(report, len(unread)))
+
+
+def _listed(report: RunReport, broken: int) -> str:
+    """What the list of failures holds, in the numbers of `_sum`; "" for nothing."""
+    others = _others(report)
+    counts = {
+        "broken": broken,
+        "not whole": len(report.failures) - broken,
+        "that a decoder complained of": len(report.remarks),
+        _files(others): others,
+        "hidden or excluded": len(report.left_out) - others,
+    }
+    told = ", ".join(f"{n:,} {what}" for what, n in counts.items() if n)
+    return f"{failures_path(report.out).name} says why: {told}." if report.out and told else ""
+
+
+def _others(report: RunReport) -> int:
+    """How many files were left out that are no photos by their names."""
+    return sum(1 for entry in report.left_out if not entry.under)
+
+
+def _files(count: int) -> str:
+    return "other file" if count == 1 else "other files"
 
 
 def _sum(report: RunReport, broken: int) -> str:
     """What became of all photos, in numbers that add up, and of other files."""
     partial, silent = len(report.failures) - broken, report.kinds.total()
     guessed = report.photos - report.untold - report.kept - silent - broken
-    whole = f" ({partial:,} of them not whole)" if partial else ""
     shows = "shows" if silent == 1 else "show"
     counts = {
         "cannot be told": report.untold,
@@ -153,11 +189,13 @@ def _sum(report: RunReport, broken: int) -> str:
         f"{shows} no place": silent,
         "broken": broken,
     }
-    parts = [f"{guessed:,} guessed{whole}", *(f"{n:,} {what}" for what, n in counts.items() if n)]
-    others = sum(1 for entry in report.left_out if not entry.under)
-    left = f"; {others:,} other {'file' if others == 1 else 'files'} left out" if others else ""
+    parts = [f"{guessed:,} guessed", *(f"{n:,} {what}" for what, n in counts.items() if n)]
+    whole = f"; {partial:,} of them not whole" if partial else ""
+    others = _others(report)
+    left = f"; {others:,} {_files(others)} left out" if others else ""
     opened = f" Open {report.map_file}." if report.map_file else ""
-    return f"{report.photos:,} photos: {', '.join(parts)}{left}.{opened}"
+    noun = "photo" if report.photos == 1 else "photos"
+    return f"{report.photos:,} {noun}: {', '.join(parts)}{whole}{left}.{opened}"
 
 
 def _counted(counts: Counter[str]) -> str:
@@ -174,6 +212,17 @@ def _table_row(row: dict[Any, Any]) -> tuple[str, ...]:
         _number(row["lat"], 3),
         _number(row["lon"], 3),
         str(row["source"]),
+    )
+
+
+def _class_row(row: dict[Any, Any]) -> tuple[str, ...]:
+    if row["status"] not in READ:
+        return str(row["path"]), "", str(row["status"]), ""
+    return (
+        str(row["path"]) if row["rank"] == 1 else "",
+        str(row["rank"]),
+        class_phrase(row),
+        str(row["level"]),
     )
 
 

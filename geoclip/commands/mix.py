@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geoclip.commands.evaluate import AsJson
+from geoclip.commands.options import DeviceOption, GazetteerOption
 from geoclip.commands.progress import progress
 from geoclip.encoders.registry import KNOWN_MODELS, check_model_name
 from geoclip.errors import GeoclipError
@@ -34,16 +35,15 @@ def mix(
         float | None, typer.Option(min=0, max=1, help="Share of the tuned weights in that mix.")
     ] = None,
     json: AsJson = False,
-    gazetteer: Annotated[
-        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    gazetteer: GazetteerOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Average the weights of a model before and after tuning, and compare the mixes.
 
     A mix often keeps what tuning taught and forgets less (WiSE-FT). All are ranked as TUNED says.
-    Means over countries stand beside plain figures; where the splits are seen and unseen, S, U and
-    H too. For instance: geoclip mix clip-b-32 runs/mine/encoder --photos photos.csv --out mix
+    Means over countries stand beside plain figures. Where the splits are seen and unseen, S and U
+    are the right answers among places seen and not seen in training, H their harmonic mean. For
+    instance: geoclip mix clip-b-32 runs/mine/encoder --photos photos.csv --out mix
     --keep 0.5
     """
     from geoclip.commands.report_table import print_report  # noqa: PLC0415 - pandas is slow to import

@@ -50,6 +50,16 @@ class Level(StrEnum):
     continent = "continent"
 
 
+LevelOption = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(Level),
+        help="Name places of this level, however probable they are; of a table of levels, one of "
+        "its own.",
+    ),
+]
+
+
 class Evidence(StrEnum):
     """How far to look for photos that show no place."""
 
@@ -68,20 +78,45 @@ class Precision(StrEnum):
     fp16 = "fp16"
 
 
+MODEL_HELP = "A name that `geoclip models` lists, a folder, or hf:ID of the Hugging Face hub."
+GazetteerOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder or file of places (a gazetteer) instead of the built-in one."),
+]
+PlacesOrClassesOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder or file of places (a gazetteer) instead of the built-in one, or a .csv of "
+        "other levels (kingdom to species, say), whose classes are named instead."
+    ),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the model runs: cpu, cuda (an NVIDIA card; cuda:1 is the second) or mps "
+        "(Apple). Default: cuda where there is one."
+    ),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Photos read at the same time (default: one a processor core)."),
+]
 MethodOption = Annotated[
     RankingMethod | None,
     typer.Option(
         "--method",
-        help="Ranking instead of the model's own. greedy: the best country, then its 30 most "
-        "populous cities, as StreetCLIP does.",
+        help="How places are ranked, where not in the model's own way. joint: all cities of the "
+        "world against each other; greedy: the best country, then its 30 most populous cities, as "
+        "StreetCLIP does.",
     ),
 ]
 PointOption = Annotated[
     PointRule | None,
     typer.Option(
         "--point",
-        help="Reported point instead of the model's own: the most probable city, or the one of "
-        "largest expected GeoScore.",
+        help="Which point is reported, where not the model's own. city: that of the most probable "
+        "city; expected_score: the one that costs least on average (GeoScore: points that fall "
+        "with distance).",
     ),
 ]
 GpxOption = Annotated[
@@ -89,7 +124,7 @@ GpxOption = Annotated[
     typer.Option(
         "--gpx",
         metavar="FILE…",
-        help="GPX tracks that place photos without a position by their time.",
+        help="Tracks of a GPS logger (.gpx), which place photos without a position by their time.",
     ),
 ]
 GpxOffsetOption = Annotated[
@@ -97,8 +132,8 @@ GpxOffsetOption = Annotated[
     typer.Option(
         "--gpx-offset",
         metavar="[+-]HH:MM[:SS]",
-        help="By how much the cameras' clocks are ahead of UTC (default: the zone that a photo "
-        "states, else estimated from photos with a position).",
+        help="How far ahead of UTC, the world's time, the cameras' clocks are (default: the zone "
+        "that a photo states, else estimated from photos with a position).",
     ),
 ]
 
@@ -113,21 +148,24 @@ PrecisionOption = Annotated[
     Precision,
     typer.Option(
         "--precision",
-        help="auto: on a GPU bf16, or fp16 where it has none; on a processor fp32, or what a trial "
-        "in a job of 1,000 photos or more found faster. tf32 and fp16 are for GPUs.",
+        help="How exactly the model calculates; auto suits nearly all. auto: on a graphics card "
+        "bf16, or fp16 where it has none; on a processor fp32, or what a trial in a job of 1,000 "
+        "photos or more found faster. tf32 and fp16 are for graphics cards.",
     ),
 ]
 CompileOption = Annotated[
     bool,
-    typer.Option("--compile", help="Compile the image tower first: minutes once, faster then."),
+    typer.Option(
+        "--compile", help="Make the model faster on this machine first, which takes minutes once."
+    ),
 ]
 ExcludeOption = Annotated[
     list[str] | None,
     typer.Option(
         "--exclude",
         metavar="GLOB",
-        help="Leave these files and folders out of folders: '*_small.jpg', 'trip/raw/*'. May be "
-        "given several times.",
+        help="Leave these files and folders out of folders: `'*_small.jpg'`, `'trip/raw/*'`. May "
+        "be given several times.",
     ),
 ]
 IncludeHiddenOption = Annotated[
@@ -139,6 +177,14 @@ IncludeHiddenOption = Annotated[
     ),
 ]
 
+EvidenceOption = Annotated[
+    Evidence,
+    typer.Option(
+        help="How to find photos without evidence of a place (documents, screenshots, blank "
+        "pictures), which are not guessed. pixels: by their colours; prompts: also by asking the "
+        "model; off: guess all."
+    ),
+]
 ThumbnailsOption = Annotated[
     bool,
     typer.Option(
@@ -227,3 +273,13 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, bool):
         value = f"--{'' if value else 'no-'}{name.replace('_', '-')}"
     return f" (default: {' '.join(map(str, value)) if isinstance(value, tuple) else value})"
+
+
+def own_levels(level: str, gazetteer: Path | None) -> tuple[str, ...]:
+    """The levels of a table, where the one asked for is none of ours."""
+    if level in set(Level) or gazetteer is None:
+        return ()
+    from geoclip.places.gazetteer import Gazetteer  # noqa: PLC0415  (pandas is slow to import)
+
+    places = Gazetteer.read(gazetteer)
+    return () if places.has_positions else places.level_names

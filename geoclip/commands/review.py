@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from geoclip.commands.options import GazetteerOption
 from geoclip.errors import GeoclipError
 
 PAGE_ENDINGS = (".html", ".htm")
@@ -14,9 +15,7 @@ def review(
     guesses: Annotated[Path, typer.Argument(help="Table of guesses of `geoclip locate --out`.")],
     *,
     out: Annotated[Path, typer.Option(help="The page, one .html file.")] = Path("review.html"),
-    gazetteer: Annotated[
-        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
-    ] = None,
+    gazetteer: GazetteerOption = None,
     limit: Annotated[
         int | None,
         typer.Option(min=1, help="At most so many photos, the first ones: about 0.1 MB each."),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geoclip.commands.options import DeviceOption
 from geoclip.commands.terminal import print_table
 from geoclip.encoders.registry import check_model_name
 from geoclip.errors import GeoclipError
@@ -29,14 +30,14 @@ def search(
     queries: Annotated[
         Path | None,
         typer.Option(
-            help="CSV table of known answers, with photo and text or like: recall is measured."
+            help="CSV table of known answers, with photo and text or like: says how many are found."
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Photos for each query.")] = 10,
     photos: Annotated[
         list[str] | None,
         typer.Option(
-            help="Folder, glob or table of the gallery's photos, to name those it keeps no path "
+            help="Folder, pattern or table of the gallery's photos, to name those it keeps no path "
             "of; may be repeated."
         ),
     ] = None,
@@ -49,7 +50,7 @@ def search(
     model: Annotated[
         str | None, typer.Option(help="The gallery's model (default: as it was called then).")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    device: DeviceOption = None,
 ) -> None:
     """Search a gallery by words or by a photo.
 

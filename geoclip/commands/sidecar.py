@@ -5,16 +5,20 @@ from typing import Annotated
 
 import typer
 
+from geoclip.commands.options import GazetteerOption
 from geoclip.commands.terminal import printable
 
 SOME_KEPT = 3
 
-sidecar_app = typer.Typer(help="Write XMP sidecars, and take them back.", no_args_is_help=True)
+sidecar_app = typer.Typer(
+    help="Write sidecars (.xmp files beside photos), and take them back.",
+    no_args_is_help=True,
+)
 
 
 @sidecar_app.callback()
 def sidecar() -> None:
-    """Write XMP sidecars, and take them back."""
+    """Write sidecars (.xmp files beside photos), and take them back."""
 
 
 @sidecar_app.command()
@@ -25,16 +29,14 @@ def write(
     *,
     journal: Annotated[
         Path | None,
-        typer.Option(help="Notes what is written (default: REVIEWED-sidecars.jsonl)."),
+        typer.Option(help="File that notes what is written (default: REVIEWED-sidecars.jsonl)."),
     ] = None,
-    gazetteer: Annotated[
-        Path | None, typer.Option(help="Folder or file of places instead of the built-in ones.")
-    ] = None,
+    gazetteer: GazetteerOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what sidecars would be written.")
     ] = False,
 ) -> None:
-    """Write an XMP sidecar beside each photo that was accepted or corrected, and beside no other.
+    """Write a sidecar (.xmp file) beside each photo that was accepted or corrected, and no other.
 
     Photos with a position of their own and sidecars of other programs stay as they are. Exits with
     0 when all photos got one, and 3 when some did not.
@@ -56,9 +58,9 @@ def write(
 
 @sidecar_app.command()
 def undo(
-    journal: Annotated[Path, typer.Argument(help="The journal that was written with them.")],
+    journal: Annotated[Path, typer.Argument(help="The file that noted what was written.")],
 ) -> None:
-    """Remove exactly the sidecars that a journal names and that are as they were written.
+    """Remove the sidecars of a journal (file of notes) that are as they were written, and no other.
 
     Exits with 0 when none of them is left, and 3 when some were changed since and stay.
     """

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from geoclip.commands.options import MODEL_HELP
+from geoclip.commands.progress import progress
 from geoclip.commands.terminal import print_table
-from geoclip.encoders.registry import check_model_name
+from geoclip.encoders.registry import DEFAULT_MODEL, check_model_name
 from geoclip.errors import GeoclipError
 
 
@@ -17,8 +19,10 @@ def track(
         Path | None, typer.Option(help="Rows along time: .csv, .parquet, .geojson or .gpkg.")
     ] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="Map as one .html file.")] = None,
-    model: Annotated[str, typer.Option(help="Known name, a folder, or hf:ID.")] = "street-tiny",
-    moments: Annotated[int, typer.Option(min=1, help="Frames at even distances.")] = 16,
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = DEFAULT_MODEL,
+    moments: Annotated[
+        int, typer.Option(min=1, help="Pictures that are looked at, at even distances.")
+    ] = 16,
     window: Annotated[
         int, typer.Option(min=1, help="Neighbouring moments that answer together; odd.")
     ] = 3,
@@ -39,7 +43,7 @@ def track(
 
     check_output(out, "--out", ENDINGS)
     check_output(map_file, "--map", MAP_ENDINGS)
-    locator = Locator.from_pretrained(model)
+    locator = Locator.from_pretrained(model, watch=progress)
     for warning in locator.warnings:
         typer.echo(warning, err=True)
     found = locate_clip(clip, locator, moments=moments, window=window, top_k=top_k)

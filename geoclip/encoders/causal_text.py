@@ -2,8 +2,8 @@
 
 In a causal tower no token depends on a later one. So tokens after a text's end need not be
 computed, and a prefix that several texts share ("A Street View photo in") is computed once. Both
-are exact. All layers but the attention work on the nodes of the batch's prefix tree, one row for
-each distinct prefix. The attention, which is the small part, works on the texts themselves.
+are exact. All layers but the attention compute one row for each distinct prefix: a node of the
+batch's prefix tree. The attention, the small part, computes whole texts.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ BEHIND = -1  # stands for tokens after a text's end
 class PrefixTree:
     """The distinct prefixes of C texts of up to L tokens, as T nodes.
 
-    `node` (C, L) is the prefix that ends at each token, anything after a text's end; `first` (T,)
+    `node` (C, L) is the prefix that ends at each token, undefined after a text's end; `first` (T,)
     is the first position of each node in the flattened (C, L); `end` (C,) is the node of the whole
     text.
     """
@@ -32,7 +32,7 @@ class PrefixTree:
 
     @classmethod
     def of(cls, tokens: Tensor, ends: Tensor) -> "PrefixTree":
-        """The tree of tokens (C, L), of which those after position `ends` (C,) do not count."""
+        """The tree of tokens (C, L); tokens after position `ends` (C,) are ignored."""
         position = torch.arange(tokens.shape[1], device=tokens.device)
         marked = tokens.masked_fill(position > ends[:, None], BEHIND)
         order = _lexicographic(marked)
@@ -51,7 +51,7 @@ class PrefixTree:
 
 
 def _lexicographic(tokens: Tensor) -> Tensor:
-    """The order (C,) that sorts rows by their first column, then by their second, and so on."""
+    """The order (C,) that sorts rows by their first column, then by the next columns."""
     order = torch.arange(len(tokens), device=tokens.device)
     for column in reversed(tokens.T):
         order = order[column[order].argsort(stable=True)]
@@ -60,10 +60,10 @@ def _lexicographic(tokens: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class CausalBlock:
-    """A pre-norm block of a causal tower of width w, taken apart at its attention.
+    """A pre-norm block of a causal tower of width w, split at its attention.
 
-    `project` makes queries, keys and values (T, 3w) of hidden states (T, w). `finish` makes the
-    next hidden states of these and of what the attention found (T, w).
+    `project` computes queries, keys and values (T, 3w) from hidden states (T, w). `finish` computes
+    the next hidden states from these and the attention's output (T, w).
     """
 
     heads: int
@@ -72,7 +72,7 @@ class CausalBlock:
 
 
 def is_untouched(block: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether a block's parts may be called one by one: of this very class and without hooks."""
+    """Whether a block's parts may be called separately: it has this very class and no hooks."""
     hooked = block._forward_pre_hooks or block._forward_hooks  # a hook fetches sharded weights
     return type(block) is kind and not hooked
 
@@ -87,7 +87,7 @@ def on_prefix_tree(
     """Hidden states (C, w) at the `ends` (C,) of tokens (C, L), each distinct prefix computed once.
 
     `embed` makes hidden states (T, w) of T tokens and their positions. With `checkpointing` the
-    activations inside blocks are computed again on the way back.
+    backward pass computes the activations inside blocks again.
     """
     tree = PrefixTree.of(tokens, ends)
     x = embed(tokens.flatten()[tree.first], tree.first % tokens.shape[1])
@@ -104,7 +104,7 @@ def _run(block: CausalBlock, x: Tensor, tree: PrefixTree) -> Tensor:
 
 
 def _attention(projected: Tensor, heads: int, tree: PrefixTree) -> Tensor:
-    """What causal attention finds for each node (T, w) in the prefixes that lead to it."""
+    """The output (T, w) of causal attention for each node, over the prefixes that lead to it."""
     texts, length = tree.node.shape
     mixed = projected[tree.node].view(texts, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
     found = F.scaled_dot_product_attention(mixed[0], mixed[1], mixed[2], is_causal=True)

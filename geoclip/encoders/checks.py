@@ -1,4 +1,4 @@
-"""Checks of an encoder that was loaded: what would give wrong answers is refused in a sentence."""
+"""Checks of a loaded encoder: a fault that would give wrong answers raises an error."""
 
 from pathlib import Path
 
@@ -7,12 +7,13 @@ from PIL import Image
 from geoclip.encoders.encoder import Encoder
 from geoclip.errors import GeoclipError
 
-# Alike in length and shape, so that a tokenizer without its vocabulary makes them the same.
+# They agree in length and shape, so a tokenizer without its vocabulary makes them equal.
 CAPTIONS = [f"A Street View photo in {name}." for name in ("Peru", "Iran", "Oman", "Mali", "Chad")]
 
 
 def check_texts(encoder: Encoder, folder: Path, vocabulary: int) -> None:
-    """Raise GeoclipError where captions become alike, or tokens that the text tower lacks.
+    """Raise GeoclipError where the tokenizer makes captions equal, or makes tokens that the text
+    tower lacks.
 
     `vocabulary` is the number of tokens that the text tower knows. A library whose tokenizer files
     are missing may go on with an empty vocabulary; every photo then has the same answer.
@@ -31,9 +32,9 @@ def check_texts(encoder: Encoder, folder: Path, vocabulary: int) -> None:
 
 
 def check_pixels(encoder: Encoder, config: Path, taken: tuple[int, int]) -> None:
-    """Raise GeoclipError where pictures are not made as large as the image tower takes them.
+    """Raise GeoclipError where the preprocessed size differs from the image tower's input size.
 
-    `config` is the file that says how pictures are made, `taken` the tower's height and width.
+    `config` is the file that sets the picture size, `taken` the tower's height and width.
     """
     made = tuple(encoder.preprocess(Image.new("RGB", (taken[1] * 2, taken[0] * 3))).shape)
     if made != (3, *taken):

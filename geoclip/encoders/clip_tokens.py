@@ -15,7 +15,7 @@ VOCABULARY = 49408
 
 @cache
 def tokenizer_module() -> ModuleType:
-    """The module `open_clip.tokenizer`; where open_clip is not imported yet, it stays so."""
+    """The module `open_clip.tokenizer`, loaded without importing open_clip."""
     package = find_spec("open_clip")
     if "open_clip" not in sys.modules and package is not None and package.origin is not None:
         file = Path(package.origin).with_name("tokenizer.py")

@@ -6,9 +6,9 @@ from geoclip.errors import GeoclipError
 
 
 def check_compiler(device: torch.device) -> None:
-    """Compile a line of arithmetic; GeoclipError if that fails.
+    """Compile a small function; GeoclipError if that fails.
 
-    A tower that fails to compile would do so in the middle of the work, with pages of output.
+    A tower that fails to compile would fail in mid-run, with pages of output.
     """
     try:
         torch.compile(lambda x: 2 * x + 1)(torch.ones(8, device=device))

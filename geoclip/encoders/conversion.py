@@ -20,8 +20,8 @@ _TARGET_NAMES = {
 def convert_state_dict(source: str | Path, folder: str | Path | None = None) -> Path:
     """Write the tensors of a `.bin` or `.pt` file as safetensors into `folder`.
 
-    Returns the new file. The old one is read with torch's `weights_only`, which runs no code from
-    it. `folder` defaults to the file's own. Raises GeoclipError when the file is missing, holds
+    Returns the new file. torch reads the old one with `weights_only`, which runs no code from it.
+    `folder` defaults to the folder of `source`. Raises GeoclipError when the file is missing, holds
     anything but a state dict of tensors, or has been converted before.
     """
     source = Path(source)

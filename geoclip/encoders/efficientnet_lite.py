@@ -1,9 +1,8 @@
 """EfficientNet-Lite2 in plain PyTorch: timm and what it imports take seconds.
 
 The network is that of Tan and Le 2019 (arXiv 1905.11946) with ReLU6 and without squeeze and
-excitation, which is what Lite stands for. Parts are named as in timm's `tf_efficientnet_lite2`, so
-that its weights fit, and stand in the order in which they are called. It is for prediction: nothing
-is dropped at random.
+excitation, which is what Lite stands for. Parts have the names of timm's `tf_efficientnet_lite2`,
+so that its weights fit, and stand in call order. It is for prediction: it has no dropout.
 """
 
 from collections import OrderedDict
@@ -14,13 +13,13 @@ from torch.nn import functional as F
 STEM, FEATURES = 32, 1280
 EXPANSION = 6
 SIDES = 32
-"""A picture's side is a multiple of it, so that each halving adds its padding behind."""
+"""The side is a multiple of this, so that each halving pads only at the right and bottom."""
 FIRST = 16
 STAGES = (
     *((24, 3, 3, 2), (48, 3, 5, 2), (88, 4, 3, 2)),
     *((120, 4, 5, 1), (208, 5, 5, 2), (352, 1, 3, 1)),
 )
-"""Channels, blocks, kernel and stride of those that follow the first."""
+"""Channels, blocks, kernel and stride of the stages after the first."""
 
 
 def efficientnet_lite2() -> nn.Sequential:
@@ -45,7 +44,7 @@ def efficientnet_lite2() -> nn.Sequential:
 
 
 class _HalvingConvolution(nn.Conv2d):
-    """A convolution of every second pixel, padded as TensorFlow does: more behind than before."""
+    """A convolution of stride 2, padded as TensorFlow does: more at the right and bottom."""
 
     def forward(self, x: Tensor) -> Tensor:
         more = self.kernel_size[0] - 2
@@ -53,7 +52,7 @@ class _HalvingConvolution(nn.Conv2d):
 
 
 class _Norm(nn.BatchNorm2d):
-    """A batch normalisation and the activation behind it."""
+    """A batch normalisation and its activation."""
 
     def __init__(self, channels: int, activated: bool = True) -> None:
         super().__init__(channels, eps=1e-3)
@@ -65,7 +64,7 @@ class _Norm(nn.BatchNorm2d):
 
 
 class _InvertedResidual(nn.Sequential):
-    """Channels are made many, each is convolved by itself, and few are made of them."""
+    """Expand the channels, convolve each alone, and project to fewer."""
 
     def __init__(self, taken: int, given: int, kernel: int, stride: int) -> None:
         inner = EXPANSION * taken

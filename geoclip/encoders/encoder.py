@@ -32,9 +32,9 @@ class Encoder(ABC):
     """An image tower and a text tower with one embedding space.
 
     `preprocess` turns an upright RGB image into pixels (3, S, S). `image_size` is S: an image may
-    be decoded at a smaller scale as long as no side falls below it. `warnings` are sentences that
-    a user should see once (random weights, a corrected activation). `folder` is where the encoder
-    was loaded from, if local. `text_precision` is that in which texts are encoded.
+    be decoded at a smaller scale as long as no side falls below it. `warnings` are sentences to
+    show the user once (random weights, a corrected activation). `folder` is where the encoder was
+    loaded from, if local. `text_precision` is the precision in which texts are encoded.
     """
 
     def __init__(
@@ -60,26 +60,26 @@ class Encoder(ABC):
 
     @property
     def kind(self) -> str:
-        """What stands for the way it computes in `fingerprint` and in keys of embeddings."""
+        """The way it computes, as `fingerprint` and keys of embeddings name it."""
         return type(self).__name__
 
     @property
     @abstractmethod
     def normalization(self) -> tuple[Sequence[float], Sequence[float]]:
-        """Mean and standard deviation of each colour channel that `preprocess` removes."""
+        """Mean and standard deviation of each colour channel, as used by `preprocess`."""
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Turn texts into tokens (C, L), L as short as is exact for this text tower."""
+        """Turn texts into tokens (C, L); L is the shortest that stays exact for this text tower."""
 
     def for_photos(self, precision: str = FULL, compile: bool = False) -> "Encoder":
-        """Make photos as fast as possible; the image tower must not be trained from now on.
+        """Make encoding photos as fast as possible; the image tower must not be trained afterwards.
 
-        `precision` is one of `precision.PRECISIONS`, for texts too, but that "auto" leaves texts in
-        float32: they are encoded once, and every answer depends on them. It leaves convolutional
-        towers in float32, too (`bears_half`). On a processor "auto" is float32 until `expect` has
-        settled it. `compile` lets PyTorch compile the image tower, which takes minutes once. Raises
-        GeoclipError for a precision that the device does not have, and where PyTorch cannot
+        `precision` is one of `precision.PRECISIONS`, and holds for texts too, but "auto" leaves
+        texts in float32: they are encoded once, and every answer depends on them. "auto" also
+        leaves convolutional towers in float32 (`bears_half`). On a CPU "auto" is float32 until
+        `expect` has decided. `compile` lets PyTorch compile the image tower, which takes minutes
+        once. Raises GeoclipError for a precision that the device lacks, and where PyTorch cannot
         compile.
         """
         check_precision(precision, self.device)
@@ -96,18 +96,19 @@ class Encoder(ABC):
 
     @property
     def image_tower(self) -> nn.Module:
-        """The module that photos go through."""
+        """The module that encodes photos."""
         return self.model
 
     @property
     def precision(self) -> str:
-        """The precision in which photos are encoded; float32 where "auto" is not settled."""
+        """The precision in which photos are encoded; float32 until "auto" is decided."""
         return FULL if self._precision == AUTO else self._precision
 
     def expect(self, photos: int) -> None:
-        """Settle what "auto" stands for on a processor, before so many photos are encoded.
+        """Decide what "auto" means on a CPU, before this many photos are encoded.
 
-        An earlier trial on this machine says so; without one, `WORTH_A_TRIAL` photos are worth it.
+        An earlier trial on this machine decides; without one, a trial runs from `WORTH_A_TRIAL`
+        photos on.
         """
         if self._precision == AUTO:
             found = kept_finding("photos", self.image_tower)
@@ -137,7 +138,7 @@ class Encoder(ABC):
         return [*self.tower_parameters("image"), *self.model.buffers()]
 
     def checkpoint_activations(self) -> None:
-        """Keep the inputs of the towers' blocks alone in training, and compute the rest again.
+        """In training keep only the inputs of the towers' blocks, and compute the rest again.
 
         Raises GeoclipError where the image tower cannot.
         """
@@ -236,7 +237,7 @@ class Encoder(ABC):
 
 
 def weight_sample(weights: Tensor, most: int = 4096) -> bytes:
-    """Shape and an even sample of weights, for hashes of them.
+    """Shape and an even sample of weights, for hashes.
 
     Hashing all weights of a large tower would take longer than loading it.
     """

@@ -1,10 +1,10 @@
 """Evidence maps: which parts of a picture speak for a caption, and which against it.
 
-The evidence for a caption is its logit minus the mean logit of the other captions; with one
-caption it is the logit alone. Occlusion (Zeiler and Fergus 2014, arXiv 1311.2901) hides a part
-and asks how much evidence goes with it; FashionCLIP is looked into in this way (Chia et al. 2022,
-arXiv 2204.03972). Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) sum the
-gradient on the way from a plain picture to this one.
+The evidence for a caption is its logit minus the other captions' mean logit; with one caption it is
+the logit alone. Occlusion (Zeiler and Fergus 2014, arXiv 1311.2901) hides a part and measures how
+much evidence is lost; FashionCLIP was examined in this way (Chia et al. 2022, arXiv 2204.03972).
+Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) sum the gradient on the path from
+a plain picture to this one.
 """
 
 from collections.abc import Sequence
@@ -21,22 +21,22 @@ from geoclip.errors import GeoclipError
 METHODS = ("occlusion", "gradient")
 BATCH = 32
 WINDOW, STEPS_A_WINDOW = 0.25, 3
-"""Side of what is hidden, as a share of the picture's, and places of it over its own side."""
+"""Side of the hidden window, as a share of the picture's, and steps within one window's side."""
 PATH = 24
-"""Pictures on the way from the plain one."""
+"""Pictures on the path from the plain one."""
 SMOOTHING = 1 / 8
-"""Side of the square that gradients are averaged over, as a share of the picture's."""
+"""Side of the square over which gradients are averaged, as a share of the picture's."""
 
 
 def evidence_maps(
     encoder: Encoder, image: Image.Image, captions: Sequence[str], method: str = "occlusion"
 ) -> np.ndarray:
-    """Evidence (T, S, S) for T captions in each pixel of what the encoder sees of an RGB image.
+    """Evidence (T, S, S) for T captions in each pixel of an RGB image as the encoder sees it.
 
     S is `encoder.image_size`; `seen_picture` shows the same pixels. Above 0 a pixel speaks for
     the caption, below 0 against it. For "occlusion" the unit is logits lost with a window around
-    the pixel; for "gradient", logits a pixel, which sum to about the evidence over that of a
-    picture of one colour. Raises GeoclipError without a caption and for another method.
+    the pixel; for "gradient", logits per pixel, which sum to about the evidence minus that of a
+    plain picture. Raises GeoclipError without a caption and for another method.
 
     >>> from geoclip import load_encoder
     >>> encoder = load_encoder("street-tiny", for_photos=True)
@@ -90,7 +90,7 @@ def _directions(encoder: Encoder, captions: Sequence[str]) -> Tensor:
 
 @torch.no_grad()
 def _occlusion(encoder: Encoder, pixels: Tensor, directions: Tensor) -> Tensor:
-    """Evidence that is lost (T, S, S), the mean over the windows that hide a pixel."""
+    """Lost evidence (T, S, S), the mean over the windows that hide a pixel."""
     side = pixels.shape[-1]
     window = max(1, round(WINDOW * side))
     count = STEPS_A_WINDOW * round(1 / WINDOW)
@@ -132,6 +132,6 @@ def _integrated_gradients(encoder: Encoder, pixels: Tensor, directions: Tensor) 
             sums[number] += gradient.sum(dim=0)
     maps = (sums / PATH * (pixels - plain)).sum(dim=1, keepdim=True)
     width = 2 * round(SMOOTHING * pixels.shape[-1] / 2) + 1
-    for _ in range(2):  # twice, so that what is smoothed has one top
+    for _ in range(2):  # twice, so that the smoothing kernel has one peak
         maps = F.avg_pool2d(maps, width, stride=1, padding=width // 2)
     return maps[:, 0]

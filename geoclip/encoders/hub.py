@@ -1,7 +1,7 @@
 """Models of the Hugging Face hub as folders on this machine: found, downloaded, converted.
 
-A model that is here is used without asking the hub. Weights that the hub has as a pickle only are
-converted once, with `weights_only`, into the user's data folder.
+A model on this machine is used without asking the hub. Weights that the hub has as a pickle only
+are converted once, with `weights_only`, into the user's data folder.
 """
 
 import shutil
@@ -56,8 +56,8 @@ def folders_of(hub_id: str, commit: str = "") -> list[Path]:
 def weights_folder(model: KnownModel) -> Path | None:
     """The folder with the model's weights on this machine; None where they are not here.
 
-    A hub model is here when its safetensors are in the cache of huggingface_hub, which is wherever
-    its environment variables say, or were converted. Weights still being downloaded are not here.
+    A hub model is here when its safetensors are in huggingface_hub's cache (its environment
+    variables say where), or were converted. A partly downloaded model is not here.
     """
     if model.kind == "embedded":
         return Path(model.reference)
@@ -68,7 +68,7 @@ def weights_folder(model: KnownModel) -> Path | None:
 
 
 def check_weights(model: KnownModel) -> None:
-    """Raise GeoclipError unless a model that is here loads, as far as its files tell."""
+    """Raise GeoclipError unless a model on this machine loads, as far as its files tell."""
     folder = weights_folder(model)
     if folder is None:
         raise GeoclipError(
@@ -81,7 +81,7 @@ def check_weights(model: KnownModel) -> None:
 
 
 def find_folder(hub_id: str, commit: str = "") -> Path | None:
-    """The folder on this machine from which a hub model loads as it is; None without one."""
+    """The folder on this machine from which a hub model loads; None if there is none."""
     for folder in folders_of(hub_id, commit):
         try:
             return ModelFolder.read(folder).path
@@ -91,7 +91,7 @@ def find_folder(hub_id: str, commit: str = "") -> Path | None:
 
 
 def hub_folder(name: str) -> Path | None:
-    """The same for the name of a model: a known one or `hf:ID`; None for other names."""
+    """The same for a model's name: a known one or `hf:ID`; None for other names."""
     known = KNOWN_MODELS.get(name)
     if known is None and not name.startswith(HUB_PREFIXES):
         return None
@@ -99,18 +99,18 @@ def hub_folder(name: str) -> Path | None:
 
 
 def find_pickle(hub_id: str) -> Path | None:
-    """A pickle of a hub model in huggingface_hub's cache, which can be converted; None without."""
+    """A convertible pickle of a hub model in huggingface_hub's cache; None if there is none."""
     whole = [folder for folder in snapshots(hub_id) if library_of(files_in(folder))]
     files = (folder / name for folder in whole for name in PICKLES)
     return next((file for file in files if file.is_file()), None)
 
 
 def fetch_folder(hub_id: str, commit: str = "") -> tuple[Path, list[str]]:
-    """A folder from which a hub model loads, downloaded and converted where need be.
+    """A folder from which a hub model loads, downloaded and converted if needed.
 
-    `commit` is the beginning of a commit, as of a pull request, that has safetensors where the
-    main branch has a pickle. The second value are sentences that a user should see. Raises what
-    huggingface_hub raises where the hub cannot be reached, and GeoclipError where the hub has no
+    `commit` is the beginning of a commit (of a pull request, say) that has safetensors where the
+    main branch has a pickle. The second value is a list of sentences to show the user. Raises
+    huggingface_hub's errors where the hub cannot be reached, and GeoclipError where the hub has no
     weights or they are refused.
     """
     pickle = find_pickle(hub_id)
@@ -120,6 +120,26 @@ def fetch_folder(hub_id: str, commit: str = "") -> tuple[Path, list[str]]:
         if pickle is None or folder != pickle.parent:
             return ModelFolder.read(folder).path, []
     return _convert(hub_id, pickle)
+
+
+def fetch_file(hub_id: str, name: str) -> Path:
+    """One file of safetensors of a repository, downloaded where it is not on this machine.
+
+    Raises what huggingface_hub raises where the hub cannot be reached, and GeoclipError where the
+    repository has no such file.
+    """
+    from huggingface_hub import HfApi, hf_hub_download  # noqa: PLC0415
+
+    here = next((f / name for f in snapshots(hub_id) if (f / name).is_file()), None)
+    if here is not None:
+        return here
+    # Asked first: a download tries again for half a minute where there is no network.
+    if name not in _repository_files(HfApi().model_info(hub_id)):
+        raise GeoclipError(
+            f"{hub_id} has no {name} on the hub, and a pickle, which can run code when loaded, "
+            "is refused; download it and convert it once with: geoclip models convert FILE"
+        )
+    return Path(hf_hub_download(hub_id, name))
 
 
 def _download(hub_id: str, commit: str) -> Path:

@@ -1,8 +1,8 @@
-"""From a model's name or folder to an encoder."""
+"""Load an encoder by a model's name or folder."""
 
 import difflib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from geoclip.encoders.encoder import Encoder
@@ -23,10 +23,10 @@ def load_encoder(name: str | Path, device: str = "cpu", for_photos: bool = False
     `name` is one of the known names (`geoclip models`), a local folder in open_clip's or
     transformers' layout, `hf:ID` for a hub model, or `ARCHITECTURE:TAG` of open_clip's pretrained
     list (`ARCHITECTURE:random` for tests). Only known names of hub models, `hf:` and tags may
-    download. One that is `for_photos` may be neither trained nor saved: models like the embedded
-    default are then read without open_clip, whose import takes longer than a first answer. Raises
-    GeoclipError for an unknown name, a pickle, a folder without a model, or a device that is not
-    there.
+    download. With `for_photos` the encoder can be neither trained nor saved: models like the
+    embedded default are then read without open_clip, whose import takes longer than a first answer.
+    Raises GeoclipError for an unknown name, a pickle, a folder without a model, or an absent
+    device.
 
     >>> load_encoder("street-tiny", for_photos=True).encode_texts(["a street in Lyon"]).shape
     (1, 192)
@@ -70,8 +70,8 @@ def load_folder(path: Path, for_photos: bool = False) -> Encoder:
     """Load an encoder from a local folder; only safetensors weights are read.
 
     `for_photos` is that of `load_encoder`. Raises GeoclipError where the folder is incomplete
-    (`ModelFolder.read`) or does not load, where its tokenizer makes two captions alike, and where
-    its pictures do not fit its image tower.
+    (`ModelFolder.read`) or does not load, where its tokenizer makes two captions equal, and where
+    its picture size does not fit its image tower.
     """
     library = ModelFolder.read(path).library
     with _one_sentence(f"{path} does not load as a model", "copy or convert it again"):
@@ -95,15 +95,14 @@ def _reason(error: Exception) -> str:
 
 
 def _load_hub(hub_id: str) -> Encoder:
-    """Load a model of the hub by its folder on this machine, which is fetched where it is not."""
+    """Load a hub model from its folder on this machine, fetched first if needed."""
     from geoclip.encoders.hub import fetch_folder, find_folder  # noqa: PLC0415 - imports the hub
 
     commit = next((m.commit for m in KNOWN_MODELS.values() if m.hub_id == hub_id), "")
     notes: list[str] = []
     folder = find_folder(hub_id, commit)
     if folder is None:
-        advice = "check the id and the connection, or download it and name its folder"
-        with _one_sentence(f"{hub_id} could not be loaded from the hub", advice):
+        with _from_hub(hub_id):
             folder, notes = fetch_folder(hub_id, commit)
     encoder = load_folder(folder)
     encoder.name = hub_id
@@ -113,7 +112,7 @@ def _load_hub(hub_id: str) -> Encoder:
 
 @contextmanager
 def _one_sentence(what: str, advice: str) -> Iterator[None]:
-    """Turn any failure of network and hub into one GeoclipError; the user's cure is the same."""
+    """Turn any failure of network and hub into one GeoclipError; the cure is the same."""
     try:
         yield
     except GeoclipError:
@@ -122,25 +121,9 @@ def _one_sentence(what: str, advice: str) -> Iterator[None]:
         raise GeoclipError(f"{what} ({_reason(error)}); {advice}.") from error
 
 
-def _fetch_safetensors(model_id: str, pickle: str = "") -> None:
-    """Download a hub model's safetensors, unless they are here already.
-
-    open_clip would take a pickle where it finds no safetensors of the same name. `pickle` is that
-    pickle's name, "" for the usual one. Raises GeoclipError where the hub has no safetensors.
-    """
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError  # noqa: PLC0415
-
-    file = Path(pickle).with_suffix(".safetensors").name if pickle else WEIGHTS_FILES["open_clip"]
-    try:
-        hf_hub_download(model_id, file)
-    except LocalEntryNotFoundError:  # no network: the hub may have the file or not
-        raise
-    except EntryNotFoundError:
-        raise GeoclipError(
-            f"{model_id} has no {file} on the hub, and a pickle, which can run code when loaded, "
-            "is refused; download it and convert it once with: geoclip models convert FILE"
-        ) from None
+def _from_hub(hub_id: str) -> AbstractContextManager[None]:
+    advice = "check the id and the connection, or download it and name its folder"
+    return _one_sentence(f"{hub_id} could not be loaded from the hub", advice)
 
 
 def _load_tag(name: str) -> Encoder:
@@ -160,8 +143,18 @@ def _load_tag(name: str) -> Encoder:
             f"{architecture} has no pretrained tag {tag!r}; "
             f"its tags are {', '.join(tags) or 'none'}."
         )
-    with _one_sentence(f"{name} could not be loaded", "check the connection"):
-        if tag != "random":
-            source = open_clip.get_pretrained_cfg(architecture, tag)["hf_hub"]
-            _fetch_safetensors(*source.rsplit("/", 1))
-        return OpenClipEncoder.from_reference(architecture, tag, name=name)
+    weights = None if tag == "random" else _tag_weights(architecture, tag)
+    with _one_sentence(f"{name} does not load as a model", "download it again"):
+        return OpenClipEncoder.from_reference(architecture, tag, name, weights)
+
+
+def _tag_weights(architecture: str, tag: str) -> Path:
+    """The safetensors of a tag; open_clip would take a pickle where the hub has none."""
+    import open_clip  # noqa: PLC0415
+
+    from geoclip.encoders.hub import fetch_file  # noqa: PLC0415 - imports the hub
+
+    hub_id, pickle = open_clip.get_pretrained_cfg(architecture, tag)["hf_hub"].rsplit("/", 1)
+    file = Path(pickle).with_suffix(".safetensors").name if pickle else WEIGHTS_FILES["open_clip"]
+    with _from_hub(hub_id):
+        return fetch_file(hub_id, file)

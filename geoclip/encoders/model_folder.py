@@ -1,6 +1,6 @@
 """What a model's folder holds: its layout, its weights, and whether they are all there.
 
-Nothing here loads a model. The rules are those of the hub's repositories and of local copies alike.
+Nothing here loads a model. The same rules hold for repositories of the hub and for local copies.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Literal
 from geoclip.errors import GeoclipError
 
 WEIGHTS_FILES = {"open_clip": "open_clip_model.safetensors", "transformers": "model.safetensors"}
-"""What each library calls the weights of a model."""
+"""Names that each library gives to a model's weights."""
 OPEN_CLIP_CONFIG, TRANSFORMERS_CONFIG = "open_clip_config.json", "config.json"
 OPEN_CLIP_WEIGHTS = (WEIGHTS_FILES["open_clip"], "open_clip_pytorch_model.safetensors")
 SHARD_INDEX = "model.safetensors.index.json"
@@ -29,10 +29,10 @@ PROCESSOR_FILES = (
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", TOKENIZER),
     *("vocab.json", "merges.txt", "vocab.txt", SENTENCEPIECE, "tokenizer.model"),
 )
-"""What prepares pictures and texts in transformers' layout."""
+"""Files that configure the preparation of pictures and texts in transformers' layout."""
 _GZIP = b"\x1f\x8b"
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-"""How torch's archives and other pickles begin."""
+"""First bytes of torch's archives and of other pickles."""
 _BRACE = 8
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -40,14 +40,14 @@ Library = Literal["open_clip", "transformers"]
 
 
 def files_in(folder: Path) -> set[str]:
-    """Names of a folder's files; a link to a file that is gone is none."""
+    """Names of a folder's files, without broken links."""
     return {file.name for file in folder.iterdir() if file.is_file()}
 
 
 def library_of(names: Collection[str]) -> Library | None:
-    """The library that reads a folder of these files; None where no config is among them.
+    """The library that reads a folder of these files; None without a config among them.
 
-    A repository that holds both layouts is read in the one whose weights are safetensors.
+    A repository with both layouts is read in the one whose weights are safetensors.
     """
     own = any(name in names for name in OPEN_CLIP_WEIGHTS)
     other = WEIGHTS_FILES["transformers"] in names or SHARD_INDEX in names
@@ -57,7 +57,7 @@ def library_of(names: Collection[str]) -> Library | None:
 
 
 def weights_among(names: Collection[str], library: Library) -> list[str]:
-    """The files of safetensors weights that the library loads; shards are many, in order."""
+    """The safetensors files that the library loads; shards are several, in order."""
     if library == "open_clip":
         tensors = sorted(name for name in names if name.endswith(".safetensors"))
         usual = (*OPEN_CLIP_WEIGHTS, WEIGHTS_FILES["transformers"])
@@ -71,7 +71,7 @@ def weights_among(names: Collection[str], library: Library) -> list[str]:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A folder that one library loads as it is: its config and its safetensors files."""
+    """A folder that one library loads: its config and its safetensors files."""
 
     path: Path
     library: Library
@@ -82,8 +82,8 @@ class ModelFolder:
         """Find the layout and the weights of a folder.
 
         Raises GeoclipError, which names the file and the cure, where there is no config, where the
-        weights are missing, pickled, packed or not all there, where Git LFS left pointers, and
-        where transformers finds no tokenizer or nothing that says how pictures are prepared.
+        weights are missing, incomplete, pickled or packed, where Git LFS left pointers, and where
+        transformers finds no tokenizer or no image processor.
         """
         names = files_in(path)
         library = library_of(names)
@@ -123,7 +123,7 @@ class ModelFolder:
 
 
 def refuse_pointer(file: Path) -> None:
-    """Raise GeoclipError where a file is what Git LFS leaves in the place of a large one."""
+    """Raise GeoclipError where a file is a Git LFS pointer to a large one."""
     with file.open("rb") as content:
         if content.read(len(_POINTER)) == _POINTER:
             raise GeoclipError(
@@ -152,7 +152,7 @@ def refuse_packed(file: Path) -> None:
 
 
 def _start(file: Path) -> bytes:
-    """How a file begins; nothing for safetensors, whose first bytes are a number, then a brace."""
+    """The first bytes of a file; empty for safetensors, which begin with a number and a brace."""
     with file.open("rb") as content:
         start = content.read(_BRACE + 1)
     return b"" if start[_BRACE:] == b"{" else start
@@ -195,7 +195,7 @@ def _has_own_tokenizer(path: Path) -> bool:
 
 
 def _refuse_without_tokenizer(path: Path, names: Collection[str]) -> None:
-    """Raise GeoclipError where the library would invent a tokenizer, or fail for lack of one."""
+    """Raise GeoclipError where the library would invent a tokenizer, or fail without one."""
     if not any(all(name in names for name in files) for files in _TOKENIZERS):
         pair = [name for name in _TOKENIZERS[1] if name not in names]
         raise _lacking(path, pair[0] if len(pair) == 1 else TOKENIZER)

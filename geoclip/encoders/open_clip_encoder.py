@@ -28,7 +28,7 @@ WEIGHTS_FILE = WEIGHTS_FILES["open_clip"]
 
 
 class OpenClipEncoder(Encoder):
-    """An open_clip model with its tokenizer, its preprocessing and the config that rebuilds it."""
+    """An open_clip model with its tokenizer, its preprocessing and its config."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class OpenClipEncoder(Encoder):
         super().__init__(name, model, transform, short_side, warnings)
         self.tokenizer = tokenizer
         self.model_config = model_config
-        # Several times faster for convolutions on CPUs and on GPUs alike.
+        # Convolutions are several times faster in this layout, on CPUs and GPUs.
         convolves = "timm_model_name" in model_config.get("vision_cfg", {})
         convolves = convolves and not _skips_pixels(model.visual)
         self.memory_format = torch.channels_last if convolves else torch.contiguous_format
@@ -73,12 +73,17 @@ class OpenClipEncoder(Encoder):
 
     @classmethod
     def from_reference(
-        cls, reference: str, tag: str | None = None, name: str | None = None
+        cls,
+        reference: str,
+        tag: str | None = None,
+        name: str | None = None,
+        weights: Path | None = None,
     ) -> "OpenClipEncoder":
-        """Load by open_clip's own names of an architecture and of its weights.
+        """Load by open_clip's names of an architecture and of its weights.
 
+        `weights` is the file of the tag, for which open_clip asks the hub where it is not given.
         Tag "random" gives random weights and a warning. A tag whose weights were trained with
-        QuickGELU is loaded with it, whatever the architecture's own setting.
+        QuickGELU is loaded with QuickGELU, whatever the architecture's own setting.
         """
         warnings = []
         random_weights = tag == "random"
@@ -86,6 +91,8 @@ class OpenClipEncoder(Encoder):
             warnings.append(
                 f"{reference} has random weights: its answers mean nothing (tests only)."
             )
+        # What the tag says of pictures, which open_clip does not look up for a file.
+        pictures = weights and open_clip.get_pretrained_cfg(reference, str(tag))
         trained = tag is not None and not random_weights
         quick_gelu = trained and _tag_uses_quick_gelu(reference, str(tag))
         with _quiet():
@@ -95,8 +102,9 @@ class OpenClipEncoder(Encoder):
                 warnings.append(f"{reference}:{tag} was trained with QuickGELU; it is switched on.")
             model = open_clip.create_model(
                 reference,
-                pretrained=None if random_weights else tag,
+                pretrained=None if random_weights else str(weights or tag),
                 force_quick_gelu=quick_gelu,
+                force_preprocess_cfg=pictures,
                 pretrained_text=False,
             )
             tokenizer = open_clip.get_tokenizer(reference)
@@ -104,7 +112,7 @@ class OpenClipEncoder(Encoder):
 
     @classmethod
     def from_config(cls, name: str, config: dict[str, Any], **preprocess: Any) -> "OpenClipEncoder":
-        """Build a model of random weights, with a warning, from an open_clip model config."""
+        """Build a model of random weights from an open_clip model config, with a warning."""
         kwargs = deepcopy(config)
         custom_text = kwargs.pop("custom_text", False)
         model = (open_clip.CustomTextCLIP if custom_text else open_clip.CLIP)(**kwargs)
@@ -125,7 +133,7 @@ class OpenClipEncoder(Encoder):
 
     @property
     def can_cut(self) -> bool:
-        """Whether tokens after the end of a text have no effect, so that cutting them is exact.
+        """Whether tokens after a text's end have no effect, so that cutting them is exact.
 
         True for causal towers that read the embedding off the end token, not for SigLIP's.
         """
@@ -139,12 +147,12 @@ class OpenClipEncoder(Encoder):
         return without_padding(tokens) if self.can_cut else tokens
 
     def add_logit_bias(self) -> None:
-        """Add a trainable bias to the model and to the config that plain open_clip builds it by."""
+        """Add a trainable bias to the model and to the config from which open_clip rebuilds it."""
         super().add_logit_bias()
         self.model_config = {**self.model_config, "init_logit_bias": 0.0}
 
     def for_photos(self, precision: str = FULL, compile: bool = False) -> "OpenClipEncoder":
-        """Fold batch normalisations; the image tower must not be trained from now on."""
+        """Fold batch normalisations; the image tower must not be trained afterwards."""
         self._photo_tower = folded(self.model.visual)  # type: ignore[arg-type]
         for part in self.model.modules():
             if isinstance(part, nn.MultiheadAttention) and not part._forward_pre_hooks:
@@ -154,7 +162,7 @@ class OpenClipEncoder(Encoder):
 
     @property
     def image_tower(self) -> nn.Module:
-        """The image tower, the folded copy where there is one."""
+        """The image tower, or its folded copy if there is one."""
         return self._photo_tower or self.model.visual  # type: ignore[return-value]
 
     def raw_image_features(self, pixels: Tensor) -> Tensor:
@@ -181,10 +189,10 @@ class OpenClipEncoder(Encoder):
         return [p for is_image, p in towers if is_image == (tower == "image")]
 
     def checkpoint_activations(self) -> None:
-        """Compute the activations inside blocks again on the way back instead of keeping them."""
+        """Let the backward pass compute the activations inside blocks again."""
         visual: Any = self.model.visual
         try:
-            if hasattr(visual, "trunk"):  # open_clip would go on without
+            if hasattr(visual, "trunk"):  # open_clip would silently do nothing
                 visual.trunk.set_grad_checkpointing(True)
             elif not hasattr(visual, "transformer"):
                 raise NotImplementedError
@@ -206,10 +214,10 @@ class OpenClipEncoder(Encoder):
 
 
 def _position_by_position(attention: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Lay out tokens (N, L, w) as an attention takes them, position by position.
+    """Lay out tokens (N, L, w) in memory as an attention takes them, position by position.
 
-    PyTorch 2.14 copies weights in half precision for each position of tokens that lie otherwise:
-    14 times the time of float32 on processors, and gigabytes.
+    In any other layout PyTorch 2.14 copies half-precision weights for each position: 14 times the
+    time of float32 on CPUs, and gigabytes.
     """
     tokens = inputs[0]
     laid_out = tokens.transpose(0, 1).contiguous().transpose(0, 1)
@@ -217,10 +225,10 @@ def _position_by_position(attention: nn.Module, inputs: tuple[Any, ...]) -> tupl
 
 
 def _skips_pixels(tower: nn.Module) -> bool:
-    """Whether a tower has a 1 × 1 convolution of every second pixel, as MobileCLIP's have.
+    """Whether a tower has a 1 × 1 convolution of stride 2, as MobileCLIP's towers have.
 
-    Its gradient in channels-last order writes beyond its memory on CPUs (PyTorch 2.14): the process
-    ends without a word.
+    In channels-last order its gradient writes beyond its memory on CPUs (PyTorch 2.14): the process
+    ends without a message.
     """
     convolutions = (part for part in tower.modules() if isinstance(part, nn.Conv2d))
     points = (part for part in convolutions if part.in_channels == 3 and part.kernel_size == (1, 1))
@@ -236,7 +244,7 @@ def _class_token(tower: Any) -> Any:
 
 
 def _tag_uses_quick_gelu(architecture: str, tag: str) -> bool:
-    """Whether a tag's weights were trained with QuickGELU; a clash the other way is refused."""
+    """Whether a tag was trained with QuickGELU; raises if only the architecture uses it."""
     trained_with = open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False)
     built_with = (open_clip.get_model_config(architecture) or {}).get("quick_gelu", False)
     if built_with and not trained_with:

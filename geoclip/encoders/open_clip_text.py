@@ -10,7 +10,7 @@ from geoclip.encoders.causal_text import CausalBlock, is_untouched, on_prefix_tr
 
 
 def encode_causal_text(tower: Any, tokens: Tensor) -> Tensor:
-    """Features (C, d) of tokens (C, L) by a causal tower that reads them off the end token.
+    """Features (C, d) of tokens (C, L) by a causal tower that takes them from the end token.
 
     L may be shorter than the tower's context length.
     """
@@ -22,7 +22,7 @@ def encode_causal_text(tower: Any, tokens: Tensor) -> Tensor:
 
 
 def encode_on_tree(tower: Any, tokens: Tensor, ends: Tensor) -> Tensor:
-    """`encode_causal_text` for plain blocks, of which each distinct prefix is computed once.
+    """`encode_causal_text` for plain blocks; each distinct prefix is computed once.
 
     `ends` (C,) are the positions of the end tokens.
     """
@@ -38,7 +38,7 @@ def _projected(tower: Any, hidden: Tensor) -> Tensor:
 
 
 def _ends(tower: Any, tokens: Tensor) -> Tensor:
-    """Position (C,) of the end token: the one with the tower's id for it, else with the largest."""
+    """Position (C,) of the end token: the tower's own id for it, else the largest id."""
     if getattr(tower, "text_pool_type", getattr(tower, "pool_type", "")) == "argmax":
         return tokens.argmax(dim=1)
     end: Any = getattr(tower, "text_eos_id", getattr(tower, "eos_id", None))

@@ -1,4 +1,4 @@
-"""Pictures → pixels as open_clip prepares them for most models, without torchvision's seconds."""
+"""Pictures → pixels as open_clip prepares them for most models, without importing torchvision."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SquarePixels:
-    """The square of `side` pixels in the middle of a picture whose shorter side is that long.
+    """Crop the central square after resizing the shorter side to `side` pixels.
 
-    `mean` and `std` of each colour channel are removed.
+    `mean` and `std` normalise each colour channel.
     """
 
     side: int

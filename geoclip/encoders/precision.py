@@ -1,8 +1,8 @@
-"""The precision in which towers compute, and which one is the fastest here.
+"""The precision in which towers compute, and which is fastest here.
 
-What a processor says of itself does not tell: bfloat16 may take a third of the time of float32, or
-several times as long where it is emulated or a layer falls back to slow code. So "auto" tries, and
-keeps what it finds for this machine.
+A CPU's description does not tell: bfloat16 may take a third of the time of float32, or several
+times as long where it is emulated or a layer falls back to slow code. So "auto" tries, and keeps
+the finding for this machine.
 """
 
 import hashlib
@@ -29,18 +29,18 @@ HALVES = {BF16: torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = (AUTO, FULL, "tf32", *HALVES)
 ON_PROCESSORS = (AUTO, FULL, BF16)
 FASTER = 0.9
-"""A trial ends for a half precision that takes no more than this share of the time of fp32."""
+"""A trial ends when a half precision takes at most this share of the time of fp32."""
 HOPELESS, ONCE = 2.0, 1.0
-"""A photo that takes so many times as long ends a trial, if need be at the second look: what a
-precision makes once takes less than these seconds."""
+"""A pass so many times slower ends a trial, at the second pass if the first took less than `ONCE`
+seconds more: a precision's one-time set-up takes less."""
 ROUNDS = 2
 WORTH_A_TRIAL = 1000
-"""Photos. A trial takes the time of some twenty: 2 %."""
+"""Photos. A trial takes the time of some twenty photos: 2 %."""
 TRIAL_PHOTOS = 4
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """Raise GeoclipError for an unknown precision and for one that the device does not have."""
+    """Raise GeoclipError for an unknown precision and for one that the device lacks."""
     if precision not in PRECISIONS:
         raise GeoclipError(f"precision is {precision!r}; use {', '.join(PRECISIONS)}.")
     if device.type == "cpu" and precision not in ON_PROCESSORS:
@@ -51,7 +51,7 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 @contextmanager
 def computing_in(precision: str, device: torch.device) -> Iterator[None]:
-    """Within it, products are computed in a precision; sums and norms stay in float32.
+    """A context in which products are computed in a precision; sums and norms stay in float32.
 
     "bf16" and "fp16" are PyTorch's autocast; "tf32" lets a GPU round the factors of float32
     products to 10 bits.
@@ -73,22 +73,22 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
 def bears_half(tower: nn.Module) -> bool:
     """Whether "auto" may choose a half precision for an image tower.
 
-    Not where convolutions stand between its blocks, so that all that passes from one to the next is
-    rounded: street-tiny in bfloat16 names another country for 1.6 % of 560 photos. A ViT has one
-    convolution, which cuts its patches.
+    Not where convolutions between its blocks round everything that passes: street-tiny in bfloat16
+    names another country for 1.6 % of 560 photos. A ViT has one convolution, which cuts its
+    patches.
     """
     return sum(isinstance(module, nn.Conv2d) for module in tower.modules()) <= 1
 
 
 def of_gpu(device: torch.device) -> str:
-    """The precision that "auto" stands for on a device that is no processor."""
+    """The precision that "auto" means on a device other than a CPU."""
     if device.type != "cuda":
         return FULL  # nobody has measured others
     return BF16 if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def kept_finding(what: str, model: nn.Module) -> str | None:
-    """What an earlier trial on this machine found for `what` of a model, if there was one."""
+    """The finding of an earlier trial on this machine for `what` of a model, if any."""
     with suppress(OSError, ValueError, LookupError, TypeError):
         found = json.loads(_file(what, model).read_text(encoding="utf-8"))["precision"]
         return str(found) if found in ON_PROCESSORS[1:] else None
@@ -96,14 +96,14 @@ def kept_finding(what: str, model: nn.Module) -> str | None:
 
 
 def try_out(what: str, model: nn.Module, work: Callable[[str, int], object]) -> str:
-    """The fastest precision on this processor for `what` of a model, by trial; it is kept.
+    """The fastest precision on this CPU for `what` of a model, by trial; the finding is kept.
 
-    `work` takes a precision and a number of photos to work on. What counts is processor time, which
+    `work` takes a precision and a number of photos to work on. It counts processor time, which
     other processes disturb least.
     """
     seconds = {FULL: min(_time(work, FULL, 1), _time(work, FULL, 1)), BF16: _time(work, BF16, 1)}
     most = HOPELESS * seconds[FULL]
-    if most < seconds[BF16] <= most + ONCE:  # what is made once is there now
+    if most < seconds[BF16] <= most + ONCE:  # the second pass has no set-up
         seconds[BF16] = _time(work, BF16, 1)
     if seconds[BF16] <= most:
         rounds = [{p: _time(work, p, TRIAL_PHOTOS) for p in (FULL, BF16)} for _ in range(ROUNDS)]
@@ -115,7 +115,7 @@ def try_out(what: str, model: nn.Module, work: Callable[[str, int], object]) -> 
 
 
 def _time(work: Callable[[str, int], object], precision: str, photos: int) -> float:
-    """Seconds of processor time of a pass."""
+    """Seconds of processor time of one pass."""
     start = time.process_time()
     work(precision, photos)
     return time.process_time() - start
@@ -128,7 +128,7 @@ def _keep(file: Path, finding: Mapping[str, object]) -> None:
 
 
 def _file(what: str, model: nn.Module) -> Path:
-    """Where the finding of a trial is kept: by machine, PyTorch, threads and the tower's shapes."""
+    """The file of a trial's finding: by machine, PyTorch, threads and the tower's shapes."""
     shapes = [(name, tuple(p.shape)) for name, p in model.named_parameters()]
     machine = (platform.node(), platform.machine(), _processor(), os.cpu_count())
     parts = (what, machine, torch.__version__, torch.get_num_threads(), shapes)
@@ -137,7 +137,7 @@ def _file(what: str, model: nn.Module) -> Path:
 
 
 def _processor() -> str:
-    """What Linux says of the processor, else what Python knows of it."""
+    """Linux's description of the processor, else Python's."""
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         told = {line for line in lines if line.startswith(("model name", "flags"))}

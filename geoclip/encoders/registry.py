@@ -22,11 +22,11 @@ HUB_PREFIXES = ("hf:", "hf-hub:")
 class KnownModel:
     """An encoder with a short name.
 
-    `reference` is what its kind loads: `ARCHITECTURE:TAG` for open_clip, a hub id for transformers,
-    the folder of an embedded model. `hub_id` is the Hugging Face repository that holds the weights,
-    "" for an embedded model. `commit` is the beginning of a commit whose weights are safetensors
-    where those of the main branch are a pickle. A `whole` repository is loaded
-    as a folder, for its own tokenizer.
+    `reference` is the argument of its loader: `ARCHITECTURE:TAG` for open_clip, a hub id for
+    transformers, the folder of an embedded model. `hub_id` is the Hugging Face repository that
+    holds the weights, "" for an embedded model. `commit` is the beginning of a commit with
+    safetensors, for repositories whose main branch has a pickle. A `whole` repository is loaded as
+    a folder, for its own tokenizer.
     """
 
     name: str
@@ -51,7 +51,7 @@ _HUB_MODELS = (
         "geolocal/StreetCLIP",
         "4d1b654",
     ),
-    # OpenAI trained with QuickGELU; without it in the name the features are quietly wrong.
+    # OpenAI trained with QuickGELU; without it in the name the features are silently wrong.
     KnownModel(
         "clip-l-336",
         "open_clip",
@@ -164,7 +164,7 @@ KNOWN_MODELS = known_models()
 def check_model_name(name: str) -> None:
     """Raise GeoclipError unless `name` can name a model.
 
-    It is a known name, a path that exists, a hub id (`hf:ORGANISATION/NAME`) or an open_clip
+    It is a known name, an existing path, a hub id (`hf:ORGANISATION/NAME`) or an open_clip
     `ARCHITECTURE:TAG`. The error offers the nearest known names.
     """
     if name not in KNOWN_MODELS and ":" not in name and not Path(name).exists():
@@ -172,14 +172,14 @@ def check_model_name(name: str) -> None:
 
 
 def model_folder(name: str | Path) -> Path | None:
-    """The folder that the name of a model stands for; None for what comes from a hub."""
+    """The folder that a model's name stands for; None for hub models."""
     known = KNOWN_MODELS.get(str(name))
     folder = Path(known.reference if known else name)
     return folder if folder.is_dir() else None
 
 
 def model_id(name: str) -> str:
-    """One name for all names of a model: its hub id where it has one, else its own name.
+    """One name for all names of a model: its hub id if it has one, else its own name.
 
     >>> model_id("streetclip"), model_id("hf:geolocal/StreetCLIP")
     ('geolocal/StreetCLIP', 'geolocal/StreetCLIP')

@@ -1,4 +1,5 @@
-"""The embedded default's kind of model, read without open_clip, whose import takes seconds.
+"""A reader of models like the embedded default that spares the import of open_clip, which takes
+seconds.
 
 An EfficientNet-Lite2 and a causal text tower, for prediction. Answers, keys and fingerprints are
 those of the model that open_clip builds.
@@ -35,9 +36,9 @@ _PREPARED = {"interpolation": "bicubic", "resize_mode": "shortest"}
 
 
 class SmallClipEncoder(Encoder):
-    """A model of which `can_read` says so, its batch normalisations folded: it is not trained.
+    """A model that `can_read` accepts; its batch normalisations are folded, so it is not trained.
 
-    `image_tensors` are those of the image tower before it was folded.
+    `image_tensors` are the image tower's before folding.
     """
 
     model: "_SmallClip"
@@ -51,7 +52,7 @@ class SmallClipEncoder(Encoder):
 
     @classmethod
     def from_folder(cls, folder: Path) -> "SmallClipEncoder":
-        """Load a folder of which `can_read` says so; RuntimeError where its weights do not fit."""
+        """Load a folder that `can_read` accepts; RuntimeError where its weights do not fit."""
         config = _config(folder)
         model_config, prepared = config["model_cfg"], config["preprocess_cfg"]
         with torch.device("meta"):  # drawing random weights would take time
@@ -70,7 +71,7 @@ class SmallClipEncoder(Encoder):
 
     @property
     def kind(self) -> str:
-        """That of the encoder whose answers it gives."""
+        """The kind of the encoder whose answers it gives."""
         return "OpenClipEncoder"
 
     @property
@@ -109,14 +110,14 @@ class SmallClipEncoder(Encoder):
         return [p for is_image, p in towers if is_image == (tower == "image")]
 
     def save(self, folder: str | Path) -> None:
-        """Raise GeoclipError: what was loaded for photos alone is neither trained nor saved."""
+        """Raise GeoclipError: an encoder loaded with `for_photos` is neither trained nor saved."""
         raise GeoclipError(
             f"{self.name} was loaded for photos alone; load it without for_photos to save it."
         )
 
 
 def can_read(folder: Path) -> bool:
-    """Whether a folder in open_clip's layout holds a model that is read here."""
+    """Whether this class can read the model in a folder of open_clip's layout."""
     try:
         config = _config(folder)
         model, prepared = config["model_cfg"], config["preprocess_cfg"]
@@ -140,7 +141,7 @@ def _config(folder: Path) -> Any:
 
 
 class _SmallClip(nn.Module):
-    """Both towers, their parts named and in order as in open_clip's `CLIP`."""
+    """Both towers; parts have the names and order of open_clip's `CLIP`."""
 
     def __init__(self, width: int, text: dict[str, int]) -> None:
         super().__init__()
@@ -152,7 +153,7 @@ class _SmallClip(nn.Module):
             OrderedDict(trunk=efficientnet_lite2(), head=_projection(width))
         )
         self.transformer = _Transformer(inner, text["heads"], text["layers"])
-        vectors = torch.empty(VOCABULARY, inner)  # drawing them would import torch._dynamo
+        vectors = torch.empty(VOCABULARY, inner)  # random ones would import torch._dynamo
         self.token_embedding = nn.Embedding(VOCABULARY, inner, _weight=vectors)
         self.ln_final = nn.LayerNorm(inner)
 
@@ -173,7 +174,7 @@ class _Transformer(nn.Module):
         self.resblocks = nn.ModuleList(_Block(width, heads) for _ in range(layers))
 
     def get_cast_dtype(self) -> torch.dtype:
-        """The type in which hidden states begin."""
+        """The type of the first hidden states."""
         return torch.float32
 
 

@@ -20,14 +20,14 @@ from geoclip.errors import GeoclipError
 from geoclip.support.files import let_others_read
 
 IMAGE_PROCESSORS = {"clip": "CLIPImageProcessor", "siglip": "SiglipImageProcessor"}
-"""What prepares pictures for a type of model whose configs do not say."""
+"""Image processors for types of models whose configs name none."""
 LOGIT_BIAS = "logit_bias"
 
 
 class TransformersEncoder(Encoder):
-    """A transformers dual encoder with what prepares its pictures and texts.
+    """A transformers dual encoder with its image processor and tokenizer.
 
-    `source` is the folder that its configs and tokenizer are in.
+    `source` is the folder of its configs and tokenizer.
     """
 
     def __init__(
@@ -45,15 +45,16 @@ class TransformersEncoder(Encoder):
     def from_pretrained(cls, folder: Path) -> "TransformersEncoder":
         """Load from a folder; safetensors only.
 
-        Raises GeoclipError where weights are missing, where the preprocessor is of an unknown
-        class, where texts or pictures do not fit the towers, and for a NaFlex model.
+        Raises GeoclipError where weights are missing, where the image processor's class is unknown,
+        where texts or pictures do not fit the towers, and for a NaFlex model.
         """
         with _quiet():
             model = _model(folder)
             kind = model.config.model_type
             tokenizer, clean = _tokenizer(folder, kind), None
             if kind == "siglip":
-                # SigLIP is trained and evaluated on canonical texts; open_clip cleans them alike.
+                # SigLIP is trained and evaluated on canonical texts; open_clip cleans them in this
+                # way.
                 clean = tokenizer_module().get_clean_fn("canonicalize")
             encoder = cls(folder, model, _image_processor(folder, kind), tokenizer, clean)
         check_texts(encoder, folder, model.config.text_config.vocab_size)
@@ -108,19 +109,18 @@ class TransformersEncoder(Encoder):
         return [p for is_image, p in towers if is_image == (tower == "image")]
 
     def checkpoint_activations(self) -> None:
-        """Compute the activations inside blocks again on the way back instead of keeping them."""
+        """Let the backward pass compute the activations inside blocks again."""
         model: Any = self.model
-        # transformers 5 calls it activations, what 4 calls gradients.
+        # transformers 5 renamed gradient checkpointing to activation checkpointing.
         enable = getattr(model, "activation_checkpointing_enable", None)
         (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def save(self, folder: str | Path) -> None:
         """Write the folder that `transformers.AutoModel.from_pretrained` loads.
 
-        A CLIP's logit bias is among the weights, which transformers leaves aside and we read again.
-        Tokenizer and preprocessor stay the files that they were: another version of transformers
-        writes them in ways that older ones do not read. Raises GeoclipError where the folder that
-        the encoder was loaded from is gone.
+        The weights include a CLIP's logit bias, which transformers ignores and this class reads.
+        Tokenizer and preprocessor files are copied: older versions of transformers cannot read what
+        newer ones write. Raises GeoclipError where the encoder's source folder is gone.
         """
         folder = Path(folder)
         if not self.source.is_dir():
@@ -138,15 +138,15 @@ class TransformersEncoder(Encoder):
 
 
 def _model(folder: Path) -> Any:
-    """The model in float32; raises GeoclipError where parts of it have no weights."""
+    """The model in float32; raises GeoclipError where some parameters have no weights."""
     import transformers  # noqa: PLC0415 (6 s of import)
 
     library: Any = transformers  # its typing of from_pretrained is incomplete
     config = library.AutoConfig.from_pretrained(str(folder), local_files_only=True)
     if config.model_type == "siglip2":
         raise GeoclipError(
-            f"{folder} is a NaFlex model, whose pictures have no fixed size, which is not "
-            "supported; use a SigLIP 2 of fixed size, google/siglip2-base-patch16-224 for one."
+            f"{folder} is a NaFlex model; pictures without a fixed size are not supported; use a "
+            f"SigLIP 2 of fixed size, such as google/siglip2-base-patch16-224."
         )
     model, found = library.AutoModel.from_pretrained(
         str(folder), use_safetensors=True, local_files_only=True, output_loading_info=True
@@ -173,10 +173,10 @@ def _tensor(folder: Path, name: str) -> Tensor:
 
 
 def _image_processor(folder: Path, kind: str) -> Any:
-    """What prepares pictures; raises GeoclipError where no class has the name in its config.
+    """The image processor; raises GeoclipError where no class has the name in its config.
 
     Versions of transformers name one class differently: `CLIPFeatureExtractor`,
-    `CLIPImageProcessorFast` and `CLIPImageProcessorPil` all prepare pictures alike.
+    `CLIPImageProcessorFast` and `CLIPImageProcessorPil` prepare pictures alike.
     """
     import transformers  # noqa: PLC0415 (6 s of import)
 
@@ -197,12 +197,12 @@ def _image_processor(folder: Path, kind: str) -> Any:
 
 
 def _image_config(folder: Path) -> Path:
-    """The file that says how pictures are prepared."""
+    """The file that configures the image processor."""
     return next(path for name in IMAGE_CONFIGS if (path := folder / name).is_file())
 
 
 def _tokenizer(folder: Path, kind: str) -> Any:
-    """The tokenizer; SigLIP's by its tokenizer.json, which needs no sentencepiece."""
+    """The tokenizer; SigLIP's is read from tokenizer.json, which needs no sentencepiece."""
     import transformers  # noqa: PLC0415 (6 s of import)
 
     library: Any = transformers
@@ -214,15 +214,15 @@ def _tokenizer(folder: Path, kind: str) -> Any:
         tokenizer = library.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     if tokenizer.pad_token is None:
         raise GeoclipError(
-            f"{folder} lacks tokenizer_config.json, which says what texts are filled up with; "
-            "copy it from the model's repository."
+            f"{folder} lacks tokenizer_config.json, which gives the padding token; copy it from "
+            f"the model's repository."
         )
     return tokenizer
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence transformers' bars and log lines; our own warnings say what matters."""
+    """Silence transformers' bars and log lines; geoclip's own warnings say what matters."""
     from transformers.utils import logging as library_logging  # noqa: PLC0415
 
     logging: Any = library_logging  # without types
@@ -238,6 +238,6 @@ def _quiet() -> Iterator[None]:
 
 
 def _features(output: Any) -> Tensor:
-    """Features (N, d): transformers 5 wraps them in an output object, 4 returns them bare."""
+    """Features (N, d), which transformers 5 wraps in an output object and 4 returns bare."""
     features: Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
     return features

@@ -9,11 +9,12 @@ from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 from geoclip.encoders.causal_text import CausalBlock, is_untouched, on_prefix_tree
 
 LARGEST_IS_END = 2
-"""The end token's id in configs of early CLIP models, which it never was: the largest id is."""
+"""The end token's id in configs of early CLIP models; it is wrong: the end token has the largest
+id."""
 
 
 def can_share_prefixes(tower: Any) -> bool:
-    """Whether the blocks of a text tower are those that `encode_causal_text` takes apart."""
+    """Whether `encode_causal_text` can run the blocks of a text tower."""
     return all(_is_plain(layer) for layer in tower.encoder.layers)
 
 

@@ -1,6 +1,6 @@
 """Baselines that do not look at the photo: the best constant answer, and chance.
 
-Both give the keys of `metrics.split_report`, so that they stand beside a model's figures.
+Both give the keys of `metrics.split_report`, to be compared with a model's figures.
 
 Cost: each pair of points is compared once, in chunks of about `CHUNK_PAIRS` pairs. Memory stays
 about 200 MB above the inputs, however many points there are. One core does 6 to 10 million pairs a
@@ -41,7 +41,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Truth:
-    """Where n photos (or cities) are.
+    """The places of n photos (or cities).
 
     lat, lon (n,) in degrees, NaN where only the country is known; country and continent codes (n,),
     "" where unknown.
@@ -53,7 +53,7 @@ class Truth:
     continent: ArrayLike
 
     def located(self) -> "Truth":
-        """The rows that have coordinates."""
+        """The rows with coordinates."""
         keep = ~np.isnan(np.asarray(self.lat, dtype=float))
         lat, lon = np.asarray(self.lat, dtype=float)[keep], np.asarray(self.lon, dtype=float)[keep]
         country = np.asarray(self.country, dtype=object)[keep]
@@ -65,7 +65,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class BestConstant:
-    """For each figure the one answer with the best value of that figure on the training photos.
+    """For each figure the one answer with its best value on the training photos.
 
     `points` maps "within_km 25", "within_km_by_country 25", …, "median_km", "mean_km", "geoscore"
     and "geoscore_by_country" to (lat, lon); `countries` are the five most frequent, best first,
@@ -106,7 +106,7 @@ def best_constant(
     """The strictest constant baseline: one answer for each figure, chosen on the training photos.
 
     Candidates are the given points (gazetteer cities, in degrees) and the training photos' own,
-    each thinned to at most `limit` by `thin`. Give one row a location if the report is per
+    each thinned to at most `limit` by `thin`. Give one row per location if the report is per
     location. Raises GeoclipError when no training photo has coordinates.
     """
     located = train.located()
@@ -187,7 +187,7 @@ def chance(test: Truth, cities: Truth) -> Report:
 def gazetteer_baselines(train: Truth, test: Truth, gazetteer: Gazetteer) -> dict[str, Report]:
     """`constant` and `chance` for `test`, among the cities of a gazetteer.
 
-    `constant` is chosen on `train`; where none of it has coordinates, it is left out.
+    `constant` is chosen on `train`, and left out where that has no coordinates.
     """
     cities = gazetteer.level_rows("city")
     lat, lon = gazetteer.lat[cities], gazetteer.lon[cities]
@@ -232,7 +232,7 @@ def _chance_sums(test: Truth, cities: Truth) -> tuple[dict[str, Floats], NDArray
 def _distance_chunks(rows: Truth, columns: Truth) -> Iterator[Floats]:
     """Distances in km (chunk, columns), a chunk of rows at a time.
 
-    They come from chords: one matrix product instead of trigonometry a pair, exact to 0.2 m.
+    They come from chords: one matrix product instead of trigonometry per pair, exact to 0.2 m.
     """
     left, right = unit_vectors(rows.lat, rows.lon), unit_vectors(columns.lat, columns.lon)
     size = max(1, CHUNK_PAIRS // len(right))

@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: a table, a JSON file and a plot of its rows."""
+"""Outputs of a benchmark: a table, a JSON file and a plot of its rows."""
 
 import json
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ PANELS = {"within_km": "photos within, %", "within_km_by_country": "mean over co
 
 
 def differences(photos: PhotoSet) -> list[str]:
-    """What sets these rows apart from the published ones, one sentence each."""
+    """Differences of these rows from the published ones, one sentence each."""
     said = []
     if photos.missing:
         said.append(
@@ -29,8 +29,8 @@ def differences(photos: PhotoSet) -> list[str]:
         )
     if published_rows(photos.name):
         said.append(
-            f"Published rows of {photos.name} are as printed by their authors, on all its photos; "
-            "they were not run here."
+            f"Published rows of {photos.name} are as printed by their authors, on all its "
+            f"photos; they were not run here."
         )
     else:
         said.append(f"No published rows of {photos.name} are known here.")
@@ -63,7 +63,7 @@ def write_report(out: Path, sets: Iterable[PhotoSet], rows: list[Row]) -> None:
 
 
 def _more_figures(row: Row) -> dict[str, float | None]:
-    """The means over countries and the ends of all intervals, by the column of the table."""
+    """The means over countries and the ends of all intervals, keyed by table column."""
     cells: dict[str, float | None] = {}
     for title, plain in FIGURES.items():
         for column, name in ((title, plain), (f"{title} by country", by_country(plain))):
@@ -102,9 +102,9 @@ def write_plot(path: Path, rows: list[Row]) -> bool:
 
 
 def _draw(panel: "Axes", rows: list[Row], figures: str, places: dict[str, int]) -> None:
-    """One line a row: published ones dashed, measured ones with their intervals.
+    """One line per row: published ones dashed, measured ones with their intervals.
 
-    `places` number the systems; each has its colour, from the eleventh on with dots for dashes.
+    `places` number the systems; each has its colour, from the eleventh on dotted instead of dashed.
     """
     for row in rows:
         shares: dict[str, Any] = row.figures.get(figures) or {}

@@ -1,4 +1,4 @@
-"""Rows of a benchmark: of guesses that are evaluated here, and the published ones."""
+"""Rows of a benchmark: measured here from guesses, and published ones."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +32,8 @@ COLUMNS = ("benchmark", "system", *FIGURES, "photos")
 class Row:
     """One system on one set.
 
-    `figures` are those of `Evaluation.report`; of a published row, those that were published, and
-    its `source` says where.
+    `figures` are those of `Evaluation.report`; a published row has only the published ones, and
+    `source` names the publication.
     """
 
     benchmark: str
@@ -43,7 +43,7 @@ class Row:
     source: str = ""
 
     def figure(self, name: str) -> float | None:
-        """A figure by its name, such as "geoscore" or "within_km 25"; None where there is none."""
+        """A figure by its name, such as "geoscore" or "within_km 25"; None if absent."""
         value: float | None = _found(self.figures, name)
         return value
 
@@ -53,7 +53,7 @@ class Row:
         return ends
 
     def cells(self) -> list[str]:
-        """What stands under `COLUMNS`."""
+        """The row's cells for `COLUMNS`."""
         figures = [number(self.figure(name), _decimals(name)) for name in FIGURES.values()]
         return [self.benchmark, self.system, *figures, number(self.figure("n"))]
 
@@ -92,11 +92,11 @@ def evaluated_rows(
     protocol: str,
     gazetteer: Gazetteer | None = None,
 ) -> list[Row]:
-    """The row of a system that made `guesses` on a photo set; a photo without one is a miss.
+    """The row of a system with its `guesses` on a photo set; a photo without a guess is a miss.
 
-    Photos refused as "no evidence" are no misses: the row leaves them out, and a second one, with
-    them as misses, follows. Guesses match by file; those whose files lie elsewhere, as of a
-    cluster, by file name.
+    Photos refused as "no evidence" are not misses: the row leaves them out, and a second row counts
+    them as misses. Guesses match by file; those with files elsewhere, as from a cluster, by file
+    name.
     """
     extras = [name for name in TRUTH_EXTRAS if name in photos.photos]
     truth = photos.photos[["path", "lat", "lon", *extras]]
@@ -124,7 +124,7 @@ def has_guesses(photos: PhotoSet, guesses: pd.DataFrame) -> bool:
 def read_guess_parts(path: Path) -> pd.DataFrame:
     """Guesses of a file (see `read_answers`), or of the folder of `pipelines.locate_photos`.
 
-    Raises GeoclipError for what is no table of guesses.
+    Raises GeoclipError for a file that is no table of guesses.
     """
     if not path.is_dir():
         return read_answers(path)

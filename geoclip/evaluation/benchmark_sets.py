@@ -1,4 +1,4 @@
-"""Photo sets of benchmarks: which photos a truth file lists, and where they lie.
+"""Photo sets of benchmarks: the photos of a truth file, and their files.
 
 Nothing is downloaded: the photos and the truth file are the user's own copies.
 """
@@ -29,7 +29,7 @@ TRUTH_FILES = {
     "yfcc4k": ("yfcc4k_places365.csv", "yfcc4k.csv", "yfcc4k.mat"),
     "osv5m": ("test.csv", "osv5m.csv"),
 }
-"""The known benchmarks, and the names under which their truth files lie among the photos."""
+"""The known benchmarks, with the names of their truth files in the photos' folder."""
 
 _NAMES = ("img_id", "path", "filename", "image", "id")
 _LATITUDES = ("lat", "latitude")
@@ -41,8 +41,8 @@ _POSITIONS = ("gps", "latlon", "coordinates", "positions")
 class PhotoSet:
     """The photos of a truth file.
 
-    `photos` has a row each: `path` (where it lies, or would lie), `name` (its file's name), `lat`,
-    `lon` in degrees, `found`, and those of `TRUTH_EXTRAS` that the truth file has.
+    `photos` has one row each: `path` (where it lies, or should lie), `name` (its file's name),
+    `lat`, `lon` in degrees, `found`, and those of `TRUTH_EXTRAS` in the truth file.
     """
 
     name: str
@@ -52,21 +52,21 @@ class PhotoSet:
 
     @property
     def missing(self) -> int:
-        """Listed photos that are not in the folder: they count as misses."""
+        """Listed photos missing from the folder: they count as misses."""
         return int((~self.photos["found"]).sum())
 
     @property
     def found(self) -> list[str]:
-        """Paths of the photos that are there."""
+        """Paths of the existing photos."""
         return list(self.photos.loc[self.photos["found"], "path"])
 
     @classmethod
     def open(cls, benchmark: str, folder: Path, truth: Path | None = None) -> "PhotoSet":
         """The photos of a known benchmark, or of the truth file that `benchmark` names.
 
-        `truth` is the truth file of a known benchmark; without it one of `TRUTH_FILES` is looked
-        for in `folder`. Raises GeoclipError for an unknown benchmark, a folder without a truth file
-        or without any photo that is listed, and as `read_listed` does.
+        `truth` is the truth file of a known benchmark; by default one of `TRUTH_FILES` in `folder`.
+        Raises GeoclipError for an unknown benchmark, a folder without a truth file or without any
+        listed photo, and as `read_listed` does.
         """
         if not folder.is_dir():
             raise GeoclipError(f"{folder} is no folder: name the one with the benchmark's photos.")
@@ -93,10 +93,10 @@ class PhotoSet:
 def read_listed(path: Path) -> pd.DataFrame:
     """The photos of a truth file: `name` as listed, `lat`, `lon` in degrees, `TRUTH_EXTRAS`.
 
-    Read are CSV tables whose photos stand under IMG_ID, path, filename, image or id and whose
-    coordinates under lat or latitude and lon, lng or longitude (those of GeoEstimation and OSV-5M,
-    for instance), and MATLAB files that hold such variables. Raises GeoclipError for anything else
-    and for coordinates that are none.
+    It reads CSV tables with photos under IMG_ID, path, filename, image or id and coordinates under
+    lat or latitude and lon, lng or longitude (those of GeoEstimation and OSV-5M, for instance), and
+    MATLAB files with such variables. Raises GeoclipError for anything else and for invalid
+    coordinates.
     """
     frame = _read_mat(path) if path.suffix.lower() == ".mat" else read_text_table(path)
     columns = [_column(frame, among) for among in (_NAMES, _LATITUDES, _LONGITUDES)]
@@ -154,7 +154,7 @@ def _read_mat(path: Path) -> pd.DataFrame:
     """The variables of a MATLAB file, or the fields of its one struct, as columns.
 
     A numeric variable of two columns called gps, latlon, coordinates or positions is latitude and
-    longitude. Nothing in such a file can run code.
+    longitude. Such a file cannot run code.
     """
     from scipy.io import loadmat  # noqa: PLC0415 - slow to import
 

@@ -1,4 +1,4 @@
-"""Do probabilities and radii hold what they say? Reliability, calibration error, coverage."""
+"""Are probabilities and radii calibrated? Reliability, calibration error, coverage."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def calibration_figures(probability: ArrayLike, right: ArrayLike) -> dict[str, A
 def coverage(km: ArrayLike, radius_km: ArrayLike) -> dict[str, Any] | None:
     """How many stated radii hold the true point: `n` stated and `holds` in percent.
 
-    km and radius_km (n,); NaN where no radius is stated, those are left out. None where none is.
+    km and radius_km (n,); NaN, where no radius is stated, is left out. None if all are.
 
     >>> coverage([10.0, 30.0, 5.0], [20.0, 20.0, float("nan")])
     {'n': 2, 'holds': 50.0}
@@ -82,7 +82,7 @@ def coverage(km: ArrayLike, radius_km: ArrayLike) -> dict[str, Any] | None:
 
 
 def coverage_by(km: ArrayLike, radius_km: ArrayLike, groups: ArrayLike) -> dict[str, Any]:
-    """`coverage` in each group (n,) by name, in order; "" and groups without one are left out."""
+    """`coverage` in each group (n,) by name, in order; "" and groups without radii are left out."""
     distance, radius = np.asarray(km, dtype=float), np.asarray(radius_km, dtype=float)
     names = np.asarray(groups, dtype=object)
     found = {

@@ -14,11 +14,11 @@ from geoclip.support.seeds import seeded_uniforms
 EncodeTexts = Callable[[Sequence[str]], NDArray[np.float32]]
 """Texts → embeddings (C, d) of unit length."""
 MOST_PROBED = 300
-"""Photos of a split that the compositional probe takes, so that it costs seconds."""
+"""Most photos of a split for the compositional probe, so that it costs seconds."""
 
 
 def remembering(encode: EncodeTexts) -> EncodeTexts:
-    """`encode`, asked for each text once."""
+    """`encode`, with each text encoded once."""
     known: dict[str, NDArray[np.float32]] = {}
 
     def encode_once(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -39,7 +39,7 @@ def retrieval_figures(
     """Recall of N photos among the captions of their places, and the other way round.
 
     `images` (N, d) are unit vectors, `rows` (N,) the gazetteer rows of the photos' places. See
-    `recall_both_ways`; `n_photos` and `n_captions`, distinct by text, stand beside it.
+    `recall_both_ways`; it adds `n_photos` and `n_captions`, distinct by text.
     """
     captions = distinct([book.caption(int(row)) for row in rows])
     texts = encode([caption.text for caption in captions])
@@ -55,15 +55,14 @@ def composition_figures(
     encode: EncodeTexts,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Percent of N photos that tell how a true caption is put together.
+    """Percent of N photos that recognise how a true caption is composed.
 
-    Beside the true caption of a photo (its city in its country) stand its city in another country
-    and another country's city in its own. Both are made of the names of two photos of the split,
-    drawn by `seed`, so that neither name alone gives the answer (as in Winoground; Thrush et al.
-    2022, arXiv 2204.03162). A photo counts where the true caption is more similar to it: than the
-    one of the `wrong_country`, of the `wrong_city`, than `both`. Chance is 50, 50 and 33 (25 where
-    a name says the same in every caption). The figures are None where no two photos lie in two
-    countries.
+    A photo's true caption (its city in its country) competes with its city in another country and
+    another country's city in its own. Both combine the names of two photos of the split, drawn by
+    `seed`, so that neither name alone gives the answer (as in Winoground; Thrush et al. 2022, arXiv
+    2204.03162). A photo counts where the true caption is more similar to it: than the one of the
+    `wrong_country`, of the `wrong_city`, than `both`. Chance is 50, 50 and 33 (25 where a name says
+    the same in every caption). The figures are None where all photos lie in one country.
     """
     taken, others = _pairs(rows, book, seed)
     places, partners = rows[taken].tolist(), rows[others].tolist()
@@ -86,7 +85,7 @@ def composition_figures(
 def _pairs(
     rows: NDArray[np.int64], book: CaptionBook, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Photos of known city, at most MOST_PROBED, and for each a photo of another country."""
+    """Photos of known city, at most MOST_PROBED, each with a photo of another country."""
     ancestors = book.gazetteer.ancestors[rows]
     known = np.flatnonzero(ancestors[:, -1] >= 0)
     order = np.argsort([seeded_uniforms(1, "probe", seed, int(i))[0] for i in known])
@@ -101,11 +100,11 @@ def _pairs(
 
 
 def _moved(book: CaptionBook, row: int, other: int) -> str:
-    """The caption of the city in `row`, said to lie in the country of `other`."""
+    """The caption of the city in `row`, moved to the country of `other`."""
     return book.text(row).removesuffix(_ending(book, row)) + _ending(book, other)
 
 
 def _ending(book: CaptionBook, row: int) -> str:
-    """What a caption ends with: the phrase of its country, or of what else is the first level."""
+    """The end of a caption: the phrase of its country, or of another first level."""
     phrase, level = book.wording.phrases[0], book.wording.levels[0]
     return phrase.replace(f"{{{level}}}", book.country_phrase(row)) + "."

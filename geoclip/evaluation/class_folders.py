@@ -1,4 +1,4 @@
-"""Photos in folders of classes, and how many of them a classifier gets right."""
+"""Photos in folders of classes, and the accuracy of a classifier."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ class ClassFolders:
 
     @classmethod
     def open(cls, folder: Path, names: Sequence[str] = ()) -> "ClassFolders":
-        """The photos below each folder of `folder`, which is called as its class (ImageFolder).
+        """The photos below each folder of `folder`; a folder's name is its class (ImageFolder).
 
-        `names` are the classes where they are known. Raises GeoclipError for what is no such
-        folder, for a class without a photo, and for one that is not among `names`.
+        `names` are the known classes, if given. Raises GeoclipError for a path that is no such
+        folder, for a class without a photo, and for one outside `names`.
         """
         if not folder.is_dir():
-            raise GeoclipError(f"{folder} is no folder: name one that holds a folder a class.")
+            raise GeoclipError(f"{folder} is no folder: name one with a folder per class.")
         found = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
         if not found:
             raise GeoclipError(f"{folder} holds no folders: put the photos of each class into one.")
@@ -58,8 +58,8 @@ def prompts_of(
     """The prompts of each class: `templates` with its name for {}, and those of a CSV table.
 
     `_` in a folder's name stands for a space. The table has the columns class and prompt; a class
-    may have several rows. Raises GeoclipError for a template without {}, a class in the table that
-    there is not, and one that it leaves out without a template.
+    may have several rows. Raises GeoclipError for a template without {}, an unknown class in the
+    table, and a class without a row or template.
     """
     bad = next((text for text in templates if text.count("{}") != 1), None)
     if bad is not None:
@@ -86,8 +86,8 @@ def class_figures(
     """Figures of scores (N, C) for photos of the classes `labels` (N,), in percent.
 
     `accuracy` is top-1, `balanced` its mean over the classes with photos, `top_k` by k; `classes`
-    has for each class its photos `n`, `recall`, `precision` (None where nothing was called so) and
-    what it was most often `taken_for` instead ("" where never).
+    has for each class its photos `n`, `recall`, `precision` (None if never predicted) and the class
+    that it was most often `taken_for` ("" if none).
     """
     order = np.argsort(-scores, axis=1, kind="stable")
     guessed = order[:, 0] if len(order) else np.empty(0, dtype=np.int64)

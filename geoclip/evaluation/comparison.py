@@ -1,4 +1,4 @@
-"""Two sets of guesses for the same photos: paired differences and where they differ."""
+"""Two sets of guesses for the same photos: paired differences."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +26,8 @@ SIDES = ("first", "second", "ties")
 class Comparison:
     """Two evaluations with the same truth, `second` measured against `first`.
 
-    `compare` makes one of two tables of guesses. A notebook shows the tables of `geoclip compare`.
-    Raises GeoclipError for evaluations of different photos.
+    `compare` makes one from two tables of guesses. A notebook shows the tables of `geoclip
+    compare`. Raises GeoclipError for evaluations of different photos.
 
     >>> truth = pd.DataFrame({"path": ["a.jpg"], "lat": [45.8], "lon": [4.8]})
     >>> near, far = (truth.assign(lat=lat) for lat in (45.9, 50.0))
@@ -49,7 +49,7 @@ class Comparison:
 
     @property
     def gain(self) -> NDArray[np.float64]:
-        """By how much the second's GeoScore is higher, photo by photo (n,)."""
+        """How much higher the second's GeoScore is, photo by photo (n,)."""
         return np.asarray(geoscore(self.second.km) - geoscore(self.first.km))
 
     @property
@@ -62,8 +62,8 @@ class Comparison:
         """Figures, tests and the largest differences, ready for JSON.
 
         `first` and `second` are the figures with intervals of each, `difference` second − first,
-        `intervals` the 95 % intervals of the differences. Both are drawn alike, so they are paired.
-        A figure stands only where both have it. `sign_tests` are two-sided and exact.
+        `intervals` the 95 % intervals of the differences. Both use the same draws, so they are
+        paired. A figure needs to exist for both. `sign_tests` are two-sided and exact.
         """
         figures = self._figures()
         return {
@@ -79,8 +79,8 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """Every figure of both, their difference (second − first) and its 95 % interval.
 
-        The index is the figure, with its threshold in km behind it where it has one. Percentages
-        run from 0 to 100; NaN where there is no figure or interval.
+        The index is the figure, followed by its threshold in km if it has one. Percentages run from
+        0 to 100; NaN for an absent figure or interval.
         """
         report = self.report()
         rows = {}
@@ -121,10 +121,10 @@ class Comparison:
         return made | nested(ends)
 
     def sign_tests(self) -> Report:
-        """Exact sign tests: by photo, by cluster, and of the photos whose country one has right.
+        """Exact sign tests: by photo, by cluster, and over photos whose country only one has right.
 
         `nearer` treats photos as independent. `nearer_by_cluster` does not: each cluster has one
-        vote, for the guesses that are nearer for more of its photos.
+        vote, for the guesses nearer for more of its photos.
         """
         sign = np.where(self.outcome == "second", 1, np.where(self.outcome == "first", -1, 0))
         votes = np.bincount(self.first.clusters.codes, sign)
@@ -184,10 +184,12 @@ def compare(
     truth: Given,
     allow_gps: bool = False,
     gazetteer: Gazetteer | None = None,
+    skip_gps: bool = False,
 ) -> Comparison:
-    """Which of two sets of guesses for the same photos is better, as `geoclip compare` says it.
+    """Which of two sets of guesses for the same photos is better, as in `geoclip compare`.
 
-    Each is a table or its file; see `evaluate_tables` for what they hold and for the errors. The
+    Each is a table or its file; see `evaluate_tables` for what they hold and for the errors. With
+    `skip_gps` photos do not count whose answer is their own GPS position in either. The
     result has every figure with its 95 % interval in `table`, sign tests, and the photos and
     countries that differ most; a notebook shows them.
 
@@ -195,7 +197,10 @@ def compare(
     >>> compare(truth.assign(lat=10.0), truth, truth).table.loc["geoscore"].round().tolist()[:3]
     [1361.0, 5000.0, 3639.0]
     """
-    both = [evaluate(guesses, truth, allow_gps, gazetteer) for guesses in (first, second)]
+    given = truth, allow_gps, gazetteer, skip_gps
+    one, other = evaluate(first, *given), evaluate(second, *given)
+    kept = set(one.truth["photo_id"]) & set(other.truth["photo_id"])
+    both = (e.leaving_out(~e.truth["photo_id"].isin(kept).to_numpy()) for e in (one, other))
     return Comparison(*both)
 
 
@@ -203,7 +208,7 @@ def sign_test(signs: ArrayLike) -> Report:
     """The exact two-sided sign test of n signs: +1 for the second, −1 for the first, 0 a tie.
 
     `first`, `second` and `ties` count; `p` is the probability of a split at least as uneven
-    between equals (Conover 1999, ties left out), 1 where there are only ties.
+    between equals (Conover 1999, ties left out), 1 if there are only ties.
 
     >>> sign_test([1, 1, 1, 1, 1, 1, -1, 0])
     {'first': 1, 'second': 6, 'ties': 1, 'p': 0.125}

@@ -12,7 +12,7 @@ COLOURS = {"first": "#c2410c", "second": "#1769c2", "ties": "#64748b"}
 
 
 def comparison_page(comparison: Comparison, report: Report, names: tuple[str, str]) -> str:
-    """A self-contained page: the tables and a map of wins. `names` are those of the two."""
+    """A self-contained page: the tables and a map of wins. `names` are the two sets' names."""
     truth, outcome = comparison.first.truth, comparison.outcome
     titles = np.array(file_names(truth), dtype=object)
     legends = {"first": "first is nearer", "second": "second is nearer", "ties": "equal"}

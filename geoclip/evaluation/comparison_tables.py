@@ -1,4 +1,4 @@
-"""The tables and sentences of a comparison, alike on the terminal and on its page."""
+"""The tables and sentences of a comparison, for the terminal and its page."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def comparison_tables(report: Report) -> dict[str, Rows]:
 
 
 def difference_table(report: Report) -> Rows:
-    """Every figure of both, the difference and its interval."""
+    """Every figure of both sets, the difference and its interval."""
     rows = [["figure", "first", "second", "second − first", "95 %"]]
     for name, value in report["difference"].items():
         for threshold in value if isinstance(value, dict) else [None]:
@@ -32,7 +32,7 @@ def difference_table(report: Report) -> Rows:
 
 
 def country_table(report: Report) -> Rows:
-    """Where the two differ most: countries."""
+    """The countries where the two differ most."""
     rows = [["country", "photos", "GeoScore, second − first", "first nearer", "second nearer"]]
     for row in report["countries"]:
         gain = f"{row['gain']:+.1f}"
@@ -41,7 +41,7 @@ def country_table(report: Report) -> Rows:
 
 
 def photo_table(report: Report) -> Rows:
-    """Where the two differ most: photos."""
+    """The photos where the two differ most."""
     rows = [["photo", "country", "first off by", "second off by"]]
     for row in report["photos"]:
         distances = distance(row["first_km"]), distance(row["second_km"])
@@ -50,7 +50,7 @@ def photo_table(report: Report) -> Rows:
 
 
 def test_sentences(report: Report) -> list[str]:
-    """The sign tests, and what the intervals were made from."""
+    """The sign tests, and the basis of the intervals."""
     what = {
         "nearer": "nearer guess, by photo",
         "nearer_by_cluster": f"nearer guess, by {report['intervals']['clusters']}",

@@ -23,7 +23,7 @@ from geoclip.evaluation.true_classes import CLASS_LEVELS
 from geoclip.places.place import CONTINENTS
 
 RADII = {"radius_km": (50, "within_radius"), "radius_90_km": (90, "within_radius_90")}
-"""Columns of radii: the percent of true points that they are to hold, and that figure's name."""
+"""Columns of radii: their nominal coverage in percent, and the name of that figure."""
 RISK_KM = (200, 750, 2500)
 
 
@@ -35,9 +35,9 @@ class Evaluation(JudgedGuesses):
         """All figures, ready for JSON; README "How good the guesses are" names the parts.
 
         `within_km`, `n`, `answered`, `missing`, `median_km`, `mean_km` and `geoscore` are over all
-        photos: one without an answer is a miss. `within_radius` and `within_radius_90` stand where
-        such radii are stated. `draws` are those of the bootstrap; the same photos give the same
-        intervals.
+        photos: a photo without an answer is a miss. `within_radius` and `within_radius_90` exist
+        where such radii are stated. `draws` is the number of bootstrap draws; the same photos give
+        the same intervals.
         """
         figures = distance_figures(self.km)
         return {
@@ -64,13 +64,13 @@ class Evaluation(JudgedGuesses):
         return found
 
     def intervals(self, draws: int = DRAWS, seed: int = SEED) -> Report:
-        """95 % intervals with the keys of the report, and what they were made from."""
+        """95 % intervals with the keys of the report, and their basis."""
         return intervals(self.statistics(), self.clusters, draws, seed)
 
     def _shares(self) -> dict[str, NDArray[np.float64]]:
         """Right classes, and radii that hold the true point, by name.
 
-        Each (n,) is 1 where that is so, 0 where not, NaN where the guess states no such radius.
+        Each (n,) is 1 for true, 0 for false, NaN where the guess states no such radius.
         """
         shares = {f"{level}_right": self.right(level).astype(float) for level in self.judged_levels}
         for column, (_, name) in RADII.items():
@@ -94,7 +94,7 @@ class Evaluation(JudgedGuesses):
         return figures
 
     def _without_abstained(self) -> Report | None:
-        """Figures without the photos refused as "no evidence", where there are any."""
+        """Figures without the photos refused as "no evidence", if any."""
         kept = ~self.abstained
         if kept.all() or not kept.any():
             return None
@@ -104,7 +104,7 @@ class Evaluation(JudgedGuesses):
         return level_figures(self.named, self.true) if self.depth.any() else None
 
     def _calibration(self) -> Report:
-        """Calibration of `probability`, of the place named, and of each level's probability."""
+        """Calibration of `probability`, for the named place, and of each level's probability."""
         parts = {"probability": (self.stated("probability"), *self.at_own_level())}
         for level in CLASS_LEVELS:
             name = f"{level}_probability"
@@ -132,10 +132,10 @@ class Evaluation(JudgedGuesses):
         return figures
 
     def _risks(self) -> Report:
-        """Risk–coverage over the answered photos that state a probability.
+        """Risk–coverage over the answered photos with a probability.
 
-        A country or continent is judged where one is named, by its own probability if it is stated;
-        the place named, and distances, by `probability`.
+        A named country or continent is judged by its own probability if stated; the named place,
+        and distances, by `probability`.
         """
         probability = self.stated("probability")
         named, true = self.at_own_level()

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from geoclip.evaluation.evaluation import Evaluation
-from geoclip.evaluation.evaluation_report import leak_warnings
+from geoclip.evaluation.evaluation_report import leak_warnings, uncounted_sentences
 from geoclip.evaluation.evaluation_tables import (
     count_sentences,
     power_of_ten,
@@ -41,7 +41,7 @@ def write_page(evaluation: Evaluation, report: Report, path: Path) -> None:
 
 def evaluation_page(evaluation: Evaluation, report: Report) -> str:
     """The page of a report: tables, reliability, risk–coverage, recall against area, error map."""
-    parts = [sentences(count_sentences(report))]
+    parts = [sentences([*count_sentences(report), *uncounted_sentences(evaluation)])]
     if "leaks" in report:
         warnings = leak_warnings(report["leaks"], evaluation.n) or ["None was found."]
         parts += [heading("Photos that the training photos give away"), sentences(warnings)]
@@ -53,7 +53,7 @@ def evaluation_page(evaluation: Evaluation, report: Report) -> str:
 
 
 def charts(report: Report) -> list[str]:
-    """Reliability, risk–coverage and recall against area, those that there are figures for."""
+    """Reliability, risk–coverage and recall against area, if they have figures."""
     made = []
     if report["calibration"]:
         reliability = {
@@ -77,7 +77,7 @@ def charts(report: Report) -> list[str]:
 
 
 def error_map(evaluation: Evaluation) -> str:
-    """The true points, in the colour of the error."""
+    """The true points, coloured by error."""
     truth, names = evaluation.truth, np.array(file_names(evaluation.truth), dtype=object)
     lat, lon, km = truth["lat"].to_numpy(), truth["lon"].to_numpy(), evaluation.km
     layers, below = [], -1.0

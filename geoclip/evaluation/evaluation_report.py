@@ -1,6 +1,6 @@
 """The figures of an evaluation beside baselines, the oracle and the leak check."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from geoclip.evaluation.metrics import Report
 from geoclip.evaluation.oracle import oracle_figures
 from geoclip.evaluation.true_classes import true_classes
 
+MOST_NAMED = 3
 REASONS = {
     "location_id": "the location_id",
     "author": "the author",
@@ -29,8 +30,8 @@ def evaluation_report(
     """`Evaluation.report` and more parts.
 
     With a training table (of `read_training_table`): `constant`, the best constant answers chosen
-    on it (None where no photo of it has coordinates), `chance` and `leaks`, see `find_leaks`. With
-    `with_oracle`: `oracle`, what the gazetteer allows. Without a training table `constant` and
+    on it (None without coordinates), `chance` and `leaks`, see `find_leaks`. With `with_oracle`:
+    `oracle`, the best figures that the gazetteer allows. Without a training table `constant` and
     `chance` are None.
     """
     report = evaluation.report() | {"constant": None, "chance": None}
@@ -45,8 +46,25 @@ def evaluation_report(
     return report
 
 
+def uncounted_sentences(evaluation: Evaluation) -> list[str]:
+    """A sentence for each kind of guess or photo that does not count as usual, with some names."""
+    missing = evaluation.truth.loc[~np.isfinite(evaluation.km) & ~evaluation.abstained, "photo_id"]
+    counts = {
+        "guesses ignored for photos that are not in the truth": evaluation.unmatched,
+        f"of {evaluation.n} photos have no answer: counted as misses": tuple(missing),
+    }
+    told = [f"{len(names)} {what} ({_some(names)})." for what, names in counts.items() if names]
+    if evaluation.skipped:
+        told.append(f"{evaluation.skipped} photos left out that answer with their own GPS.")
+    return told
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:MOST_NAMED], *(["…"] if len(names) > MOST_NAMED else [])])
+
+
 def leak_warnings(leaks: Mapping[str, object], n: int) -> list[str]:
-    """One sentence for each reason for which test photos are given away."""
+    """One sentence for each kind of leak between test and training photos."""
     sentences = [
         f"{leaks[reason]} of {n} photos share {words} with a training photo."
         for reason, words in REASONS.items()

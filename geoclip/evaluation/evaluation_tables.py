@@ -1,4 +1,4 @@
-"""The tables and sentences of an evaluation's report, alike on the terminal and on its page."""
+"""The tables and sentences of an evaluation's report, for the terminal and its page."""
 
 from geoclip.evaluation.cells import Rows, distance, percent, span_after
 from geoclip.evaluation.intervals import by_country
@@ -15,7 +15,7 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def report_tables(report: Report) -> dict[str, Rows]:
-    """Every table of a report that there are figures for, by its title."""
+    """Every table of a report with figures, by its title."""
     tables = {
         "Photos within a distance": accuracy_table(report),
         "Baselines": baseline_table(report),
@@ -66,7 +66,7 @@ def oracle_table(report: Report) -> Rows:
 
 
 def level_table(report: Report) -> Rows:
-    """How many photos are answered at each level and how many of those are right."""
+    """How many photos are answered at each level, and how many of these are right."""
     rows = [["answers that", "of the photos", "by country", "right", "by country"]]
     for level, figures in (report["levels"] or {}).items():
         for words, names in LEVEL_SHARES.items():
@@ -104,7 +104,7 @@ def calibration_table(report: Report) -> Rows:
 
 
 def bins_table(report: Report) -> Rows:
-    """The reliability table: right answers, and how many they are of, by stated probability."""
+    """The reliability table: right answers among all, by stated probability."""
     parts = report["calibration"]
     if not parts:
         return []
@@ -118,7 +118,7 @@ def bins_table(report: Report) -> Rows:
 
 
 def risk_table(report: Report) -> Rows:
-    """The area under each risk–coverage curve, and at best for as many wrong answers."""
+    """The area under each risk–coverage curve, and the least for as many wrong answers."""
     rows = [["counted as wrong", "n", "wrong", "area", "at best"]]
     for name, figures in report["risk_coverage"].items():
         areas = f"{figures['area']:.3f}", f"{figures['best_area']:.3f}"
@@ -136,7 +136,7 @@ def recall_table(report: Report) -> Rows:
 
 
 def count_sentences(report: Report) -> list[str]:
-    """Counts, distances, scores, and what was left out."""
+    """Counts, distances, scores, and the left-out photos."""
     refused = report["no_evidence"]
     apart = f", {refused} refused as no evidence" if refused else ""
     intervals = report["intervals"]
@@ -155,7 +155,7 @@ def count_sentences(report: Report) -> list[str]:
     half = report["recall_area"]["km2_for_recall"]["50"]
     if half is not None:
         lines.append(f"half of the photos are found within {half:,.0f} km² searched")
-    lines.append(_clusters(intervals))
+    lines.append(clusters_sentence(intervals))
     if report.get("chance") is None:
         lines.append("chance and the best constant are left out: they need --train TABLE")
     return [line for line in lines if line]
@@ -186,7 +186,7 @@ def _radius_sentence(report: Report, name: str) -> str:
 
 
 def _of(figures: Report | None, name: str) -> str:
-    """A share and how many photos it is of."""
+    """A share and its number of photos."""
     return "–" if figures is None else f"{percent(figures[name])} of {figures['n']:,}"
 
 
@@ -201,7 +201,7 @@ def power_of_ten(number: str) -> str:
 
 
 def probability_of(column: str) -> str:
-    """What a column of probabilities speaks of."""
+    """The description of a column of probabilities."""
     level = column.removesuffix("_probability")
     return "the place named" if level == "probability" else level
 
@@ -211,7 +211,8 @@ def _without(figures: Report) -> str:
     return f"of the {figures['n']} photos that were not refused as no evidence: {shares} %"
 
 
-def _clusters(intervals: Report) -> str:
+def clusters_sentence(intervals: Report) -> str:
+    """What the intervals are made from, or that there are none."""
     clusters = f"{intervals['n_clusters']} clusters (by {intervals['clusters']})"
     if intervals["n_clusters"] < 2:
         return f"no intervals: the photos are {clusters}"

@@ -15,7 +15,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.metrics import Report
-from geoclip.support.files import write_whole
+from geoclip.support.files import write_for_user
 
 ATTRIBUTION = (
     "Places: GeoNames, geonames.org, licensed CC BY 4.0. Outlines: Natural Earth, public domain."
@@ -60,7 +60,7 @@ footer { margin-top: 2rem; border-top: 1px solid #d5dce4; font-size: .75rem; col
 def page(
     title: str, parts: Iterable[str], footer: str = ATTRIBUTION, *, pictures: bool = False
 ) -> str:
-    """A whole page; its policy lets nothing but its own style in, and the `pictures` within it."""
+    """A whole page; its policy allows only its own style and the `pictures` within it."""
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     policy += "; img-src data:" if pictures else ""
@@ -89,14 +89,9 @@ def write_with_json(path: Path, text: str, report: Report) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Put a file in place whole; GeoclipError where it cannot be written."""
+    """Write a file whole; GeoclipError where it cannot be written."""
     content = text.encode("utf-8", "xmlcharrefreplace")
-    try:
-        write_whole(path, lambda file: file.write(content))
-    except OSError as problem:
-        raise GeoclipError(
-            f"The page {path} cannot be written ({problem.strerror}): name another file."
-        ) from None
+    write_for_user(path, lambda file: file.write(content))
 
 
 def heading(text: str) -> str:
@@ -128,5 +123,5 @@ def _breakable(text: str) -> str:
 
 
 def file_names(photos: pd.DataFrame) -> list[str]:
-    """What a page calls photos: their file names, without folders."""
+    """Photos' names on a page: their file names, without folders."""
     return [Path(name).name for name in photos["photo_id"]]

@@ -1,4 +1,4 @@
-"""95 % intervals of figures, by the names that the figures have in a report."""
+"""95 % intervals of figures, by their names in a report."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,9 +25,9 @@ BY_COUNTRY = "_by_country"
 
 
 def interval(sample: Floats) -> list[float | None] | None:
-    """The 95 % percentile interval of a statistic's draws (draws,), None where it has no value.
+    """The 95 % percentile interval of a statistic's draws (draws,), None if it has no value.
 
-    An end that is infinite is None.
+    An infinite end is None.
     """
     known = sample[~np.isnan(sample)]
     if len(known) == 0:
@@ -39,9 +39,9 @@ def interval(sample: Floats) -> list[float | None] | None:
 def intervals(
     statistics: Mapping[str, Statistic], clusters: Clusters, draws: int = DRAWS, seed: int = SEED
 ) -> Report:
-    """The interval of each statistic, nested as in a report, and what they were made from.
+    """The interval of each statistic, nested as in a report, and their basis.
 
-    Of fewer than two clusters there are none.
+    Fewer than two clusters give none.
     """
     made = about(clusters, draws)
     if len(clusters) < 2:
@@ -51,7 +51,7 @@ def intervals(
 
 
 def about(clusters: Clusters, draws: int) -> Report:
-    """What intervals are made from: `clusters` in words, `n_clusters` and `draws`."""
+    """The basis of intervals: `clusters` in words, `n_clusters` and `draws`."""
     return {"clusters": clusters.by, "n_clusters": len(clusters), "draws": draws}
 
 
@@ -73,7 +73,7 @@ def distance_statistics(
 
 
 def by_country(name: str) -> str:
-    """What a figure's mean over countries is called.
+    """The name of a figure's mean over countries.
 
     >>> by_country("geoscore"), by_country("within_km 25")
     ('geoscore_by_country', 'within_km_by_country 25')

@@ -1,12 +1,14 @@
-"""Guesses beside the truth, photo by photo: what each names, and whether that is right."""
+"""Guesses beside the truth, photo by photo: the named classes, and whether they are right."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from geoclip.errors import GeoclipError
 from geoclip.evaluation.bootstrap import Clusters
 from geoclip.evaluation.true_classes import (
     CLASS_LEVELS,
@@ -15,6 +17,7 @@ from geoclip.evaluation.true_classes import (
     place_classes,
     true_classes,
 )
+from geoclip.guesses.schema import GPS
 from geoclip.places.gazetteer import Gazetteer
 
 ABSTAINED = "no evidence"
@@ -26,10 +29,11 @@ SOURCE_COLUMNS = ("source", "source_repo")
 class JudgedGuesses:
     """Every photo of the truth beside its guess.
 
-    `km` (n,) is infinite where there is no answer; `unused` counts guesses for photos that the
-    truth does not list. `truth` (n rows) is the table of `parse_truth`, `guesses` (n rows) the
-    guess of rank 1 of each photo, empty where there is none, and `ranked` the guesses of all ranks,
-    with `photo`, the position in the truth, and `km`.
+    `km` (n,) is infinite without an answer; `unused` counts guesses for photos outside the truth.
+    `truth` (n rows) is the table of `parse_truth`, `guesses` (n rows) the guess of rank 1 of each
+    photo, empty for none, and `ranked` the guesses of all ranks, with `photo`, the position in the
+    truth, and `km`. `unmatched` are the paths of unused guesses; of `skipped` photos neither truth
+    nor guess counts, because they answer with their own GPS.
     """
 
     km: NDArray[np.float64]
@@ -38,10 +42,38 @@ class JudgedGuesses:
     guesses: pd.DataFrame
     ranked: pd.DataFrame
     gazetteer: Gazetteer = field(default_factory=packaged_gazetteer)
+    unmatched: tuple[str, ...] = ()
+    skipped: int = 0
 
     def __repr__(self) -> str:
         counts = f"{self.n:,} photos, {self.answered:,} answered, {self.missing:,} missing"
         return f"{type(self).__name__}({counts})"
+
+    def leaving_out(self, photos: NDArray[np.bool_]) -> Self:
+        """The same without these photos (n,), which answer with their own GPS.
+
+        Raises GeoclipError where none is left.
+        """
+        kept = ~photos
+        if not kept.any():
+            raise GeoclipError(
+                "All photos answer with their own GPS: guess them with --gps ignore."
+            )
+        ranked = self.ranked[kept[self.ranked["photo"]]]
+        position = np.cumsum(kept) - 1
+        return replace(
+            self,
+            km=self.km[kept],
+            truth=self.truth[kept].reset_index(drop=True),
+            guesses=self.guesses[kept].reset_index(drop=True),
+            ranked=ranked.assign(photo=position[ranked["photo"]]),
+            skipped=self.skipped + int(photos.sum()),
+        )
+
+    @property
+    def by_gps(self) -> NDArray[np.bool_]:
+        """Which photos (n,) answer with their own GPS position."""
+        return np.asarray(self.guesses["source"] == GPS, dtype=bool)
 
     @property
     def n(self) -> int:
@@ -71,17 +103,17 @@ class JudgedGuesses:
 
     @cached_property
     def place(self) -> pd.DataFrame:
-        """Classes of the place of each guess and of its ancestors (n rows), see `place_classes`."""
+        """Classes of each guess's place and its ancestors (n rows), see `place_classes`."""
         return place_classes(self.guesses, self.gazetteer)
 
     @cached_property
     def depth(self) -> NDArray[np.int64]:
-        """How deep each guess (n,) names its place, 0 where there is no answer."""
+        """The level (n,) to which each guess names its place, 0 without an answer."""
         return np.where(np.isfinite(self.km), named_depth(self.guesses, self.gazetteer), 0)
 
     @cached_property
     def named(self) -> pd.DataFrame:
-        """Classes that the guesses name (n rows): nothing stands below their level."""
+        """Classes that the guesses name (n rows): empty below their level."""
         levels = {
             level: self.place[level].where(self.depth > number, "")
             for number, level in enumerate(CLASS_LEVELS)
@@ -90,7 +122,7 @@ class JudgedGuesses:
 
     @cached_property
     def clusters(self) -> Clusters:
-        """What the bootstrap draws."""
+        """The bootstrap's clusters."""
         return Clusters.of(self.truth)
 
     @property
@@ -112,7 +144,7 @@ class JudgedGuesses:
         return [level for level in CLASS_LEVELS[:2] if (self.named[level] != "").any()]
 
     def right(self, level: str) -> NDArray[np.bool_]:
-        """Which guesses (n,) name the true class of a level; one that names none does not."""
+        """Which guesses (n,) name the true class of a level; a guess without a class is wrong."""
         named = self.named[level].to_numpy()
         return np.asarray((named != "") & (named == self.true[level].to_numpy()))
 
@@ -126,5 +158,5 @@ class JudgedGuesses:
         return named, true
 
     def stated(self, column: str) -> NDArray[np.float64]:
-        """A column of numbers of the guesses (n,), NaN where there is none or no answer."""
+        """A numeric column of the guesses (n,), NaN without a value or an answer."""
         return np.where(np.isfinite(self.km), self.guesses[column].to_numpy(dtype=float), np.nan)

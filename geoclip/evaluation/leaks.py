@@ -10,25 +10,24 @@ from numpy.typing import NDArray
 from geoclip.errors import GeoclipError, PhotoError
 from geoclip.evaluation.truth_tables import TRUTH_EXTRAS, parse_truth
 from geoclip.photos.decoding import read_photo
-from geoclip.photos.photo_table import read_photo_table
+from geoclip.photos.photo_table import TRAIN, read_photo_table
 from geoclip.support.paths import decode_path
 from geoclip.support.tables import read_text_table
 
 COORDINATE_DECIMALS = 4  # of a degree: 11 m
 HASH_BITS = 4
-"""Two photos of 64-bit perceptual hashes that differ in at most as many bits are the same one."""
+"""Most differing bits between the 64-bit perceptual hashes of one picture."""
 HASH_SIDE = 64
 CHUNK_PAIRS = 4_000_000
-TRAIN = "train"
 BITS_OF_BYTE = np.array([value.bit_count() for value in range(256)], dtype=np.uint8)
 
 
 def read_training_table(path: Path) -> pd.DataFrame:
     """Training (or gallery) photos: photo_id, key, lat, lon, country_code and `TRUTH_EXTRAS`.
 
-    The table has the layout of a truth table, or `path` with `country_code` alone; then lat and
-    lon are NaN. Where its column `split` has the value "train", only those rows are taken. Raises
-    GeoclipError as the two readers do.
+    The table has the layout of a truth table, or `path` with `country_code` alone; then lat and lon
+    are NaN. If its column `split` has the value "train", only those rows are used. Raises the
+    GeoclipErrors of both readers.
     """
     path = Path(path)
     frame = read_text_table(path)
@@ -45,10 +44,9 @@ def read_training_table(path: Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Leaks:
-    """Which of n test photos are given away, by reason; each (n,).
+    """Leaked photos of n test photos, by reason; each (n,).
 
-    `hashed` counts the test and the training photos whose files were compared, None where they
-    were not.
+    `hashed` counts the test and the training photos whose files were compared; None if none were.
     """
 
     found: dict[str, NDArray[np.bool_]]
@@ -64,9 +62,9 @@ class Leaks:
 def find_leaks(train: pd.DataFrame, test: pd.DataFrame, hashes: bool = True) -> Leaks:
     """Test photos that share a location_id, an author, coordinates or a picture with `train`.
 
-    Both are tables of `read_training_table` or `parse_truth`. A reason is left out where one of
-    the tables lacks the column. With `hashes` the photos that exist are decoded and compared by
-    perceptual hash; raises GeoclipError where the library for it is not installed.
+    Both are tables of `read_training_table` or `parse_truth`. A reason is left out if one of the
+    tables lacks the column. With `hashes` existing photos are decoded and compared by perceptual
+    hash; raises GeoclipError without the library for it.
     """
     found = {
         name: np.asarray(test[name].isin(set(train[name]) - {""}))
@@ -95,10 +93,10 @@ def can_hash() -> bool:
 
 
 def perceptual_hashes(photos: pd.DataFrame) -> NDArray[np.uint64]:
-    """The 64-bit perceptual hash of each file (n,) of the column `key`; 0 where it is not read.
+    """The 64-bit perceptual hash of each file (n,) of the column `key`; 0 for an unreadable one.
 
     Source: the pHash of the library ImageHash, a discrete cosine transform of the grey picture.
-    A picture of one colour has the hash of nothing, and is left out.
+    A picture of one colour has no meaningful hash and is left out.
     """
     if not can_hash():
         raise GeoclipError(
@@ -141,6 +139,6 @@ def near_hashes(
 
 
 def _rounded(photos: pd.DataFrame) -> pd.Series:
-    """Rounded coordinates as text, in which no rounding is left to compare."""
+    """Rounded coordinates as text, which compares exactly."""
     scaled = (photos[["lat", "lon"]].to_numpy(float) * 10**COORDINATE_DECIMALS).round()
     return pd.Series([f"{lat:.0f} {lon:.0f}" for lat, lon in scaled], index=photos.index)

@@ -11,13 +11,13 @@ from geoclip.evaluation.metrics import mean_over_classes
 
 
 def level_figures(named: pd.DataFrame, true: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """For each level (column): how many of n photos are answered, and how many of those are right.
+    """For each level (column): how many of n photos are answered, and how many of these are right.
 
-    `named` and `true` (n rows) hold classes, "" where a guess names none and where the true one is
+    `named` and `true` (n rows) hold classes, "" where a guess names none or the true one is
     unknown. `answered` is the percent of all photos whose guess names a class of the level, or a
     deeper one; `at_level` of those whose guess stops there. `right` and `right_at_level` are the
-    percent of them that are right, None without one; `n` counts what `right` is of. Each figure
-    stands beside its mean over the true countries, `…_by_country`.
+    percent of these that are right, None for an empty set; `n` is the base of `right`. Each figure
+    has its mean over the true countries beside it, `…_by_country`.
     """
     country = true["country"].to_numpy()
     figures = {}
@@ -42,6 +42,6 @@ def level_figures(named: pd.DataFrame, true: pd.DataFrame) -> dict[str, dict[str
 def _share(
     name: str, hits: NDArray[np.bool_], among: NDArray[np.bool_], country: NDArray[np.object_]
 ) -> dict[str, float | None]:
-    """The percent of hits (n,) among some photos (n,), plain and by country; None without one."""
+    """The percent of hits (n,) among some photos (n,), plain and by country; None for no photo."""
     plain = 100 * float(hits[among].mean()) if among.any() else None
     return {name: plain, by_country(name): mean_over_classes(hits[among], country[among])}

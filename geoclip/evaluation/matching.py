@@ -1,5 +1,7 @@
-"""Guesses against truth: which guess answers which photo, and how far off it is."""
+"""Match guesses with the truth, and measure their distances."""
 
+import os
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.evaluation import Evaluation
+from geoclip.evaluation.path_ends import match_by_end
 from geoclip.evaluation.published_predictions import (
     is_published_predictions,
     parse_published_predictions,
@@ -16,7 +19,7 @@ from geoclip.evaluation.published_predictions import (
 from geoclip.evaluation.true_classes import packaged_gazetteer
 from geoclip.evaluation.truth_tables import parse_truth, read_truth
 from geoclip.guesses.guess_files import parse_guesses, read_guesses
-from geoclip.guesses.schema import GALLERY, MODEL
+from geoclip.guesses.schema import GALLERY, GPS, MODEL
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.sphere import great_circle_km
 from geoclip.support.paths import AnyPath, decode_path, same_file_key
@@ -31,16 +34,18 @@ def evaluate_tables(
     truth: pd.DataFrame,
     allow_gps: bool = False,
     gazetteer: Gazetteer | None = None,
+    skip_gps: bool = False,
 ) -> Evaluation:
     """Compare a table of guesses with a truth table, both in memory.
 
     `guesses` are those of `Locator.locate` or `read_guesses`, or have path (or IMG_ID), lat and lon
-    in degrees. `truth` has path (or IMG_ID), lat and lon; `TRUTH_EXTRAS` are used where it has
-    them. Relative paths start at the working directory; upper and lower case of column names are
-    the same. `gazetteer` (the packaged one without it) knows the places that the guesses name, and
-    the country of a true point. Raises GeoclipError, with the
-    row's index, for bad values in either, a photo twice, tables without a photo in common, and
-    (unless `allow_gps`) for a guess whose source is not the model.
+    in degrees. `truth` has path (or IMG_ID), lat and lon, and optionally `TRUTH_EXTRAS`. Relative
+    paths start at the working directory; paths that name no file in common match by their common
+    end (`match_by_end`); upper and lower case of column names are the same. `gazetteer` (by default
+    the packaged one) has the guessed places, and gives the country of a true point. With `skip_gps`
+    photos do not count whose answer is their own GPS position. Raises GeoclipError, with the row's
+    index, for bad values in either, a photo twice, an end of a path that fits several, tables
+    without a photo in common, and (unless `allow_gps`) for a guess whose source is not the model.
 
     >>> guesses = pd.DataFrame({"path": ["a.jpg", "b.jpg"], "lat": [45.8, 0.0], "lon": [4.8, 0.0]})
     >>> truth = pd.DataFrame({"path": ["a.jpg", "c.jpg"], "lat": [45.8, 1.0], "lon": [4.9, 1.0]})
@@ -48,13 +53,17 @@ def evaluate_tables(
     >>> evaluation.km.round(2).tolist(), evaluation.missing, evaluation.unused
     ([7.75, inf], 1, 1)
     """
-    return evaluate(guesses, truth, allow_gps, gazetteer)
+    return evaluate(guesses, truth, allow_gps, gazetteer, skip_gps)
 
 
 def evaluate_files(
-    guesses: Path, truth: Path, allow_gps: bool = False, gazetteer: Gazetteer | None = None
+    guesses: Path,
+    truth: Path,
+    allow_gps: bool = False,
+    gazetteer: Gazetteer | None = None,
+    skip_gps: bool = False,
 ) -> Evaluation:
-    """Compare files as `evaluate_tables` does tables; paths are relative to the truth's folder.
+    """Compare files like the tables of `evaluate_tables`; paths are relative to the truth's folder.
 
     Errors name the file and the row.
 
@@ -62,13 +71,19 @@ def evaluate_files(
     Traceback (most recent call last):
     geoclip.errors.GeoclipError: truth.csv does not exist...
     """
-    return evaluate(Path(guesses), Path(truth), allow_gps, gazetteer)
+    return evaluate(Path(guesses), Path(truth), allow_gps, gazetteer, skip_gps)
 
 
 def evaluate(
-    guesses: Given, truth: Given, allow_gps: bool = False, gazetteer: Gazetteer | None = None
+    guesses: Given,
+    truth: Given,
+    allow_gps: bool = False,
+    gazetteer: Gazetteer | None = None,
+    skip_gps: bool = False,
 ) -> Evaluation:
     """Compare guesses with the truth as `evaluate_tables` does; each is a table or its file."""
+    if gazetteer is not None:
+        gazetteer.check_has_positions()
     if isinstance(truth, pd.DataFrame):
         theirs: Source = "the table of truth"
         folder = Path()
@@ -84,35 +99,38 @@ def evaluate(
     else:
         mine = Path(guesses)
         answers = read_answers(mine)
-    return _evaluate(answers, actual, folder, (mine, theirs), allow_gps, gazetteer)
-
-
-def _evaluate(
-    answers: pd.DataFrame,
-    truth: pd.DataFrame,
-    folder: Path,
-    sources: tuple[Source, Source],
-    allow_gps: bool,
-    gazetteer: Gazetteer | None,
-) -> Evaluation:
-    """Compare parsed answers with parsed truth; errors call the two by their `sources`."""
     if not allow_gps:
-        refuse_other_sources(answers, sources[0])
-    first = answers[answers["rank"] == 1]
-    position = match_photos(first["path"], truth, folder)
-    used = position >= 0
-    if len(first) and not used.any():
+        refuse_other_sources(answers[answers["source"] != GPS] if skip_gps else answers, mine)
+    first = matched(answers[answers["rank"] == 1], actual, folder, (mine, theirs))
+    found = _evaluate(answers, first, actual, gazetteer)
+    return found.leaving_out(found.by_gps) if skip_gps else found
+
+
+def matched(
+    first: pd.DataFrame, truth: pd.DataFrame, folder: Path, sources: tuple[Source, Source]
+) -> pd.DataFrame:
+    """Answers of rank 1 with `photo`, of `match_photos`; errors call the tables by `sources`."""
+    position = match_photos(first["path"], truth, folder, sources[0])
+    if len(first) and not (position >= 0).any():
         raise GeoclipError(
             f"{sources[0]} answers no photo of {sources[1]} (it has {first['path'].iloc[0]!r}, the "
             f"truth has {truth['photo_id'].iloc[0]!r}): check that the two belong together."
         )
     _refuse_second_answers(first, position, sources[0])
-    answered = dict(zip(first["path"][used], position[used], strict=True))
+    return first.assign(photo=position)
+
+
+def _evaluate(
+    answers: pd.DataFrame, first: pd.DataFrame, truth: pd.DataFrame, gazetteer: Gazetteer | None
+) -> Evaluation:
+    """Compare answers with the truth; `first` are those of rank 1, with their `photo`."""
+    used = first["photo"] >= 0
+    answered = dict(zip(first["path"][used], first["photo"][used], strict=True))
     ranked = _with_distances(answers[answers["path"].isin(answered)], answered, truth)
-    guesses = _one_a_photo(ranked[ranked["rank"] == 1], len(truth))
+    guesses = one_a_photo(ranked[ranked["rank"] == 1], len(truth))
     km = guesses["km"].fillna(np.inf).to_numpy(dtype=float)
-    world = gazetteer or packaged_gazetteer()
-    return Evaluation(km, int((~used).sum()), truth, guesses, ranked, world)
+    unmatched, world = tuple(first["path"][~used]), gazetteer or packaged_gazetteer()
+    return Evaluation(km, len(unmatched), truth, guesses, ranked, world, unmatched)
 
 
 def _with_distances(
@@ -130,15 +148,15 @@ def _with_distances(
     return answers.assign(photo=photo, km=km)
 
 
-def _one_a_photo(first: pd.DataFrame, photos: int) -> pd.DataFrame:
-    """The guesses of rank 1 in the order of the truth; an empty row where there is none."""
+def one_a_photo(first: pd.DataFrame, photos: int) -> pd.DataFrame:
+    """The guesses of rank 1 in the order of the truth, by their `photo`; an empty row for none."""
     aligned = first.set_axis(first["photo"].to_numpy()).reindex(range(photos))
     texts = [name for name in aligned if aligned[name].dtype.kind not in "fiu"]
     return aligned.fillna(dict.fromkeys(texts, ""))
 
 
 def read_answers(path: Path) -> pd.DataFrame:
-    """Guesses of any kind that can be evaluated: ours, `IMG_ID,lat,lon`, or a published file."""
+    """Guesses of any readable kind: ours, `IMG_ID,lat,lon`, or a published file."""
     path = Path(path)
     if path.suffix.lower() != ".csv":
         return read_guesses(path)
@@ -152,25 +170,55 @@ def _parse_answers(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
 
 
 def refuse_other_sources(answers: pd.DataFrame, path: Source) -> None:
-    """Raise GeoclipError for an answer that was not the model's, such as the photo's own GPS.
+    """Raise GeoclipError for an answer from elsewhere than the model, such as the photo's own GPS.
 
-    A gallery's is: it never answers with the photo itself.
+    A gallery's answer counts as the model's: it never uses the photo itself.
     """
     other = answers["lat"].notna() & ~answers["source"].isin([MODEL, GALLERY])
-    cure = "drop such rows, or count them with --allow-gps (in Python: allow_gps=True)"
+    cure = (
+        "leave photos with GPS out with --skip-gps, or count them with --allow-gps (in Python: "
+        "skip_gps=True, allow_gps=True)"
+    )
     refuse_rows(path, other, "the answer's source is {}, not 'model'", cure, answers["source"])
 
 
-def match_photos(paths: pd.Series, truth: pd.DataFrame, folder: Path) -> NDArray[np.intp]:
+def match_photos(
+    paths: pd.Series, truth: pd.DataFrame, folder: Path, source: Source
+) -> NDArray[np.intp]:
     """For every guess's path the photo's position in `truth` (of `read_truth`), -1 for none.
 
     A path may be absolute, or relative to `folder` or to the working directory; links are resolved.
-    Where the truth has IMG_IDs, other paths match by their file name, because those photos may lie
-    anywhere.
+    If the truth has IMG_IDs, other paths match by their file name, because those photos may lie
+    anywhere. What is left matches by the common end, see `match_by_end`. Raises GeoclipError, which
+    calls the guesses `source`, where that fits several.
     """
     by_file = {key: at for at, key in enumerate(truth["key"])}
     by_name = {name: at for at, name in enumerate(truth["name"]) if name}
-    return np.array([_match(text, by_file, by_name, folder) for text in paths], dtype=np.intp)
+    position = np.array([_match(text, by_file, by_name, folder) for text in paths], dtype=np.intp)
+    left = np.flatnonzero(position < 0)
+    open_ = np.setdiff1d(np.arange(len(truth)), position)
+    if len(left) and len(open_):
+        position[left] = _by_ends(paths.iloc[left], truth.iloc[open_], open_, source)
+    return position
+
+
+def _by_ends(
+    paths: pd.Series, truth: pd.DataFrame, rows: NDArray[np.intp], source: Source
+) -> NDArray[np.intp]:
+    """The matches by common ends among the photos of `truth`, which stand in these `rows`."""
+    here = cache(os.path.exists)
+    guesses, keys = [str(decode_path(text)) for text in paths], list(truth["key"])
+
+    def may_be(guess: int, photo: int) -> bool:
+        """Two files that are both on this machine, and not one, are different photos."""
+        return not (here(guesses[guess]) and here(str(decode_path(keys[photo]))))
+
+    found, unclear = match_by_end(list(paths), list(truth["photo_id"]), may_be)
+    several = pd.Series(False, paths.index)
+    several.iloc[unclear] = True
+    what, cure = "the end of {} fits several photos", "write longer paths in both tables"
+    refuse_rows(source, several, what, cure, paths)
+    return np.append(rows, -1)[found]
 
 
 def _match(text: str, by_file: dict[str, int], by_name: dict[str, int], folder: Path) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from geoclip.places.geoscore import geoscore
 
 THRESHOLDS_KM = {"street": 1, "city": 25, "region": 200, "country": 750, "continent": 2500}
-UNKNOWN = ""  # the class of a photo whose class is not known; it belongs to no average
+UNKNOWN = ""  # the class of a photo of unknown class; no average includes it
 
 Report = dict[str, Any]
 
@@ -31,7 +31,7 @@ def within_km(km: ArrayLike) -> dict[str, float]:
 
 
 def within_km_by_country(km: ArrayLike, country_codes: ArrayLike) -> dict[str, float | None]:
-    """Like `within_km`, averaged over countries, each with the same weight; (n,) and (n,).
+    """Like `within_km`, averaged over countries with equal weight; (n,) and (n,).
 
     Photos of unknown country ("") are left out; None when none remains.
     """
@@ -49,7 +49,7 @@ def geoscore_by_country(km: ArrayLike, country_codes: ArrayLike) -> float | None
 def distance_figures(km: ArrayLike) -> Report:
     """`within_km`, `median_km`, `mean_km` and `geoscore` of distances (n,), infinite for a miss.
 
-    The median is None where it is infinite; the mean is over finite distances, None without any.
+    The median is None if infinite; the mean is over finite distances, None for none.
     """
     distances = _checked(km)
     answered = distances[np.isfinite(distances)]
@@ -63,7 +63,7 @@ def distance_figures(km: ArrayLike) -> Report:
 
 
 def mean_over_classes(hits: ArrayLike, classes: ArrayLike) -> float | None:
-    """The mean over the classes (n,) of the mean of `hits` (n,) within each class, in percent.
+    """The mean over classes (n,) of the percent of `hits` (n,) within each class.
 
     See `class_mean`.
 
@@ -75,7 +75,7 @@ def mean_over_classes(hits: ArrayLike, classes: ArrayLike) -> float | None:
 
 
 def class_mean(values: ArrayLike, classes: ArrayLike) -> float | None:
-    """The mean over the classes (n,) of the mean of `values` (n,) within each class.
+    """The mean over classes (n,) of the mean of `values` (n,) within each class.
 
     Each class has the same weight, however many rows it has. Rows of class "" are left out; None
     when no other remains.
@@ -92,7 +92,7 @@ def class_mean(values: ArrayLike, classes: ArrayLike) -> float | None:
 def class_mean_accuracy(truth: ArrayLike, ranked: ArrayLike, k: int = 1) -> float | None:
     """Top-k accuracy in percent, averaged over the classes of `truth`.
 
-    truth (n,), "" where unknown (left out); ranked (n,) predictions or (n, m), best first.
+    truth (n,), "" for unknown (left out); ranked (n,) predictions or (n, m), best first.
     """
     return mean_over_classes(top_k_hits(truth, ranked, k), truth)
 
@@ -101,9 +101,9 @@ def gzsl_accuracy(truth: ArrayLike, prediction: ArrayLike, seen_classes: ArrayLi
     """Generalized zero-shot accuracy (Xian et al. 2017) of predictions among all classes.
 
     S and U are the means over seen and over unseen classes of top-1 accuracy in percent, None where
-    no photo qualifies. H is their harmonic mean, 0 when both are 0, None when either is None.
-    truth (n,), "" where unknown (left out); prediction (n,); seen_classes (c,). `n_seen` and
-    `n_unseen` count photos, `classes_seen` and `classes_unseen` their classes.
+    no photo qualifies. H is their harmonic mean, 0 when both are 0, None when either is None. truth
+    (n,), "" for unknown (left out); prediction (n,); seen_classes (c,). `n_seen` and `n_unseen`
+    count photos, `classes_seen` and `classes_unseen` their classes.
 
     >>> report = gzsl_accuracy(["FR", "FR", "PE"], ["FR", "DE", "PE"], seen_classes=["FR", "DE"])
     >>> report["S"], report["U"], round(report["H"], 1)
@@ -138,7 +138,7 @@ def split_report(
     """All figures of one split, with the keys of `report.json`.
 
     km, true_country, true_continent (n,); ranked_countries (n, k) with k >= 5, best first;
-    ranked_continents (n,) or (n, k). One row a location when figures per location are wanted.
+    ranked_continents (n,) or (n, k). Give one row per location for figures per location.
     """
     distances = _checked(km)
     figures = distance_figures(distances)
@@ -174,7 +174,7 @@ def _harmonic_mean(first: float | None, second: float | None) -> float | None:
 
 
 def _checked(km: ArrayLike) -> NDArray[np.float64]:
-    """Distances (n,), at least one and none of them NaN (which would pass for a miss unnoticed)."""
+    """Distances (n,), at least one and none of them NaN (which would silently count as a miss)."""
     distances = np.asarray(km, dtype=float)
     if distances.ndim != 1 or len(distances) == 0:
         raise ValueError(f"distances must be a list of at least one, got shape {distances.shape}")

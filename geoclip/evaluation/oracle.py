@@ -1,4 +1,4 @@
-"""What a gazetteer allows: the figures of someone who always names the nearest listed city."""
+"""The upper bound of a gazetteer: figures of naming always the nearest listed city."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.nearest import PointTree
 
 LARGEST = {"30": 30, "100": 100, "all": None}
-"""How many of each country's largest cities are listed, by the name that stands in a report."""
+"""Numbers of each country's largest cities, by their names in a report."""
 
 
 def oracle(
@@ -17,8 +17,8 @@ def oracle(
 ) -> Report:
     """The keys of `distance_figures` for true points (n,) answered with their nearest city.
 
-    `largest` leaves only as many cities of each country, the most populous ones; all without it.
-    Points are in degrees. Raises GeoclipError where the gazetteer has no city.
+    `largest` keeps this many cities of each country, the most populous; by default all. Points are
+    in degrees. Raises GeoclipError where the gazetteer has no city.
 
     >>> oracle([45.75, 0.0], [4.85, -30.0], Gazetteer.default())["within_km"]["25"]
     50.0
@@ -34,7 +34,7 @@ def oracle_figures(lat: ArrayLike, lon: ArrayLike, gazetteer: Gazetteer) -> dict
 
 
 def listed_cities(gazetteer: Gazetteer, largest: int | None) -> NDArray[np.int64]:
-    """Rows of the `largest` most populous cities of each country; of equal ones, the first."""
+    """Rows of the `largest` most populous cities of each country; of equal ones the first."""
     cities = gazetteer.level_rows("city")
     if largest is None:
         return cities

@@ -19,7 +19,7 @@ class PublishedPredictions:
     """A published model's answers and the figures printed in the file's last line.
 
     `guesses` have the columns of `guesses.schema`; `accuracies` maps each threshold in km to a
-    fraction as printed ({} where the file has none), `mean_km` is the mean deviation as printed.
+    fraction as printed ({} if absent), `mean_km` is the mean deviation as printed.
     """
 
     guesses: pd.DataFrame

@@ -5,7 +5,7 @@ runs around all guesses at once. Each guess is the centre of a disc, and its sha
 area is its share of the probability. When the area A has been searched, the disc of guess i has the
 area A · p_i / Σ p. The area of a photo is the A at which a disc first holds the true point:
 A = Σ p · min_i (cap(d_i) / p_i), where d_i is the distance of guess i and cap(d) the area within
-d km. Discs that overlap are searched twice, so that the area is never too small. It ends at the
+d km. Overlapping discs are searched twice, so that the area is never too small. It ends at the
 surface of the Earth. With one guess A is cap(d).
 """
 
@@ -35,11 +35,11 @@ def cap_km2(km: ArrayLike) -> Floats:
 
 
 def searched_km2(photo: ArrayLike, km: ArrayLike, probability: ArrayLike, photos: int) -> Floats:
-    """The area searched for each photo (photos,), infinite for one without a guess.
+    """The area searched for each photo (photos,), infinite without a guess.
 
     For each of m guesses: `photo` (m,) the position of its photo, `km` (m,) its distance from the
-    true point, `probability` (m,). Where a photo's probabilities are not all known, or are all 0,
-    its guesses share the area equally.
+    true point, `probability` (m,). If a photo's probabilities are partly unknown, or all 0, its
+    guesses share the area equally.
     """
     guesses = pd.DataFrame({"photo": np.asarray(photo), "p": np.asarray(probability, dtype=float)})
     by_photo = guesses.groupby("photo")["p"]
@@ -48,7 +48,7 @@ def searched_km2(photo: ArrayLike, km: ArrayLike, probability: ArrayLike, photos
     possible = total.where(total > 0, 1)
     share = np.where(equal, 1 / by_photo.transform("size"), guesses["p"] / possible)
     with np.errstate(divide="ignore", invalid="ignore"):
-        # A guess on the very spot is found at once, whatever its probability.
+        # A guess exactly at the true point is found at once, whatever its probability.
         area = np.where(np.asarray(km) == 0, 0.0, cap_km2(km) / share)
     searched = np.full(photos, np.inf)
     np.minimum.at(searched, guesses["photo"].to_numpy(), np.minimum(area, EARTH_KM2))
@@ -59,8 +59,8 @@ def recall_area_figures(searched: ArrayLike) -> dict[str, Any]:
     """Figures of the areas (n,) of `searched_km2`, at least one.
 
     `recall` maps an area in km² to the percent of photos found within it. `km2_for_recall` maps a
-    percentage to the area that finds as many photos, None where no area does. `area_under` is the
-    area under the curve of recall against log10 of the area, from 1 km² to the whole Earth, 0 to 1.
+    percentage to the area that finds as many photos, None if no area does. `area_under` is the area
+    under the curve of recall against log10 of the area, from 1 km² to the whole Earth, 0 to 1.
     """
     areas = np.sort(np.asarray(searched, dtype=float))
     n, end = len(areas), np.log10(EARTH_KM2)

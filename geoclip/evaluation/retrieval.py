@@ -1,4 +1,4 @@
-"""Recall@k: how often what is true is among the first k that are found."""
+"""Recall@k: how often a true item is among the first k results."""
 
 from math import comb
 from typing import Any
@@ -14,9 +14,9 @@ def recall_both_ways(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Recall in percent for N photos and C captions, from similarities and truths (N, C).
 
-    `image_to_text` is the share of photos with a true caption among the k most similar ones, of
-    the photos that have one; `text_to_image` is that of captions among photos. Each has its
-    "recall" and that of "chance", by k of `RECALL_AT`. CLIP-RSICD and PLIP report these.
+    `image_to_text` is the share of photos with a true caption among the k most similar ones, of the
+    photos that have one; `text_to_image` is that of captions among photos. Each has its "recall"
+    and that of "chance", by k of `RECALL_AT`. CLIP-RSICD and PLIP report these.
     """
     ways = {
         "image_to_text": (similarity, true),
@@ -30,7 +30,8 @@ def _recall(
 ) -> dict[str, dict[str, float]]:
     asked = true.any(axis=1)
     similarity, true = similarity[asked], true[asked]
-    # A true one is among the first k where fewer than k others are more similar than the best.
+    # A true one is among the first k if fewer than k others are more similar than the best true
+    # one.
     best = np.where(true, similarity, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
     ahead = (~true & (similarity >= best)).sum(axis=1)
     count = true.sum(axis=1).tolist()
@@ -44,7 +45,7 @@ def _recall(
 
 
 def chance_of_recall(count: int, true: int, k: int) -> float:
-    """The probability that k of `count` things, drawn without putting back, hold a true one.
+    """The probability that k of `count` items, drawn without replacement, include a true one.
 
     >>> chance_of_recall(4, 1, 1)
     0.25

@@ -1,4 +1,4 @@
-"""Selective prediction: how wrong the surest answers are."""
+"""Selective prediction: the error of the surest answers."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 def risks(confidence: ArrayLike, wrong: ArrayLike) -> Floats:
     """The share of wrong answers among the k surest, for k = 1 … n; (n,) and (n,) → (n,).
 
-    Answers of equal confidence count as in a random order of them: by their mean.
+    Answers of equal confidence count by their mean, as in a random order.
 
     >>> risks([0.9, 0.8, 0.1], [False, True, True]).round(2).tolist()
     [0.0, 0.5, 0.67]
@@ -41,8 +41,8 @@ def risk_figures(confidence: ArrayLike, wrong: ArrayLike) -> dict[str, Any]:
     """The risk–coverage curve of n answers, at least one.
 
     `n`, `error` (the share of wrong answers in percent: the risk at full coverage), `area` and
-    `best_area` (of the same answers in the best order), 0 to 1, and `curve`: pairs of coverage
-    and risk in percent.
+    `best_area` (for the best order of the same answers), 0 to 1, and `curve`: pairs of coverage and
+    risk in percent.
     """
     errors = np.asarray(wrong, dtype=bool)
     risk = risks(confidence, errors)

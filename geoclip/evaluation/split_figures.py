@@ -20,12 +20,12 @@ RANKED_CONTINENTS = "continent_ranking"
 
 
 def locations(photos: pd.DataFrame) -> pd.DataFrame:
-    """One row a location of the photos with coordinates: figures are per place, not per view."""
+    """One row per location of the photos with coordinates: figures are per place, not per view."""
     return by_location(photos[photos["lat"].notna()])
 
 
 def by_location(photos: pd.DataFrame) -> pd.DataFrame:
-    """One row a location, of photos without coordinates too."""
+    """One row per location, also for photos without coordinates."""
     return photos.drop_duplicates("location_id").set_index("location_id")
 
 
@@ -48,7 +48,7 @@ def split_intervals(
 ) -> dict[str, Any]:
     """95 % intervals of the figures of `split_figures`, by bootstrap of `Clusters.of` the truth.
 
-    The mean of distances has none: where a location has no prediction it is no mean over all.
+    The mean of distances has no interval: with a missing prediction it is no mean over all.
     """
     answers, true = predictions.reindex(truth.index), true_places(truth, gazetteer)
     clusters = Clusters.of(truth)
@@ -64,7 +64,7 @@ def split_intervals(
 
 
 def _distances(answers: pd.DataFrame, truth: pd.DataFrame) -> NDArray[np.float64]:
-    """Distances in km (n,) of answers from true points, infinite where there is no answer."""
+    """Distances in km (n,) of answers from true points, infinite without an answer."""
     km = great_circle_km(
         answers["lat"].to_numpy(float),
         answers["lon"].to_numpy(float),
@@ -91,7 +91,7 @@ def baseline_figures(
 ) -> dict[str, dict[str, Any]]:
     """Figures of the best constant answers, chosen on the training locations, and of chance.
 
-    Where no training location has coordinates, of chance alone.
+    If no training location has coordinates, only of chance.
     """
     return gazetteer_baselines(
         true_places(train, gazetteer), true_places(truth, gazetteer), gazetteer
@@ -131,7 +131,7 @@ def gzsl_intervals(
 def _classes(
     predictions: pd.DataFrame, truth: pd.DataFrame, train_rows: np.ndarray, gazetteer: Gazetteer
 ) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
-    """For each level the true classes (n,), the guessed ones (n,) and those trained on (c,)."""
+    """For each level the true classes (n,), the guessed ones (n,) and the trained ones (c,)."""
     answers = predictions.reindex(truth.index)
     for level, name in enumerate(gazetteer.level_names):
         chain = gazetteer.ancestors[truth["place_row"].to_numpy(), level]

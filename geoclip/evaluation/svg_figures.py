@@ -19,7 +19,7 @@ WIDTH, HEIGHT, MARGIN = 360, 260, 40
 
 @dataclass(frozen=True)
 class Dots:
-    """Points of a map that share a colour and a line of the legend; `titles` say what they are."""
+    """Points of a map with one colour and legend entry; `titles` are their labels."""
 
     legend: str
     colour: str
@@ -37,7 +37,7 @@ def line_chart(
 ) -> str:
     """A chart of lines by name, at most as many as `COLOURS`, each a list of (x, y) in percent.
 
-    `axes` name x and y, `x_ticks` are what stands at 0, 25, 50, 75 and 100 of x.
+    `axes` name x and y, `x_ticks` are the labels at 0, 25, 50, 75 and 100 of x.
     """
     marks = [_axes(*axes, x_ticks)]
     if diagonal:
@@ -59,9 +59,9 @@ def line_chart(
 
 
 def world_map(layers: Sequence[Dots], caption: str) -> str:
-    """A map of the world with dots, at most `MOST_DOTS`: beyond that one in k is drawn.
+    """A map of the world with dots, at most `MOST_DOTS`: beyond that it draws one in k.
 
-    Dots are drawn in a random order, the same each time: no layer hides another.
+    Dots are drawn in a fixed random order, so that no layer hides another.
     """
     dots = [
         f'<circle cx="{lon + 180:.2f}" cy="{90 - lat:.2f}" r="1.3" fill="{layer.colour}" '
@@ -130,7 +130,7 @@ def _text(x: float, y: float, text: str, anchor: str, more: str = "") -> str:
 
 
 def _land() -> str:
-    """The packaged outlines as one SVG path, thinned to what a page's width can show."""
+    """The packaged outlines as one SVG path, thinned to a page's resolution."""
     from geoclip.places.outlines import Outlines  # noqa: PLC0415  (geopandas, only for a page)
 
     rings = []

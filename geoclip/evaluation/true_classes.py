@@ -1,4 +1,4 @@
-"""The continent, country, region and city of true points and of the places that guesses name."""
+"""The continent, country, region and city of true points and of guessed places."""
 
 from functools import cache
 
@@ -27,10 +27,10 @@ def packaged_gazetteer() -> Gazetteer:
 def true_classes(truth: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
     """Classes of n true points: columns `CLASS_LEVELS` of continent code, country code and ids.
 
-    `truth` has photo_id, lat and lon in degrees, and perhaps country_code. A point without a code
-    has the country that it lies in, see `places.labels.place_rows`; at sea its classes are "",
-    unknown. A code that the gazetteer does not list stays as it is; the other classes of its photo
-    are unknown.
+    `truth` has photo_id, lat and lon in degrees, and optionally country_code. A point without a
+    code has the country around it, see `places.labels.place_rows`; at sea its classes are "",
+    unknown. A code outside the gazetteer stays unchanged; the other classes of its photo are
+    unknown.
     """
     given = truth["country_code"].map(code_or_word) if "country_code" in truth else ""
     photos = truth[["photo_id", "lat", "lon"]].assign(country_code=given)
@@ -45,7 +45,7 @@ def true_classes(truth: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
 
 
 def place_classes(guesses: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
-    """Classes (n rows) of the place of each guess and of its ancestors; "" where there is none.
+    """Classes (n rows) of each guess's place and its ancestors; "" for none.
 
     `guesses` has the columns of `guesses.schema`; its continent may be a code, too.
     """
@@ -63,9 +63,10 @@ def place_classes(guesses: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
 
 
 def named_depth(guesses: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
-    """How deep each guess (n,) names its place: 0 none, 1 continent, 2 country, 3 region, 4 city.
+    """The level (n,) to which each guess names its place: 0 none, 1 continent, 2 country, 3 region,
+    4 city.
 
-    By its column `level`; where that is empty, by the level of its place_id, else 2 where a
+    It comes from the column `level`; if that is empty, from the level of its place_id, else 2 if a
     country_code is given.
     """
     rows = gazetteer_rows(guesses["place_id"], gazetteer)
@@ -77,7 +78,7 @@ def named_depth(guesses: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64
 
 
 def gazetteer_rows(ids: pd.Series, gazetteer: Gazetteer) -> NDArray[np.int64]:
-    """Rows (n,) of place ids, -1 for one that the gazetteer does not list."""
+    """Rows (n,) of place ids, -1 for ids outside the gazetteer."""
     known = ids.map(lambda one: one in gazetteer).to_numpy(dtype=bool)
     rows = np.full(len(ids), NO_ROW, dtype=np.int64)
     rows[known] = gazetteer.rows(ids[known])

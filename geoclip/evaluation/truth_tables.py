@@ -2,8 +2,8 @@
 
 They have `IMG_ID,LAT,LON` and more columns (AUTHOR, scene labels); tables of one's own photos have
 `path,lat,lon`. Of the other columns, `TRUTH_EXTRAS` are kept. One published commit of the IM2GPS3K
-table names its columns LON, LAT over lat, lon values: this is refused with the cure (exchange the
-two names), never silently mended.
+table swaps the column names LON and LAT: this is refused with the cure (exchange the two names),
+never silently mended.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ from geoclip.support.tables import (
 )
 
 TRUTH_EXTRAS = ("author", "location_id", "country_code", "source", "source_repo")
-"""Columns of a truth table that an evaluation uses where they are there."""
+"""Optional columns of a truth table that an evaluation uses."""
 
 
 def read_truth(path: Path) -> pd.DataFrame:
@@ -33,19 +33,20 @@ def read_truth(path: Path) -> pd.DataFrame:
 
 
 def parse_truth(frame: pd.DataFrame, source: Source, folder: Path) -> pd.DataFrame:
-    """True coordinates, one row a photo: `photo_id`, `key`, `name`, `lat`, `lon` in degrees.
+    """True coordinates, one row per photo: `photo_id`, `key`, `name`, `lat`, `lon` in degrees.
 
     `key` is the photo's file with links resolved, paths and IMG_IDs taken relative to `folder`;
-    `name` is the IMG_ID, "" in a table of paths; those of `TRUTH_EXTRAS` that are there follow as
-    texts. Column names are in lower case. Raises
-    GeoclipError, which calls the table `source`, for missing columns, no rows, text or NaN for a
-    coordinate, values out of range, swapped names, and for a photo that stands twice.
+    `name` is the IMG_ID, "" in a table of paths; existing columns of `TRUTH_EXTRAS` follow as
+    texts. Column names are in lower case. Raises GeoclipError, which calls the table `source`, for
+    missing columns, no rows, text or NaN for a coordinate, values out of range, swapped names, and
+    for a repeated photo.
     """
     name = "path" if "path" in frame else "img_id"
     if name not in frame or not {"lat", "lon"} <= set(frame.columns):
         raise GeoclipError(
             f"{source} has the columns {', '.join(frame.columns)}: a truth table needs IMG_ID, "
-            "LAT, LON or path, lat, lon."
+            "LAT, LON or path, lat, lon; one of classes needs path, place_id and their table of "
+            "levels (--gazetteer TABLE.csv)."
         )
     if frame.empty:
         raise GeoclipError(f"{source} lists no photo: add a row for each photo below the header.")

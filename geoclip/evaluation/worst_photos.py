@@ -12,16 +12,16 @@ def worst(
     most: int = 10,
     allow_gps: bool = False,
     gazetteer: Gazetteer | None = None,
+    skip_gps: bool = False,
 ) -> PhotoTable:
     """The `most` photos whose point lies farthest from the truth, the farthest first.
 
-    `guesses` and `truth` are tables or their files; see `evaluate_tables` for what they hold and
-    for the errors. Photos without an answer have no distance and are left out.
+    `guesses` and `truth` are tables or their files; see `evaluate_tables` for their columns and for
+    the errors. Photos without an answer have no distance and are left out.
 
-    Returns:
-        One row a photo, which a notebook shows with a thumbnail: `path`, `km` off, the true
-        country's code, the country that the guess names, its `probability` (NaN where it states
-        none), and both positions in degrees. The index is that of the guesses' rows of rank 1.
+    Returns: One row per photo, which a notebook shows with a thumbnail: `path`, `km` off, the true
+    country's code, the guessed country, its `probability` (NaN if absent), and both positions in
+    degrees. The index is that of the guesses' rows of rank 1.
 
     >>> import pandas as pd
     >>> truth = pd.DataFrame({"path": ["a.jpg", "b.jpg"], "lat": [45.8, 0.0], "lon": [4.8, 0.0]})
@@ -30,7 +30,7 @@ def worst(
     """
     if most < 1:
         raise GeoclipError(f"most is {most}; ask for at least 1 photo.")
-    found = evaluate(guesses, truth, allow_gps, gazetteer)
+    found = evaluate(guesses, truth, allow_gps, gazetteer, skip_gps)
     first = found.guesses
     table = PhotoTable(
         {

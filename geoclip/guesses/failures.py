@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 from geoclip.errors import GeoclipError
 from geoclip.photos.folder_rules import HIDDEN, is_excluded
 from geoclip.photos.listing import LeftOut
-from geoclip.support.files import write_whole
+from geoclip.support.files import write_for_user
 from geoclip.support.paths import encode_path
 
 if TYPE_CHECKING:
@@ -61,12 +61,12 @@ def _why(entry: LeftOut) -> str:
 
 
 def failures_path(out: Path) -> Path:
-    """Where the failures of a table stand: `guesses-ledger.csv` beside `guesses.parquet`.
+    """Where the failures of a table stand, each table's in a file of its own.
 
     >>> failures_path(Path("guesses.parquet")).name
-    'guesses-ledger.csv'
+    'guesses.parquet-ledger.csv'
     """
-    return out.with_name(f"{out.stem}-ledger.csv")
+    return out.with_name(f"{out.name}-ledger.csv")
 
 
 def refuse_other_file(path: Path) -> None:
@@ -94,13 +94,7 @@ def write_failures(failures: Iterable[Failure], path: Path) -> None:
         writer.writerows((f.path, f.status, _one_line(f.reason)) for f in failures)
         file.detach()  # flushes, and leaves the file itself open
 
-    try:
-        write_whole(path, write)
-    except OSError as problem:
-        raise GeoclipError(
-            f"The ledger {path} cannot be written ({problem.strerror or problem}): make room or "
-            "name another --out."
-        ) from None
+    write_for_user(path, write)
 
 
 def _one_line(text: str) -> str:

@@ -32,17 +32,29 @@ def read_guesses(path: Path) -> pd.DataFrame:
     [['holiday/grey.jpg', 45.75, 4.85]]
     """
     path = Path(path)
-    return parse_guesses(_read_frame(path), path)
+    return parse_guesses(read_frame(path), path)
 
 
 def read_guess_frame(path: Path) -> pd.DataFrame:
     """Guesses as `read_guesses` gives them, with the file's other columns as they are behind."""
-    frame = _read_frame(path)
+    frame = read_frame(path)
     table = parse_guesses(frame, path)
     return table.join(frame[[name for name in frame.columns if name not in table.columns]])
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
+def guessed_photos(path: Path) -> pd.Series:
+    """The photos that a file of guesses, of places or of classes, is about.
+
+    Raises GeoclipError as `read_guesses` does.
+    """
+    frame = read_frame(path)
+    if "lat" not in frame and {"path", "rank", "status", "place_id"} <= set(frame):
+        return frame["path"].astype(str)
+    return parse_guesses(frame, path)["path"]
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """A file of `ENDINGS` as it is, without geometry; the index is as in `read_guesses`."""
     ending = known_ending(path)
     return read_text_table(path) if ending == ".csv" else _read_geographic(path, ending)
 
@@ -53,7 +65,8 @@ def parse_guesses(frame: pd.DataFrame, path: Source) -> pd.DataFrame:
     missing = [name for name in ("path", "lat", "lon") if name not in frame.columns]
     if missing:
         raise GeoclipError(
-            f"{path} has no column {', '.join(missing)}: guesses need path (or IMG_ID), lat, lon."
+            f"{path} has no column {', '.join(missing)}: guesses need path (or IMG_ID), lat, lon. "
+            "Those of classes have none: geoclip evaluate takes them with --gazetteer TABLE.csv."
         )
     frame = frame.copy()
     frame["lat"], frame["lon"] = coordinates(frame, path)

@@ -11,7 +11,7 @@ from geoclip.errors import GeoclipError
 from geoclip.guesses.maps import check_columns
 from geoclip.guesses.phrases import shown_probability
 from geoclip.guesses.schema import ALBUM, GALLERY, GPS, guess_table
-from geoclip.support.files import write_whole
+from geoclip.support.files import write_for_user
 
 if TYPE_CHECKING:
     from geoclip.places.outlines import Outlines
@@ -70,12 +70,9 @@ def write_map_picture(
         bar.set_label("probability", size=7)
         bar.ax.tick_params(labelsize=6, length=2)
     kind: Any = path.suffix.lower().removeprefix(".")
-    try:
-        write_whole(
-            path, lambda file: figure.savefig(file, format=kind, dpi=dpi, bbox_inches="tight")
-        )
-    except OSError as problem:
-        raise GeoclipError(f"The picture {path} cannot be written: {problem.strerror}.") from None
+    write_for_user(
+        path, lambda file: figure.savefig(file, format=kind, dpi=dpi, bbox_inches="tight")
+    )
 
 
 def _located(guesses: pd.DataFrame, truth: pd.DataFrame | None) -> pd.DataFrame:

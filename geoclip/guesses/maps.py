@@ -12,6 +12,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses.basemap import basemap
+from geoclip.guesses.map_marks import folder_marks
 from geoclip.guesses.page_files import write_page
 from geoclip.guesses.phrases import guess_phrase, place_phrase, shown_probability
 from geoclip.guesses.schema import GPS
@@ -60,10 +61,13 @@ def write_map(
     if truth is not None:
         check_columns(truth, path, ("path", "lat", "lon"))
     photos = photo_entries(guesses, _true_places(truth), show_paths)
+    paths = guesses["path"].map(str).unique()
     if thumbnails:
-        add_pictures(photos, guesses["path"].map(str).unique(), THUMBNAIL_SIDE)
+        add_pictures(photos, paths, THUMBNAIL_SIDE)
     data = {"photos": photos, "way": way, **basemap(outlines, gazetteer)}
-    write_page(Path(path), "map", {"title": title, "attribution": ATTRIBUTION}, data)
+    marks = " ".join(sorted(folder_marks(map(decode_path, paths))))
+    texts = {"title": title, "attribution": ATTRIBUTION, "folders": marks}
+    write_page(Path(path), "map", texts, data)
 
 
 def check_columns(

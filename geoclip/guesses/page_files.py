@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from geoclip.errors import GeoclipError
-from geoclip.support.files import write_whole
+from geoclip.support.files import write_for_user
 
 PAGE_FOLDER = Path(__file__).resolve().parent / "pages"
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.mjs";\n', re.M)
@@ -30,8 +29,9 @@ def write_page(
 ) -> None:
     """Fill `pages/NAME.html` and put it in place whole; `texts` are escaped, `data` becomes JSON.
 
-    The page's policy lets only this very script, this very style and pictures within the page in.
-    Raises GeoclipError where the file cannot be written.
+    What all pages share is in `pages/page.html`. The page's policy lets only this very script, this
+    very style and pictures within the page in. Raises GeoclipError where the file cannot be
+    written.
     """
     style = "".join(_read(f"{sheet}.css") for sheet in styles)
     script = bundled(f"{name}_main")
@@ -40,18 +40,20 @@ def write_page(
             f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
             "img-src data:; base-uri 'none'; form-action 'none'"
         ),
+        "name": name,
         "style": style,
         "script": script,
         "data": _json_for_html(data),
         **{key: html.escape(text) for key, text in texts.items()},
     }
-    page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _read(f"{name}.html"))
+    page = _filled("page", parts | {"body": _filled(name, parts)})
     # A file name's undecodable bytes become character references.
     content = page.encode("utf-8", "xmlcharrefreplace")
-    try:
-        write_whole(path, lambda file: file.write(content))
-    except OSError as problem:
-        raise GeoclipError(f"The page {path} cannot be written: {problem.strerror}.") from None
+    write_for_user(path, lambda file: file.write(content))
+
+
+def _filled(name: str, parts: dict[str, str]) -> str:
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _read(f"{name}.html"))
 
 
 def bundled(name: str) -> str:

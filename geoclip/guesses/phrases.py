@@ -38,6 +38,19 @@ def guess_phrase(row: Mapping[str, Any]) -> str:
     )
 
 
+def class_phrase(row: Mapping[str, Any]) -> str:
+    """What a row of `class_guesses` says: its class and those above, and how probable it is.
+
+    >>> class_phrase({"sector": "Food", "sector_id": "1", "product": "Rye", "product_id": "1/3",
+    ...               "level": "product", "probability": 0.62})
+    'Rye, Food 62 %'
+    """
+    levels = [name for name in row if f"{name}_id" in row]
+    names = ", ".join(name for level in reversed(levels) if (name := _text(row[level])))
+    said = f"{names} {_percent(row['probability'])}"
+    return f"cannot tell ({said})" if row["level"] == "none" and row.get("rank", 1) == 1 else said
+
+
 def shown_probability(row: Mapping[str, Any]) -> Any:
     """The probability of a row's place; of the continent where the level is none."""
     return row.get("continent_probability" if row.get("level") == "none" else "probability")

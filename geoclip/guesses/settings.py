@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from geoclip.errors import GeoclipError
 from geoclip.photos.abstention import AbstentionSettings
@@ -36,7 +36,8 @@ class LocateSettings:
     time at which they were taken; `gpx_offset` is by how much the cameras' clocks are ahead of UTC.
 
     `gallery` is the folder of one, or "self" for the photos among these that state a position: they
-    have a say in where the others were taken. Raises GeoclipError for a setting out of range.
+    have a say in where the others were taken. `own_levels` are the names of a table's levels, one
+    of which `level` may be. Raises GeoclipError for a setting out of range.
 
     >>> LocateSettings(level="country", gps="ignore").rule
     LevelRule(level='country', confidence=0.5)
@@ -49,14 +50,18 @@ class LocateSettings:
     frames: int = FRAMES
     jobs: int = 2
     confidence: float = 0.5
-    level: AskedLevel = "auto"
+    level: str = "auto"
     point: PointUse = "place"
     gallery: str | Path | None = None
     gpx: tuple[Path, ...] = ()
     gpx_offset: timedelta | None = None
+    own_levels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _ = self.rule  # refuses what is no level or confidence
+        if self.own_levels:
+            self._check_own_level()
+        else:
+            _ = self.rule  # refuses what is no level or confidence
         if self.point not in get_args(PointUse):
             raise GeoclipError(f"point is {self.point!r}; use place or estimate.")
         if self.point == "estimate" and self.level != "city":
@@ -75,6 +80,12 @@ class LocateSettings:
             if getattr(self, name) < 1:
                 raise GeoclipError(f"{name} is {getattr(self, name)}; use 1 or more.")
 
+    def _check_own_level(self) -> None:
+        known = ("auto", *self.own_levels)
+        if self.level not in known:
+            raise GeoclipError(f"level is {self.level!r}; use one of {', '.join(known)}.")
+        LevelRule(confidence=self.confidence)
+
     @property
     def reports_gps(self) -> bool:
         """Whether stated positions are reported instead of guesses."""
@@ -88,7 +99,7 @@ class LocateSettings:
     @property
     def rule(self) -> LevelRule:
         """Which level a photo is answered at; GeoclipError for one that does not exist."""
-        return LevelRule(self.level, self.confidence)
+        return LevelRule(cast(AskedLevel, self.level), self.confidence)
 
     @classmethod
     def model_alone(cls, top_k: int = 5) -> "LocateSettings":

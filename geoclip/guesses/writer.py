@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from shutil import move, rmtree
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import pandas as pd
@@ -176,13 +176,19 @@ class GuessWriter:
 
 def _append_csv(table: pd.DataFrame, path: Path, header: bool) -> None:
     """Add rows to a CSV file in UTF-8; `header` says whether to begin with the names."""
-    # Python leaves a carriage return unquoted, and readers would take it for the end of the line.
-    odd = any(table[name].astype(str).str.contains("\r").any() for name in TEXTS)
-    quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
     table.to_csv(
         path, mode="a", header=header, index=False, encoding="utf-8", lineterminator="\n",
-        quoting=quoting,
+        quoting=csv_quoting(table[list(TEXTS)]),
     )  # fmt: skip
+
+
+def csv_quoting(texts: pd.DataFrame) -> Literal[0, 2]:
+    """How a CSV file quotes its cells, by its columns of texts.
+
+    Python leaves a carriage return unquoted, and readers would take it for the end of the line.
+    """
+    odd = any(texts[name].astype(str).str.contains("\r").any() for name in texts)
+    return csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
 
 
 def arrow_guesses(table: pd.DataFrame, extra: Mapping[str, str] | None = None) -> pa.Table:

@@ -1,11 +1,11 @@
-"""Whether a photo says anything about a place: documents, screens and blank pictures do not.
+"""Whether a photo shows a place: documents, screens and blank pictures do not.
 
-Two ways, either of which is enough. Pixel statistics find blank pictures, pages of text and
-screenshots, whatever the encoder. Prompts find those and close-ups too, zero-shot, for encoders
-that know the words; an encoder taught place names alone does not, and is found out by drawn probes.
+There are two tests; one is enough. Pixel statistics find blank pictures, pages of text and
+screenshots, whatever the encoder. Prompts find these and close-ups too, zero-shot, for encoders
+that know the words; drawn probes detect encoders that know place names alone.
 
-Every check gives a score from 0 to 1 that is 0.5 at its own limit, so that one threshold serves
-all of them.
+Every check gives a score from 0 to 1, with 0.5 at its own limit, so that one threshold serves all
+checks.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from geoclip.photos.drawn_marks import INK, edge_share, lettered, untextured_sha
 if TYPE_CHECKING:
     from geoclip.encoders import Encoder
 
-MIN_CONTRAST = 16.0  # grey levels between the 1st and 99th hundredth; fog keeps about 30
-MIN_WHITE = 28.0  # the 99th hundredth of a lens cap; a street at night has lamps
+MIN_CONTRAST = 16.0  # grey levels between the 1st and 99th percentile; fog keeps about 30
+MIN_WHITE = 28.0  # the 99th percentile of a lens cap; a street at night has lamps
 PAGE_SHARE = 0.60  # blocks that look like print; facades and snow reach 0.53
 FLAT_SHARE = 0.72  # neighbours of equal colour; clipped skies reach 0.71
 EDGE_SHARE = 0.08  # neighbours that differ much, of those that differ; screens have 0.18 and more
 UNTEXTURED_SHARE = 0.85  # blocks; ground below a clipped sky has a texture
-PROMPT_ODDS = 9.0  # no evidence against evidence: nine to one
+PROMPT_ODDS = 9.0  # odds of no evidence: nine to one
 _SIDE = 512
 _BLOCKS = 8
 
@@ -55,9 +55,9 @@ PLACE = {
 class AbstentionSettings:
     """When a photo is reported as "no evidence" and not guessed.
 
-    `level` is how far to look: "off" not at all, "pixels" at pixel statistics, "prompts" also at
-    the prompts where the encoder knows the words. A score of `threshold` or more is no evidence:
-    0.5 is each check's own limit, higher abstains less.
+    `level` is the extent of the checks: "off" none, "pixels" pixel statistics, "prompts" also the
+    prompts if the encoder knows the words. A score of at least `threshold` is no evidence: 0.5 is
+    each check's own limit, a higher one abstains less.
     """
 
     level: Literal["off", "pixels", "prompts"] = "prompts"
@@ -66,17 +66,17 @@ class AbstentionSettings:
 
 @dataclass(frozen=True)
 class Abstention:
-    """How surely a picture shows no place, 0 to 1, and what it looks like instead."""
+    """How surely a picture shows no place, 0 to 1, and what it shows instead."""
 
     score: float
     kind: str
 
 
 class AbstentionCheck:
-    """Says from which photos to abstain: those that carry no evidence of a place.
+    """Decides on abstention: which photos carry no evidence of a place.
 
     `prototypes` (C, d), unit length, and `kinds` (C,) are the prompts' means by class, "" for
-    classes of places; `scale` is the encoder's logit scale. Without them only pixels are looked at.
+    classes of places; `scale` is the encoder's logit scale. Without them only pixels are checked.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class AbstentionCheck:
     def of(
         cls, encoder: "Encoder", settings: AbstentionSettings | None = None
     ) -> "AbstentionCheck":
-        """The check for an encoder; with prompts if they are wanted and it knows the words."""
+        """The check for an encoder; with prompts if the settings ask and it knows the words."""
         plain = cls(settings)
         if plain.settings.level != "prompts":
             return plain
@@ -110,8 +110,7 @@ class AbstentionCheck:
     def of_picture(self, image: Image.Image) -> Abstention:
         """Judge an upright RGB image by its pixels: "blank", "document" or "screen".
 
-        Takes about 2 ms; safe to call from several threads. What follows from it is for `reason`
-        to say.
+        Takes about 2 ms; safe to call from several threads. `reason` draws the conclusion.
         """
         return max(
             Abstention(blank_score(image), "blank"),
@@ -151,7 +150,7 @@ PIXEL_CHECK = AbstentionCheck(AbstentionSettings("pixels"))
 
 
 def blank_score(image: Image.Image) -> float:
-    """1 for one colour, 0.5 at the least contrast or light that a photo of a place has."""
+    """1 for one colour, 0.5 at the least contrast or light of a photo of a place."""
     grey = np.asarray(image.convert("L").resize((64, 64), Image.Resampling.BOX), np.float32)
     black, white = np.percentile(grey, (1, 99))
     contrast = float(white - black)
@@ -163,9 +162,9 @@ def blank_score(image: Image.Image) -> float:
 def page_score(image: Image.Image) -> float:
     """Share of blocks that look like print, as a score.
 
-    A block of print is mostly one pale, colourless tone, which may differ from block to block as
-    light falls off over a photographed page, with a little that is much darker. Where that is so of
-    most blocks, those count that hold strokes of letters.
+    A block of print is mostly one pale, colourless tone, which may vary from block to block as
+    light falls off over a photographed page, plus a few much darker pixels. Where most blocks are
+    so, those with strokes of letters count.
     """
     small = image.convert("RGB")
     small.thumbnail((_SIDE, _SIDE))
@@ -179,7 +178,7 @@ def page_score(image: Image.Image) -> float:
 
 
 def _block_histograms(image: Image.Image) -> np.ndarray:
-    """How many pixels of each block have each grey level: (blocks, colourful or not, 256)."""
+    """Pixels of each block by grey level: (blocks, colourful or not, 256)."""
     red, green, blue = (np.asarray(channel) for channel in image.split())
     highest = np.maximum(np.maximum(red, green), blue)
     colour = highest - np.minimum(np.minimum(red, green), blue)
@@ -190,13 +189,13 @@ def _block_histograms(image: Image.Image) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _first_bins(height: int, width: int) -> np.ndarray:
-    """Where the 512 bins of each pixel's block begin; photos of a folder have few sizes."""
+    """The start of the 512 bins of each pixel's block; photos of a folder have few sizes."""
     rows, columns = (np.arange(side) * _BLOCKS // side for side in (height, width))
     return (rows[:, None] * _BLOCKS + columns) * 512
 
 
 def _are_print(histograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which blocks are dark marks on pale paper without a colour, and the level of the paper."""
+    """Mask of blocks with dark marks on pale colourless paper, and the paper's level."""
     colourless = histograms[:, 1].cumsum(axis=1)
     below = histograms.sum(axis=1).cumsum(axis=1)  # (blocks, 256), the level itself included
     size = below[:, -1]
@@ -216,9 +215,9 @@ def _are_print(histograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def screen_score(image: Image.Image) -> float:
     """Share of neighbouring pixels of exactly one colour, as a score.
 
-    Sensors and JPEG leave noise everywhere; what a computer has drawn is flat. Borders that have
-    been added around a photo are not looked at. Where most is flat, as haze and skies are that were
-    compressed, strong edges and no part with a texture tell a screen.
+    Sensors and JPEG leave noise everywhere; computer graphics are flat. Added borders around a
+    photo are ignored. Where most is flat, as in compressed haze and skies, strong edges and a lack
+    of texture mark a screen.
     """
     colours = np.asarray(image.convert("RGB"))
     pixels = np.asarray(image.convert("RGB").convert("RGBA")).view(np.uint32)[..., 0]
@@ -235,14 +234,14 @@ def screen_score(image: Image.Image) -> float:
 
 
 def _changes(lines: np.ndarray, most: int = 256) -> np.ndarray:
-    """Whether colour changes from pixel to pixel along lines (m, n), at most about `most`."""
+    """Whether colour changes between pixels along lines (m, n); reads at most about `most`."""
     sample = lines[:: max(1, len(lines) // most)]
     changing: np.ndarray = sample[:, 1:] != sample[:, :-1]
     return changing
 
 
 def _without_borders(changes: np.ndarray) -> np.ndarray:
-    """Cut away lines and columns at the edges in which nothing changes."""
+    """Cut away lines and columns at the edges without any change."""
     for _ in range(2):
         changing = np.flatnonzero(changes.any(axis=1))
         if not len(changing):

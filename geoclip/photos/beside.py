@@ -1,7 +1,7 @@
 """Positions in files that other programs keep beside a photo: XMP sidecars, Google Takeout's JSON.
 
-A folder is listed once while it does not change, so that a photo without such files costs no more
-than a look at its folder's time of change.
+A folder's listing is kept while it does not change, so a photo without such files costs only a look
+at the folder's modification time.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ from geoclip.photos.xmp_tags import xmp_position
 SIDECAR = ".xmp"
 LONGEST_NAME = 255  # bytes, of most file systems
 _MOST_BYTES = 16_000_000
-_COARSEST_CLOCK = 2.0  # seconds, of FAT: a folder that changed just now may change again unseen
+_COARSEST_CLOCK = 2.0  # seconds, of FAT: a folder changed just now may change again unseen
 
 _TAKEOUT = ".supplemental-metadata"
-_TAKEOUT_LENGTH = 46  # characters, at which Google cuts names before ".json"
+_TAKEOUT_LENGTH = 46  # characters; Google cuts longer names before ".json"
 _COUNTED = re.compile(r"(.+)(\(\d+\))$")
 _EDITED = re.compile(
     "-(?:edited|bearbeitet|modifié|editado|editada|bewerkt|modificato|edytowane|redigerad)$"
@@ -37,10 +37,10 @@ _EDITED = re.compile(
 def fixes_beside(
     path: str | os.PathLike[str], taken: datetime | None = None, offset: timedelta | None = None
 ) -> Iterator[GpsFix]:
-    """The positions in the files beside a photo, read as they are asked for.
+    """The positions in the files beside a photo, read lazily.
 
-    `photo.jpg.xmp` comes first, then `photo.xmp`, then Takeout's JSON. Guesses of this program are
-    no positions. `taken` and `offset` are those of `PhotoMetadata`. Nothing is raised.
+    `photo.jpg.xmp` comes first, then `photo.xmp`, then Takeout's JSON. Guesses of geoclip do not
+    count as positions. `taken` and `offset` are those of `PhotoMetadata`. Nothing is raised.
     """
     folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100
     present = _names_beside(folder)
@@ -61,8 +61,8 @@ def fixes_beside(
 def sidecar_name(name: str) -> str:
     """The name of a photo's sidecar: `photo.jpg.xmp`.
 
-    A name that would be too long for a file system is cut, and eight digits of the photo's name's
-    SHA-256 say which photo it belongs to.
+    A name too long for a file system is cut, and eight digits of the SHA-256 of the photo's name
+    identify the photo.
 
     >>> sidecar_name("photo.jpg")
     'photo.jpg.xmp'
@@ -77,7 +77,7 @@ def sidecar_name(name: str) -> str:
 
 
 def is_beside(name: str) -> bool:
-    """Whether a file's name is that of a sidecar, or of the JSON of a photo or video."""
+    """Whether a file name is that of a sidecar, or of a photo's or video's JSON."""
     stem, ending = os.path.splitext(name.lower())  # noqa: PTH122
     if ending != ".json":
         return ending == SIDECAR
@@ -87,10 +87,10 @@ def is_beside(name: str) -> bool:
 
 
 def takeout_names(name: str) -> Iterator[tuple[str, str]]:
-    """Names that Takeout may have given a photo's JSON, likeliest first, with the photo's own name.
+    """Possible Takeout names of a photo's JSON, likeliest first, with the photo's own name.
 
-    `IMG(1).jpg` has `IMG.jpg(1).json`, `IMG-edited.jpg` that of `IMG.jpg`; what is over 46
-    characters is cut.
+    `IMG(1).jpg` has `IMG.jpg(1).json`, `IMG-edited.jpg` that of `IMG.jpg`; names over 46 characters
+    are cut.
 
     >>> next(takeout_names("a.jpg"))
     ('a.jpg.supplemental-metadata.json', 'a.jpg')
@@ -111,7 +111,7 @@ def takeout_names(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _takeout_fix(content: bytes, photo: str, file: str) -> GpsFix | None:
-    """The first position that is not 0,0 of a photo's JSON; None where it is another's."""
+    """The first position other than 0,0 in a photo's JSON; None for another photo's JSON."""
     try:
         told = json.loads(content)
     except (ValueError, RecursionError):
@@ -134,7 +134,7 @@ def _number(values: Any, key: str) -> float | None:
 
 
 def _is_of(title: object, photo: str) -> bool:
-    """Whether a title is the photo's name before Takeout cut it and replaced signs by `_`."""
+    """Whether a title is the photo's name before Takeout cut it and replaced characters by `_`."""
     if not isinstance(title, str):
         return True
     whole, kept = (normalize("NFC", text).lower() for text in (unescape(title), photo))
@@ -149,7 +149,7 @@ def _stem(name: str) -> str:
 
 
 def _names_beside(folder: str) -> dict[str, str]:
-    """The names of XMP and JSON files in a folder by the same in lower case."""
+    """The names of XMP and JSON files in a folder, keyed by lower case."""
     try:
         changed = os.stat(folder).st_mtime  # noqa: PTH116
     except OSError:

@@ -1,4 +1,4 @@
-"""By how much the clocks of cameras are ahead of UTC: asked, stated, or estimated."""
+"""How far the clocks of cameras are ahead of UTC: set by the user, stated, or estimated."""
 
 import re
 from collections import Counter, defaultdict
@@ -13,7 +13,7 @@ from geoclip.photos.tracks import Tracks
 
 _OFFSET = re.compile(r"([+-]?)(\d{1,2}):(\d{2})(?::(\d{2}))?$")
 MINUTE = 60.0
-WINDOW = 3  # minutes, in which the moment nearest to a photo's position counts
+WINDOW = 3  # minutes; within them the moment nearest to a photo's position counts
 QUARTER = 15  # minutes; zones differ by multiples
 
 
@@ -26,8 +26,8 @@ def clock_offset(text: str) -> timedelta:
     match = _OFFSET.match(text.strip())
     if not match:
         raise GeoclipError(
-            f"{text!r} is no offset of a camera's clock: give by how much it is ahead of UTC, as "
-            "in +02:00 or -05:30:10."
+            f"{text!r} is no offset of a camera's clock: give how far it is ahead of UTC, as in "
+            f"+02:00 or -05:30:10."
         )
     size = timedelta(hours=int(match[2]), minutes=int(match[3]), seconds=int(match[4] or 0))
     return -size if match[1] == "-" else size
@@ -37,8 +37,8 @@ def clock_offset(text: str) -> timedelta:
 class CameraClocks:
     """How to turn a camera's time into UTC.
 
-    The offset that was `asked` for goes before the zone that a photo states, unless that is UTC
-    itself; a photo without one takes that which was `estimated` for its camera.
+    The `asked` offset goes before the zone stated in a photo, unless that is UTC itself; a photo
+    without one takes its camera's `estimated` one.
     """
 
     asked: timedelta | None = None
@@ -50,7 +50,7 @@ class CameraClocks:
     ) -> "CameraClocks":
         """Estimate the clocks of cameras from photos that have both a position and a time.
 
-        The receiver's own time says it best. Without one it is the offset at which most of a
+        The receiver's own time is best. Without it the offset is the one at which most of a
         camera's photos lie on the tracks.
         """
         if asked is not None:
@@ -63,7 +63,7 @@ class CameraClocks:
         return cls(None, {camera: by for camera, by in found.items() if by is not None})
 
     def utc(self, photo: PhotoMetadata) -> datetime | None:
-        """When a photo was taken, UTC without a zone; None where that is not known."""
+        """When a photo was taken, UTC without a zone; None if unknown."""
         offset = photo.utc_offset
         if self.asked is not None and offset != timedelta(0):
             offset = self.asked
@@ -73,7 +73,7 @@ class CameraClocks:
 
 
 def _estimate(photos: list[PhotoMetadata], tracks: Tracks) -> timedelta | None:
-    """The offset of one camera's clock; None where nothing says it."""
+    """The offset of one camera's clock; None without evidence."""
     by_receiver = [
         (photo.taken - photo.gps.time).total_seconds()
         for photo in photos
@@ -93,7 +93,7 @@ def _estimate(photos: list[PhotoMetadata], tracks: Tracks) -> timedelta | None:
 
 
 def _offsets_on_track(photo: PhotoMetadata, tracks: Tracks) -> list[tuple[float, float]]:
-    """Km beside the tracks, and seconds that the clock is then ahead, wherever they pass by."""
+    """Km to the tracks, and seconds that the clock is then ahead, at each passing."""
     if photo.taken is None or photo.gps is None:
         return []
     taken = photo.taken.replace(tzinfo=UTC).timestamp()
@@ -102,10 +102,10 @@ def _offsets_on_track(photo: PhotoMetadata, tracks: Tracks) -> list[tuple[float,
 
 
 def _minutes(way: list[tuple[float, float]]) -> set[int]:
-    """Offsets as whole minutes, with those beside them: a clock's seconds are not exact."""
+    """Offsets as whole minutes, with neighbouring minutes: a clock's seconds are inexact."""
     return {round(seconds / MINUTE) + by for _, seconds in way for by in (-1, 0, 1)}
 
 
 def _likelihood(minute: int) -> tuple[int, int]:
-    """Whole zones before others, small offsets before large ones."""
+    """Sort key: whole zones before others, small offsets before large ones."""
     return -min(minute % QUARTER, -minute % QUARTER), -abs(minute)

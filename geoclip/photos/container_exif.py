@@ -13,7 +13,7 @@ _JPEG2000_EXIF = b"JpgTiffExif->JP2"
 _CANON_PARTS = {b"CMT1": None, b"CMT2": IFD.Exif, b"CMT4": IFD.GPSInfo}
 _LINKS = {IFD.Exif, IFD.GPSInfo}  # to other directories of the same TIFF
 _XMP = 700
-# What says where, when and with what; a camera's own notes may be megabytes.
+# Position, time and camera; a camera's own notes may be megabytes.
 _MAIN = (Base.Make, Base.Model, Base.Orientation)
 _TIMES = (
     *(Base.DateTimeOriginal, Base.DateTimeDigitized),
@@ -22,7 +22,7 @@ _TIMES = (
 
 
 def add_exif(file: BinaryIO, image: Image.Image) -> None:
-    """Give a picture the EXIF, and XMP, of the file around it, if there is any."""
+    """Give a picture the EXIF and XMP of the file around it, if any."""
     try:
         exif = _read(file)
         if exif is None:
@@ -62,7 +62,7 @@ def _of_bytes(tiff: bytes) -> Image.Exif:
 
 
 def _of_canon(file: BinaryIO) -> Image.Exif | None:
-    """Canon's CR3 keeps each directory in a box of its own."""
+    """Canon's CR3 keeps each directory in its own box."""
     for movie in boxes(file):
         if movie.kind != b"moov":
             continue
@@ -92,7 +92,7 @@ def _of_boxes(file: BinaryIO) -> Image.Exif | None:
 
 
 def _essence(exif: Image.Exif) -> Image.Exif:
-    """Where, when and with what: all that is asked of EXIF."""
+    """Position, time and camera: the only EXIF in use."""
     made = Image.Exif()
     made.update({tag: exif[tag] for tag in _MAIN if tag in exif})
     times = exif.get_ifd(IFD.Exif)

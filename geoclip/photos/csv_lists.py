@@ -1,4 +1,4 @@
-"""CSV lists of photos: the one reader of `path`, with or without `location_id`."""
+"""The one reader of photo lists in CSV: `path`, with or without `location_id`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,14 +14,13 @@ def read_csv_list(
     location_column: str | None = None,
     check_columns: Callable[[pd.DataFrame, Path], None] | None = None,
 ) -> pd.DataFrame:
-    """The rows of a CSV list as text, with `photo_id` and `location_id` as further columns.
+    """The rows of a CSV list as text, with the further columns `photo_id` and `location_id`.
 
-    `photo_id` is the path as it stands in the list: relative to the list's folder, or a `file:`
-    text. `location_id` is "" where a photo has none; `location_column` names the column that
-    holds it and must then be there. Without it, a column `location_id` is read if there is one.
-    `check_columns` may refuse a table before its rows are looked at.
-    Raises GeoclipError for a list that cannot be read, that lacks a column, or that has a row
-    without a path.
+    `photo_id` is the path as written in the list: relative to the list's folder, or a `file:` text.
+    `location_id` is "" where a photo has none; `location_column` names its column, which must then
+    be there. Without it, a column `location_id` is read if present. `check_columns` may refuse a
+    table before its rows are checked. Raises GeoclipError for an unreadable list, a missing column,
+    or a row without a path.
     """
     frame = read_text_table(file)
     if check_columns is not None:

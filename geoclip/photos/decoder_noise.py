@@ -1,4 +1,4 @@
-"""What libtiff writes to the process's stderr, past Python: counted instead of shown."""
+"""Count libtiff's lines on the process's stderr, past Python, instead of showing them."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from PIL import Image
 
 _STDERR = 2
-_ONE = threading.Lock()  # stderr is the whole process's
+_ONE = threading.Lock()  # stderr belongs to the whole process
 _FROM_LIBTIFF = re.compile(
     rb"(tempfile\.tif|_?\w*(TIFF|Decode|Setup|Fax|JPEG|LZW|ZIP|ZSTD|LZMA|WebP|Pixar|Log|Pack)\w*)"
     rb"(, \w+)*: "
@@ -19,9 +19,9 @@ _FROM_LIBTIFF = re.compile(
 
 @contextmanager
 def counted_noise(image: Image.Image) -> Iterator[list[bytes]]:
-    """Collect the lines that libtiff writes while a picture is loaded; others get none.
+    """Collect libtiff's lines while a picture is loaded; other formats have none.
 
-    Lines that another thread writes meanwhile come a moment later. The list is filled at the end.
+    Lines of other threads appear a moment later. The list is filled at the end.
     """
     lines: list[bytes] = []
     if not any(tile[0] == "libtiff" for tile in getattr(image, "tile", ())):

@@ -1,4 +1,4 @@
-"""A photo file → an upright RGB image, or one clear error that says why not."""
+"""A photo file → an upright RGB image, or one clear error with the reason."""
 
 import functools
 import os
@@ -32,9 +32,9 @@ from geoclip.photos.refusals import (
     refuse_size,
 )
 
-MAX_BYTES = 2_000_000_000  # some decoders take the whole file into memory before its header
+MAX_BYTES = 2_000_000_000  # some decoders read the whole file into memory before its header
 
-# Still-picture formats only: Pillow would also hand PostScript to an external program.
+# Still-picture formats only: Pillow would also pass PostScript to an external program.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
 _ISO_MEDIA_FORMATS = ("HEIF", "AVIF", "JPEG2000", "JXL")
 
@@ -50,7 +50,7 @@ _UPRIGHT = {
 _ORIENTATION_TAG = 0x0112
 _TURN = "geoclip_turn"
 SHARE, NOISE = "decoded_share", "decoder_messages"
-"""In `info` of a decoded picture: the share of a file that ends early, lines of its decoder."""
+"""Keys of a picture's `info`: the decoded share of a truncated file, the decoder's messages."""
 
 
 def read_photo(
@@ -59,12 +59,12 @@ def read_photo(
     """Read a photo as an upright RGB image; of several frames the first.
 
     With `short_side` (pixels) a JPEG may be decoded at a half, a quarter or an eighth of its size,
-    the smallest of these whose short side is still at least `short_side`, and a strip that would
-    be huge once its short side is `short_side` is refused. Transparency is laid on
-    white and 16-bit values are scaled to 8. The file is opened for reading only; with `content`
-    (the bytes of a photo kept elsewhere) `path` is only its name.
+    the smallest whose short side is at least `short_side`; a strip that would be huge at that short
+    side is refused. Transparency becomes white and 16-bit values are scaled to 8. The file is
+    opened for reading only; with `content` (the bytes of a photo kept elsewhere) `path` is only its
+    name.
 
-    Of a JPEG that ends early the rows that are there are given, with their share in `info`.
+    Of a truncated JPEG the existing rows are returned, with their share in `info`.
 
     Raises PhotoError; its `status` is one of `STATUSES` other than those of `READ`.
 
@@ -77,7 +77,7 @@ def read_photo(
 
 @contextmanager
 def open_photo(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
-    """Open a photo for its header, size and EXIF: its pixels are not decoded yet.
+    """Open a photo for its header, size and EXIF, without decoding its pixels.
 
     Raises PhotoError as `read_photo` does; the file is closed when the context ends.
     """
@@ -91,10 +91,9 @@ def open_photo(path: str | os.PathLike[str], content: bytes | None = None) -> It
 
 @contextmanager
 def open_picture(image: Image.Image, name: str) -> Iterator[Image.Image]:
-    """An image that the caller has, with its pixels loaded; it stays as it is.
+    """Use the caller's image, with its pixels loaded; it stays unchanged.
 
-    One at a time: the same image may stand in a list twice. Raises PhotoError where it cannot be
-    loaded.
+    One at a time: a list may hold the same image twice. Raises PhotoError where loading fails.
     """
     with _ONE_PICTURE, QUIET_PILLOW:
         if not image.width * image.height:
@@ -102,7 +101,7 @@ def open_picture(image: Image.Image, name: str) -> Iterator[Image.Image]:
         if image.width * image.height > MAX_PIXELS:
             refuse_size(name)
         try:
-            image.load()  # else `draft` would shrink it for the caller, too
+            image.load()  # else `draft` would shrink the caller's image, too
         except Exception as problem:  # decoders of damaged files raise almost anything
             refuse_damage(name, problem)
         yield image
@@ -119,7 +118,7 @@ def open_file(name: str, content: bytes | None = None) -> BinaryIO:
 
 
 def check_file(name: str) -> os.stat_result:
-    """Look before opening, so that a named pipe is never waited for; raises PhotoError."""
+    """Check before opening, so as not to wait for a named pipe; raises PhotoError."""
     try:
         info = os.stat(name)  # noqa: PTH116
     except (OSError, ValueError) as problem:
@@ -134,7 +133,7 @@ def check_file(name: str) -> os.stat_result:
 
 
 def _read_header(file: BinaryIO, name: str) -> Image.Image:
-    """Read the header, turning whatever the decoders raise into PhotoError."""
+    """Read the header; any error of the decoders becomes PhotoError."""
     try:
         image = _open(file, name)
     except PhotoError:
@@ -151,8 +150,8 @@ def _read_header(file: BinaryIO, name: str) -> Image.Image:
 def decode(image: Image.Image, name: str, short_side: int | None = None) -> Image.Image:
     """The pixels of an open photo as an upright RGB image; see `read_photo`.
 
-    `name` stands in the PhotoError. With `short_side` an image that is open from a file is left
-    at its reduced size.
+    `name` appears in the PhotoError. With `short_side` an image opened from a file keeps its
+    reduced size.
     """
     try:
         if short_side is not None:
@@ -178,7 +177,7 @@ def decode(image: Image.Image, name: str, short_side: int | None = None) -> Imag
 
 
 def flaw(pictures: Sequence[Image.Image], name: str) -> PhotoError | None:
-    """What is to be said of a photo that was decoded in part, as an error of status "partial"."""
+    """The error of status "partial" for a photo that was decoded in part."""
     share = min((picture.info.get(SHARE, 1.0) for picture in pictures), default=1.0)
     if share == 1.0:
         return None
@@ -187,14 +186,14 @@ def flaw(pictures: Sequence[Image.Image], name: str) -> PhotoError | None:
 
 
 def _refuse_thin(image: Image.Image, name: str, short_side: int) -> None:
-    """Raise PhotoError for a strip that would have over `MAX_PIXELS` at an encoder's short side."""
+    """Raise PhotoError for a strip of over `MAX_PIXELS` at an encoder's short side."""
     short, long = sorted(image.size)
     if long * short_side**2 > MAX_PIXELS * short:
         refuse(name, f"the picture is a strip of {long} by {short} pixels; crop it", "too large")
 
 
 def _open(file: BinaryIO, name: str) -> Image.Image:
-    """Read the header; pillow-heif is loaded when the first bytes ask for it."""
+    """Read the header; pillow-heif is loaded if the first bytes need it."""
     head = file.read(12)
     file.seek(0)
     if is_raw(name) and not head.startswith((b"\xff\xd8", b"\x89PNG")):
@@ -225,7 +224,7 @@ def _formats(iso_media: bool) -> tuple[str, ...]:
         pillow_heif.register_heif_opener()
         if hasattr(pillow_heif, "register_avif_opener"):  # until Pillow read AVIF itself
             pillow_heif.register_avif_opener()
-        with suppress(ImportError):  # a plugin of the user's choice
+        with suppress(ImportError):  # a plugin that the user chooses
             import pillow_jxl  # noqa: F401, PLC0415
     Image.init()
     wanted = _ISO_MEDIA_FORMATS if iso_media else _FORMATS

@@ -1,6 +1,6 @@
-"""What tells print and screens from calm seas, poles, bare trees and haze: marks that are drawn.
+"""Drawn marks, which separate print and screens from calm seas, poles, bare trees and haze.
 
-Looked at only where a picture's tones are those of a page or a screen already.
+Checked only where a picture's tones are those of a page or a screen.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ TEXTURED = 0.6  # of neighbours differ: a block of a photo rather than of a scre
 
 
 def lettered(grey: np.ndarray, pale: np.ndarray) -> np.ndarray:
-    """Which blocks hold strokes as letters have them, (blocks, blocks) bool.
+    """Mask (blocks, blocks) of blocks with strokes like those of letters.
 
-    `grey` (H, W) are levels, `pale` (blocks, blocks) the level of the paper in each block.
+    `grey` (H, W) are levels, `pale` (blocks, blocks) is the paper's level in each block.
     """
     from scipy import ndimage  # noqa: PLC0415  (few pictures come here)
 
@@ -33,7 +33,7 @@ def lettered(grey: np.ndarray, pale: np.ndarray) -> np.ndarray:
 
 
 def _starts(side: int, blocks: int) -> np.ndarray:
-    """Where each of the blocks begins along a side."""
+    """The start of each block along a side."""
     return np.searchsorted(np.arange(side) * blocks // side, np.arange(blocks))
 
 
@@ -48,7 +48,7 @@ def _sums(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarr
 
 
 def _strokes(marks: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Runs of marks along a row, in the mean over a block's rows that have any."""
+    """Runs of marks per row, averaged over a block's rows with marks."""
     begins = marks.copy()
     begins[:, 1:] &= ~marks[:, :-1]
     has_any = np.add.reduceat(marks.astype(np.int64), columns, 1) > 0
@@ -58,7 +58,7 @@ def _strokes(marks: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nda
 
 
 def edge_share(pixels: np.ndarray, most: int = 256) -> float:
-    """Of the neighbours that differ in pixels (H, W, 3), the share that differs much."""
+    """The share of large differences among neighbours that differ in pixels (H, W, 3)."""
     differing = strong = 0
     for lines in (pixels, pixels.transpose(1, 0, 2)):
         sample = lines[:: max(1, len(lines) // most)].astype(np.int16)
@@ -69,7 +69,7 @@ def edge_share(pixels: np.ndarray, most: int = 256) -> float:
 
 
 def untextured_share(pixels: np.ndarray, blocks: int = 8) -> float:
-    """The share of blocks of pixels (H, W, 3) in which most neighbours are alike."""
+    """The share of blocks of pixels (H, W, 3) in which most neighbours are equal."""
     differ = (pixels[:, 1:] != pixels[:, :-1]).any(axis=2)
     rows, columns = (_starts(side, blocks) for side in differ.shape)
     size = np.outer(_sizes(rows, len(differ)), _sizes(columns, differ.shape[1]))

@@ -17,7 +17,7 @@ from geoclip.support.paths import encode_path
 
 
 class PixelEncoder(Protocol):
-    """What encodes the pixels of decoded photos."""
+    """Encodes the pixels of decoded photos."""
 
     def encode_pixels(self, pixels: torch.Tensor) -> np.ndarray:
         """Pixels (N, …) → embeddings (N, d), float32, unit length."""
@@ -26,7 +26,7 @@ class PixelEncoder(Protocol):
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Unit-length image embeddings (N, d) of N paths; NaN where `status` is not of `READ`."""
+    """Unit-length image embeddings (N, d) of N paths; NaN where `status` is not in `READ`."""
 
     paths: list[str]
     values: np.ndarray
@@ -35,11 +35,11 @@ class Embeddings:
 
     @property
     def ok(self) -> np.ndarray:
-        """Which photos were read, (N,) bool."""
+        """Mask (N,) of the photos that were read."""
         return np.array([status in READ for status in self.status], dtype=bool)
 
     def only(self) -> np.ndarray:
-        """The embedding (d,) of the one photo; GeoclipError for several and for one not read."""
+        """The embedding (d,) of the only photo; GeoclipError for several or an unread one."""
         if len(self.paths) != 1:
             raise GeoclipError(f"{len(self.paths)} photos were given: give one at a time.")
         if not self.ok[0]:
@@ -47,7 +47,7 @@ class Embeddings:
         return np.asarray(self.values[0])
 
     def part(self, rows: slice) -> "Embeddings":
-        """Those of some photos side by side."""
+        """The embeddings of some photos."""
         return Embeddings(self.paths[rows], self.values[rows], self.status[rows], self.messages)
 
 
@@ -73,8 +73,8 @@ def embed_named(
 ) -> Embeddings:
     """Embeddings (N, width) of N photos and videos; one batch is read while another is encoded.
 
-    A photo that cannot be read takes a status and a row of NaN. `fetch` gives the bytes of paths
-    that are no files of this machine.
+    An unreadable photo gets a status and a row of NaN. `fetch` gives the bytes of paths outside
+    this machine.
     """
     read = PhotoReader(encoder, fetch=fetch)
     encoder.expect(len(photos))

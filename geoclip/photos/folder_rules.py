@@ -1,6 +1,6 @@
 """What is left out of folders: files that systems and photo programs put beside photos.
 
-Thumbnails, trash and older versions of the same photos would be guessed a second time.
+Thumbnails, trash and older versions would be guessed a second time.
 """
 
 import os
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache, lru_cache
 
-# Names in lower case; whatever begins with a dot is left out too (.thumbnails, .Trash-1000).
+# Names in lower case; names that begin with a dot are left out too (.thumbnails, .Trash-1000).
 _PROGRAM_FOLDERS = (
     # Synology, QNAP and other network disks: thumbnails, trash, snapshots
     *(
@@ -23,41 +23,41 @@ _PROGRAM_FOLDERS = (
         "~snapshot",
     ),
     *("#recycle", "#snapshot", "network trash folder", "temporary items"),
-    # Windows, Linux, macOS: trash, what was found after a crash, resource forks of an archive
+    # Windows, Linux, macOS: trash, files recovered after a crash, resource forks of an archive
     *("$recycle.bin", "recycler", "recycled", "system volume information", "found.[0-9][0-9][0-9]"),
     *("lost+found", "lost.dir", "__macosx", "ipod photo cache"),
-    # Lightroom, Capture One, ACDSee: previews, and what a photo was before it was edited
+    # Lightroom, Capture One, ACDSee: previews, and photos before editing
     *("*.lrdata", "*.lrcat-data", "captureone", "*.cocatalog", "[[]originals]"),
     # Nextcloud: trash, versions, previews
     *("files_trashbin", "files_versions", "appdata_*"),
     # Cameras: the first frames of videos
     *("thmbnl", "avchdtn"),
 )
-# What Apple's programs keep beside the originals, whatever it is called.
+# Subfolders of Apple's libraries that hold no originals, by any name.
 _LIBRARIES = ("*.photoslibrary", "*photolibrary", "*.aplibrary", "iphoto library")
 _ORIGINALS = ("originals", "masters")
 _NO_NAMES = {"", ".", ".."}
 _EXCLUDE = "--exclude"
 HIDDEN = "hidden files"
-"""What photos are counted under whose names begin with a dot."""
+"""The heading for photos whose names begin with a dot."""
 
 
 @dataclass(frozen=True)
 class FolderRules:
-    """What is left out of folders that a user names; files that are named themselves are read.
+    """Rules for leaving files out of folders; a file that the user names is always read.
 
-    With `include_hidden` folders of systems and photo programs are entered, and what begins with
-    a dot is read. `exclude` are globs, whatever the case: one with a slash is compared with paths
-    below the folder named, one without with the names of files and folders.
+    With `include_hidden` folders of systems and photo programs are entered, and names that begin
+    with a dot are read. `exclude` are globs without regard to case: one with a slash is compared
+    with paths below the named folder, another with names of files and folders.
     """
 
     exclude: tuple[str, ...] = ()
     include_hidden: bool = False
 
     def leaves_out(self, path: str, is_folder: bool, home: str = "") -> str:
-        """What a file or folder that is left out is counted under, "" for one that is not.
+        """The heading under which a left-out file or folder is counted; "" for others.
 
-        `path` is that below the folder named, `home` the name of the folder it lies in.
+        `path` is relative to the named folder, `home` is the name of the folder around it.
         """
         name = os.path.basename(path)  # noqa: PTH119
         if glob := self._excluded(path, name):
@@ -66,16 +66,16 @@ class FolderRules:
             return ""
         if is_folder and (name.startswith(".") or _is_of_a_program(name, home)):
             return name
-        # `._name` is no photo at all, whatever the rules.
+        # `._name` is never a photo, under any rules.
         is_hidden = name.startswith(".") and not name.startswith("._")
         return HIDDEN if is_hidden else ""
 
     def leaves_out_below(self, path: str, is_folder: bool = False) -> str:
-        """The same for a path whose folders nobody walked, as in an archive or storage."""
+        """The same for a path in an archive or storage, whose folders were not walked."""
         folder, _, name = path.rpartition("/")
         if is_folder or self.exclude or name in _NO_NAMES:
             return _below(self, path, is_folder)
-        # Of the millions of files of a store few have a folder of their own.
+        # Of the millions of files of a store few have their own folder.
         if under := _of_folder(self.include_hidden, folder):
             return under
         return self.leaves_out(name, False) if name.startswith(".") else ""
@@ -104,7 +104,7 @@ def _below(rules: FolderRules, path: str, is_folder: bool) -> str:
 
 
 def is_excluded(under: str) -> bool:
-    """Whether what is counted under this is left out by a glob of the user's."""
+    """Whether this heading belongs to one of the user's globs."""
     return under.startswith(f"{_EXCLUDE} ")
 
 

@@ -1,4 +1,4 @@
-"""Photos as they are given to a locator: files, folders, globs, pictures, and their locations."""
+"""Photos given to a locator: files, folders, globs, pictures, and their locations."""
 
 import os
 from collections.abc import Hashable, Iterable, Sequence
@@ -14,10 +14,10 @@ from geoclip.support.paths import decode_path
 def given_photos(
     photos: Sequence[Photo], location_ids: Iterable[object] | None
 ) -> tuple[list[NamedPhoto], list[Hashable] | None]:
-    """Names and contents of photos, those in folders and globs too, and the keys of locations.
+    """Names and contents of photos, also of those in folders and globs, and the keys of locations.
 
-    Views of a location stand side by side; the photos of a folder share its id. Raises GeoclipError
-    where there is no photo, and as `checked_ids` does.
+    Views of a location are adjacent; the photos of a folder share its id. Raises GeoclipError
+    without photos, and the errors of `checked_ids`.
     """
     ids = checked_ids(location_ids, len(photos))
     found = [_expanded(photo) for photo in photos]
@@ -32,7 +32,7 @@ def given_photos(
 
 
 def _expanded(photo: Photo) -> list[Photo]:
-    """The photos and videos of a folder or glob; anything else as it is given."""
+    """The photos and videos of a folder or glob; other inputs unchanged."""
     if not isinstance(photo, str | os.PathLike):
         return [photo]
     path = decode_path(photo) if isinstance(photo, str) else Path(photo)
@@ -41,7 +41,7 @@ def _expanded(photo: Photo) -> list[Photo]:
 
 
 def checked_ids(location_ids: Iterable[object] | None, photos: int) -> list[object] | None:
-    """One id for each of the photos; raises GeoclipError where there are more or fewer."""
+    """One id for each photo; raises GeoclipError for more or fewer."""
     if location_ids is None:
         return None
     ids = list(location_ids)

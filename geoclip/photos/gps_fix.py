@@ -1,4 +1,4 @@
-"""A stated position and whether it is believed."""
+"""A stated position and whether it is trustworthy."""
 
 import math
 import re
@@ -17,7 +17,7 @@ MAX_ERROR_M = 10_000.0
 NULL_ISLAND = 0.001  # degrees
 ROLLOVER = timedelta(weeks=1024)  # old receivers count weeks in ten bits: the place is still right
 LAST_CLOCK_YEAR = 2010
-"""Clocks that show this year or one before it were reset, or the photo is a scan."""
+"""A clock that shows this year or an earlier one was reset, or the photo is a scan."""
 SAME_PLACE = 0.001  # degrees
 
 INCOMPLETE = "the position is incomplete"
@@ -30,11 +30,11 @@ _BADLY_WRITTEN = {INCOMPLETE, OUT_OF_RANGE, NULL, CONTRADICTORY, NO_HEMISPHERE}
 
 @dataclass(frozen=True)
 class GpsFix:
-    """Stated position in degrees; NaN where it cannot be read.
+    """Stated position in degrees; NaN if unreadable.
 
-    `reason` says in a few words why it is not trustworthy, "" where it is. `file` names the file
+    `reason` says in a few words why it is not trustworthy; "" if it is. `file` names the file
     beside the photo that states the position, "" for the photo itself. `time` is that of the fix,
-    UTC, None where it is not known to the second.
+    UTC; None if not known to the second.
     """
 
     lat: float
@@ -46,12 +46,12 @@ class GpsFix:
 
     @property
     def is_position(self) -> bool:
-        """Whether it names a point on Earth other than 0,0, believable or not."""
+        """Whether it is a point on Earth other than 0,0, trustworthy or not."""
         return not position_problem(self.lat, self.lon)
 
 
 def fix_at(lat: float, lon: float, file: str = "", reason: str = "") -> GpsFix:
-    """A fix at a position in degrees, not trustworthy for a `reason` or for the position itself."""
+    """A fix in degrees; `reason`, or the position itself, may make it not trustworthy."""
     reason = position_problem(lat, lon) or reason
     return GpsFix(lat, lon, not reason, reason, file)
 
@@ -83,10 +83,10 @@ def fix_of_tags(
 
 
 def best_fix(fixes: Iterable[GpsFix | None]) -> GpsFix | None:
-    """The first trustworthy fix, else the first; None where there is none.
+    """The first trustworthy fix, else the first; None without any.
 
-    Programs copy positions and lose what the receiver said of them: one that repeats the place of a
-    fix that is stale, void or vague is no better than that.
+    Programs copy positions and lose the receiver's remarks: a copy of a fix that is stale, void or
+    vague is no better than that fix.
     """
     first: GpsFix | None = None
     doubted: list[GpsFix] = []
@@ -102,7 +102,7 @@ def best_fix(fixes: Iterable[GpsFix | None]) -> GpsFix | None:
 
 
 def kind_of_reason(reason: str) -> str:
-    """A reason without its figure, so that photos can be counted by it.
+    """A reason without its figure, for counting.
 
     >>> kind_of_reason("the fix is 30.0 days from the photo's time")
     "the fix is days from the photo's time"
@@ -115,7 +115,7 @@ def _is_same_place(fix: GpsFix, other: GpsFix) -> bool:
 
 
 def position_problem(lat: float, lon: float) -> str:
-    """Why a position in degrees is none; "" where it is one."""
+    """Why a position in degrees is invalid; "" if it is valid."""
     if not (math.isfinite(lat) and math.isfinite(lon)):
         return INCOMPLETE
     if abs(lat) > 90 or abs(lon) > 180:
@@ -145,5 +145,5 @@ def _staleness(fixed: datetime | None, taken: datetime | None, offset: timedelta
 
 
 def _was_reset(taken: datetime) -> bool:
-    """Whether a clock may have begun anew; cameras do on the first of January of some year."""
+    """Whether a clock may have been reset; cameras restart on the first of January of some year."""
     return taken.year <= LAST_CLOCK_YEAR or (taken.month == 1 and taken.day <= 7)

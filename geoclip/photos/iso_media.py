@@ -1,4 +1,4 @@
-"""Boxes of ISO media files (HEIC, AVIF, CR3, JPEG XL, JPEG 2000): orientation and EXIF in them."""
+"""Boxes of ISO media files (HEIC, AVIF, CR3, JPEG XL, JPEG 2000): their orientation and EXIF."""
 
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -6,13 +6,13 @@ from typing import BinaryIO, NamedTuple
 from PIL import Image
 
 MOST_BOXES = 10_000
-"""In one box; others are damage."""
+"""Most boxes in one box; more are damage."""
 _ORIENTATION = 0x0112
 _TURNS = {b"irot", b"imir"}
 
 
 class Box(NamedTuple):
-    """A box's kind, with the type of its own for `uuid`, and where its content lies."""
+    """A box's kind, with the user type of a `uuid` box, and the place of its content."""
 
     kind: bytes
     start: int
@@ -20,7 +20,7 @@ class Box(NamedTuple):
 
 
 def boxes(file: BinaryIO, start: int = 0, stop: int | None = None) -> Iterator[Box]:
-    """The boxes one after another between two places of a file, to its end by default."""
+    """The consecutive boxes between two places of a file, to its end by default."""
     end = file.seek(0, 2) if stop is None else stop
     for _ in range(MOST_BOXES):
         file.seek(start)
@@ -45,9 +45,9 @@ def content(file: BinaryIO, box: Box, most: int = 1_000_000) -> bytes:
 
 
 def exif_turn(file: BinaryIO, image: Image.Image) -> int:
-    """The EXIF orientation of an HEIC or AVIF file whose container does not turn it; 1 else.
+    """The EXIF orientation of an HEIC or AVIF file whose container does not turn it; else 1.
 
-    The readers of both take it for granted that the container repeats what EXIF says.
+    The readers of both assume that the container repeats the EXIF orientation.
     """
     if _is_turned(file):
         return 1
@@ -59,7 +59,7 @@ def exif_turn(file: BinaryIO, image: Image.Image) -> int:
 
 
 def _is_turned(file: BinaryIO) -> bool:
-    """Whether the primary picture has a rotation or a mirror of the container."""
+    """Whether the container rotates or mirrors the primary picture."""
     meta = next((box for box in boxes(file) if box.kind == b"meta"), None)
     if meta is None:
         return False
@@ -88,7 +88,7 @@ def _properties_of(item: int, table: bytes) -> list[int]:
         at = start + count * bytes_each
         if own == item:
             numbers = [table[i : i + bytes_each] for i in range(start, at, bytes_each)]
-            # The first bit says that a reader must know the property.
+            # The first bit marks properties that a reader must know.
             return [
                 int.from_bytes(n, "big") & (0x7F if bytes_each == 1 else 0x7FFF) for n in numbers
             ]

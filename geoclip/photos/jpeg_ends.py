@@ -1,19 +1,19 @@
-"""JPEGs that lack their last bytes: what is there is decoded, and how much that is."""
+"""Truncated JPEGs: the existing rows are decoded, and their share is measured."""
 
 import numpy as np
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 LEAST_SHARE = 0.05
-"""Of a picture's rows: a thinner strip shows nothing."""
+"""Least share of a picture's rows: a thinner strip shows nothing."""
 _END_OF_IMAGE = b"\xff\xd9"
-_UNDECODED = 128  # what libjpeg leaves where data end
+_UNDECODED = 128  # libjpeg's value beyond the end of data
 
 
 def supply_end(image: Image.Image) -> list[bytes]:
-    """Have an open JPEG that ends early decoded as far as it goes, before it is loaded.
+    """Prepare an open truncated JPEG to be decoded as far as it goes, before it is loaded.
 
-    The list that is returned holds what was supplied, once it was: nothing for a whole file.
+    The returned list later holds the supplied bytes: it stays empty for a whole file.
     """
     supplied: list[bytes] = []
     if isinstance(image, JpegImageFile) and (file := image.fp) is not None:
@@ -30,9 +30,9 @@ def supply_end(image: Image.Image) -> list[bytes]:
 
 
 def decoded_part(image: Image.Image) -> tuple[Image.Image, float]:
-    """The rows of a loaded picture of which most is decoded, and their share of all rows.
+    """The mostly decoded rows of a loaded picture, and their share of all rows.
 
-    A progressive JPEG may have all rows, the last ones coarse: it counts as not quite whole.
+    A progressive JPEG may have all rows, the last ones coarse: it counts as partial.
     """
     values = np.asarray(image).astype(np.int16).reshape(image.height, image.width, -1)
     seen = (abs(values - _UNDECODED) > 1).any(axis=2).mean(axis=1)

@@ -1,4 +1,4 @@
-"""Keys that change with what a record depends on: the file, the encoder, the options of reading."""
+"""Keys that change with the inputs of a record: the file, the encoder, the reading options."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from geoclip.encoders.precision import FULL
 
 
 def photo_key(path: str | os.PathLike[str]) -> bytes:
-    """Sixteen bytes that change with a file's path, size, time of change or permissions."""
+    """Sixteen bytes that change with a file's path, size, modification time or permissions."""
     name = os.path.abspath(path)  # noqa: PTH100 (links are not followed)
     try:
         info = os.stat(name)  # noqa: PTH116
@@ -23,7 +23,7 @@ def photo_key(path: str | os.PathLike[str]) -> bytes:
 
 
 def encoder_key(encoder: Encoder, *options: object) -> str:
-    """Hash that changes with the image tower, its precision, what it is fed and the `options`."""
+    """Hash that changes with the image tower, its precision, its input and the `options`."""
     key = tower_key(encoder, *options)
     if encoder.precision == FULL:
         return key
@@ -31,9 +31,9 @@ def encoder_key(encoder: Encoder, *options: object) -> str:
 
 
 def tower_key(encoder: Encoder, *options: object) -> str:
-    """Hash that changes with the image tower, what it is fed and the `options`.
+    """Hash that changes with the image tower, its input and the `options`.
 
-    Embeddings of all precisions lie in one space: they may be compared.
+    Embeddings of all precisions lie in one space and may be compared.
     """
     digest = hashlib.sha256(encoder.kind.encode())
     for tensor in encoder.image_tensors():
@@ -44,7 +44,7 @@ def tower_key(encoder: Encoder, *options: object) -> str:
 
 
 def _fed_to(encoder: Encoder) -> bytes:
-    """What a picture of noise becomes before it is encoded, coarsely: how it is resized, cut."""
+    """The preprocessed form of a noise picture, coarsely: it shows the resizing and cropping."""
     noise = np.random.default_rng(0).integers(0, 256, (200, 301, 3), dtype=np.uint8)
     pixels = encoder.preprocess(Image.fromarray(noise)).float().numpy()
     return np.round(4 * pixels).astype(np.int16).tobytes()

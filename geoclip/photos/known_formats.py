@@ -1,4 +1,4 @@
-"""Files that are no photos that can be decoded here, named by their first bytes."""
+"""Files that cannot be decoded here, named by their first bytes."""
 
 import os
 from typing import BinaryIO, Literal
@@ -41,7 +41,7 @@ _OTHERS = (
 
 
 def undecodable(file: BinaryIO, name: str) -> Image.Image:
-    """A picture of a known format that only gives its metadata; raises PhotoError for others."""
+    """A picture of a known format, with metadata only; raises PhotoError for others."""
     file.seek(0)
     head = file.read(32)
     if _is_cut_tiff(head, file):
@@ -56,7 +56,7 @@ def undecodable(file: BinaryIO, name: str) -> Image.Image:
 
 
 def _is_cut_tiff(head: bytes, file: BinaryIO) -> bool:
-    """Whether the directory of a TIFF, which may stand at its end, lies beyond the end."""
+    """Whether the directory of a TIFF, often at its end, lies beyond the end."""
     order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
     is_tiff = head[:4] in {b"II*\0", b"MM\0*"}
     return is_tiff and int.from_bytes(head[4:8], order) + 2 > file.seek(0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""Files, folders, globs and CSV lists → the photos they name."""
+"""Files, folders, globs and CSV lists → their photos."""
 
 import glob
 import os
@@ -30,15 +30,15 @@ VIDEO_SUFFIXES = frozenset({
 })
 # fmt: on
 Entry = tuple[Path, str | None]
-"""A photo and None, or what is left out and what it is counted under."""
+"""A photo and None, or a left-out file and its heading."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file or folder that was left out of a folder; `photos` of it would have been listed.
+    """A file or folder that was left out; `photos` of its files would have been listed.
 
-    `under` is what it is counted under: "" for a file that is no photo by its name, else the
-    folder's name, or the option that leaves it out.
+    `under` is its heading: "" for a file whose name is not a photo's, else the folder's name, or
+    the option that leaves it out.
     """
 
     path: Path
@@ -51,13 +51,13 @@ def list_photos(
     suffixes: Container[str] = PHOTO_SUFFIXES,
     rules: FolderRules = USUAL,
 ) -> list[Path]:
-    """The photos named by files, folders and globs, each once, in the order given.
+    """The photos of files, folders and globs, each once, in the order given.
 
-    A folder gives the entries below it whose ending is one of `suffixes` (lower case, with the
-    dot) and that the `rules` do not leave out, sorted; links are followed, each folder is entered
-    once, and macOS companions (`._name`) are left out. A folder that cannot be listed stands for
-    itself. A path that does not exist, or a glob that matches nothing, is kept, so that it is
-    reported with the photos.
+    A folder gives the files below it whose ending is one of `suffixes` (lower case, with the dot),
+    except those that the `rules` leave out, sorted; links are followed, each folder is entered
+    once, and macOS companions (`._name`) are left out. A folder that cannot be listed appears
+    itself. A path that does not exist, or a glob without a match, is kept, so that it is reported
+    with the photos.
 
     >>> [photo.name for photo in list_photos("holiday")]
     ['grey.jpg']
@@ -71,7 +71,7 @@ def list_left_out(
     suffixes: Container[str] = PHOTO_SUFFIXES,
     rules: FolderRules = USUAL,
 ) -> list[LeftOut]:
-    """The files and folders that `list_photos` passes over, for a record of them."""
+    """The files and folders left out by `list_photos`, for a record."""
     found = _listed(paths, suffixes, rules)
     return [
         _left_out(path, under, suffixes, rules)
@@ -88,8 +88,8 @@ def _left_out(path: Path, under: str, suffixes: Container[str], rules: FolderRul
 
 
 def read_path_list(stream: BinaryIO) -> list[str]:
-    """Paths from a stream, one a line; separated by zero bytes, as `find -print0` writes them,
-    where it holds one, so that names with line breaks can be given.
+    """Paths from a stream, one per line, or separated by zero bytes if it holds one (as `find
+    -print0` writes), so that names may have line breaks.
     """
     content = stream.read()
     if b"\0" in content:
@@ -109,19 +109,19 @@ def is_wanted(path: str, suffixes: Container[str]) -> bool:
 def _listed(
     paths: AnyPath | Iterable[AnyPath], suffixes: Container[str], rules: FolderRules
 ) -> dict[str, Entry]:
-    """Photos, and what is left out, by a key of their paths."""
+    """Photos and left-out files, keyed by path."""
     entries: dict[str, Entry] = {}
     for path in path_list(paths):
         for entry in _expand(os.fspath(path), suffixes, rules):
             key = _key(entry[0])
             before = entries.get(key)
             if before is None or (before[1] is not None and entry[1] is None):
-                entries[key] = entry  # what one folder leaves out may be named itself
+                entries[key] = entry  # a file that one folder leaves out may be named itself
     return entries
 
 
 def _key(photo: Path) -> str:
-    """The same for a path however it is written; links are not followed."""
+    """One key for all spellings of a path; links are not followed."""
     return os.path.abspath(photo)  # noqa: PTH100
 
 
@@ -152,9 +152,9 @@ def walk_photos(
     suffixes: Container[str] = PHOTO_SUFFIXES,
     rules: FolderRules = USUAL,
 ) -> Iterator[str]:
-    """The paths that `list_photos` gives for a folder, of which no list is kept.
+    """The paths of `list_photos` for a folder, without keeping a list.
 
-    They come folder by folder, those of one in order.
+    They come folder by folder, and sorted within each.
     """
     return (path for path, under in _walk(os.fspath(folder), suffixes, rules) if under is None)
 
@@ -162,9 +162,9 @@ def walk_photos(
 def _walk(
     home: str, suffixes: Container[str], rules: FolderRules
 ) -> Iterator[tuple[str, str | None]]:
-    """Files below a folder, and the folders that the rules leave out, with what for.
+    """Files below a folder, and the folders left out by the rules, with their headings.
 
-    None stands for a photo. A folder reached again, by whatever link, is not entered again.
+    None marks a photo. A folder reached a second time, by any link, is not entered again.
     """
     entered: set[tuple[int, int]] = set()
     waiting = [home]
@@ -220,12 +220,12 @@ def photos_and_locations(
     suffixes: Container[str] = PHOTO_SUFFIXES,
     rules: FolderRules = USUAL,
 ) -> tuple[list[Path], list[str] | None]:
-    """Photos named on a command line, `.csv` lists included, and the location of each.
+    """Photos named on a command line, also in `.csv` lists, and the location of each.
 
     `suffixes` and `rules` choose the files in folders, as in `list_photos`. `location_column` names
-    a column of the CSV files; a photo that is in none, or whose cell is empty, is a location
-    of its own. Raises GeoclipError for a list that cannot be read, lacks a column or names nothing,
-    for a photo of two locations, for an address, and for a `location_column` without a CSV file.
+    a column of the CSV files; a photo outside these, or with an empty cell, is its own location.
+    Raises GeoclipError for an unreadable or empty list or a missing column, for a photo of two
+    locations, for an address, and for a `location_column` without a CSV file.
     """
     paths = [named for path in paths for named in _expand_lists(_local(path))]
     lists = [path for path in paths if path.lower().endswith(".csv")]
@@ -253,7 +253,7 @@ def photos_and_locations(
 
 
 def no_photos(paths: Iterable[AnyPath]) -> GeoclipError:
-    """The error for files and folders among which there is no photo."""
+    """The error for files and folders without a photo."""
     named = ", ".join(map(encode_path, paths))
     return GeoclipError(
         f"No photos were found{f' in {named}' if named else ''}: name files or folders."
@@ -261,19 +261,19 @@ def no_photos(paths: Iterable[AnyPath]) -> GeoclipError:
 
 
 def _local(path: str) -> str:
-    """The path of an address `file:///…`; other paths as they are, other addresses an error."""
+    """The path of an address `file:///…`; other paths unchanged, other addresses an error."""
     if "://" not in path or os.path.lexists(path):
         return path
     if path.startswith("file:///"):
         return os.fspath(decode_path(path))
     raise GeoclipError(
-        f"{path} is an address, and only files of this machine are read: download it first, or "
-        "name s3:// and the like to python -m pipelines.locate_photos."
+        f"{path} is an address, but only local files are read: download it first, or pass s3:// "
+        f"and the like to python -m pipelines.locate_photos."
     )
 
 
 def _expand_lists(path: str) -> list[str]:
-    """The lists that a glob of them matches; other paths as they are."""
+    """The lists that match a glob; other paths unchanged."""
     is_glob = path.lower().endswith(".csv") and glob.has_magic(path) and not os.path.lexists(path)
     return (sorted(glob.glob(path, recursive=True)) or [path]) if is_glob else [path]  # noqa: PTH207
 

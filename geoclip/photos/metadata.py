@@ -1,4 +1,4 @@
-"""What a camera wrote beside a photo or video: where, when and with what it was taken."""
+"""A camera's notes in or beside a photo or video: place, time and camera."""
 
 import math
 import os
@@ -31,8 +31,8 @@ from geoclip.photos.xmp_tags import xmp_position
 class PhotoMetadata:
     """The circumstances of a photo.
 
-    `taken` has no zone: the camera's own clock, or UTC where `utc_offset` is zero. `utc_offset`
-    is what to subtract for UTC, None where the camera does not say.
+    `taken` has no zone: the camera's own clock, or UTC where `utc_offset` is zero. UTC is `taken`
+    minus `utc_offset`; None if the camera states no zone.
     """
 
     gps: GpsFix | None
@@ -41,14 +41,14 @@ class PhotoMetadata:
     utc_offset: timedelta | None = None
 
     def trusting_all(self) -> "PhotoMetadata":
-        """The same with the stated position believed, if it is a point on Earth other than 0,0."""
+        """The same with the stated position trusted, if it is a point on Earth other than 0,0."""
         if self.gps is None or not self.gps.is_position:
             return self
         return replace(self, gps=replace(self.gps, trustworthy=True))
 
     @property
     def trusted_gps(self) -> GpsFix | None:
-        """The stated position, if it can be relied upon."""
+        """The stated position, if it is trustworthy."""
         return self.gps if self.gps is not None and self.gps.trustworthy else None
 
 
@@ -58,14 +58,13 @@ NOTHING = PhotoMetadata(None, None, "")
 def read_metadata(path: str | os.PathLike[str], content: bytes | None = None) -> PhotoMetadata:
     """Read position, time and camera; `NOTHING` where there is none or the file is unreadable.
 
-    EXIF of JPEG, HEIC, AVIF, PNG, WebP and TIFF, positions in XMP and those of QuickTime and MP4
-    videos; where none of them is trustworthy, those of files beside the photo (`beside`). The first
-    trustworthy one counts. A position is not trustworthy when it is at 0,0, out of range,
-    incomplete or contradicts itself, when the receiver called it void or vague (dilution of
-    precision over `MAX_DOP`, error over `MAX_ERROR_M`), or when its date and the photo's are more
-    than a day and an unknown time zone apart, unless the camera's clock was reset. No pixel is
-    decoded and nothing is raised. With `content` (the bytes of a photo kept elsewhere) `path` is
-    only its name.
+    It reads EXIF of JPEG, HEIC, AVIF, PNG, WebP and TIFF, positions in XMP and in QuickTime and MP4
+    videos; if none of them is trustworthy, files beside the photo (`beside`). The first trustworthy
+    one counts. A position is not trustworthy when it is at 0,0, out of range, incomplete or
+    contradictory, when the receiver called it void or vague (dilution of precision over `MAX_DOP`,
+    error over `MAX_ERROR_M`), or when its date and the photo's are more than a day and an unknown
+    time zone apart, unless the camera's clock was reset. It decodes no pixel and raises nothing.
+    With `content` (the bytes of a photo kept elsewhere) `path` is only its name.
     """
     try:
         if is_video(path):
@@ -79,7 +78,7 @@ def read_metadata(path: str | os.PathLike[str], content: bytes | None = None) ->
 
 
 def with_files_beside(metadata: PhotoMetadata, path: str | os.PathLike[str]) -> PhotoMetadata:
-    """The metadata of a photo with the position of a file beside it, if it states no good one."""
+    """The metadata, with the position of a file beside the photo if its own is missing or bad."""
     if metadata.trusted_gps is not None:
         return metadata
     beside = fixes_beside(path, metadata.taken, metadata.utc_offset)
@@ -87,7 +86,7 @@ def with_files_beside(metadata: PhotoMetadata, path: str | os.PathLike[str]) -> 
 
 
 def photo_metadata(image: Image.Image) -> PhotoMetadata:
-    """The metadata of an open photo alone; see `read_metadata`."""
+    """The metadata inside an open photo; see `read_metadata`."""
     return _of_tags(*read_tags(image))
 
 
@@ -148,7 +147,7 @@ def _video_fix(location: str) -> GpsFix | None:
 def _signed(sign: str, digits: str, width: int, smaller: int) -> float:
     """Degrees from the digits of ISO 6709: `width` whole degrees, then `smaller` units.
 
-    Some programs leave zeros out at the left, which a number with a fraction still tells.
+    Some programs omit leading zeros; a number with a fraction still shows its digits.
     """
     whole, _, fraction = digits.partition(".")
     if len(whole) > width + smaller or (len(whole) < width + smaller and not fraction):

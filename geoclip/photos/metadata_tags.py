@@ -1,7 +1,7 @@
-"""The tags of a photo: EXIF directories, positions of XMP, and the values in them.
+"""The tags of a photo: EXIF directories, XMP positions, and their values.
 
-Cameras write tags of every quality. Nothing here raises for what a file holds: a value that cannot
-be understood is NaN, None or "".
+Cameras write tags of every quality. Nothing here raises for a file's content: an unintelligible
+value is NaN, None or "".
 """
 
 import math
@@ -32,10 +32,10 @@ _LARGEST_TEXT = 16_000_000  # bytes
 
 
 def read_tags(image: Image.Image) -> tuple[Tags, ...]:
-    """The main, the Exif and the GPS directory of an open photo; {} for what is not there.
+    """The main, the Exif and the GPS directory of an open photo; {} for absent ones.
 
-    Behind them stand the GPS directories of other EXIF segments, and the positions of XMP packets
-    in the form of such directories.
+    After them come the GPS directories of other EXIF segments, and positions of XMP packets in the
+    same form.
     """
     late = _late_png_chunks(image)
     main, details, *stated = _directories(_exif(image, late))
@@ -80,7 +80,7 @@ def _directory(exif: Image.Exif, tag: int) -> Tags:
 
 
 def _late_png_chunks(image: Image.Image) -> dict[bytes, bytes]:
-    """EXIF and XMP that stand behind a PNG's pixels, found by going from chunk to chunk."""
+    """EXIF and XMP behind a PNG's pixels, found by walking the chunks."""
     if not isinstance(image, PngImageFile) or {"exif", _RAW_PROFILE} & image.info.keys():
         return {}
     found: dict[bytes, bytes] = {}
@@ -107,7 +107,7 @@ def _late_png_chunks(image: Image.Image) -> dict[bytes, bytes]:
 def _text_of(chunk: bytes) -> bytes:
     """The text of an `iTXt` chunk of XMP, which may be compressed; b"" for damage."""
     content = chunk.removeprefix(_PNG_XMP)
-    text = content[2:].split(b"\0", 2)[-1]  # behind a language and a translated keyword
+    text = content[2:].split(b"\0", 2)[-1]  # after a language and a translated keyword
     try:
         return (
             zlib.decompressobj().decompress(text, _LARGEST_TEXT) if content[:1] == b"\1" else text
@@ -117,7 +117,7 @@ def _text_of(chunk: bytes) -> bytes:
 
 
 def number(value: object) -> float:
-    """A tag's value as a float; NaN where it is none (absent, text, a division by zero)."""
+    """A tag's value as a float; NaN for none (absent, text, a division by zero)."""
     if isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) == 1:
         value = value[0]
     try:
@@ -127,7 +127,7 @@ def number(value: object) -> float:
 
 
 def degrees(value: object) -> float:
-    """Degrees from (degrees, minutes, seconds); NaN where they make no sense.
+    """Degrees from (degrees, minutes, seconds); NaN for nonsense.
 
     Minutes and seconds that are absent or 0/0 count as 0: many cameras write decimal minutes.
     """
@@ -155,7 +155,7 @@ def text(value: object) -> str:
 
 
 def date_time(value: object) -> datetime | None:
-    """A tag's date and time without a zone; None where a camera's clock was not set."""
+    """A tag's date and time without a zone; None from a clock that was never set."""
     match = _DATE_TIME.match(text(value))
     return _plausible(match.groups()) if match else None
 

@@ -1,4 +1,4 @@
-"""What may be given as a photo, opened once for its metadata and for its pixels."""
+"""Inputs accepted as photos, opened once for metadata and pixels."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 Content = bytes | Image.Image | np.ndarray
-"""A photo that is no file: the bytes of one, a PIL image, an array (H, W, 3) or (H, W) of uint8."""
+"""A photo without a file: its bytes, a PIL image, an array (H, W, 3) or (H, W) of uint8."""
 Photo = AnyPath | Content
 NamedPhoto = tuple[AnyPath, Content | None]
-"""A file and None, or the name and the content of what is no file."""
+"""A file and None, or the name and the content of a photo without a file."""
 Fetch = Callable[[str], bytes | None]
-"""The bytes of a photo by its path in a table; None for a file of this machine.
+"""The bytes of a photo by its path in a table; None for a local file.
 
-Raises PhotoError where they cannot be had.
+Raises PhotoError where they are unavailable.
 """
 
 
 def photo_list(photos: Photo | Iterable[Photo]) -> list[Photo]:
     """One photo or several as a list.
 
-    An array of four dimensions is a stack of photos. Raises GeoclipError for what cannot be gone
-    through.
+    An array of four dimensions is a stack of photos. Raises GeoclipError for an input that is not
+    iterable.
     """
     if isinstance(photos, str | os.PathLike | bytes | Image.Image):
         return [photos]
@@ -46,15 +46,15 @@ def photo_list(photos: Photo | Iterable[Photo]) -> list[Photo]:
 
 
 def named(photo: Photo, position: int) -> NamedPhoto:
-    """A file as it is; what is no file is called `photo 0`, `photo 1`, … by its position.
+    """A file unchanged; a photo without a file is called `photo 0`, `photo 1`, … by position.
 
-    Raises GeoclipError for what is no photo.
+    Raises GeoclipError for an input that is no photo.
     """
     name = f"photo {position}"
     if isinstance(photo, str) and is_address(photo):
         raise GeoclipError(
-            f"{photo} is an address, and only files of this machine are read: download it first, "
-            "and give its path or its bytes."
+            f"{photo} is an address, but only local files are read: download it first, and give "
+            f"its path or its bytes."
         )
     if isinstance(photo, str | os.PathLike):
         return photo, None
@@ -68,7 +68,7 @@ def named(photo: Photo, position: int) -> NamedPhoto:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an address such as https://…, and no file; `file:///…` is a path.
+    """Whether a text is an address such as https://… and not a file; `file:///…` is a path.
 
     >>> is_address("https://example.org/a.jpg"), is_address("file:///a.jpg"), is_address("a.jpg")
     (True, False, False)
@@ -100,7 +100,7 @@ class OpenImage:
     name: str
 
     def metadata(self) -> PhotoMetadata:
-        """What the camera wrote; no pixel is decoded."""
+        """The camera's notes; no pixel is decoded."""
         return photo_metadata(self.image)
 
     def pictures(self, frames: int, short_side: int) -> list[Image.Image]:
@@ -116,7 +116,7 @@ class OpenVideo:
     name: str
 
     def metadata(self) -> PhotoMetadata:
-        """What stands in the header; no frame is decoded."""
+        """The header's content; no frame is decoded."""
         return video_metadata(container_tags(self.container))
 
     def pictures(self, frames: int, short_side: int) -> list[Image.Image]:
@@ -126,10 +126,10 @@ class OpenVideo:
 
 @contextmanager
 def opened(path: AnyPath, content: Content | None = None) -> Iterator[OpenImage | OpenVideo]:
-    """Open a photo or video once; with `content` the `path` is only its name.
+    """Open a photo or video once; with `content`, `path` is only its name.
 
-    The ending of the name says whether it is a video. Raises PhotoError as `read_photo` does. An
-    image of the caller's stays as it is.
+    The ending of the name says whether it is a video. Raises PhotoError as `read_photo` does. The
+    caller's image stays unchanged.
     """
     name = os.fspath(path)
     if isinstance(content, np.ndarray | Image.Image):

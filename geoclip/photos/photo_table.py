@@ -1,10 +1,10 @@
-"""Photo tables: CSV files that say where photos were taken, for training and for evaluation.
+"""Photo tables: CSV files with the places of photos, for training and for evaluation.
 
 Columns: `path` (relative to the CSV file), `lat` and `lon` in degrees (both empty where only the
-country is known); optional `country_code` (a code or name of a country), `location_id` (views of
-one place share it), `split`, `source` (the collection, camera or web site that a photo comes from),
-`place_id` (of the gazetteer, or of a table of other levels; such a photo needs no position). Other
-columns are ignored. Names are compared without regard to case.
+country is known); optional `country_code` (a code or name of a country), `location_id` (shared by
+views of one place), `split`, `source` (the collection, camera or web site of a photo), `place_id`
+(of the gazetteer, or of a table of other levels; such a photo needs no position). Other columns are
+ignored. Names are compared without regard to case.
 """
 
 import os
@@ -25,10 +25,13 @@ from geoclip.support.tables import (
     require_columns,
 )
 
+TRAIN, PSEUDO_SEEN, PSEUDO_UNSEEN = "train", "pseudo-seen", "pseudo-unseen"
+"""Splits that are not measured: photos to train on, and those that a ranking is fitted on."""
+HELD_BACK = (PSEUDO_SEEN, PSEUDO_UNSEEN)
 SAME_LOCATION_KM = 25.0
-"""Two tables may call views by one location that lie no farther apart: in one city, say."""
+"""Views of one location in two tables may lie this far apart: in one city, say."""
 Resolve = Callable[[str, Path], str]
-"""The path of a photo by what stands in a table and the table's folder."""
+"""The path of a photo, from a table's text and the table's folder."""
 COLUMNS = (
     "photo_id", "path", "lat", "lon", "country_code", "location_id", "split", "source", "place_id"
 )  # fmt: skip
@@ -39,14 +42,13 @@ def read_photo_table(
     source_column: str | None = None,
     resolve: Resolve = resolve_path,
 ) -> pd.DataFrame:
-    """The photos of one or several CSV files, in order, with the columns `COLUMNS`.
+    """The photos of one or more CSV files, in order, with the columns `COLUMNS`.
 
-    `photo_id` is the path as it stands in the file and unique, `path` is absolute; whether the
-    photo exists is not looked at. Non-UTF-8 names: see `support.paths`. `source_column` names the
-    column of the source, which must then be there. A photo whose table tells no source has its
-    folder as one. `resolve` may keep URIs as they are. Raises GeoclipError for a bad file or row,
-    for a photo that stands twice, for a location that two tables say lies in different places, and
-    when there is no photo at all.
+    `photo_id` is the unique path as written in the file, `path` is absolute; whether the photo
+    exists is not checked. Non-UTF-8 names: see `support.paths`. `source_column` names the column of
+    the source, which must then exist. The source of a photo without one is its folder. `resolve`
+    may keep URIs unchanged. Raises GeoclipError for a bad file or row, for a repeated photo, for a
+    location with different places in two tables, and when there is no photo at all.
 
     >>> read_photo_table("photos.csv")[["photo_id", "lat", "lon"]].to_numpy().tolist()
     [['holiday/grey.jpg', 45.75, 4.85]]
@@ -65,7 +67,7 @@ def read_photo_table(
 
 
 def _folders(table: pd.DataFrame) -> pd.Series:
-    """Each photo's folder, as it lies in the one that holds all photos; a URI as it is."""
+    """Each photo's folder, relative to the common folder of all photos; a URI unchanged."""
     folders = table["path"].map(os.path.dirname)
     found = {text: decode_path(text) for text in folders.unique() if "://" not in text}
     top = Path(os.path.commonpath(found.values())) if found else Path()
@@ -110,7 +112,7 @@ def _read_one(file: Path, source_column: str | None, resolve: Resolve) -> pd.Dat
 
 
 def _require_labels(frame: pd.DataFrame, file: Path) -> None:
-    """A table has a path and at least one kind of label; half a pair of coordinates is none."""
+    """A table needs a path and at least one kind of label; half a pair of coordinates is none."""
     has = set(frame.columns)
     coordinates_or_class = {"lat", "lon"} <= has or (
         bool({"country_code", "place_id"} & has) and not has & {"lat", "lon"}
@@ -123,7 +125,7 @@ def _require_labels(frame: pd.DataFrame, file: Path) -> None:
 
 
 def _refuse_shared_photos(files: list[Path], tables: list[pd.DataFrame]) -> None:
-    """Raise GeoclipError for a photo_id or file that two tables (or one, given twice) both hold."""
+    """Raise GeoclipError for a photo_id or file in two tables (or in one given twice)."""
     seen: dict[str, tuple[Path, int]] = {}
     for file, table in zip(files, tables, strict=True):
         fresh: dict[str, tuple[Path, int]] = {}
@@ -140,7 +142,7 @@ def _refuse_shared_photos(files: list[Path], tables: list[pd.DataFrame]) -> None
 
 
 def _refuse_shared_locations(files: list[Path], tables: list[pd.DataFrame]) -> None:
-    """Raise GeoclipError for a location_id that names two places, as where tables count from 1."""
+    """Raise GeoclipError for a location_id with two places, as where tables count from 1."""
     views = pd.concat(tables, keys=range(len(tables)), names=["table", "row"]).reset_index()
     views = views.sort_values("lat", key=pd.isna, kind="stable")
     views = views.drop_duplicates(["location_id", "table"])
@@ -151,8 +153,8 @@ def _refuse_shared_locations(files: list[Path], tables: list[pd.DataFrame]) -> N
             if _lie_apart(view, first):
                 raise GeoclipError(
                     f"{files[view['table']]}, row {view['row']}: the location {location!r} is "
-                    f"another place in {files[first['table']]}, row {first['row']}; give different "
-                    "places ids of their own."
+                    f"another place in {files[first['table']]}, row {first['row']}; give "
+                    f"different places their own ids."
                 )
 
 
@@ -161,4 +163,4 @@ def _lie_apart(view: pd.Series, other: pd.Series) -> bool:
     if all(codes) and codes[0] != codes[1]:
         return True
     km = great_circle_km(view["lat"], view["lon"], other["lat"], other["lon"])
-    return bool(km > SAME_LOCATION_KM)  # False where one has no coordinates
+    return bool(km > SAME_LOCATION_KM)  # False where one lacks coordinates

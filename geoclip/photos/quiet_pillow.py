@@ -1,4 +1,4 @@
-"""Pillow without warnings, and with our limit of pixels."""
+"""Pillow without warnings, and with geoclip's limit of pixels."""
 
 import threading
 import warnings
@@ -10,10 +10,10 @@ from geoclip.photos.refusals import MAX_PIXELS
 
 
 class _QuietPillow:
-    """While any thread is inside: Pillow warns of nothing and its size limit is ours.
+    """While any thread is inside, Pillow gives no warnings and has geoclip's size limit.
 
     Both settings are global to the process, so the first thread in changes them and the last one
-    out puts them back.
+    out restores them.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""RAW photos: the preview that the camera put into them, with the EXIF of the file around it.
+"""RAW photos: the camera's embedded preview, with the EXIF of the file around it.
 
-Every camera of the last twenty years stores a JPEG preview, most of them of full size. It is found
-in a few milliseconds whatever the maker's format. Where there is none LibRaw develops the picture,
-if it is installed (`pip install 'geoclip-gzsl[raw]'`).
+Every camera of the last twenty years stores a JPEG preview, mostly of full size. Finding it takes a
+few milliseconds for any maker's format. Without one LibRaw develops the picture, if it is installed
+(`pip install 'geoclip-gzsl[raw]'`).
 """
 
 import os
@@ -18,12 +18,12 @@ from geoclip.photos.listing import RAW_SUFFIXES
 from geoclip.photos.refusals import UNSUPPORTED, refuse, refuse_damage
 
 ENOUGH = 1000
-"""Short side of a preview (pixels) that is looked no further for a larger one."""
+"""A preview with this short side (pixels) ends the search for a larger one."""
 SMALL = 256
-"""Short side of a preview below which LibRaw, if it is installed, develops the picture instead."""
+"""Below this short side of the preview LibRaw, if it is installed, develops the picture instead."""
 _BLOCK = 1 << 20
 _START = b"\xff\xd8\xff"
-_FRAMES = {0xC0, 0xC1, 0xC2}  # what is not lossless, as sensor data are
+_FRAMES = {0xC0, 0xC1, 0xC2}  # lossy frames; sensor data are lossless
 
 
 def is_raw(name: str) -> bool:
@@ -32,7 +32,7 @@ def is_raw(name: str) -> bool:
 
 
 def open_raw(file: BinaryIO, name: str) -> Image.Image:
-    """The preview of a RAW photo, or a picture that is developed when it is loaded."""
+    """The preview of a RAW photo, or a picture that is developed on loading."""
     image = _preview(file)
     if image is None or (min(image.size) < SMALL and find_spec("rawpy")):
         image = _Undeveloped(file, name)
@@ -49,7 +49,7 @@ class _Undeveloped(Image.Image):
         self.file, self.name = file, name
 
     def load(self) -> None:
-        """Develop it; raises PhotoError."""
+        """Develop the photo; raises PhotoError."""
         if self._im is None:
             picture = _developed(self.file, self.name)
             self._size, self.im = picture.size, picture.im
@@ -86,7 +86,7 @@ def _preview(file: BinaryIO) -> Image.Image | None:
 
 
 def _starts(file: BinaryIO) -> Iterator[int]:
-    """Where JPEGs may begin."""
+    """Possible starts of JPEGs."""
     place = 0
     while True:
         file.seek(place)
@@ -101,7 +101,7 @@ def _starts(file: BinaryIO) -> Iterator[int]:
 
 
 def _frame(file: BinaryIO, start: int) -> int:
-    """The marker that says how a JPEG is coded; 0 where there is none."""
+    """The marker of a JPEG's coding; 0 for none."""
     at = start + 2
     while True:
         file.seek(at)
@@ -116,12 +116,12 @@ def _frame(file: BinaryIO, start: int) -> int:
 def _jpeg_at(file: BinaryIO, start: int) -> Image.Image | None:
     try:
         return Image.open(cast(BinaryIO, _Rest(file, start)), formats=("JPEG", "MPO"))
-    except Exception:  # chance bytes that look like a beginning
+    except Exception:  # chance bytes that look like a start
         return None
 
 
 class _Rest(RawIOBase):
-    """A file from a place on; its position is its own, as several share the file."""
+    """A file from an offset on, with its own position, as several share the file."""
 
     def __init__(self, file: BinaryIO, start: int) -> None:
         self.file, self.start, self.position = file, start, 0
@@ -135,7 +135,7 @@ class _Rest(RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place."""
+        """Go to a position."""
         if whence == os.SEEK_CUR:
             offset += self.position
         elif whence == os.SEEK_END:

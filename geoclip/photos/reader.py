@@ -1,4 +1,4 @@
-"""Photo and video files → pixels for an encoder, decoded by threads ahead of their use."""
+"""Photo and video files → pixels for an encoder, decoded ahead by threads."""
 
 import os
 from collections import deque
@@ -28,10 +28,11 @@ Decode = Callable[[AnyPath, Content | None, int, int], list[Image.Image]]
 
 @dataclass(frozen=True)
 class DecodedPhoto:
-    """What a photo gave: `pixels` (F, 3, S, S) of F frames (1 for a photo), or the `problem`.
+    """The result of reading a photo: `pixels` (F, 3, S, S) of F frames (1 for a photo), or the
+    `problem`.
 
-    Both are there where a part of the photo was decoded (status "partial"), neither where the
-    metadata alone was wanted. `noise` counts what the decoder complained of and went on.
+    Both exist for a photo decoded in part (status "partial"), neither if only metadata was wanted.
+    `noise` counts the decoder's complaints about a photo that it still decoded.
     """
 
     pixels: torch.Tensor | None
@@ -42,12 +43,12 @@ class DecodedPhoto:
 
     @property
     def status(self) -> str:
-        """ "ok", or that of the problem."""
+        """ "ok", or the problem's status."""
         return self.problem.status if self.problem else "ok"
 
 
 class Preprocessor(Protocol):
-    """What pictures are prepared by, an encoder for one."""
+    """Prepares pictures; an encoder is one."""
 
     @property
     def preprocess(self) -> Callable[[Image.Image], torch.Tensor]:
@@ -63,11 +64,10 @@ class Preprocessor(Protocol):
 class PhotoReader:
     """Reads one photo or video: pixels and, if wanted, metadata and whether it shows a place.
 
-    A file is opened once for all of these. With `trust_gps` a photo of trustworthy GPS is not
-    decoded, with `trust_all` one of any GPS. `check` judges pictures by their pixels. `decode`
-    stands in for `read_pictures` where files must not be opened in this process; there is no
-    metadata then. `fetch` gives the bytes of photos that are no files of this machine. Safe to call
-    from several threads.
+    A file is opened once for all of these. With `trust_gps` a photo with trustworthy GPS is not
+    decoded, with `trust_all` one with any GPS. `check` judges pictures by their pixels. `decode`
+    replaces `read_pictures` where files must not be opened in this process; there is no metadata
+    then. `fetch` gives the bytes of photos outside this machine. Safe to call from several threads.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class PhotoReader:
         self.fetch = fetch
 
     def __call__(self, path: AnyPath, content: Content | None = None) -> DecodedPhoto:
-        """Read a photo; one that cannot be read is a `DecodedPhoto` with its problem.
+        """Read a photo; an unreadable one gives a `DecodedPhoto` with its problem.
 
         With `content` (bytes, an image or an array) `path` is only a name.
         """
@@ -100,7 +100,7 @@ class PhotoReader:
         try:
             if self.fetch is not None and isinstance(path, str) and content is None:
                 content = self.fetch(path)
-            # A text may come from a table, where a name that is not UTF-8 stands encoded.
+            # A text may come from a table, where a name that is not UTF-8 is encoded.
             file = decode_path(path) if isinstance(path, str) and content is None else path
             if self.decode is not None:
                 pictures = self.decode(file, content, self.frames, size)
@@ -120,13 +120,13 @@ class PhotoReader:
         return DecodedPhoto(pixels, flaw(pictures, name), metadata, self._finding(pictures), noise)
 
     def is_enough(self, metadata: PhotoMetadata) -> bool:
-        """Whether the position is known without a look at the pixels."""
+        """Whether the position is known without the pixels."""
         if self.trust_all:
             return metadata.trusting_all().trusted_gps is not None
         return self.trust_gps and metadata.trusted_gps is not None
 
     def _finding(self, pictures: list[Image.Image]) -> Abstention:
-        """One frame that shows a place is enough."""
+        """The abstention of all frames; one frame that shows a place is enough."""
         if self.check is None:
             return UNJUDGED
         findings = [self.check.of_picture(picture) for picture in pictures]
@@ -138,9 +138,9 @@ def read_batches(
     read: Callable[[Item], DecodedPhoto],
     threads: int = 2,
 ) -> Iterator[list[DecodedPhoto]]:
-    """Yield the decoded photos of each batch of paths, or of what else `read` takes, in order.
+    """Yield the decoded photos of each batch of paths, or other inputs of `read`, in order.
 
-    The next batch is decoded by `threads` threads while the caller works on the last one.
+    `threads` threads decode the next batch while the caller works on the last one.
     """
     remaining = iter(batches)
     pool = ThreadPoolExecutor(threads)
@@ -149,7 +149,7 @@ def read_batches(
         while ahead:
             ahead.extend([pool.submit(read, path) for path in b] for b in islice(remaining, 1))
             yield [future.result() for future in ahead.popleft()]
-    finally:  # also where the caller gives up: nothing more is decoded
+    finally:  # also where the caller stops: nothing more is decoded
         pool.shutdown(wait=True, cancel_futures=True)
 
 

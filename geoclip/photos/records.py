@@ -1,4 +1,4 @@
-"""What is kept of a photo once it has been read: the common currency of library and command."""
+"""The kept results of reading a photo, shared by library and command."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,11 +17,11 @@ from geoclip.photos.reader import UNJUDGED, DecodedPhoto, PhotoReader, read_batc
 
 @dataclass(frozen=True)
 class PhotoRecord:
-    """What was found in one photo; `embedding` (d,) is float16 and None where nothing was encoded.
+    """The findings in one photo; `embedding` (d,) is float16, None if not encoded.
 
     `key` identifies the file in a journal and is empty for a photo in memory. `status` is "ok", or
-    the reason why the photo could not be read or only in part, with a sentence in `message`. One
-    that is "ok" has a message where its decoder complained.
+    the reason why the photo was unreadable or partial, with a sentence in `message`. An "ok" record
+    has a message where the decoder complained.
     """
 
     key: bytes
@@ -33,7 +33,7 @@ class PhotoRecord:
 
     @property
     def trusted_gps(self) -> GpsFix | None:
-        """The stated position, if it can be relied upon."""
+        """The stated position, if it is trustworthy."""
         return self.metadata.trusted_gps
 
 
@@ -53,9 +53,9 @@ def read_records(
 
 
 def records_of(embeddings: Embeddings, keys: Sequence[bytes] | None = None) -> list[PhotoRecord]:
-    """Records of photos of which nothing but the embeddings is known; they keep their precision.
+    """Records of photos from their embeddings alone, at full precision.
 
-    `keys` are those that journals and galleries know the photos' files by.
+    `keys` are the files' keys in journals and galleries.
     """
     found = embeddings
     values = [value if ok else None for value, ok in zip(found.values, found.ok, strict=True)]
@@ -68,7 +68,7 @@ def records_of(embeddings: Embeddings, keys: Sequence[bytes] | None = None) -> l
 
 
 def with_keys(records: Sequence[PhotoRecord], photos: Sequence[NamedPhoto]) -> list[PhotoRecord]:
-    """The records with the keys that journals and galleries know the photos' files by."""
+    """The records with their files' keys in journals and galleries."""
     keys = [b"" if content is not None else photo_key(name) for name, content in photos]
     return [replace(record, key=key) for record, key in zip(records, keys, strict=True)]
 
@@ -76,6 +76,6 @@ def with_keys(records: Sequence[PhotoRecord], photos: Sequence[NamedPhoto]) -> l
 def _record(photo: DecodedPhoto, value: np.ndarray | None) -> PhotoRecord:
     message = str(photo.problem) if photo.problem else ""
     if photo.noise and not message:
-        message = f"the decoder reported {photo.noise:,} faults and went on."
+        message = f"the decoder reported {photo.noise:,} faults and continued."
     half = None if value is None else value.astype(np.float16)
     return PhotoRecord(b"", photo.status, message, photo.metadata, photo.finding, half)

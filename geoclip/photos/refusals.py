@@ -1,13 +1,13 @@
-"""Why a photo cannot be used: statuses, and the words that all unreadable files share."""
+"""Why a photo cannot be used: statuses, and words shared by all unreadable files."""
 
 from typing import NoReturn
 
 from geoclip.errors import PhotoError
 
 UNREADABLE = "unreadable"
-"""The disk or the network did not give it, or the rights to it are missing."""
+"""The disk or network failed, or permissions are missing."""
 PARTIAL = "partial"
-"""The file ends early; what it has is used."""
+"""The file ends early; its existing part is used."""
 UNSUPPORTED = "unsupported"
 """A picture of a known format that cannot be decoded here; its position is read."""
 READ = ("ok", PARTIAL)
@@ -31,7 +31,7 @@ def refuse(name: str, problem: str, status: str) -> NoReturn:
 
 
 def photo_error(name: str, problem: str, status: str) -> PhotoError:
-    """The error of a file, whatever bytes its name holds."""
+    """The error of a file, whatever bytes its name has."""
     printable = name.encode("utf-8", "backslashreplace").decode()
     return PhotoError(f"{printable!r}: {problem}.", status)
 
@@ -43,13 +43,13 @@ def refuse_size(name: str) -> NoReturn:
 
 
 def refuse_damage(name: str, problem: Exception) -> NoReturn:
-    """Raise PhotoError for a file that a decoder gave up on."""
+    """Raise PhotoError for a file whose decoding failed."""
     reason = " ".join(str(problem).split()) or type(problem).__name__
     refuse(name, f"the picture is cut off or damaged ({reason}); copy it again", "truncated")
 
 
 def refuse_os_error(name: str, problem: OSError | ValueError) -> NoReturn:
-    """Raise PhotoError for a file that the system did not give."""
+    """Raise PhotoError for a file that the system could not read."""
     if isinstance(problem, FileNotFoundError | NotADirectoryError | ValueError):
         refuse(name, "there is no such file; check the path", "missing")
     reason = problem.strerror or "it cannot be opened"

@@ -1,4 +1,4 @@
-"""Small pictures of photos for pages: without metadata, and never larger than asked for."""
+"""Small pictures of photos for pages: without metadata, and never larger than given."""
 
 import base64
 from io import BytesIO
@@ -9,10 +9,10 @@ from geoclip.support.paths import decode_path
 
 
 def thumbnail(path: str, side: int, quality: int = 80) -> tuple[str, str]:
-    """A photo's JPEG in base64, its longer side `side` pixels, and when it was taken (ISO 8601).
+    """A photo's JPEG in base64, its longer side `side` pixels, and its time (ISO 8601).
 
-    `path` is text of a table. Both are "" where the photo cannot be read, the time where it states
-    none. Of a video it is the first frame looked at.
+    `path` is text of a table. Both are "" for an unreadable photo, the time also where the photo
+    states none. A video gives its first sampled frame.
     """
     try:
         with opened(decode_path(path)) as photo:
@@ -21,7 +21,7 @@ def thumbnail(path: str, side: int, quality: int = 80) -> tuple[str, str]:
     except PhotoError:
         return "", ""
     picture.thumbnail((side, side))
-    picture.info.clear()  # PIL would write what the camera wrote
+    picture.info.clear()  # PIL would write the camera's notes
     content = BytesIO()
     picture.save(content, "JPEG", quality=quality)
     data = base64.b64encode(content.getvalue()).decode()

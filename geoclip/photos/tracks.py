@@ -1,4 +1,4 @@
-"""GPX tracks: where a photo was taken by when it was taken."""
+"""GPX tracks: a photo's place by its time."""
 
 import logging
 import math
@@ -16,8 +16,8 @@ from geoclip.photos.gps_fix import GpsFix, fix_at, position_problem
 from geoclip.places.sphere import great_circle_km
 
 log = logging.getLogger(__name__)
-LONGEST_GAP = 300.0  # seconds between two points, of which a place between them is made
-NEAREST = 60.0  # seconds to a point that stands alone
+LONGEST_GAP = 300.0  # seconds between two points for interpolation
+NEAREST = 60.0  # seconds to a single point
 PASSING_KM = 0.1
 
 
@@ -25,7 +25,7 @@ PASSING_KM = 0.1
 class Tracks:
     """N points in order of time: seconds of UTC since 1970, degrees, and the `names` of files.
 
-    `file` (N,) says from which of them a point is.
+    `file` (N,) is the file of each point.
     """
 
     seconds: np.ndarray
@@ -38,8 +38,8 @@ class Tracks:
     def read(cls, files: Iterable[Path]) -> "Tracks":
         """Read the points of GPX files that have a time.
 
-        Raises GeoclipError for a file that cannot be read or has no such point; one that is cut
-        off gives what it has.
+        Raises GeoclipError for an unreadable file or one without such points; a truncated file
+        gives its existing points.
         """
         named = list(files)
         points = [(*point, i) for i, file in enumerate(named) for point in _points(file)]
@@ -66,13 +66,13 @@ class Tracks:
         return fix_at(float(self.lat[near]), float(self.lon[near]), name)
 
     def _between(self, first: int, second: int, share: float) -> tuple[float, float]:
-        """The point at a share of the way; the shorter way around the Earth."""
+        """The point at a share of the way, by the shorter way around the Earth."""
         east = (self.lon[second] - self.lon[first] + 180) % 360 - 180
         lon = (self.lon[first] + share * east + 180) % 360 - 180
         return float(self.lat[first] + share * (self.lat[second] - self.lat[first])), float(lon)
 
     def passing(self, lat: float, lon: float) -> tuple[np.ndarray, np.ndarray]:
-        """When (n,) the tracks are within `PASSING_KM` of a position, in seconds, and the km."""
+        """Times (n,) in seconds when the tracks pass within `PASSING_KM` of a position, and km."""
         km = great_circle_km(self.lat, self.lon, lat, lon)
         near = np.flatnonzero(km <= PASSING_KM)
         return self.seconds[near], km[near]
@@ -126,5 +126,5 @@ def _angle(text: str | None) -> float:
 
 
 def _seconds(moment: datetime) -> float:
-    """Seconds since 1970; a moment without a zone is one of UTC."""
+    """Seconds since 1970; a moment without a zone counts as UTC."""
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,8 +1,8 @@
-"""Which photos a model was trained on, kept beside its weights.
+"""The photos that a model was trained on, kept beside its weights.
 
-A photo's fingerprint is 64 bits of BLAKE2b over its file name and its size in bytes. So it is known
-again wherever it and its table lie, and no name of a photo goes out with a model. A photo that was
-renamed or saved anew is not known again.
+A photo's fingerprint is 64 bits of BLAKE2b over its file name and its size in bytes. So a photo is
+recognised wherever it and its table lie, and a model carries no name of a photo. A renamed or
+re-saved photo is not recognised.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ Fingerprints = NDArray[np.uint64]
 
 
 def fingerprints(paths: Iterable[str]) -> Fingerprints:
-    """The fingerprint (N,) of each photo, given as text of a table; 0 where there is no file."""
+    """The fingerprint (N,) of each photo, from its path in a table; 0 without a file."""
     return np.array([_fingerprint(decode_path(path)) for path in paths], dtype=np.uint64)
 
 
@@ -39,8 +39,8 @@ def _fingerprint(path: Path) -> int:
 
 
 def fingerprint(name: str, size: int) -> int:
-    """The fingerprint of a photo by its file's name, without folders, and its size in bytes."""
-    name = unicodedata.normalize("NFC", name)  # some file systems take names apart
+    """The fingerprint of a photo from its file name without folders and its size in bytes."""
+    name = unicodedata.normalize("NFC", name)  # some file systems decompose names
     text = f"{name}\0{size}".encode(errors="surrogateescape")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") or 1
 
@@ -49,7 +49,7 @@ def fingerprint(name: str, size: int) -> int:
 class TrainedPhotos:
     """The photos that a model was trained on, and the country of each.
 
-    `records` (N,) of `RECORD` are sorted and distinct. A photo without a fingerprint has 0: its
+    `records` (N,) of `RECORD` are sorted and distinct. A photo without a fingerprint has 0; its
     country is known.
     """
 
@@ -57,7 +57,7 @@ class TrainedPhotos:
 
     @classmethod
     def read(cls, folder: Path | None) -> "TrainedPhotos":
-        """Those of a model folder; none where it does not say. Raises GeoclipError if damaged."""
+        """The photos of a model folder, if it lists any; GeoclipError for a damaged file."""
         file = None if folder is None else folder / TRAINED_FILE
         if file is None or not file.is_file():
             return cls()
@@ -68,7 +68,7 @@ class TrainedPhotos:
         except (OSError, EOFError, ValueError) as error:
             raise GeoclipError(
                 f"{file} is not readable ({error}); copy the model again, or delete the file if "
-                "nobody needs to know what the model was trained on."
+                f"the list of training photos is not needed."
             ) from error
         return cls(records)
 
@@ -78,8 +78,9 @@ class TrainedPhotos:
 
     @property
     def countries(self) -> tuple[str, ...]:
-        """ISO codes of the countries with a photo, in order."""
-        return tuple(np.unique(self.records["country"]).astype(str).tolist())
+        """ISO codes of the countries with a photo, in order; a photo of a class has none."""
+        codes = np.unique(self.records["country"]).astype(str).tolist()
+        return tuple(code for code in codes if code)
 
     def joined(self, photos: Fingerprints, countries: Sequence[str]) -> "TrainedPhotos":
         """These and others (n,), each with the ISO code of its country."""
@@ -88,6 +89,6 @@ class TrainedPhotos:
         return TrainedPhotos(np.unique(np.concatenate([self.records, added])))
 
     def holds(self, photos: Fingerprints) -> NDArray[np.bool_]:
-        """Which photos (n,) are among them."""
+        """Mask (n,) of the photos among them."""
         found: NDArray[np.bool_] = np.isin(photos, self.records["photo"]) & (photos != 0)
         return found

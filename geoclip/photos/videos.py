@@ -1,7 +1,7 @@
 """A video file → a few upright RGB frames, spread over the clip.
 
-A handful of frames says nearly as much about a whole clip as all of them (CLIPBert, Lei et al.
-2021), and costs little more than as many photos.
+A few frames say nearly as much about a whole clip as all of them (CLIPBert, Lei et al. 2021), and
+cost little more than as many photos.
 """
 
 import os
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 FRAMES = 4
-"""Frames looked at in each video."""
+"""Frames sampled from each video."""
 
-# Containers of cameras and phones only: playlists would lead to other files.
+# Containers of cameras and phones only: playlists would open other files.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,ogg,asf,flv"
 _LONGEST_SEARCH = 600
 """Frames decoded, at most, on the way to a key frame, and from it unless the moment is exact."""
@@ -44,9 +44,9 @@ def read_frames(
 ) -> list[Image.Image]:
     """Up to `count` upright RGB frames at even distances over a video, in order of time.
 
-    Where it can, a frame is the key frame before its moment, which is cheap to reach. With
+    If possible, a frame is the key frame before its moment, which is cheap to reach. With
     `short_side` (pixels) larger frames are scaled down to it. A clip of fewer frames gives fewer;
-    damage in the middle costs only the frames there. `content` is as for `read_photo`. Raises
+    damage in the middle loses only the frames there. `content` is as for `read_photo`. Raises
     PhotoError with the statuses of `read_photo`, and GeoclipError where `count` is below 1.
     """
     name = os.fspath(path)
@@ -89,7 +89,7 @@ def _moments_of(
 
 
 def read_container_tags(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The texts that stand in a video's header, keys in lower case; raises PhotoError."""
+    """The texts in a video's header, keys in lower case; raises PhotoError."""
     with open_video(os.fspath(path)) as container:
         return container_tags(container)
 
@@ -103,7 +103,7 @@ def container_tags(container: "InputContainer") -> dict[str, str]:
 
 @contextmanager
 def open_video(name: str, content: bytes | None = None) -> "Iterator[InputContainer]":
-    """Open a video without following anything it refers to; errors become PhotoError."""
+    """Open a video without opening files it refers to; errors become PhotoError."""
     import av  # noqa: PLC0415
 
     if content is None:
@@ -130,14 +130,14 @@ def open_video(name: str, content: bytes | None = None) -> "Iterator[InputContai
 
 
 class _Unnamed:
-    """An open file that tells the decoder its bytes and not its name."""
+    """An open file that hides its name from the decoder."""
 
     def __init__(self, file: Any) -> None:
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
 
 def _video_stream(container: "InputContainer", name: str) -> "VideoStream":
-    # A cover picture of a sound file counts as a stream of one frame.
+    # The cover picture of a sound file counts as a stream of one frame.
     if not container.streams.video:
         refuse(name, "the file holds sound only; name photos and videos", "not a photo")
     stream = container.streams.video[0]
@@ -199,7 +199,7 @@ def _frame_at(
             if not exact and (late or (frame.key_frame and shown > last)):
                 break
     except av.FFmpegError:
-        pass  # damage here: what was decoded before it will do
+        pass  # damage here: the last decoded frame is used
     return found
 
 

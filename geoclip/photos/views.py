@@ -1,4 +1,4 @@
-"""Views of a location: photos that share a `location_id` stay together, whoever cuts the list."""
+"""Views of a location: photos that share a `location_id` stay together in any split of the list."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 
 def location_keys(location_ids: Iterable[object]) -> list[Hashable]:
-    """A key for each photo that its views share; one without an id is a location of its own.
+    """A key for each photo, shared by its views; a photo without an id is its own location.
 
     Missing ids are None, NaN and the empty text.
 
@@ -30,7 +30,7 @@ def side_by_side(keys: Sequence[Hashable]) -> list[int]:
 
 
 def slices(keys: Sequence[Hashable], size: int) -> Iterator[slice]:
-    """Slices of about `size` photos that cut no location; its views must stand side by side.
+    """Slices of about `size` photos that split no location; its views must be adjacent.
 
     >>> list(slices(["a", "a", "a", "b"], 2))
     [slice(0, 3, None), slice(3, 4, None)]

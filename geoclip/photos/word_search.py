@@ -1,4 +1,4 @@
-"""The photos, of some in memory, that words describe."""
+"""Search photos in memory by words."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,8 @@ def described_by(
 ) -> PhotoTable:
     """The `top` photos of largest cosine with each text: query, rank, path, similarity.
 
-    It is zero-shot retrieval (Radford et al. 2021). Photos that could not be read are left out.
-    Raises GeoclipError without a text or for `top` below 1.
+    It is zero-shot retrieval (Radford et al. 2021). Unreadable photos are left out. Raises
+    GeoclipError without a text or for `top` below 1.
     """
     if not texts or not all(texts) or top < 1:
         raise GeoclipError("Say in a few words what to search for, and ask for 1 photo or more.")

@@ -1,7 +1,7 @@
 """Positions in XMP, in every form that programs write, as GPS directories of EXIF.
 
-Packets are searched, not parsed: many are cut, mixed up or no well-formed XML at all. Namespaces
-are not looked at either, as their prefixes may be anything; the names are those of EXIF and DJI.
+Packets are searched, not parsed: many are cut, mixed up or not well-formed XML. Namespace prefixes
+are ignored, as they may be anything; the names are those of EXIF and DJI.
 """
 
 import codecs
@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.ExifTags import GPS
 
 OWN_NAMESPACE = "urn:geoclip-gzsl:guess:1.0:"
-"""Stands in what this program writes: a guess is no position that a photo states."""
+"""Marks geoclip's own sidecars: a guess is not a photo's stated position."""
 
 _STANDARD = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
@@ -37,7 +37,7 @@ _NAMES: dict[int, str] = {
     GPS.GPSTimeStamp: "GPSTimeStamp",  # date and time
 }
 _PROPERTIES = {tag: re.compile(_PROPERTY.format(name)) for tag, name in _NAMES.items()}
-# Where what is shown lies, or what a caption says of it, is not where the camera was.
+# The place shown, or described by a caption, is not the camera's place.
 _OTHER_PLACE = re.compile(r"(?i)<(/?)(?:[\w.-]+:)?Location(?:Shown|Created)\b")
 _EMPTY_ELEMENT = re.compile(r"[^<>]*/>")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:/\d+)?")
@@ -48,7 +48,7 @@ _TIME = re.compile(r"\s*(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d))?")
 def xmp_positions(image: Image.Image, late_packet: bytes = b"") -> list[dict[int, Any]]:
     """The positions in the packets of an open photo, in their order.
 
-    `late_packet` is one that Pillow has not come to yet.
+    `late_packet` is one that Pillow has not reached yet.
     """
     standard = [part.removeprefix(_STANDARD) for part in app1_segments(image, _STANDARD)]
     if not standard:
@@ -58,13 +58,13 @@ def xmp_positions(image: Image.Image, late_packet: bytes = b"") -> list[dict[int
 
 
 def app1_segments(image: Image.Image, beginning: bytes) -> list[bytes]:
-    """The APP1 segments of a JPEG that begin so; none of other formats."""
+    """The APP1 segments of a JPEG with this beginning; none for other formats."""
     segments = getattr(image, "applist", [])
     return [part for name, part in segments if name == "APP1" and part.startswith(beginning)]
 
 
 def _extended(image: Image.Image) -> list[bytes]:
-    """Packets that were too large for one segment."""
+    """Packets too large for one segment."""
     parts: dict[bytes, list[tuple[int, bytes]]] = defaultdict(list)
     for segment in app1_segments(image, _EXTENSION):
         digest = segment[len(_EXTENSION) : len(_EXTENSION) + 32]
@@ -74,8 +74,8 @@ def _extended(image: Image.Image) -> list[bytes]:
 
 
 def xmp_position(packet: object) -> dict[int, Any]:
-    """The position in a packet as a GPS directory; {} where it has none, or one guessed by us."""
-    # Most packets have no position, and this is found out ten times faster than by searching.
+    """The position in a packet as a GPS directory; {} for none or for geoclip's guess."""
+    # Most packets have no position, and this test is ten times faster than the search.
     if isinstance(packet, bytes) and b"gpsl" not in packet.replace(b"\0", b"").lower():
         return {}
     text = _decoded(packet)
@@ -104,7 +104,7 @@ def _without_other_places(text: str) -> str:
 
 
 def _decoded(packet: object) -> str:
-    """A packet's text, UTF-8 or UTF-16 with or without its mark."""
+    """A packet's text, UTF-8 or UTF-16, with or without a byte order mark."""
     if not isinstance(packet, bytes):
         return packet if isinstance(packet, str) else ""
     if packet.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -117,7 +117,7 @@ def _decoded(packet: object) -> str:
 
 
 def _first(tag: int, text: str) -> str:
-    """The first value of a property that is not empty; "" without one."""
+    """The first non-empty value of a property; "" without one."""
     found = (match["text"] or match["value"] for match in _PROPERTIES[tag].finditer(text))
     return next((unescape(value).strip() for value in found if value and value.strip()), "")
 

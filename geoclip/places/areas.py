@@ -19,12 +19,12 @@ from geoclip.errors import GeoclipError
 
 
 def read_area(area: Any) -> BaseGeometry:
-    """One geometry with an area, in degrees (WGS 84), of what a user gives as a polygon.
+    """One geometry with an area, in degrees (WGS 84), from a user's polygon.
 
-    `area` is a shapely geometry or GeoJSON (a mapping, or what has `__geo_interface__`) in degrees,
-    a GeoSeries or GeoDataFrame, or the path of a file that geopandas reads. What states a
-    coordinate system is brought into WGS 84. Raises GeoclipError for anything else, for a file that
-    cannot be read, and where there is no area or a coordinate is out of range.
+    `area` is a shapely geometry or GeoJSON (a mapping, or an object with `__geo_interface__`) in
+    degrees, a GeoSeries or GeoDataFrame, or the path of a file that geopandas reads. An area with a
+    coordinate system is projected to WGS 84. Raises GeoclipError for anything else, for an
+    unreadable file, and where there is no area or a coordinate is out of range.
 
     >>> read_area({"type": "Polygon", "coordinates": [[[0, 0], [2, 0], [2, 1], [0, 0]]]}).area
     1.0
@@ -39,8 +39,8 @@ def read_area(area: Any) -> BaseGeometry:
     west, south, east, north = whole.bounds
     if south < -90 or north > 90 or west < -360 or east > 360:
         raise GeoclipError(
-            f"{name} reaches from {west:g}, {south:g} to {east:g}, {north:g}, which are no degrees "
-            "of longitude and latitude: bring it into EPSG:4326."
+            f"{name} reaches from {west:g}, {south:g} to {east:g}, {north:g}, which are not "
+            f"degrees of longitude and latitude: project it to EPSG:4326."
         )
     return whole
 
@@ -71,11 +71,11 @@ def _read_file(path: Path) -> gpd.GeoSeries:
     try:
         parquet = path.suffix.lower() in (".parquet", ".geoparquet")
         return (gpd.read_parquet(path) if parquet else gpd.read_file(path)).geometry
-    except Exception as problem:  # every reader has its own family of errors
+    except Exception as problem:  # every reader has its own kinds of errors
         reason = (str(problem).strip() or type(problem).__name__).splitlines()[0].rstrip(".")
         raise GeoclipError(
-            f"{path} holds no polygons that can be read ({reason}): give GeoJSON, a GeoPackage, a "
-            "shapefile or GeoParquet."
+            f"{path} holds no readable polygons ({reason}): give GeoJSON, a GeoPackage, a "
+            f"shapefile or GeoParquet."
         ) from None
 
 
@@ -84,7 +84,7 @@ def in_area(
 ) -> NDArray[np.bool_]:
     """Which points (N,) in degrees lie in an area or on its edge.
 
-    Its longitudes may pass ±180, as those of a polygon across the date line do.
+    Its longitudes may pass ±180, as in a polygon across the date line.
 
     >>> across = shapely.box(170, -20, 190, -10)
     >>> in_area(across, np.array([-15.0, -15.0]), np.array([-175.0, 0.0])).tolist()

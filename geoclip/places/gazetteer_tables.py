@@ -1,6 +1,6 @@
-"""Gazetteer tables: reading our own folder, and what the readers of other layouts share.
+"""Gazetteer tables: the reader of our own layout, and functions that all readers share.
 
-Every reader gives one table of places, ordered countries, regions, cities, with the columns
+Every reader returns one table of places, ordered countries, regions, cities, with the columns
 place_id, name, ascii_name, level, parent_id (empty for a country), country_code, sovereign,
 continent, lat, lon, population; and a table of alternate names (place_id, name) or None.
 """
@@ -20,12 +20,12 @@ from geoclip.support.tables import first_line, read_text_table, refuse_rows, req
 
 Tables = tuple[pd.DataFrame, pd.DataFrame | None]
 TABLES = ("countries.csv", "regions.csv", "cities.csv")
-"""Of our own layout, by level."""
+"""Tables of our own layout, by level."""
 ALTERNATE_NAMES = "alternate_names.parquet"
 
 
 def default_folder() -> Path:
-    """Where the packaged gazetteer lies: inside an installed wheel, else beside the package."""
+    """The folder of the packaged gazetteer: inside an installed wheel, else beside the package."""
     here = Path(__file__).resolve().parents[1]
     inside = here / "_gazetteers"
     return inside if inside.is_dir() else here.parent / "gazetteers"
@@ -47,7 +47,7 @@ def read_folder(folder: Path) -> Tables:
 
 
 def read_countries(path: Path) -> pd.DataFrame:
-    """Countries and territories, one a row, checked; also the columns that captions do not use."""
+    """Countries and territories, one per row, checked; also columns unused by captions."""
     table = _read_level(path, level=0)
     require_columns(table, ["continent", "sovereign"], path)
     ids = table["place_id"]
@@ -57,14 +57,14 @@ def read_countries(path: Path) -> pd.DataFrame:
 
 @lru_cache(maxsize=1)
 def packaged_countries() -> pd.DataFrame:
-    """The countries table of the packaged gazetteer, read once; not to be changed."""
+    """The countries table of the packaged gazetteer, read once; do not change it."""
     return read_countries(default_folder() / "countries.csv")
 
 
 def join_levels(
     countries: pd.DataFrame, regions: pd.DataFrame, cities: pd.DataFrame
 ) -> pd.DataFrame:
-    """One table of three, with each place's sovereign and continent taken from its country."""
+    """One table from three; each place takes its country's sovereign and continent."""
     columns = ["place_id", "name", "ascii_name", "level", "parent_id", "country_code"]
     columns += ["lat", "lon", "population"]
     levels = (frame.reindex(columns=columns) for frame in (countries, regions, cities))
@@ -84,7 +84,7 @@ def representative_points(cities: pd.DataFrame, by: str) -> pd.DataFrame:
     groups = cities.groupby(by, sort=True)
     rows = {key: _representative(group) for key, group in groups}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["lat", "lon", "population"])
-    table.index = table.index.astype(cities[by].dtype).rename(by)  # of no group it has numbers
+    table.index = table.index.astype(cities[by].dtype).rename(by)  # numbers if empty
     return table.astype({"lat": "float64", "lon": "float64", "population": "int64"})
 
 
@@ -105,7 +105,7 @@ def read_alternate_names(path: Path) -> pd.DataFrame | None:
         return pd.read_parquet(path, columns=["place_id", "name"])
     except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
         raise GeoclipError(
-            f"{path} cannot be read ({first_line(error)}): replace it or take it away."
+            f"{path} cannot be read ({first_line(error)}): replace or remove it."
         ) from error
 
 

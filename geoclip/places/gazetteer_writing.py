@@ -15,7 +15,7 @@ from geoclip.support.files import write_whole
 
 
 def places_table(gazetteer: Gazetteer) -> pd.DataFrame:
-    """The table that a gazetteer was made of, as `read_places` gives it."""
+    """The table of a gazetteer's places, as `read_places` returns it."""
     parents = gazetteer.parents
     return pd.DataFrame(
         {
@@ -37,7 +37,7 @@ def places_table(gazetteer: Gazetteer) -> pd.DataFrame:
 def write_places(gazetteer: Gazetteer, folder: Path) -> None:
     """Write a gazetteer as a folder that `read_places` reads.
 
-    Raises GeoclipError for a folder that holds something, and where it cannot be written.
+    Raises GeoclipError for a folder that is not empty, and where it cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise GeoclipError(f"{folder} is there already: name a new folder for the gazetteer.")

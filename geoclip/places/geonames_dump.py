@@ -19,7 +19,7 @@ from geoclip.places.gazetteer_tables import (
 )
 from geoclip.support.tables import first_line, read_cells, refuse_duplicates
 
-# The dump's 19 columns by position; those that are not read have no name here.
+# The dump's 19 columns by position; unread ones have no name here.
 COLUMNS = {
     0: "place_id", 1: "name", 2: "ascii_name", 4: "lat", 5: "lon", 6: "feature_class",
     7: "feature_code", 8: "country_code", 10: "admin1", 14: "population",
@@ -31,7 +31,7 @@ REGIONS_FILE = "admin1CodesASCII.txt"
 NO_ANSWERS = {
     "PPLH": "historic", "PPLQ": "abandoned", "PPLW": "destroyed", "PPLX": "a section of another",
 }  # fmt: skip
-"""GeoNames' feature codes of places that no photo of today is answered with."""
+"""GeoNames' feature codes of places that are no answer for a photo of today."""
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +39,14 @@ log = logging.getLogger(__name__)
 def read_dump(path: Path, keep: Collection[str] = ()) -> Tables:
     """Places of a dump's file, or of a folder's most detailed cities file; no alternate names.
 
-    The regions are those of admin1CodesASCII.txt beside it that have a city, the countries those of
-    the packaged gazetteer that have a city. A city whose admin-1 code has no name has no region.
-    Cities of no country, or of one that is no more, are left out, as are those of the feature codes
-    `NO_ANSWERS` that are not in `keep`; the log says how many. Raises GeoclipError for bad files
-    and for other codes in `keep`.
+    The regions come from admin1CodesASCII.txt beside it, the countries from the packaged gazetteer;
+    both need a city. A city whose admin-1 code has no name has no region. Cities of no country or
+    of a former one are left out, and those with feature codes in `NO_ANSWERS` but not in `keep`;
+    the log counts them. Raises GeoclipError for bad files and for other codes in `keep`.
     """
     unknown = set(keep) - set(NO_ANSWERS)
     if unknown:
-        raise GeoclipError(f"No place is kept as {min(unknown)}: use {', '.join(NO_ANSWERS)}.")
+        raise GeoclipError(f"{min(unknown)} is no code to keep: use {', '.join(NO_ANSWERS)}.")
     file = _cities_file(path)
     table = _read_cities(file, set(NO_ANSWERS) - set(keep))
     countries = packaged_countries()
@@ -90,7 +89,7 @@ def _read_cities(path: Path, left_out: Collection[str]) -> pd.DataFrame:
 
 
 def _of_today(table: pd.DataFrame, left_out: Collection[str], path: Path) -> pd.DataFrame:
-    """The rows of countries and features that can be answers; the log counts the others."""
+    """The rows whose country and feature can be answers; the log counts the others."""
     code, feature = table["country_code"].str.strip(), table["feature_code"]
     unknown = ~code.isin(packaged_countries()["place_id"])
     reason = feature.where(feature.isin(left_out), "").map(NO_ANSWERS).fillna("")
@@ -117,7 +116,7 @@ def _read_regions(path: Path) -> pd.DataFrame:
 
 
 def _read_tabs(path: Path) -> pd.DataFrame:
-    """Text cells without a header, so that the index, which is the row, begins with 1."""
+    """Text cells without a header; the index is the row number and begins with 1."""
     try:
         table = read_cells(path, sep="\t", header=None, quoting=csv.QUOTE_NONE)
     except pd.errors.EmptyDataError:

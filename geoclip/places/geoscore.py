@@ -1,4 +1,4 @@
-"""The GeoScore: how much a guess is worth by its distance from the truth."""
+"""The GeoScore: the value of a guess by its distance from the truth."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

@@ -1,9 +1,9 @@
-"""Places between cities: the cells of H3 in which people live, each named by its nearest city.
+"""Places between cities: the inhabited cells of H3, each named by its nearest city.
 
-A city's people are taken to live in a disc about it, of a density that the settings say. Cells of
-H3 (Uber's hexagons, h3geo.org) whose centre lies in the disc of a city and on land become places
-beside the cities, with the name, region and country of the nearest city. A cell that holds a city
-is that city. Nothing but the gazetteer's own cities and their population is used.
+A city's people are assumed to live in a disc about it; the settings give its density. Cells of H3
+(Uber's hexagons, h3geo.org) with their centre in a city's disc and on land become places beside the
+cities, with the name, region and country of the nearest city. A cell with a city in it is that
+city. The only input is the gazetteer's own cities and their population.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from geoclip.places.sphere import great_circle_km
 
 FINEST = 15
 CELL_SHARE = 0.5
-"""Of a city's people, those counted in its cells: so no cell is larger than its city."""
+"""Share of a city's people counted in its cells, so that no cell is larger than its city."""
 SMALLEST_EDGE = 0.7
-"""Of a cell, in average edges of its resolution: they are smallest at the icosahedron's corners."""
+"""The smallest cell edge, in average edges of a resolution: at the icosahedron's corners."""
 OnLand = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Latitudes and longitudes (n,) → which of the points are on land (n,)."""
 
 
 @dataclass(frozen=True)
 class CellSettings:
-    """Which cells are places; GeoclipError for a value that is none.
+    """Which cells are places; GeoclipError for an invalid value.
 
     Attributes:
         resolution: of H3: at 5 the cells are 10 km from centre to corner, at 6 4 km, at 7 1.4 km.
@@ -55,7 +55,7 @@ class CellSettings:
             raise GeoclipError(f"least_km is {self.least_km:g}; use 0 or more.")
 
     def radii_km(self, population: np.ndarray) -> np.ndarray:
-        """The radius (n,) of the disc that holds so many people (n,)."""
+        """The radius (n,) of the disc that holds this many people (n,)."""
         return np.maximum(np.sqrt(population / (np.pi * self.density)), self.least_km)
 
 
@@ -64,8 +64,9 @@ def with_cells(
 ) -> Gazetteer:
     """The gazetteer with cells beside its cities, as places of the level "city".
 
-    Their ids are those of H3. A city shares half of its people out among its cells. `on_land` says
-    which points are; all without it. Raises GeoclipError where the library h3 is missing.
+    Their ids are those of H3. A city divides half of its people among its cells. `on_land` says
+    which points are on land; without it all are. Raises GeoclipError where the library h3 is
+    missing.
     """
     settings, cities = settings or CellSettings(), gazetteer.level_rows("city")
     ids, lat, lon = _inhabited(gazetteer, settings)
@@ -87,7 +88,7 @@ def with_cells(
 def _inhabited(
     gazetteer: Gazetteer, settings: CellSettings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ids and centres of the cells that a city's disc reaches and that hold no city, by id."""
+    """Ids and centres of the cells within a city's disc and without a city, by id."""
     h3, cities = _h3(), gazetteer.level_rows("city")
     step = SMALLEST_EDGE * 1.5 * h3.average_hexagon_edge_length(settings.resolution, "km")
     found: dict[str, tuple[float, float]] = {}

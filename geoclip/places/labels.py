@@ -12,13 +12,13 @@ from geoclip.places.sphere import unit_vectors
 def place_rows(photos: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
     """Gazetteer rows (N,) of the places of photos (columns lat, lon, country_code, photo_id).
 
-    A photo that the column `place_id`, if there, names a place for has that one. Of others it is
-    the nearest city of their country. The country is the given code, else that in which the point
-    lies (see `Outlines.country_of`). A point inside the outline of a territory keeps the
-    territory's nearest city: a photo of Réunion that is given as French is one of Réunion. A photo
-    without coordinates, or in a country without a city, has its country's row. One at sea has the
-    nearest city of all. Raises GeoclipError for a given code or place_id that the gazetteer does
-    not know, and for a photo without a place_id where the gazetteer has no coordinates.
+    A photo with a value in the optional column `place_id` has that place. Others have the nearest
+    city of their country. The country is the given code, else the country of the point (see
+    `Outlines.country_of`). A point inside the outline of a territory keeps the territory's nearest
+    city: a photo of Réunion labelled French is one of Réunion. A photo without coordinates, or in a
+    country without a city, has its country's row. A photo at sea has the nearest city of all.
+    Raises GeoclipError for a given code or place_id that the gazetteer lacks, and for a photo
+    without a place_id where the gazetteer has no coordinates.
     """
     ids = photos["place_id"] if "place_id" in photos else pd.Series("", index=photos.index)
     named = (ids != "").to_numpy(dtype=bool)
@@ -34,10 +34,10 @@ def place_rows(photos: pd.DataFrame, gazetteer: Gazetteer) -> NDArray[np.int64]:
 def places_and_abroad(
     photos: pd.DataFrame, gazetteer: Gazetteer
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """As `place_rows`, and which of the places (N,) lie in another country than their photos.
+    """As `place_rows`, and a mask (N,) of places outside their photos' countries.
 
-    A place does so where the gazetteer knows neither the photo's country nor a place of it, and of
-    a photo in no country: at sea, more than 100 km from any city.
+    A place is outside where the gazetteer lacks the photo's country or its cities, and where the
+    photo is in no country: at sea, more than 100 km from any city.
     """
     gazetteer.check_has_positions()
     _check_codes(photos, gazetteer)
@@ -82,7 +82,7 @@ def _in_territory(
     lon: np.ndarray,
     gazetteer: Gazetteer,
 ) -> NDArray[np.bool_]:
-    """Which candidates (N,) lie inside the outline of the territory of their nearest city."""
+    """Mask (N,) of candidates inside the outline of the territory of their nearest city."""
     inside = np.zeros(len(rows), dtype=bool)
     photo = np.flatnonzero(candidates)
     if len(photo):

@@ -1,13 +1,13 @@
 """Reader of a table of any levels: kingdom … species, sector … product.
 
 A CSV with a column for each level, topmost first, and a row for each class of the deepest one. A
-cell below the first level may be blank: the class has no ancestor there, or, at the end of a row,
-it stands above the deepest level. Optional columns: `LEVEL:id`, the id of the class of that level;
-`LEVEL:names`, its other names, with | between them. Without an id a class has its names from the
-top, joined by "/": Animalia/Carnivora/Canis lupus.
+cell below the first level may be blank: the class has no ancestor there, or, at the row's end, is
+itself of a higher level. Optional columns: `LEVEL:id`, the id of that level's class; `LEVEL:names`,
+its other names, separated by |. A class without an id gets its names from the top, joined by "/":
+Animalia/Carnivora/Canis lupus.
 
-TABLE.captions.json beside TABLE.csv may word the captions: prefix, keep_official, and by level
-phrases, keep and prompts; see `Wording.of`.
+TABLE.captions.json beside TABLE.csv may set the captions' wording: prefix, keep_official, and by
+level phrases, keep and prompts; see `Wording.of`.
 """
 
 from __future__ import annotations
@@ -20,28 +20,34 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.places import gazetteer_checks as checks
-from geoclip.places.wording import Wording
+from geoclip.places.wording import MOST_LEVELS, Wording
 from geoclip.support.tables import read_text_table, refuse_duplicates
 
 LevelTable = tuple[pd.DataFrame, pd.DataFrame, Wording]
 OF_PLACES = {"name", "lat", "lon"}
-"""Columns that tell a table of one's own places."""
+"""Columns that mark a table of one's own places."""
 ID, NAMES = ":id", ":names"
 SEPARATOR = "|"
+BEHIND = ("_id", "_probability")
+"""What tables of guesses put behind the name of a level."""
+RESERVED = {
+    "prefix", "path", "photo_id", "img_id", "location_id", "message", "rank", "status", "level",
+    "place_id", "probability", "none", "auto",
+}  # fmt: skip
+"""Words of captions, of tables of guesses and of options."""
 
 
 def is_level_table(path: Path) -> bool:
-    """Whether a CSV has two columns or more and none of those of a table of places."""
-    columns = read_text_table(path).columns
-    return len(columns) > 1 and not OF_PLACES & set(columns)
+    """Whether a CSV has none of the columns of a table of places."""
+    return not OF_PLACES & set(read_text_table(path).columns)
 
 
 def read_level_table(path: Path) -> LevelTable:
-    """The classes of a table as `read_places` gives places, their other names and their wording.
+    """The classes of a table, in the form of `read_places`, their other names and their wording.
 
-    They have no coordinates, no population and no country. Raises GeoclipError naming file, row and
-    cure for a row without a class of the first level, a class or id that stands twice, and a column
-    or wording that is none.
+    They have no coordinates, no population and no country. Raises GeoclipError with file, row and
+    cure for a row without a class of the first level, a repeated class or id, and an invalid column
+    or wording.
     """
     table = read_text_table(path).map(str.strip)
     levels = [name for name in table.columns if not name.endswith((ID, NAMES))]
@@ -65,6 +71,11 @@ def read_level_table(path: Path) -> LevelTable:
 
 
 def _check_columns(table: pd.DataFrame, levels: Sequence[str], path: Path) -> None:
+    if not 2 <= len(levels) <= MOST_LEVELS:
+        raise GeoclipError(
+            f"{path} has {len(levels)} levels ({', '.join(levels)}): use 2 to {MOST_LEVELS}, a "
+            "column each; above a single one put a column with the same word in every row."
+        )
     for name in set(table.columns) - set(levels):
         if name.rpartition(":")[0] not in levels:
             raise GeoclipError(
@@ -72,9 +83,12 @@ def _check_columns(table: pd.DataFrame, levels: Sequence[str], path: Path) -> No
                 "level or drop the column."
             )
     for name in levels:
-        if not name.replace(" ", "_").replace("-", "_").isidentifier() or name == "prefix":
+        word = name.replace(" ", "_").replace("-", "_")
+        of_level = name.rpartition("_")[0] in levels and name.endswith(BEHIND)
+        if not word.isidentifier() or name in RESERVED or of_level:
             raise GeoclipError(
-                f"{path}: {name!r} cannot be the name of a level; use a word, such as species."
+                f"{path}: {name!r} cannot be the name of a level; use another word, such as "
+                "species, and LEVEL:id or LEVEL:names for what belongs to a level."
             )
 
 
@@ -90,7 +104,7 @@ def _read_wording(levels: Sequence[str], path: Path) -> Wording:
 def _given_ids(
     table: pd.DataFrame, paths: pd.DataFrame, levels: Sequence[str], path: Path
 ) -> dict[str, str]:
-    """Ids by path, of the classes that have one; GeoclipError for two of one class."""
+    """Given ids by path; GeoclipError where one class has two."""
     ids: dict[str, str] = {}
     for level in levels:
         given = table[level + ID] if level + ID in table else pd.Series("", index=table.index)
@@ -102,7 +116,7 @@ def _given_ids(
 
 
 def _paths(table: pd.DataFrame, levels: Sequence[str]) -> pd.Series:
-    """The names from the top down to the last of `levels`, "" where a row has none there."""
+    """The names from the top down to the last of `levels`, "" where a row has none."""
     joined = table[levels[0]].str.cat([table[name] for name in levels[1:]], sep="/")
     return joined.where(table[levels[-1]] != "", "")
 

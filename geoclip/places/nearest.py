@@ -33,8 +33,8 @@ class PointTree:
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Positions of the nearest points and their great-circle distances in km.
 
-        Shapes are those of `lat` and `lon` broadcast. Raises GeoclipError for a latitude or
-        longitude that is none.
+        Shapes are those of `lat` and `lon` broadcast. Raises GeoclipError for an invalid latitude
+        or longitude.
         """
         phi, lam = np.asarray(lat, dtype=np.float64), np.asarray(lon, dtype=np.float64)
         if not (np.isfinite(phi).all() and np.isfinite(lam).all() and (np.abs(phi) <= 90).all()):
@@ -48,7 +48,7 @@ class PointTree:
 
 @dataclass(frozen=True)
 class CountryPoints:
-    """Points of known country: `codes` (M,) are the country codes of the points of `tree`."""
+    """Points of known country: `codes` (M,) are the country codes of the points in `tree`."""
 
     tree: PointTree
     codes: NDArray[np.object_]
@@ -56,7 +56,7 @@ class CountryPoints:
     def country_of(
         self, lat: NDArray[np.float64], lon: NDArray[np.float64], max_km: float
     ) -> NDArray[np.object_]:
-        """Country codes (N,) of the nearest points within `max_km`, "" where there is none.
+        """Country codes (N,) of the nearest points within `max_km`, "" for none.
 
         >>> points = CountryPoints(PointTree([45.75], [4.85]), np.array(["FR"], dtype=object))
         >>> points.country_of(np.array([46.2, 0.0]), np.array([6.15, -30.0]), 200.0).tolist()

@@ -21,8 +21,8 @@ from geoclip.places.sphere import wrap_longitude
 
 COAST_DEGREES = 0.2  # 12 nautical miles of latitude, the breadth of the territorial sea
 COAST_KM = 100.0
-# Natural Earth's borders are off by up to 2 km. Of 200,902 smaller places that GeoNames lists, most
-# have their own country where the nearest city decides up to 1 km from it, and fewer beyond 1.5 km.
+# Natural Earth's borders are off by up to 2 km. Checked on 200,902 smaller places of GeoNames:
+# within 1 km the nearest city's country is right for most, beyond 1.5 km for fewer.
 CITY_KM = 1.0
 
 
@@ -43,7 +43,7 @@ class Outlines:
 
     @classmethod
     def read(cls, path: str | Path) -> Outlines:
-        """Outlines of a GeoParquet file (or any file geopandas reads) with country_code."""
+        """Outlines from a GeoParquet file (or any file geopandas reads) with country_code."""
         try:
             parquet = Path(path).suffix == ".parquet"
             frame = gpd.read_parquet(path) if parquet else gpd.read_file(path)
@@ -73,12 +73,12 @@ class Outlines:
         cities: CountryPoints | None = None,
         max_km: float = COAST_KM,
     ) -> NDArray[np.object_]:
-        """Country codes of points, in the shape of `lat` and `lon` broadcast (a str for scalars).
+        """Country codes of points, in the broadcast shape of `lat` and `lon` (a str for scalars).
 
-        A point has the country of the nearest of `cities` (see `Gazetteer.country_points`) within
-        1 km, else that of the polygon that holds it. Coasts are simplified, so a point outside of
-        all has that of the nearest polygon within 0.2 degrees, then that of the nearest of `cities`
-        within `max_km`. A point at sea and one without coordinates (NaN) have "".
+        A point has the country of the nearest of `cities` (see `Gazetteer.country_points`) within 1
+        km, else that of its polygon. Coasts are simplified, so a point outside all polygons gets
+        the nearest one within 0.2 degrees, then the nearest of `cities` within `max_km`. A point at
+        sea and one without coordinates (NaN) get "".
         """
         phi, lam = np.broadcast_arrays(np.asarray(lat, np.float64), np.asarray(lon, np.float64))
         codes = np.full(phi.size, "", dtype=object)
@@ -98,20 +98,20 @@ class Outlines:
 
     @cached_property
     def _parts(self) -> pd.DataFrame:
-        """Single polygons, prepared: a small box each, where a whole country's spans the globe."""
+        """Single polygons, prepared: each has a small box; a whole country's may span the globe."""
         parts = self.frame.explode(index_parts=False, ignore_index=True)
         shapely.prepare(parts.geometry.to_numpy())
         return parts
 
     def _inside(self, lat: NDArray[np.float64], lon: NDArray[np.float64]) -> NDArray[np.object_]:
-        """Codes of the polygons that hold the points, the first where two share a border."""
-        # The points are the tree: shapely then tests each polygon once, prepared.
+        """Codes of the polygons that hold the points; on a shared border the first."""
+        # The tree holds the points: shapely then tests each polygon once, prepared.
         points = shapely.STRtree(shapely.points(lon, lat))
         part, point = points.query(self._parts.geometry.to_numpy(), predicate="intersects")
         return self._codes(len(lat), part[::-1], point[::-1])
 
     def _beside(self, lat: NDArray[np.float64], lon: NDArray[np.float64]) -> NDArray[np.object_]:
-        """Codes of the nearest polygons within the tolerance at coasts."""
+        """Codes of the nearest polygons within the coastal tolerance."""
         polygons = self._parts.geometry.to_numpy()
         points = shapely.points(lon, lat)
         part, point = shapely.STRtree(points).query(
@@ -125,7 +125,7 @@ class Outlines:
     def _codes(
         self, n_points: int, part: NDArray[np.int64], point: NDArray[np.int64]
     ) -> NDArray[np.object_]:
-        """Codes (n_points,) of pairs of a polygon and a point, a later pair overriding."""
+        """Codes (n_points,) from pairs of polygon and point; later pairs override."""
         codes = np.full(n_points, "", dtype=object)
         codes[point] = self._parts["country_code"].to_numpy(dtype=object)[part]
         return codes

@@ -1,4 +1,4 @@
-"""Reader of a user's own CSV of places, whose parents are built from names."""
+"""Reader of a user's own CSV of places; it builds the parents from names."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def read_own_csv(path: Path) -> Tables:
     """Places of a CSV with name, lat, lon and optionally place_id, region, country, country_code,
     population; no alternate names.
 
-    The country is that of the code, else of the name (see `country_names`), else found from the
-    coordinates by the packaged outlines and cities. A region has the id of the packaged region of
-    its name in that country, or is a new one. A place without an id gets "row" and its row number.
+    The country comes from the code, else from the name (see `country_names`), else from the
+    coordinates by the packaged outlines and cities. A region gets the id of the packaged region of
+    its name in that country, or a new one. A place without an id gets "row" and its row number.
     """
     table = _read_rows(path)
     table["country_code"] = _country_codes(table, path)
@@ -44,7 +44,7 @@ def read_own_csv(path: Path) -> Tables:
 
 
 def folded(names: pd.Series) -> pd.Series:
-    """Names as they are compared: without marks, case and surrounding spaces."""
+    """Names in comparable form: without marks, case and surrounding spaces."""
     return names.map(
         lambda name: "".join(
             char
@@ -66,7 +66,7 @@ def _read_rows(path: Path) -> pd.DataFrame:
 
 
 def _ascii(names: pd.Series) -> pd.Series:
-    """Names in ASCII where dropping marks gives that, else as they are."""
+    """Names in ASCII if dropping marks is enough, else unchanged."""
     plain = names.map(
         lambda name: "".join(
             char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char)
@@ -76,7 +76,7 @@ def _ascii(names: pd.Series) -> pd.Series:
 
 
 def _country_codes(table: pd.DataFrame, path: Path) -> pd.Series:
-    """A packaged code for every row: given, by the country's name, or by the coordinates."""
+    """A packaged code for every row: given, by country name, or by coordinates."""
     codes = country_codes(table["country_code"], path)
     names = table["country"].where(codes == "", "")
     codes = codes.where(codes != "", country_codes(names, path))
@@ -104,7 +104,7 @@ def _packaged_level(level: int) -> pd.DataFrame:
 
 
 def _region_ids(table: pd.DataFrame) -> pd.Series:
-    """Ids of the packaged regions of these names, else new ids made of country and name."""
+    """Ids of the packaged regions of these names, else new ids from country and name."""
     regions = table["region"].str.strip()
     if (regions == "").all():
         return regions
@@ -124,7 +124,7 @@ def _region_ids(table: pd.DataFrame) -> pd.Series:
 
 
 def _regions(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a region, named as in the first of its rows."""
+    """One row per region, named as in its first row."""
     within = table[table["region_id"] != ""]
     first = within.drop_duplicates("region_id").set_index("region_id")
     points = representative_points(within, "region_id")

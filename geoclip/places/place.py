@@ -1,4 +1,4 @@
-"""A place of a gazetteer and the three levels on which places stand."""
+"""A place of a gazetteer and the three levels of places."""
 
 from __future__ import annotations
 

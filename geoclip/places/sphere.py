@@ -1,7 +1,7 @@
 """Geometry on a sphere: distances, unit vectors, longitudes, means.
 
 Latitudes and longitudes are degrees, distances are kilometres on a sphere of radius 6371.0 km.
-Every function takes scalars or arrays that broadcast, and gives numpy arrays or numpy scalars.
+Every function takes scalars or broadcastable arrays, and returns numpy arrays or scalars.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 EARTH_RADIUS_KM = 6371.0
 FARTHEST_KM = float(np.pi * EARTH_RADIUS_KM)
-"""How far antipodes lie apart."""
+"""The distance between antipodes."""
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ def great_circle_km(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: Arr
     half_dlat = (phi2 - phi1) / 2
     half_dlon = (np.radians(lon2) - np.radians(lon1)) / 2
     hav = np.sin(half_dlat) ** 2 + np.cos(phi1) * np.cos(phi2) * np.sin(half_dlon) ** 2
-    # Rounding can leave the haversine of antipodes a hair above 1.
+    # Rounding can lift the haversine of antipodes slightly above 1.
     km: Floats = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(hav, 0.0, 1.0)))
     return km
 
@@ -40,7 +40,7 @@ def unit_vectors(lat: ArrayLike, lon: ArrayLike) -> Floats:
 
 
 def to_lat_lon(xyz: ArrayLike) -> tuple[Floats, Floats]:
-    """Latitude and longitude in [-180, 180) of vectors (..., 3) of any length but zero."""
+    """Latitude and longitude in [-180, 180) of vectors (..., 3) of any non-zero length."""
     x, y, z = np.moveaxis(np.asarray(xyz, dtype=np.float64), -1, 0)
     return np.degrees(np.arctan2(z, np.hypot(x, y))), wrap_longitude(np.degrees(np.arctan2(y, x)))
 
@@ -62,8 +62,8 @@ def spherical_mean(
     """Latitude and longitude of the mean direction of N points, weighted when weights are given.
 
     The sum of the unit vectors, projected back to the sphere. Where it vanishes (antipodes, weights
-    that are all zero) no direction is better than another and the first point is returned.
-    Raises ValueError for no point.
+    that are all zero) no direction is best and the first point is returned. Raises ValueError
+    without points.
 
     >>> lat, lon = spherical_mean([0.0, 0.0], [170.0, -150.0])  # across the date line
     >>> round(lat), round(lon)
@@ -86,7 +86,7 @@ def chord_to_km(chord: ArrayLike) -> Floats:
 
 
 def cosine_to_km(cosine: ArrayLike) -> Floats:
-    """Great-circle km between unit vectors by their scalar product, to about 0.1 m.
+    """Great-circle km between unit vectors from their scalar product, to about 0.1 m.
 
     >>> cosine_to_km([1.0, 0.0]).round().tolist()
     [0.0, 10008.0]
@@ -96,11 +96,11 @@ def cosine_to_km(cosine: ArrayLike) -> Floats:
 
 
 def degree_blocks(lat: ArrayLike, lon: ArrayLike) -> list[list[float]]:
-    """The south-western corner of each point's 1° block, NaN where a point is.
+    """The south-western corner of each point's 1° block; NaN for a NaN point.
 
     >>> degree_blocks([48.9, -0.5], [2.4, 181.5])
     [[48.0, 2.0], [-1.0, -179.0]]
     """
     degrees = [np.asarray(lat, dtype=float), wrap_longitude(np.asarray(lon, dtype=float))]
     blocks: list[list[float]] = (np.floor(np.stack(degrees, axis=1)) + 0.0).tolist()
-    return blocks  # without -0.0, whose block would be another
+    return blocks  # without -0.0, which would name another block

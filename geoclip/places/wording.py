@@ -1,4 +1,4 @@
-"""How the places of a hierarchy are put into words, level by level."""
+"""Words for the places of a hierarchy, level by level."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from string import Formatter
 from geoclip.errors import GeoclipError
 
 MOST_LEVELS = 9
-"""A draw has a chance for each level below the first, and `seeded_uniforms` gives eight."""
+"""A draw needs a chance for each level below the first; `seeded_uniforms` gives eight."""
 
 
 @dataclass(frozen=True)
 class Wording:
-    """The words for a hierarchy of L levels, topmost first; phrases name their level in braces.
+    """The words for a hierarchy of L levels, topmost first; each phrase names its level in braces.
 
-    A training caption is the prefix and the phrases of the levels that it keeps, deepest first. The
-    top level always stays, another one with its chance of `keep`. Prompts are templates that may
-    name the prefix, their own level and those above; where a level has none, its places' prompts
-    are their full captions. In a training caption the deepest place goes by its official name with
-    probability `keep_official`, else by one of its alternate names. Raises GeoclipError for what is
-    none of this.
+    A training caption is the prefix and the phrases of its kept levels, deepest first. The top
+    level always stays, each other level with its probability in `keep`. Prompts are templates that
+    may name the prefix, their own level and higher ones; a level without templates uses its places'
+    full captions. A training caption gives the deepest place its official name with probability
+    `keep_official`, else one of its alternate names. Raises GeoclipError for invalid values.
 
     >>> Wording.of(("family", "species")).phrases
     ('of the family {family}', 'of the species {species}')
@@ -63,9 +62,9 @@ class Wording:
         prompts: dict[str, Sequence[str]] | None = None,
         keep_official: float = 1.0,
     ) -> Wording:
-        """The wording of some levels; what is not said of a level has its default.
+        """The wording of some levels; unset values have defaults.
 
-        That is "of the LEVEL NAME", kept in half of the captions, and no prompt of its own.
+        The defaults are "of the LEVEL NAME", kept in half of the captions, and no prompts.
         """
         for given in (phrases, keep, prompts):
             for name in (given or {}).keys() - set(levels):
@@ -87,18 +86,18 @@ def _templates(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_chances(chances: dict[str, float]) -> None:
-    """Raise GeoclipError naming all `chances` where one of them is no probability."""
+    """Raise GeoclipError, naming all `chances`, if any is no probability."""
     if not all(isinstance(p, float | int) and 0 <= p <= 1 for p in chances.values()):
         told = " and ".join(f"{name} {p}" for name, p in chances.items())
         raise GeoclipError(f"{told} are probabilities; give numbers from 0 to 1.")
 
 
 def check_templates(templates: Sequence[str], called: str, levels: Sequence[str]) -> None:
-    """Raise GeoclipError unless the templates name nothing but the prefix and `levels`."""
+    """Raise GeoclipError unless the templates name only the prefix and `levels`."""
     allowed = {"prefix", *levels}
     try:
         named = [{field for _, field, *_ in Formatter().parse(t)} - {None} for t in templates]
-    except (TypeError, ValueError):  # no text, or a lone brace
+    except (TypeError, ValueError):  # no text, or a single brace
         named = []
     if isinstance(templates, str) or not named or not all(names <= allowed for names in named):
         raise GeoclipError(

@@ -1,4 +1,4 @@
-"""Which level a photo is answered at, by the probabilities of the places of each level."""
+"""The level of each photo's answer, by the probabilities of each level's places."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -30,10 +30,9 @@ AskedLevel = Literal["auto", "city", "region", "country", "continent"]
 class LevelProbabilities:
     """Probabilities of all places of each level given each of N photos.
 
-    `continents` (N, C), `countries` (N, K) and `groups` (N, G) by position in the hierarchy,
-    `cities` (N, k) of the most probable ones alone, best first. A map that calibrates a level is
-    to be applied in `of`: all that is said of a level, and the choice between levels, follows from
-    here.
+    `continents` (N, C), `countries` (N, K) and `groups` (N, G) are in the hierarchy's order,
+    `cities` (N, k) holds only the most probable, best first. A map that calibrates a level belongs
+    into `of`: all statements about a level, and the choice of level, follow from here.
     """
 
     continents: np.ndarray
@@ -47,9 +46,9 @@ class LevelProbabilities:
         """Sum a posterior up by country and continent.
 
         `cities` (N, k) are the posterior's probabilities of some cities, those of `top_cities`;
-        without them that of the best city is looked up.
+        without them the best city's is computed.
 
-        A greedy posterior is one within its best country; its cities and groups are multiplied by
+        A greedy posterior holds within its best country; its cities and groups are multiplied by
         that country's probability.
         """
         h = posterior.hierarchy
@@ -63,18 +62,18 @@ class LevelProbabilities:
 
     @property
     def regions(self) -> np.ndarray:
-        """Probabilities (N, G) of the groups that are regions, 0 for cities without a region."""
+        """Probabilities (N, G) of the groups that are regions; 0 for groups without a region."""
         return np.where(self.hierarchy.group_region >= 0, self.groups, 0.0)
 
 
 @dataclass(frozen=True)
 class LevelRule:
-    """Answer at `level`, or with "auto" as deep as the model can vouch for.
+    """Answer at `level`, or with "auto" at the deepest level of enough probability.
 
-    That is at the deepest of city, region, country and continent whose most probable place has at
-    least the probability `confidence`, else at none. Where the likeliest group of cities lies in no
-    region, no region is vouched for: the country is the answer instead. Raises GeoclipError for a
-    setting out of range.
+    With "auto": the deepest of city, region, country and continent whose most probable place has at
+    least the probability `confidence`, else none. Where the likeliest group of cities lies in no
+    region, the country is the answer instead of a region. Raises GeoclipError for a setting out of
+    range.
     """
 
     level: AskedLevel = "auto"

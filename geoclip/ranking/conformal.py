@@ -1,4 +1,4 @@
-"""What a calibration leaves for the ranking to use: radii that hold what they say."""
+"""Results of a calibration for the ranking: radii with the stated coverage."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from geoclip.errors import GeoclipError
 from geoclip.places.sphere import FARTHEST_KM
 
 SMALLEST_KM = 5.0
-"""A narrower credible radius is taken for this one: photos lie about a city, not in its centre."""
+"""A narrower credible radius is raised to this: photos lie about a city, not in its centre."""
 
 
 @dataclass(frozen=True)
 class ConformalRadii:
-    """Radii as multiples of a posterior's credible radii, by how wide these are.
+    """Radii as multiples of a posterior's credible radii, in bins of the latter.
 
     A credible radius up to `bounds_km[0]` is multiplied by `factors[0]`, one up to `bounds_km[1]`
     by `factors[1]` and so on, a wider one by the last factor. Fitted as the quantiles of split
@@ -41,7 +41,7 @@ class ConformalRadii:
             raise GeoclipError(f"{self} has a factor that is no number above 0.")
 
     def of(self, credible_km: np.ndarray) -> np.ndarray:
-        """The radii (N,) for credible radii (N,), in km, at most as far as the Earth reaches."""
+        """The radii (N,) for credible radii (N,), in km, at most half the Earth's circumference."""
         base = np.fmax(credible_km, SMALLEST_KM)  # NaN: of a single city
         factors = np.array(self.factors)[np.searchsorted(self.bounds_km, base)]
         return np.asarray(np.minimum(base * factors, FARTHEST_KM))
@@ -49,7 +49,7 @@ class ConformalRadii:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What `geoclip calibrate` found on photos of known place, beside the temperatures and priors.
+    """Results of `geoclip calibrate` on photos of known place, beside the temperatures and priors.
 
     Attributes:
         photos: number of photos that it was fitted on, none of which the encoder was trained on.

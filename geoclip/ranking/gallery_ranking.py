@@ -1,4 +1,4 @@
-"""Ranked places of photos by their posterior and a gallery, and the point between cities."""
+"""Ranked places of photos by their posterior and a gallery, with points between cities."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from geoclip.ranking.top_cities import top_cities
 
 Part = TypeVar("Part")
 PART = 32
-"""Photos at a time: what a gallery says of one takes some 0.7 MB."""
+"""Photos at a time: the gallery's evidence takes some 0.7 MB each."""
 LEAST_SPOT = 0.3
-"""The point lies at the likeliest spot from this probability on, if that is in the named place.
+"""From this probability on the point lies at the likeliest spot, if that is in the named place.
 
-On halves of 263 places, a lower one gains 2 % within 25 km where the gallery covers a place, and
-loses as much within 750 km where it does not.
+On halves of 263 places, a lower threshold gains 2 % within 25 km where the gallery covers a place,
+and loses as much within 750 km where it does not.
 """
 
 
 @dataclass(frozen=True)
 class GalleryAnswers:
-    """Ranked places of N photos, as a `LevelRanking`, with what a gallery adds.
+    """Ranked places of N photos, as a `LevelRanking`, with the gallery's additions.
 
     Attributes:
         ranking: at level spot each place is the nearest city to a spot, and the probabilities have
@@ -64,16 +64,16 @@ class GalleryAnswers:
 
     @property
     def by_gallery(self) -> np.ndarray:
-        """Which points (N,) are due to gallery photos."""
+        """Mask (N,) of points that gallery photos decided."""
         return np.asarray(self.decided[:, 0] >= 0)
 
 
 def gallery_settings(settings: RankingSettings) -> GallerySettings:
-    """How much a gallery counts; raises GeoclipError where the settings do not say it."""
+    """The weights of a gallery; raises GeoclipError where the settings have none."""
     if settings.gallery is None:
         raise GeoclipError(
-            "This ranking does not know how much a gallery counts: leave out --method greedy, "
-            "or fit it with geoclip calibrate MODEL --photos photos.csv --gallery self."
+            "This ranking has no weights for a gallery: leave out --method greedy, or fit them "
+            "with geoclip calibrate MODEL --photos photos.csv --gallery self."
         )
     return settings.gallery
 
@@ -81,8 +81,7 @@ def gallery_settings(settings: RankingSettings) -> GallerySettings:
 class GalleryRanker:
     """Ranks the places of photos by a ranker's posterior mixed with a gallery.
 
-    Raises GeoclipError for an empty gallery and for a ranker whose settings say nothing of how
-    much a gallery counts.
+    Raises GeoclipError for an empty gallery and for a ranker without gallery weights.
     """
 
     def __init__(self, ranker: PlaceRanker, lookup: GalleryLookup) -> None:
@@ -94,7 +93,7 @@ class GalleryRanker:
     def rank_at_level(
         self, values: np.ndarray, photo_ids: np.ndarray, rule: LevelRule, top_k: int
     ) -> GalleryAnswers:
-        """Rank the places of the level that a rule chooses for embeddings (N, d).
+        """Rank the places of the level chosen by a rule, for embeddings (N, d).
 
         `photo_ids` (N, V) are those of `GalleryLookup.neighbours`.
         """
@@ -126,7 +125,7 @@ class GalleryRanker:
         photo_ids: np.ndarray,
         of_part: Callable[[GalleryTerms, Mixture], Part],
     ) -> list[Part]:
-        """What is made of some photos at a time, in threads; neighbours are sought for all."""
+        """Apply `of_part` to some photos at a time, in threads; neighbours are found at once."""
         found = self.evidence.neighbours(values, photo_ids)
 
         def of_rows(rows: slice) -> Part:
@@ -141,7 +140,7 @@ class GalleryRanker:
     def answers_of(
         self, terms: GalleryTerms, mixture: Mixture, rule: LevelRule, top_k: int
     ) -> GalleryAnswers:
-        """Those of some photos by the terms of a gallery and the mixture that these make."""
+        """The answers for some photos, from their gallery terms and mixture."""
         h, spots = self.ranker.hierarchy, Spots.of(terms, mixture, top_k)
         plain = self.ranker.settings.without_radius()
         ranking = rank_at_level(mixture.posterior, plain, rule, top_k)
@@ -175,7 +174,7 @@ class GalleryRanker:
 
 
 def _inside(cities: np.ndarray, ranking: LevelRanking, hierarchy: Hierarchy) -> np.ndarray:
-    """Which cities (N,) lie inside the first place of their row; all do where it is none."""
+    """Mask (N,) of cities inside the first place of their row; all where there is none."""
     chains = regions_of(ancestors_of_cities(cities[:, None], hierarchy), hierarchy)[:, 0]
     named = ranking.places[:, 0]
     agree = ((named < 0) | (named == chains)).all(axis=1)
@@ -185,7 +184,7 @@ def _inside(cities: np.ndarray, ranking: LevelRanking, hierarchy: Hierarchy) -> 
 def _with_spots(
     ranking: LevelRanking, spots: Spots, at_spot: np.ndarray, mixture: Mixture
 ) -> LevelRanking:
-    """The ranking where spots replace the places of the photos (N,) that are answered by them."""
+    """The ranking with spots as the places of the photos (N,) answered by them."""
     posterior, h = mixture.posterior, mixture.posterior.hierarchy
     groups = ancestors_of_cities(spots.cities, h)
     of_cities = np.exp(np.take_along_axis(posterior.log_cities, spots.cities, axis=1))
@@ -212,6 +211,6 @@ def _with_spots(
 
 
 def _wide(columns: np.ndarray, width: int, filling: float) -> np.ndarray:
-    """Columns (N, k, …) filled up to (N, width, …)."""
+    """Columns (N, k, …) padded to (N, width, …)."""
     missing = [(0, 0), (0, width - columns.shape[1])] + [(0, 0)] * (columns.ndim - 2)
     return np.pad(columns, missing, constant_values=filling)

@@ -1,4 +1,4 @@
-"""How much gallery photos count: what a calibration leaves for the ranking to use."""
+"""The weights of gallery photos: results of a calibration for the ranking."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from geoclip.ranking.conformal import Calibration
 
 @dataclass(frozen=True)
 class GalleryWeights:
-    """How gallery photos speak; the formula is that of `gallery.mixture`.
+    """The weights of gallery photos, in the formula of `gallery.mixture`.
 
-    The defaults are near those fitted to street-tiny. Raises GeoclipError for a value that is none.
+    The defaults are near those fitted to street-tiny. Raises GeoclipError for invalid values.
 
     >>> GalleryWeights(near_share=1.5)
     Traceback (most recent call last):
@@ -35,7 +35,7 @@ class GalleryWeights:
 
 @dataclass(frozen=True)
 class GallerySettings:
-    """Weights of galleries, and the radii that hold what they say of answers with a gallery."""
+    """Weights of galleries, and calibrated radii for answers with a gallery."""
 
     weights: GalleryWeights = field(default_factory=GalleryWeights)
     calibration: Calibration | None = None

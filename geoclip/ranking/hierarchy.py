@@ -1,4 +1,4 @@
-"""A gazetteer's parents as arrays that a ranking can sum over."""
+"""A gazetteer's parents as arrays over which a ranking can sum."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,17 +12,17 @@ from geoclip.places.place import COUNTRY
 from geoclip.places.sphere import chord_to_km, unit_vectors
 
 _CACHED = 32
-"""Rows of groups whose distances to all groups fit the processor's cache."""
+"""Rows of groups whose distances to all groups fit the CPU's cache."""
 
 
 @dataclass(frozen=True)
 class Between:
     """A level between the first and the deepest one, such as regions.
 
-    `rows` (R,) are gazetteer rows in order of what lies above, `starts` cuts them by that, for
-    those of which any are. `of_group` (G,) is the position of each group's place, -1 for none.
-    `log_share` (G,) is the log share of what a group's place above has that places of this level,
-    or all that have none there, may get.
+    `rows` (R,) are gazetteer rows in order of their parents, `starts` cuts them by parent, for
+    parents that have any. `of_group` (G,) is the position of each group's place, -1 for none.
+    `log_share` (G,) is the log share of the parent's probability open to its places of this level,
+    or to its descendants without one.
     """
 
     rows: np.ndarray
@@ -51,24 +51,25 @@ class Between:
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """Countries, regions and cities, with the cities of one parent side by side.
+    """Countries, regions and cities; the cities of one parent are adjacent.
 
     p(country) · p(region | country) · p(city | region) needs sums over the children of a place.
-    Here these are sums over slices: regions are in order of their country, cities in order of
-    their group. A group is a region, or those cities of a country that lie in no region.
-    `region_starts` cuts `regions` by country, `group_starts` cuts `cities` by group.
+    Here these are sums over slices: regions are sorted by country, cities by group. A group is a
+    region, or the cities of a country outside all regions. `region_starts` cuts `regions` by
+    country, `group_starts` cuts `cities` by group.
 
     `countries` (K,), `regions` (R,) and `cities` (Q,) are gazetteer rows. Countries and regions
     without a city are left out.
 
-    Of a table of other levels, countries stand for the first and cities for the deepest level;
-    `between` are those in between, of which regions are the last. A group is all of the deepest
-    level that has the same ancestors.
+    In a table of other levels, "countries" means the first and "cities" the deepest level;
+    `between` are the levels between, of which regions are the last. A group is all classes of the
+    deepest level with the same ancestors.
     """
 
     countries: np.ndarray
     between: tuple[Between, ...]
     cities: np.ndarray
+    city_ids: np.ndarray  # (Q,) str
     continents: np.ndarray  # (C,) two letters, str
     country_codes: np.ndarray  # (K,) two letters, str
     country_continent: np.ndarray  # (K,) position in `continents`
@@ -85,7 +86,7 @@ class Hierarchy:
 
     @classmethod
     def of(cls, gazetteer: Gazetteer) -> "Hierarchy":
-        """Sort a gazetteer's cities by country and region; GeoclipError where it has none."""
+        """Sort a gazetteer's cities by country and region; GeoclipError without cities."""
         cities = gazetteer.leaf_rows
         if not len(cities):
             raise GeoclipError(
@@ -105,6 +106,7 @@ class Hierarchy:
             countries=countries,
             between=tuple(Between.of(groups[:, : n + 1]) for n in range(1, groups.shape[1])),
             cities=cities,
+            city_ids=gazetteer.ids[cities],
             continents=continents,
             country_codes=gazetteer.country_codes[countries],
             country_continent=country_continent,
@@ -123,7 +125,7 @@ class Hierarchy:
 
     @cached_property
     def _region(self) -> Between:
-        """The level above the deepest; one without a place where that is the first."""
+        """The level above the deepest; an empty one if that is the first."""
         none, groups = np.empty(0, dtype=np.int64), len(self.group_starts)
         absent = Between(none, none, np.full(groups, -1), np.zeros(groups))
         return self.between[-1] if self.between else absent
@@ -135,12 +137,12 @@ class Hierarchy:
 
     @property
     def region_starts(self) -> np.ndarray:
-        """The start of each country's regions, for the countries that have any."""
+        """The start of each country's regions, for countries with regions."""
         return self._region.starts
 
     @property
     def group_region(self) -> np.ndarray:
-        """Position (G,) in `regions`, -1 for cities without one."""
+        """Position (G,) in `regions`, -1 for groups without a region."""
         return self._region.of_group
 
     @cached_property
@@ -150,11 +152,12 @@ class Hierarchy:
         return np.asarray(self.group_country[first[regions >= 0]])
 
     def group_log_share(self) -> np.ndarray:
-        """Log share (G,) of a country's probability that its regions, or its bare cities, may get.
+        """Log share (G,) of a country's probability open to its regions, or to its cities without
+        one.
 
         0 where all cities of a country have a region, or none has. In a country with both, the
-        cities without a region count as one more region, which has 1 / (R + 1): given the whole,
-        a handful of them would outweigh all regions. So it is at every level between.
+        cities without a region count as one more region, with 1 / (R + 1): with the whole, a few of
+        them would outweigh all regions. The same holds at every level between.
         """
         none = np.zeros(len(self.group_starts))
         return np.asarray(sum((level.log_share for level in self.between), start=none))
@@ -169,9 +172,15 @@ class Hierarchy:
         """Positions (Q,) in `countries` of the cities' countries."""
         return np.asarray(self.group_country[self.city_group])
 
+    @property
+    def stacked(self) -> np.ndarray:
+        """What a prior calls seen (Q,): the code of a city's country, its own id without one."""
+        codes = self.country_codes[self.city_country]
+        return np.asarray(np.where(codes == "", self.city_ids, codes))
+
     @cached_property
     def country_log_population(self) -> np.ndarray:
-        """Log population (K,) of each country's cities; a city of unknown population counts 1."""
+        """Log population (K,) of each country's cities; an unknown population counts 1."""
         return np.log(np.bincount(self.city_country, np.maximum(self.population, 1)))
 
     @cached_property
@@ -181,7 +190,7 @@ class Hierarchy:
 
     @cached_property
     def countries_by_continent(self) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (K,) in `countries` in order of their continent, and each one's start (C,)."""
+        """Positions (K,) in `countries`, sorted by continent, and each continent's start (C,)."""
         order = np.argsort(self.country_continent, kind="stable")
         return order, np.flatnonzero(np.r_[True, np.diff(self.country_continent[order]) > 0])
 
@@ -198,8 +207,8 @@ class Hierarchy:
     def means_of(self, allowed: np.ndarray) -> np.ndarray:
         """Means (G, 3) of the unit vectors of each group's `allowed` (Q,) cities.
 
-        They are shorter the wider these lie; NaN where there is none. A city weighs by the square
-        root of its population.
+        The wider these are spread, the shorter the mean; NaN where there is none. A city's weight
+        is the square root of its population.
         """
         sums = np.add.reduceat(allowed[:, None] * self._weighted, self.group_starts)
         vectors, weights = sums[:, :3], sums[:, 3:]

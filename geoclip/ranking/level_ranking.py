@@ -1,4 +1,4 @@
-"""Ranked places of photos at the level that each is answered at, and the reported point.
+"""Ranked places of photos at each photo's answer level, and the reported point.
 
 Everything works on arrays of a block of photos; nothing loops over photos.
 """
@@ -16,7 +16,7 @@ from geoclip.ranking.settings import RankingSettings
 from geoclip.ranking.top_cities import top_cities
 
 _FAR_BELOW = -1e6
-"""Log probability of an allowed city of which a posterior says nothing."""
+"""Log probability of an allowed city that a posterior does not cover."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class LevelRanking:
 def rank_at_level(
     posterior: Posterior, settings: RankingSettings, rule: LevelRule, top_k: int
 ) -> LevelRanking:
-    """Choose each photo's level, list the k most probable places of it and choose the point.
+    """Choose each photo's level, list its k most probable places and choose the point.
 
-    The point is, of the cities inside the first place (of all where the level is none), that of
-    largest expected GeoScore over the whole posterior; for settings whose point is the most
-    probable city, the most probable one inside.
+    The point is the city inside the first place (or of all, if the level is none) with the largest
+    expected GeoScore over the whole posterior; for settings whose point is the most probable city,
+    the most probable one inside.
     """
     cities, of_cities = top_cities(posterior, top_k)
     p = LevelProbabilities.of(posterior, of_cities)
@@ -87,7 +87,7 @@ def _padded(places: np.ndarray, width: int) -> np.ndarray:
 
 
 def _with_ancestors(places: np.ndarray, level: np.ndarray, hierarchy: Hierarchy) -> np.ndarray:
-    """Continents, countries, groups and cities (N, k, 4) of places (N, k) of each row's level."""
+    """Continents, countries, groups and cities (N, k, 4) of places (N, k) at each row's level."""
     h, at = hierarchy, np.broadcast_to(level[:, None], places.shape)
     city = np.where(at == Level.city, places, -1)
     group = np.where(at == Level.city, h.city_group[city], places)
@@ -105,16 +105,16 @@ def ancestors_of_cities(cities: np.ndarray, hierarchy: Hierarchy) -> np.ndarray:
 
 
 def regions_of(groups: np.ndarray, hierarchy: Hierarchy) -> np.ndarray:
-    """The same places (N, k, 4) with regions in the place of groups, -1 for none."""
+    """The same places (N, k, 4) with regions for groups, -1 for none."""
     region = np.where(groups[:, :, 2] < 0, -1, hierarchy.group_region[groups[:, :, 2]])
     return np.concatenate([groups[:, :, :2], region[:, :, None], groups[:, :, 3:]], axis=2)
 
 
 def probabilities_of(groups: np.ndarray, p: LevelProbabilities) -> np.ndarray:
-    """Probabilities (N, k, 4) of continents, countries, groups and cities; NaN where there is none.
+    """Probabilities (N, k, 4) of continents, countries, groups and cities; NaN for none.
 
-    The cities of a row are the first of `p.cities`, or there are none. Sums are rounded, so that a
-    place is given no less than what lies inside it.
+    The cities of a row are the first of `p.cities`, or absent. Sums are rounded so that no place
+    gets less than a place inside it.
     """
     found = np.empty(groups.shape)
     for i, x in enumerate((p.continents, p.countries, p.groups)):
@@ -129,7 +129,7 @@ def probabilities_of(groups: np.ndarray, p: LevelProbabilities) -> np.ndarray:
 
 
 def _points(posterior: Posterior, settings: RankingSettings, named: np.ndarray) -> np.ndarray:
-    """The reported city (N,) of each photo, inside the named place (N, 4), -1 for anywhere."""
+    """The reported city (N,) of each photo, inside the named place (N, 4); -1 means anywhere."""
     inside = _groups_inside(posterior, named)
     everywhere = _said_everywhere(posterior)
     if settings.point.rule == "city":
@@ -144,7 +144,7 @@ def _points(posterior: Posterior, settings: RankingSettings, named: np.ndarray) 
 
 
 def _groups_inside(posterior: Posterior, named: np.ndarray) -> np.ndarray:
-    """Which groups (N, G) inside the named place (N, 4) are probable; all where none is."""
+    """Probable groups (N, G) inside the named place (N, 4); all where none is."""
     h = posterior.hierarchy
     allowed = np.logical_or.reduceat(posterior.allowed, h.group_starts)
     inside = np.tile(allowed, (len(named), 1))
@@ -156,7 +156,7 @@ def _groups_inside(posterior: Posterior, named: np.ndarray) -> np.ndarray:
 
 
 def _said_everywhere(posterior: Posterior) -> Posterior:
-    """A greedy posterior that prefers populous cities in the countries of which it says nothing."""
+    """A greedy posterior that prefers populous cities in the countries that it does not cover."""
     if posterior.country_logits is None:
         return posterior
     h = posterior.hierarchy

@@ -1,4 +1,4 @@
-"""Logits of photos against the places of a hierarchy: scaled products of their embeddings."""
+"""Logits of photos for the places of a hierarchy: scaled products of their embeddings."""
 
 import numpy as np
 
@@ -13,17 +13,17 @@ class _Levels:
 
     @property
     def country(self) -> np.ndarray:
-        """That of the topmost level."""
+        """The array of the topmost level."""
         return self.levels[0]
 
     @property
     def region(self) -> np.ndarray:
-        """That of the level above the deepest."""
+        """The array of the level above the deepest."""
         return self.levels[-2]
 
     @property
     def city(self) -> np.ndarray:
-        """That of the deepest level."""
+        """The array of the deepest level."""
         return self.levels[-1]
 
 
@@ -38,7 +38,7 @@ class Logits(_Levels):
 class LevelEmbeddings(_Levels):
     """Embeddings of countries (K, d), regions (R, d) and cities (Q, d), or other levels.
 
-    They are taken out of an index once: float32, or float64 where the index is.
+    They are copied from an index once: float32, or float64 as in the index.
     """
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The most populous city of each place: where a place that is no city is shown."""
+"""The most populous city of each place, where the map shows a larger place."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from geoclip.ranking.hierarchy import Hierarchy
 class MainCities:
     """Positions of cities by continent (C,), country (K,) and region (R,) of a hierarchy.
 
-    A place all of whose cities are excluded has its most populous one of all.
+    A place whose cities are all excluded has the most populous of them.
     """
 
     of_level: tuple[np.ndarray, np.ndarray, np.ndarray]
 
     @classmethod
     def of(cls, hierarchy: Hierarchy, allowed: np.ndarray) -> "MainCities":
-        """Those of the `allowed` (Q,) cities."""
+        """The main cities among the `allowed` (Q,) ones."""
         h = hierarchy
         order = np.lexsort((-h.population, ~allowed))
         region = h.group_region[h.city_group]
@@ -42,5 +42,5 @@ class MainCities:
 
 
 def _first_of_each(place: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """The first city of each place (0, 1, 2, …) in some order of the cities."""
+    """The first city of each place (0, 1, 2, …) in a given order of the cities."""
     return np.asarray(order[np.unique(place[order], return_index=True)[1]])

@@ -1,9 +1,9 @@
 """The file `geoclip.json` of a model: its prompts and its calibrated ranking.
 
-It lies in the model's folder. That of a hub's or embedded model lies in the user's data folder.
+It lies in the model's folder. For a hub's or embedded model it lies in the user's data folder.
 
 Version 2 has the layout of the settings' dataclasses. Files without a version are of version 1,
-whose ranking was flat; they are translated.
+with a flat ranking; they are translated.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from geoclip.encoders.hub import hub_folder
@@ -33,6 +33,9 @@ from geoclip.ranking.settings import (
 from geoclip.support.files import write_whole
 from geoclip.support.user_folders import data_folder
 
+if TYPE_CHECKING:  # pandas is slow to import
+    from geoclip.places.gazetteer import Gazetteer
+
 SETTINGS_FILE = "geoclip.json"
 VERSION = 2
 
@@ -41,17 +44,19 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a model folder says about its own use: prompts and calibrated ranking.
+    """A model folder's own settings: prompts and calibrated ranking.
 
-    The ranking of a model that says none is `UNCALIBRATED`.
+    A model without ranking settings uses `UNCALIBRATED`. `tables` are the rankings of classes by
+    the names of their levels, joined by "/".
     """
 
     captions: CaptionSettings = field(default_factory=CaptionSettings)
     ranking: RankingSettings = UNCALIBRATED
+    tables: dict[str, RankingSettings] = field(default_factory=dict)
 
     @classmethod
     def of_model(cls, name: str | Path) -> ModelSettings:
-        """The settings of the model called `name`: those that the user calibrated, else its own.
+        """The settings of the model called `name`: the user's calibration, else its own.
 
         Raises GeoclipError as `read` does.
         """
@@ -64,8 +69,8 @@ class ModelSettings:
     def read(cls, folder: Path | None) -> ModelSettings:
         """Read `geoclip.json` of a model folder; defaults where there is none.
 
-        Raises GeoclipError naming the file where it holds something else, and for an unknown key
-        also the key and the version of geoclip that wrote the file.
+        Raises GeoclipError naming the file for other content, and for an unknown key also the key
+        and the version of geoclip that wrote the file.
         """
         path = None if folder is None else folder / SETTINGS_FILE
         if path is None or not path.is_file():
@@ -76,17 +81,32 @@ class ModelSettings:
             reason = str(error).rstrip(".")
             raise GeoclipError(f"{path} is not readable ({reason}); delete or mend it.") from error
 
-    def tuned(self, countries: Iterable[str]) -> ModelSettings:
-        """Those of a model that was tuned further on photos of `countries` (ISO codes).
+    def ranking_of(self, gazetteer: Gazetteer) -> RankingSettings:
+        """The ranking of places, or of a table of levels its own.
 
-        These join the seen countries of calibrated stacking, where there is one. The radii go:
-        they were judged for the model before.
+        What was fitted to the one says nothing of the other.
+        """
+        if gazetteer.has_positions:
+            return self.ranking
+        return self.tables.get("/".join(gazetteer.level_names), UNCALIBRATED)
+
+    def with_ranking(self, gazetteer: Gazetteer, ranking: RankingSettings) -> ModelSettings:
+        """The same with another ranking of a gazetteer's places or classes."""
+        if gazetteer.has_positions:
+            return replace(self, ranking=ranking)
+        return replace(self, tables={**self.tables, "/".join(gazetteer.level_names): ranking})
+
+    def tuned(self, countries: Iterable[str]) -> ModelSettings:
+        """The settings after further fine-tuning on photos of `countries` (ISO codes).
+
+        These join the seen countries of calibrated stacking, if there is one. The radii are
+        dropped: they were calibrated for the old model.
         """
         ranking = self.ranking.without_radius()
         if ranking.prior.seen_countries:
             seen = tuple(sorted({*ranking.prior.seen_countries, *countries}))
             ranking = replace(ranking, prior=replace(ranking.prior, seen_countries=seen))
-        return replace(self, ranking=ranking)
+        return replace(self, ranking=ranking, tables={})
 
     def write(self, folder: Path) -> None:
         """Write `geoclip.json` beside a model's weights."""
@@ -96,15 +116,18 @@ class ModelSettings:
             "captions": asdict(self.captions),
             "ranking": asdict(self.ranking, dict_factory=_given),
         }
+        if self.tables:
+            own = self.tables.items()
+            stored["tables"] = {key: asdict(r, dict_factory=_given) for key, r in own}
         text = json.dumps(stored) + "\n"
         write_whole(folder / SETTINGS_FILE, lambda file: file.write(text.encode()))
 
 
 def settings_folder(name: str | Path) -> Path:
-    """Where the settings of the model called `name` lie once a user has calibrated it.
+    """The folder of the settings of the model called `name` once a user has calibrated it.
 
-    That is the model's folder. Hub models have none, and embedded ones, which belong to the
-    package, are not written to: theirs is in the user's data folder, by the model's id.
+    That is the model's folder. Hub models have none, and embedded ones belong to the package, which
+    is not written to: their settings go to the user's data folder, under the model's id.
     """
     folder = model_folder(name)
     if folder is not None and folder.resolve().parent != CHECKPOINTS:
@@ -114,9 +137,9 @@ def settings_folder(name: str | Path) -> Path:
 
 
 def ranking_of(stored: Values, writer: str = "") -> RankingSettings:
-    """Ranking settings of the layout of version 2; what is left out has its default.
+    """Ranking settings from the layout of version 2; absent keys have defaults.
 
-    Raises GeoclipError for an unknown key, which names the `writer`, and a value that is none.
+    Raises GeoclipError for an unknown key, naming the `writer`, and for an invalid value.
     """
     parts = as_tuples(_known(stored, RankingSettings, "ranking", writer))
     for name, make in (("temperatures", Temperatures), ("prior", Prior)):
@@ -153,7 +176,7 @@ def _gallery(stored: Values, writer: str) -> GallerySettings:
 
 
 def as_tuples(values: Values) -> Values:
-    """Values of JSON or options as settings hold them: tuples for lists."""
+    """Values of JSON or options in the form of settings: tuples for lists."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
@@ -165,18 +188,21 @@ def _read(stored: Values) -> ModelSettings:
             f"its layout is version {layout!r} of {writer}, this geoclip reads versions up to "
             f"{VERSION}"
         )
-    _refuse_unknown(stored, {"version", "geoclip", "captions", "ranking"}, "the file", writer)
+    _refuse_unknown(
+        stored, {"version", "geoclip", "captions", "ranking", "tables"}, "the file", writer
+    )
     captions, ranking = stored.get("captions", {}), stored.get("ranking", {})
     if layout == 1:
         captions, ranking = _captions_of_version_1(captions), _from_version_1(ranking, writer)
     captions = CaptionSettings(**as_tuples(_known(captions, CaptionSettings, "captions", writer)))
+    tables = {key: ranking_of(own, writer) for key, own in stored.get("tables", {}).items()}
     if "ranking" not in stored:
-        return ModelSettings(captions)
-    return ModelSettings(captions, ranking_of(ranking, writer))
+        return ModelSettings(captions, tables=tables)
+    return ModelSettings(captions, ranking_of(ranking, writer), tables)
 
 
 def _known(values: Values, kind: type, where: str, writer: str) -> Values:
-    """The values that a settings class takes, without those that are null."""
+    """The arguments of a settings class among the values, without nulls."""
     _refuse_unknown(values, {f.name for f in fields(kind)}, where, writer)
     return _given(values.items())
 
@@ -198,7 +224,7 @@ _VERSION_1 = {
 
 
 def _from_version_1(old: Values, writer: str) -> Values:
-    """The ranking of version 1, which held all settings, those without an effect too."""
+    """The ranking of version 1, which stored all settings, even those without effect."""
     _refuse_unknown(old, _VERSION_1, "ranking", writer)
     new: Values = {name: old[name] for name in ("method", "radius_share") if name in old}
     prior: Values = {}
@@ -220,7 +246,7 @@ def _from_version_1(old: Values, writer: str) -> Values:
 
 
 def _captions_of_version_1(old: Values) -> Values:
-    """The captions of version 1, which called the prefix "opening"."""
+    """The captions of version 1, whose "opening" is the prefix."""
     new = {"prefix" if name == "opening" else name: value for name, value in old.items()}
     for name, value in new.items():
         if name.endswith("_prompts") and isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The text embeddings of a gazetteer's places, kept with the key of what made them."""
+"""The text embeddings of a gazetteer's places, kept with a key of their inputs."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -26,13 +26,13 @@ SHIPPED_FOLDER = "places"
 """Subfolder of a model folder that may hold the packaged gazetteer's index."""
 STORED = np.float16
 Watch = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Shows how far a step is: of its name and total it makes what counts the done ones."""
+"""Shows a step's progress: from its name and total it makes a counter."""
 
 
 def index_key(encoder: "Encoder", gazetteer: Gazetteer, settings: CaptionSettings) -> str:
-    """Hash of all that an index depends on: text tower, gazetteer and prompts.
+    """Hash of all inputs of an index: text tower, gazetteer and prompts.
 
-    The precision of the texts stands behind it, unless it is the full one.
+    It ends with the precision of the texts, unless that is full.
     """
     prompts = {k: v for k, v in asdict(settings).items() if not k.startswith("keep_")}
     templates = json.dumps([prompts, sorted(COUNTRIES_WITH_ARTICLE)], sort_keys=True)
@@ -42,7 +42,7 @@ def index_key(encoder: "Encoder", gazetteer: Gazetteer, settings: CaptionSetting
 
 
 def keys_for(key: str) -> list[str]:
-    """The keys of the indexes that serve where `key` is wanted, best first.
+    """The keys of the indexes usable for `key`, best first.
 
     An index in full precision serves any encoder of these texts.
     """
@@ -53,8 +53,8 @@ def keys_for(key: str) -> list[str]:
 class PlaceIndex:
     """One unit-length text embedding for every gazetteer row.
 
-    `embeddings` is (P, d) float16 in the gazetteer's row order, `key` says what made it. Half
-    precision moves a cosine by some 1e-5; products are taken in float32 (`LevelEmbeddings`).
+    `embeddings` is (P, d) float16 in the gazetteer's row order, `key` identifies its inputs. Half
+    precision moves a cosine by some 1e-5; products are computed in float32 (`LevelEmbeddings`).
 
     >>> PlaceIndex(np.zeros((2, 8), np.float16), "key")
     PlaceIndex(2 places, d=8, key=key)
@@ -79,7 +79,7 @@ class PlaceIndex:
     ) -> "PlaceIndex":
         """Encode the prompts of every place; the mean over a place's prompts is normalised.
 
-        `watch` is told of the distinct prompts.
+        `watch` receives the number of distinct prompts.
         """
         book = CaptionBook(gazetteer, settings)
         embeddings = embed_rows(encoder, book, range(len(gazetteer)), watch)
@@ -98,15 +98,15 @@ class PlaceIndex:
             ) from error
         if embeddings.shape != shape or embeddings.dtype != STORED:
             raise GeoclipError(
-                f"{folder} holds a place index of which {EMBEDDINGS_FILE} and {ABOUT_FILE} do not "
-                "belong together; delete it and make it anew."
+                f"{folder} holds a place index whose {EMBEDDINGS_FILE} and {ABOUT_FILE} do not "
+                f"belong together; delete it and make it anew."
             )
         return cls(embeddings, key)
 
     def save(self, folder: Path) -> None:
-        """Write the index; the key comes last, so that a half-written one is never taken."""
+        """Write the index; the key comes last, so that a half-written one is never read."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ABOUT_FILE).unlink(missing_ok=True)  # an older key would fit what is half new
+        (folder / ABOUT_FILE).unlink(missing_ok=True)  # an older key would match a half-new index
         embeddings = np.asarray(self.embeddings, dtype=STORED)
         write_whole(folder / EMBEDDINGS_FILE, lambda f: np.save(f, embeddings))
         places, width = self.embeddings.shape
@@ -123,9 +123,9 @@ class PlaceIndex:
     ) -> "PlaceIndex":
         """Read the index of this encoder, gazetteer and prompts, or build and keep it.
 
-        The index that comes with the encoder, in its folder's `places`, is used first, then the one
-        in `cache_folder`. An index that is built is kept there, if the folder can be written, and
-        `watch` is told how far it is.
+        The encoder's own index, in its folder's `places`, is used first, then the one in
+        `cache_folder`. A new index is kept there, if the folder can be written, and `watch`
+        receives its progress.
         """
         key = index_key(encoder, gazetteer, settings or CaptionSettings())
         count = len(gazetteer)
@@ -141,7 +141,7 @@ class PlaceIndex:
 
     @classmethod
     def shipped(cls, model: Path | None, key: str, places: int) -> "PlaceIndex | None":
-        """The index of so many places that comes with a model folder, if it has one of this key."""
+        """The index of this many places in a model folder, if it has one of this key."""
         return None if model is None else cls._kept(model / SHIPPED_FOLDER, key, places)
 
     @classmethod

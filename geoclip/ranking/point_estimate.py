@@ -1,8 +1,7 @@
-"""The reported point of a posterior, and how far from it the posterior reaches.
+"""The reported point of a posterior, and its credible radius.
 
-The credible radius takes a posterior by its groups of cities (`Hierarchy`), each at the root mean
-square distance of those of its cities that may have a part of it, so that a region does not shrink
-to its centre.
+The credible radius uses a posterior's groups of cities (`Hierarchy`), each at the root mean square
+distance of its possible cities, so that a region does not shrink to its centre.
 """
 
 import numpy as np
@@ -16,14 +15,14 @@ from geoclip.ranking.settings import RankingSettings
 HALF_SHARE, WIDE_SHARE = 0.5, 0.9
 """Shares of the posterior inside the two stated radii."""
 _ROUNDING = 1e-9
-"""Of a sum of probabilities: halves may add up to 0.4999999999999998."""
-_SAME_PLACE_KM = 0.1  # above what rounding leaves of no distance
+"""Rounding of a sum of probabilities: halves may add up to 0.4999999999999998."""
+_SAME_PLACE_KM = 0.1  # above the rounding of a zero distance
 
 
 def expected_score_city(
     candidates: np.ndarray, probabilities: np.ndarray, hierarchy: Hierarchy
 ) -> np.ndarray:
-    """Of each photo's candidates with probability above 0, the one of largest expected GeoScore.
+    """The candidate of each photo with the largest expected GeoScore and a probability above 0.
 
     `candidates` and `probabilities` (N, m) come from `top_cities`. Returns city positions (N,).
     """
@@ -35,10 +34,10 @@ def expected_score_city(
 
 
 def expected_score_group(posterior: Posterior, temperature: float = 1.0) -> np.ndarray:
-    """The group (N,) of cities of largest expected GeoScore over the whole posterior.
+    """The group (N,) of cities with the largest expected GeoScore over the whole posterior.
 
-    Where a posterior is spread over many countries, its hundred best cities lie in one or two of
-    them and say little of where most of it is; all groups do.
+    In a posterior spread over many countries, the hundred best cities lie in one or two countries
+    and miss most of it; all groups cover it.
     """
     gain = expected_scores(posterior, temperature)
     return np.asarray(np.where(posterior.groups > 0, gain, -np.inf).argmax(axis=1))
@@ -57,10 +56,10 @@ def expected_scores(posterior: Posterior, temperature: float = 1.0) -> np.ndarra
 def stated_radii_km(
     posterior: Posterior, cities: np.ndarray, settings: RankingSettings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Radii (N,) in km about the cities (N,), by position, that the settings state.
+    """The stated radii (N,) in km about the cities (N,), by position.
 
-    The narrower holds half the photos' true points, or `radius_share` of the posterior where that
-    is set, the wider 90 %. NaN throughout where the settings state none.
+    The narrower holds half the photos' true points, or `radius_share` of the posterior if that is
+    set, the wider 90 %. All are NaN where the settings state none.
     """
     calibration = settings.calibration
     if calibration is not None:
@@ -75,8 +74,8 @@ def stated_radii_km(
 def credible_radius_km(posterior: Posterior, cities: np.ndarray, *shares: float) -> np.ndarray:
     """Radii (S, N) in km about the cities (N,), by position, that hold S shares of each posterior.
 
-    Of a calibrated posterior a photo's true place is inside with this probability. NaN where a
-    group of a single city holds it: how far from that city its photos lie is not known.
+    For a calibrated posterior a photo's true place is inside with this probability. NaN where a
+    group of a single city holds it: the spread of photos about that city is unknown.
     """
     h = posterior.hierarchy
     km = group_km(posterior, h.lat[cities], h.lon[cities])
@@ -85,7 +84,7 @@ def credible_radius_km(posterior: Posterior, cities: np.ndarray, *shares: float)
 
 
 def quantile_km(km: np.ndarray, masses: np.ndarray, *shares: float) -> np.ndarray:
-    """The distances (S, N) within which S shares of the masses (N, M) lie, `km` (N, M) away."""
+    """The distances (S, N) that hold S shares of the masses (N, M), at `km` (N, M)."""
     nearest = np.argsort(km, axis=1)
     mass = np.cumsum(np.take_along_axis(masses, nearest, axis=1), axis=1)
     wanted = [(share - _ROUNDING) * mass[:, -1:] for share in shares]
@@ -95,9 +94,9 @@ def quantile_km(km: np.ndarray, masses: np.ndarray, *shares: float) -> np.ndarra
 
 
 def mass_within(posterior: Posterior, lat: np.ndarray, lon: np.ndarray, km: float) -> np.ndarray:
-    """Share (N,) of each posterior within `km` of a point (N,); NaN where the point is.
+    """Share (N,) of each posterior within `km` of a point (N,); NaN for a NaN point.
 
-    One posterior may stand for all points.
+    One posterior may serve all points.
     """
     distances = group_km(posterior, lat, lon)
     mass: np.ndarray = (posterior.groups * (distances <= km)).sum(axis=1)

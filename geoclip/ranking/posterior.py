@@ -1,8 +1,8 @@
 """From logits to posteriors over a hierarchy's cities.
 
-A joint posterior is p(country) · p(region | country) · p(city | region), a greedy one that of the
-best country's largest cities. Everything works on arrays of a block of photos; nothing loops over
-photos.
+A joint posterior is p(country) · p(region | country) · p(city | region), a greedy one is that of
+the best country's largest cities. Everything works on arrays of a block of photos; nothing loops
+over photos.
 """
 
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ class Posterior:
 
     A city's probability is that of its group (its region, see `Hierarchy`) times its share within:
     `log_groups` (N, G) are the groups' log probabilities, and the softmax of a group's part of
-    `city_logits` (N, Q) gives the shares; -inf excludes a city. `allowed` (Q,) says which cities
-    may have any probability at all. `country_logits` (N, K) are given where the softmax of these
-    is p(country), as in a greedy posterior; else p(country) sums up the country's cities.
+    `city_logits` (N, Q) gives the shares; -inf excludes a city. `allowed` (Q,) marks the cities
+    with any probability. `country_logits` (N, K) are given where their softmax is p(country), as in
+    a greedy posterior; else p(country) sums up the country's cities.
     """
 
     log_groups: np.ndarray
@@ -47,7 +47,7 @@ class Posterior:
     ) -> "Posterior":
         """A posterior that lists some cities (N, m), by position, with their probabilities.
 
-        All other cities have none: what the listed ones lack to 1 is nobody's.
+        All other cities have none: the rest to 1 belongs to no city.
         """
         dense = np.zeros((len(cities), len(hierarchy.cities)))
         np.add.at(dense, (np.arange(len(cities))[:, None], cities), probabilities)
@@ -88,8 +88,8 @@ class Posterior:
     def cities_in(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The cities (N, w) of some groups, by a mask (N, G), and their log probabilities.
 
-        A row's cities are in order of their position; -inf fills up shorter rows. What is said of
-        a city does not depend on which other groups are asked for.
+        A row's cities are in order of their position; -inf pads shorter rows. A city's value does
+        not depend on which other groups are in the mask.
         """
         in_row = groups @ self.hierarchy.group_sizes
         listed = np.arange(in_row.max(initial=1)) < in_row[:, None]
@@ -104,10 +104,10 @@ class Posterior:
 
 
 def _log_p(logits: np.ndarray, first: np.ndarray, log_groups: np.ndarray) -> np.ndarray:
-    """Log probabilities (C,) of the cities of M groups, one behind the other from `first` (M,) on.
+    """Log probabilities (C,) of the cities of M consecutive groups, each starting at `first` (M,).
 
-    The logits of each group are shifted by their own largest one, so that rounding is the same
-    whatever groups come along.
+    The logits of each group are shifted by their own maximum, so that rounding does not depend on
+    the other groups.
     """
     top = np.maximum.reduceat(logits, first)
     top[np.isneginf(top)] = 0
@@ -118,7 +118,7 @@ def _log_p(logits: np.ndarray, first: np.ndarray, log_groups: np.ndarray) -> np.
 def posterior_of(
     logits: Logits, hierarchy: Hierarchy, settings: RankingSettings, prior: CityPrior
 ) -> Posterior:
-    """The posterior that settings ask for."""
+    """The posterior that the settings define."""
     if settings.method == "greedy":
         most = settings.greedy_cities or GREEDY_CITIES
         return greedy_posterior(logits, hierarchy, most, prior)
@@ -134,10 +134,10 @@ def joint_posterior(
     """Log p(country) + log p(region | country) + log p(city | region), or of any other levels.
 
     In a country without regions p(region | country) is 1. Cities without a region, in a country
-    that has some, are one more region, of mean probability (`Hierarchy.group_log_share`). The
+    with regions, count as one more region, of mean probability (`Hierarchy.group_log_share`). The
     prior's weights are added before the posterior is normalised over all cities.
     """
-    warm = temperatures.city != 1  # a division by 1 is a pass over all cities for nothing
+    warm = temperatures.city != 1  # a division by 1 would waste a pass over all cities
     cities = logits.city / temperatures.city if warm else logits.city
     groups = _group_log_posterior(logits, hierarchy, temperatures, prior)
     if prior.log_weights is not None:
@@ -149,9 +149,9 @@ def joint_posterior(
 def _weighed(
     groups: np.ndarray, cities: np.ndarray, hierarchy: Hierarchy, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Log p (N, G) of groups and logits (N, Q) of cities with the log weights (Q,) of cities.
+    """Log p (N, G) of groups and logits (N, Q) of cities after adding the cities' log weights (Q,).
 
-    Where all cities of a group weigh the same, so does the group, and their shares stay.
+    Where all cities of a group have one weight, so has the group, and their shares stay.
     """
     starts = hierarchy.group_starts
     lightest = np.minimum.reduceat(weights, starts)
@@ -187,7 +187,7 @@ def _group_log_posterior(
 def log_countries(
     logits: np.ndarray, hierarchy: Hierarchy, temperatures: Temperatures, prior: CityPrior
 ) -> np.ndarray:
-    """Log p (N, K) of the countries by their logits, before the prior's weights of cities."""
+    """Log p (N, K) of the countries by their logits, before the prior's city weights."""
     countries = log_softmax(logits / temperatures.country)
     if prior.country_size_exponent:
         countries = _weighed_by_size(countries, hierarchy, prior.country_size_exponent)
@@ -202,8 +202,8 @@ def log_countries(
 def _weighed_by_size(log_p: np.ndarray, hierarchy: Hierarchy, exponent: float) -> np.ndarray:
     """Log p (N, K) of the countries plus `exponent` times their log number of cities.
 
-    A continent's probability stays what it was: a photo tells continents apart, while most
-    territories of one city are islands of which there are few photos.
+    A continent keeps its probability: photos tell continents apart, while most territories of one
+    city are islands with few photos.
     """
     of_country = exponent * np.log(np.bincount(hierarchy.city_country)).astype(log_p.dtype)
     return _with_continents(log_p + of_country, hierarchy, _log_continents(log_p, hierarchy))
@@ -212,13 +212,13 @@ def _weighed_by_size(log_p: np.ndarray, hierarchy: Hierarchy, exponent: float) -
 def _with_softer_continents(
     log_p: np.ndarray, hierarchy: Hierarchy, temperature: float
 ) -> np.ndarray:
-    """Log p (N, K) of the countries, where log p of the continents is divided by `temperature`."""
+    """Log p (N, K) of the countries, with the continents' log p divided by `temperature`."""
     continents = log_softmax(_log_continents(log_p, hierarchy) / temperature)
     return _with_continents(log_p, hierarchy, continents)
 
 
 def _log_continents(log_p: np.ndarray, hierarchy: Hierarchy) -> np.ndarray:
-    """Log p (N, C) that the countries' log p (N, K) sum up to."""
+    """Log p (N, C) of the continents: sums over their countries (N, K)."""
     order, starts = hierarchy.countries_by_continent
     return logsumexp_of_segments(log_p[:, order], starts)
 
@@ -239,9 +239,9 @@ def greedy_posterior(
 ) -> Posterior:
     """A posterior that is 0 outside the best country's most populous cities.
 
-    Within them it is the softmax of the city logits. The prior's weights are added to these, and
-    the largest weight of a country's cities to the country's logit, so that a country all of whose
-    cities are excluded is excluded. The country sizes and populations of a prior play no part.
+    Within them it is the softmax of the city logits. The prior's weights are added to these; a
+    country's logit gets the largest weight of its cities, so that a country without allowed cities
+    is excluded. The country sizes and populations of a prior have no effect.
     """
     country_logits = _country_logits(logits, hierarchy, prior)
     allowed = prior.allowed(hierarchy)
@@ -260,7 +260,7 @@ def greedy_posterior(
 
 
 def _country_logits(logits: Logits, hierarchy: Hierarchy, prior: CityPrior) -> np.ndarray:
-    """Country logits (N, K) with the prior of each one's most favoured city."""
+    """Country logits (N, K) plus the prior of each country's most favoured city."""
     if prior.log_weights is None:
         return logits.country
     of_country = np.full(len(hierarchy.countries), -np.inf)

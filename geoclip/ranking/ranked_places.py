@@ -1,4 +1,4 @@
-"""Ranked places by the ids of the gazetteer, for programs that know no hierarchy."""
+"""Ranked places by gazetteer ids, for programs without a hierarchy."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from geoclip.ranking.ranking import Ranking
 
 @dataclass(frozen=True)
 class RankedPlaces:
-    """Ranked places of N photos by id (object arrays of str); see `Gazetteer` for what an id is.
+    """Ranked places of N photos by id (object arrays of str); `Gazetteer` defines ids.
 
     Attributes:
         city_ids, probabilities: (N, k) best first, probability 0 for an excluded city.

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from geoclip.ranking.gallery.mixture import GalleryEvidence
 
 UNCALIBRATED_WARNING = (
-    "The probabilities of this model are not calibrated: take them for an order of its guesses, or "
-    "fit them to photos of known place with geoclip calibrate."
+    "The probabilities of this model are not calibrated: use only their order, or fit them to "
+    "photos of known place with geoclip calibrate."
 )
 
 
@@ -44,9 +44,9 @@ class PlaceRanker:
     """Ranks the places of an index for photo embeddings.
 
     A photo's logits are its products with the places' embeddings, times the encoder's
-    `logit_scale`. From these comes the posterior p(country) · p(region | country) ·
-    p(city | region), and from that the ranked cities and the reported point. `log_prior` (P,), if
-    given, is added to the log posterior of each place by gazetteer row: so the world is narrowed.
+    `logit_scale`. These give the posterior p(country) · p(region | country) · p(city | region), and
+    that the ranked cities and the reported point. `log_prior` (P,), if given, is added to the log
+    posterior of the gazetteer's rows: this narrows the world.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class PlaceRanker:
 
     @property
     def warnings(self) -> list[str]:
-        """Sentences that a user should see once."""
+        """Sentences to show the user once."""
         return [] if self.settings.calibrated else [UNCALIBRATED_WARNING]
 
     @cached_property
@@ -81,7 +81,7 @@ class PlaceRanker:
 
     @cached_property
     def _prior(self) -> CityPrior:
-        """The user's log prior and that of the settings as one."""
+        """The user's log prior and the settings' prior combined."""
         own = None if self.log_prior is None else self.log_prior[self.hierarchy.cities]
         return CityPrior.of(self.settings.prior, self.hierarchy, own)
 
@@ -89,7 +89,7 @@ class PlaceRanker:
         self,
         countries: Sequence[str] | None = None,
         bbox: tuple[float, float, float, float] | None = None,
-        near: tuple[float, float, float] | None = None,
+        near: tuple[float, float, float] | str | None = None,
         polygon: Any = None,
     ) -> "PlaceRanker":
         """The same ranker for a part of the world; arguments and errors as `narrowing.prior`."""
@@ -104,35 +104,37 @@ class PlaceRanker:
         return self._with(settings, self.log_prior)
 
     def _with(self, settings: RankingSettings, log_prior: np.ndarray | None) -> "PlaceRanker":
-        """A ranker that shares the hierarchy and the embeddings of the levels, which take long."""
+        """A ranker that shares the hierarchy and the levels' embeddings, which are slow to make."""
         other = copy(self)
         other.settings, other.log_prior = settings, log_prior
-        for name in ("_prior", "main_cities"):  # kept ones are those of the settings before
+        for name in ("_prior", "main_cities"):  # cached values belong to the old settings
             other.__dict__.pop(name, None)
         return other
 
     def logits(self, values: np.ndarray) -> Logits:
-        """Logits of embeddings (N, d); hold them for some hundred photos at a time."""
+        """Logits of embeddings (N, d); use some hundred photos at a time."""
         return self._levels.logits(values, self.logit_scale)
 
     def posterior(self, values: np.ndarray) -> Posterior:
-        """The posterior over all cities of embeddings (N, d); of some hundred photos at a time."""
+        """The posterior over all cities of embeddings (N, d); use some hundred photos at a time."""
         return posterior_of(self.logits(values), self.hierarchy, self.settings, self._prior)
 
     def countries(self, value: np.ndarray) -> pd.Series:
         """Probabilities of all countries for an embedding (d,), the most probable first.
 
         They sum to 1. The index is the countries' names; where two share one, their ids stand
-        behind it. A country without a listed city has 0.
+        behind it. A country without a listed city has 0. Of a table of levels they are those of its
+        first level.
         """
+        level = self.gazetteer.level_names[0]
         posterior = self.posterior(value[None]).countries[0].astype(np.float64)
-        rows = self.gazetteer.level_rows("country")
+        rows = self.gazetteer.level_rows(level)
         names, ids = self.gazetteer.names[rows], self.gazetteer.ids[rows]
         shared = pd.Series(names).duplicated(keep=False)
         index = np.where(shared, [f"{n} ({i})" for n, i in zip(names, ids, strict=True)], names)
         probabilities = np.zeros(len(self.gazetteer))
         probabilities[self.hierarchy.countries] = posterior / posterior.sum()
-        named = pd.Index(index.astype(str), name="country")
+        named = pd.Index(index.astype(str), name=level)
         found = pd.Series(probabilities[rows], named, name="probability")
         return found.sort_values(ascending=False, kind="stable")
 
@@ -150,7 +152,7 @@ class PlaceRanker:
         )
 
     def rank_at_level(self, values: np.ndarray, rule: LevelRule, top_k: int = 5) -> LevelRanking:
-        """Rank the places of the level that a rule chooses for each of N embeddings (N, d)."""
+        """Rank the places of the level chosen by a rule, for embeddings (N, d)."""
         return rank_embeddings_at_level(
             values,
             self._levels,
@@ -172,11 +174,11 @@ class PlaceRanker:
 
     @cached_property
     def main_cities(self) -> MainCities:
-        """The most populous city of each place that the prior leaves in."""
+        """The most populous city of each place within the prior."""
         return MainCities.of(self.hierarchy, self._prior.allowed(self.hierarchy))
 
     def gallery_evidence(self, lookup: "GalleryLookup") -> "GalleryEvidence":
-        """What a gallery of the same encoder says of photos; GeoclipError for one that is empty."""
+        """The evidence of a gallery of the same encoder; GeoclipError for an empty gallery."""
         from geoclip.ranking.gallery.mixture import GalleryEvidence  # noqa: PLC0415  (few use it)
 
         if not len(lookup.gallery):
@@ -185,7 +187,7 @@ class PlaceRanker:
 
     @property
     def _before(self) -> Posterior:
-        """The posterior of one photo that tells nothing."""
+        """The posterior of one uninformative photo."""
         h, settings = self.hierarchy, self.settings
         nothing = Logits(*(np.zeros((1, len(rows)), np.float32) for rows in h.levels))
         return joint_posterior(nothing, h, settings.temperatures, self._prior)
@@ -195,8 +197,8 @@ class PlaceRanker:
     ) -> np.ndarray:
         """How many times more probable embeddings (N, d) make places within `km` of points (N,).
 
-        It is a Bayes factor: their posterior, divided by that of a photo that tells nothing. `lat`
-        and `lon` are in degrees. NaN where these are NaN and where no place is so near.
+        It is a Bayes factor: their posterior divided by that of an uninformative photo. `lat` and
+        `lon` are in degrees. NaN where these are NaN and where no place is in reach.
         """
         before = self._before
         factors = [np.empty(0)]

@@ -36,7 +36,7 @@ RANKED_COUNTRIES = 30
 BLOCK = 1024
 """Photos whose logits are computed at a time: bounds the (photos, places) array to some 140 MB."""
 CACHE_ROWS = 128
-"""Photos that are ranked at a time: their arrays over all regions fit the processor's cache."""
+"""Photos ranked at a time: their arrays over all regions fit the CPU's cache."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Ranking:
     level_probabilities: np.ndarray
 
     def at_city_level(self, hierarchy: Hierarchy) -> LevelRanking:
-        """The listed cities and the point as they are, whatever the level they are vouched for."""
+        """The listed cities and the point unchanged, whatever level is probable enough."""
         return LevelRanking(
             np.full(len(self.points), Level.city),
             regions_of(ancestors_of_cities(self.cities, hierarchy), hierarchy),
@@ -89,7 +89,7 @@ def rank(
 ) -> Ranking:
     """Rank the cities for each photo and choose the reported point.
 
-    `prior` is that of the settings unless given. Raises GeoclipError for `top_k` below 1.
+    `prior` defaults to that of the settings. Raises GeoclipError for `top_k` below 1.
     """
     if top_k < 1:
         raise GeoclipError(f"top_k is {top_k}; ask for at least 1 place.")
@@ -133,12 +133,12 @@ def _group_first(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The best city of `group` (N,), one of each further country (N, k), then `cities` (N, m).
 
-    Of these the first m different ones are listed, those of probability 0 behind all others.
+    The first m different ones are listed, those of probability 0 last.
     """
     groups = np.hstack([group[:, None], country_groups(posterior, countries)])
     firsts, of_firsts = group_cities(posterior, groups)
     point = firsts[:, :1]
-    # The point stands for its own country: a further city of that is dropped as a repetition.
+    # The point represents its own country: a further city of it is dropped as a repetition.
     own = countries == posterior.hierarchy.city_country[point]
     listed = np.hstack([point, np.where(own, point, firsts[:, 1:]), cities])
     of_listed = np.hstack([of_firsts, probabilities])
@@ -148,7 +148,7 @@ def _group_first(
 
 
 def _listed_before(cities: np.ndarray) -> np.ndarray:
-    """Which cities (N, m) stand further left in their row too."""
+    """Mask of cities (N, m) that occur further left in their row."""
     by_city = np.argsort(cities, axis=1, kind="stable")
     in_order = np.take_along_axis(cities, by_city, axis=1)
     again = np.zeros(cities.shape, dtype=bool)
@@ -203,7 +203,7 @@ def rank_cities_at_level(
 ) -> LevelRanking:
     """Rank the places of each photo's level for posteriors that list cities (N, m).
 
-    What they do not list counts for nothing; so no radius is stated.
+    Unlisted cities count for nothing, so no radius is stated.
     """
     parts = []
     for start in range(0, max(len(cities), 1), CACHE_ROWS):
@@ -223,10 +223,10 @@ def _in_parts(
     threads: int,
     rank_part: Callable[[Logits], Part],
 ) -> Part:
-    """What `rank_part` makes of the logits of some photos at a time, joined.
+    """Apply `rank_part` to the logits of some photos at a time, and join the results.
 
-    A matrix product is fastest for many photos at a time. What follows is fastest for so few
-    that their arrays fit the processor's cache; such parts run side by side in `threads` threads.
+    A matrix product is fastest for many photos at a time. The next steps are fastest for so few
+    that their arrays fit the CPU's cache; such parts run in parallel in `threads` threads.
     """
 
     def of_rows(start: int) -> Part:
@@ -235,7 +235,7 @@ def _in_parts(
     parts: list[Part] = []
     logits: Logits
     with ThreadPoolExecutor(threads) as pool:
-        for block in range(0, max(len(photos), 1), BLOCK):  # also without a photo: one, empty
+        for block in range(0, max(len(photos), 1), BLOCK):  # without photos: one empty block
             logits = levels.logits(photos[block : block + BLOCK], logit_scale)
             parts += pool.map(of_rows, range(0, max(len(logits.city), 1), CACHE_ROWS))
     return joined(parts)

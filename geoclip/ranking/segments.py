@@ -1,4 +1,4 @@
-"""Sums, softmaxes and best columns of segments: slices of columns, one behind the other.
+"""Sums, softmaxes and best columns of segments: consecutive slices of columns.
 
 `starts` (G,) are the first columns of the segments of a table (N, M).
 """
@@ -6,7 +6,7 @@
 import numpy as np
 
 _SAFE_SUM = 1e-34
-"""A sum of exponentials above this has all of float32's digits."""
+"""A sum of exponentials above this has full float32 precision."""
 
 
 def log_softmax_in_segments(
@@ -22,16 +22,16 @@ def log_softmax_in_segments(
     """
     totals = logsumexp_of_segments(logits, starts)
     totals[np.isneginf(totals)] = 0  # of excluded columns alone, which stay at -inf
-    # All columns of a segment take the same step: one pass over them instead of one for each term.
+    # All columns of a segment take the same step: one pass instead of one per term.
     steps: np.ndarray = np.repeat(log_totals - totals, _sizes(starts, logits.shape[1]), axis=1)
     steps += logits
     return steps
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log softmax (N, M) of each row; -inf excludes a column, and NaN is said of none but these.
+    """Log softmax (N, M) of each row; -inf excludes a column, and a row of only these gives NaN.
 
-    The same as scipy's, bit for bit. A first answer would wait for the import of scipy.
+    It equals scipy's, bit for bit. Importing scipy would delay a first answer.
 
     >>> np.exp(log_softmax(np.log([[1.0, 3.0]]))).round(2).tolist()
     [[0.25, 0.75]]
@@ -44,11 +44,11 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def logsumexp_of_segments(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Log of the summed exponentials of each segment, (N, G); -inf for none but -inf.
+    """Log of the summed exponentials of each segment, (N, G); -inf where all are -inf.
 
-    scipy's `logsumexp` knows no segments. A row is shifted by its own maximum where no segment's
-    sum vanishes for that, which saves the slow search for each segment's; the sum of a segment
-    excluded in all rows is meant to vanish.
+    scipy's `logsumexp` has no segments. A row is shifted by its own maximum unless a segment's sum
+    then vanishes, which saves the slow search for each segment's; the sum of a segment excluded in
+    all rows should vanish.
     """
     top = values.max(axis=1, keepdims=True)
     top[np.isneginf(top)] = 0
@@ -71,7 +71,7 @@ def cells_of_segments(
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Rows and columns (C,) of the cells of the `chosen` (N, G) segments of a table `width` wide.
 
-    They come row by row, one segment behind the other; also returns where each starts.
+    They come row by row and segment by segment; also returns each segment's start.
 
     >>> (rows, columns), first = cells_of_segments(np.array([0, 2]), 5, np.array([[0, 1], [1, 1]]))
     >>> rows.tolist(), columns.tolist(), first.tolist()
@@ -85,7 +85,7 @@ def cells_of_segments(
 
 
 def best_in_segments(values: np.ndarray, starts: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Columns (N, m) of the largest value in each of some segments (N, m); of equal ones the first.
+    """Columns (N, m) of the largest value in each of some segments (N, m); the first of equal ones.
 
     >>> values = np.array([[1.0, 2.0, 2.0, 5.0, 4.0]])
     >>> best_in_segments(values, np.array([0, 3]), np.array([[1, 0]])).tolist()
@@ -100,7 +100,7 @@ def best_in_segments(values: np.ndarray, starts: np.ndarray, chosen: np.ndarray)
 
 
 def top_columns(values: np.ndarray, k: int) -> np.ndarray:
-    """Columns (N, k) of each row's k largest values, largest first; of equal ones the first first.
+    """Columns (N, k) of each row's k largest values, largest first; equal ones by position.
 
     >>> top_columns(np.array([[3.0, 7.0, 3.0, 7.0]]), 3).tolist()
     [[1, 3, 0]]
@@ -108,16 +108,16 @@ def top_columns(values: np.ndarray, k: int) -> np.ndarray:
     k = min(k, values.shape[1])
     floor = _kth_largest_at_least(values, k)
     candidate = values >= np.maximum(floor, np.finfo(values.dtype).min)
-    candidate[:, :k] = True  # where fewer than k are finite, others fill up by position
+    candidate[:, :k] = True  # where fewer than k are finite, the first columns fill up
     row, column = np.divmod(np.flatnonzero(candidate), values.shape[1])  # faster than `nonzero`
-    # Candidates come by row and column, and the sort is stable: so ties go by column.
+    # Candidates come by row and column, and the sort is stable, so ties go by column.
     order = np.lexsort((-values[row, column], row))
     first = np.searchsorted(row, np.arange(len(values)))
     return np.asarray(column[order[first[:, None] + np.arange(k)]])
 
 
 def kth_largest(values: np.ndarray, k: int) -> np.ndarray:
-    """Each row's k-th largest value, (N, 1); the smallest where there are fewer."""
+    """Each row's k-th largest value, (N, 1); the smallest if there are fewer."""
     k = min(k, values.shape[1])
     return np.asarray(np.partition(values, -k, axis=1)[:, [-k]])
 
@@ -125,8 +125,8 @@ def kth_largest(values: np.ndarray, k: int) -> np.ndarray:
 def _kth_largest_at_least(values: np.ndarray, k: int) -> np.ndarray:
     """A lower bound (N, 1) of each row's k-th largest value, close to it where k is small.
 
-    It is the k-th largest of the maxima of k or more disjoint sets of columns. That takes one pass;
-    a partition of all columns takes five times as long.
+    It is the k-th largest of the maxima of k or more disjoint sets of columns. It takes one pass; a
+    partition of all columns takes five times as long.
     """
     size = max(values.shape[1] // max(8 * k, 1024), 1)
     sets = values.shape[1] // size

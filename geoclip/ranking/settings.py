@@ -15,17 +15,17 @@ from geoclip.ranking.gallery_weights import GallerySettings
 
 METHODS = ("joint", "greedy")
 GREEDY_CITIES = 30
-"""Of StreetCLIP's procedure (Haas, Alberti, Skreta 2023)."""
+"""From StreetCLIP's procedure (Haas, Alberti, Skreta 2023)."""
 MOST_NAMED = 5
-"""Countries that a prior's text names; of more it gives the number."""
+"""Most countries named in a prior's text; beyond that it gives their number."""
 
 
 @dataclass(frozen=True)
 class Temperatures:
-    """What the logits of each level are divided by before their softmax; above 1 is less sure.
+    """Divisors of each level's logits before their softmax; above 1 is less sure.
 
-    The logits of continents are the log probabilities that their countries sum up to. Of a table of
-    other levels, country stands for the first, city for the deepest, and region for those between.
+    The logits of continents are their countries' summed log probabilities. In a table of other
+    levels, country means the first, city the deepest, and region those between.
 
     >>> Temperatures(country=1.5)
     Temperatures(country=1.5, region=1.0, city=1.0, continent=1.0)
@@ -43,11 +43,12 @@ class Temperatures:
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of places before a photo is seen.
+    """The prior of places, before a photo is seen.
 
-    `stacking_factor` is taken from the log posterior of `seen_countries`, ISO codes of those with
-    a training photo: a photo of another country would be taken for one of theirs (calibrated
-    stacking, Chao et al. 2016, arXiv 1605.04253). The two go together.
+    `stacking_factor` is subtracted from the log posterior of `seen_countries`, ISO codes of
+    countries with a training photo: else photos of other countries are assigned to these
+    (calibrated stacking, Chao et al. 2016, arXiv 1605.04253). The two go together. Of a table of
+    levels, the seen ones are the ids of classes of the deepest level.
 
     p(country) is multiplied by the country's number of cities to the power
     `country_size_exponent`, inside its continent; at 0 a territory of one city weighs as much as a
@@ -113,16 +114,16 @@ class PointEstimate:
     def expected_score_regions(cls, temperature: float = 1.0) -> PointEstimate:
         """The best city of the region of largest expected GeoScore over the whole posterior.
 
-        It is listed first, then one city of each further country, the likeliest country first: of
-        a posterior spread over the world the most probable cities are those of countries with one
-        city, wherever they lie. For the choice of the region alone, the log posterior of regions
-        is divided by `temperature`.
+        It is listed first, then one city of each further country, the likeliest country first: in a
+        posterior spread over the world the most probable cities are those of countries with one
+        city, wherever these lie. Only for the choice of the region, the log posterior of regions is
+        divided by `temperature`.
         """
         return cls("expected_score_regions", temperature=temperature)
 
     @classmethod
     def of(cls, rule: str, **options: Any) -> PointEstimate:
-        """The point estimate of a rule's name; what is left out of its options has its default."""
+        """The point estimate of a rule's name; absent options have defaults."""
         rules = {
             "city": cls.city,
             "expected_score": cls.expected_score,
@@ -156,7 +157,7 @@ _OPTIONS = {
     "expected_score": {"cities"},
     "expected_score_regions": {"temperature"},
 }
-"""What each rule of a point estimate takes."""
+"""The options of each rule of a point estimate."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class RankingSettings:
         calibration: of a joint ranking; its radii are stated instead of that of a `radius_share`.
         gallery: of a joint ranking; how much galleries count, None where nobody fitted it.
 
-    Raises GeoclipError for a value that is none and for a setting that the method ignores.
+    Raises GeoclipError for an invalid value and for a setting that the method ignores.
 
     >>> RankingSettings(radius_share=0.5).calibrated, RankingSettings("greedy").calibrated
     (True, False)
@@ -214,25 +215,25 @@ class RankingSettings:
 
     @property
     def calibrated(self) -> bool:
-        """Whether its probabilities were judged on photos of known place.
+        """Whether its probabilities were checked on photos of known place.
 
-        So they were where a radius is stated.
+        A stated radius means that they were.
         """
         return self.calibration is not None or self.radius_share > 0
 
     def without_radius(self) -> RankingSettings:
-        """The same for another model or posterior, of whose radii nobody knows what they hold.
+        """The same for another model or posterior, whose radii are not calibrated.
 
-        Nor how much galleries count beside it.
+        The gallery weights are dropped too.
         """
         return replace(self, radius_share=0.0, calibration=None, gallery=None)
 
     def overridden(self, method: str | None = None, point: str | None = None) -> RankingSettings:
-        """The same with another method, or another rule of the point estimate, where given.
+        """The same with another method or rule of the point estimate, if given.
 
-        What the other method would ignore goes, and so do the radii: they were judged for the
-        method before. The exponents of a joint ranking become those of `UNCALIBRATED`. A new
-        rule has its default options. Raises GeoclipError for unknown names.
+        Settings that the other method ignores are dropped, and so are the radii: they were
+        calibrated for the old method. The exponents of a joint ranking become those of
+        `UNCALIBRATED`. A new rule has its default options. Raises GeoclipError for unknown names.
 
         >>> RankingSettings(temperatures=Temperatures(city=2)).overridden("greedy", "city")
         RankingSettings(method='greedy', temperatures=Temperatures(country=1.0, region=1.0, ...
@@ -283,9 +284,9 @@ _PARTS = {
 _MAY_BE_NONE = ("calibration", "gallery")
 
 UNCALIBRATED = RankingSettings(prior=Prior(population_exponent=1.0))
-"""The ranking of a model that nobody calibrated.
+"""The ranking of an uncalibrated model.
 
-Photos are taken for as frequent as people. Without a prior the 58 countries and territories with
-one or two listed cities get a quarter of the first answers of a model that tells nothing; with
+It assumes that photos are as frequent as people. Without a prior the 58 countries and territories
+with one or two listed cities get a quarter of the first answers of an uninformative model; with
 exponent 0.5, 4 %; with 1, 1 % (random embeddings of 512 dimensions, logit scale 100).
 """

@@ -9,24 +9,23 @@ Cities = tuple[np.ndarray, np.ndarray]
 """Positions in a hierarchy's cities and their probabilities, of one shape."""
 
 _ROUNDING = 0.01
-"""More than rounding in float32 adds to a log probability, or takes from it."""
+"""More than the float32 rounding error of a log probability."""
 
 
 def top_cities(posterior: Posterior, k: int) -> Cities:
     """The k most probable cities (N, k), best first.
 
-    Of equally probable cities the first goes first. A probability of 0 marks an excluded city.
+    Equally probable cities keep their order. A probability of 0 marks an excluded city.
     """
     cities, log_p = posterior.cities_in(_groups_of_top_cities(posterior, k))
     return _chosen(cities, log_p, top_columns(log_p, k))
 
 
 def _groups_of_top_cities(posterior: Posterior, k: int) -> np.ndarray:
-    """Which groups (N, G) hold the k most probable cities of each photo, and some more.
+    """Groups (N, G) that hold the k most probable cities of each photo, and some more.
 
     The best of a group's n cities has at least 1 / n of the group's probability. The k-th largest
-    of these shares is at most what the k-th best city has, and a city has at most what its group
-    has.
+    of these shares is at most the k-th best city's, and a city has at most its group's probability.
     """
     log_p = posterior.log_groups
     log_sizes = np.log(posterior.hierarchy.group_sizes).astype(log_p.dtype)
@@ -42,18 +41,18 @@ def group_cities(posterior: Posterior, groups: np.ndarray) -> Cities:
     np.put_along_axis(chosen, groups, True, axis=1)
     cities, log_p = posterior.cities_in(chosen)
     inside = posterior.hierarchy.city_group[cities][:, None] == groups[:, :, None]  # (N, m, w)
-    least = np.finfo(log_p.dtype).min  # above what lies outside
+    least = np.finfo(log_p.dtype).min  # above everything outside
     best = np.where(inside, np.maximum(log_p, least)[:, None], -np.inf).argmax(axis=2)
     return _chosen(cities, log_p, best)
 
 
 def country_groups(posterior: Posterior, countries: np.ndarray) -> np.ndarray:
-    """The likeliest group of each of some countries (N, m), by their position."""
+    """The likeliest group of each of some countries (N, m), by position."""
     starts = posterior.hierarchy.country_starts
     return best_in_segments(posterior.log_groups, starts, countries)
 
 
 def _chosen(cities: np.ndarray, log_p: np.ndarray, columns: np.ndarray) -> Cities:
     cities, log_p = (np.take_along_axis(x, columns, axis=1) for x in (cities, log_p))
-    # In float32 a far-off but allowed city would come to 0 as well.
+    # In float32 a distant but allowed city would also become 0.
     return cities, np.exp(log_p.astype(np.float64))

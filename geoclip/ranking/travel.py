@@ -1,4 +1,4 @@
-"""How far people get between two photos."""
+"""How far people travel between two photos."""
 
 import math
 from dataclasses import dataclass
@@ -23,9 +23,8 @@ class TripSettings:
         speeds_kmh, shares: else they have gone at one of these speeds, with these probabilities.
         lost: probability that they are anywhere: a wrong clock, another person's photo.
         neighbour_exponent: other photos' posteriors count to this power. It is below 1, since
-            photos of one walk look alike and so err together.
-        borrowed_cities, window: a photo's candidates are its own cities and this many of the best
-            ones of the `window` photos before and after it.
+    photos of one walk look alike and so err together. borrowed_cities, window: a photo's candidates
+    are its own cities and this many of the best cities of the `window` photos before and after it.
     """
 
     local_km: float = 10.0
@@ -49,7 +48,7 @@ class TripSettings:
 
 
 CLUMPING = 0.7
-"""Exponent by which cities lie closer together than points spread evenly over the Earth would.
+"""Exponent by which cities cluster more than points spread evenly over the Earth.
 
 Measured on the packaged gazetteer: for scales from 10 to 10,000 km the mean over its cities of
 exp(-km / scale) is the evenly spread one to the power of 0.69 to 0.80.
@@ -59,8 +58,8 @@ exp(-km / scale) is the evenly spread one to the power of 0.69 to 0.80.
 def travel_factor(km: Floats, hours: float, settings: TripSettings) -> Floats:
     """How much likelier two photos `hours` apart are at cities `km` (…) apart than at any two.
 
-    A mixture of falls exp(-km / scale), each divided by about its mean over the world's cities.
-    It is symmetric and at least `lost`.
+    A mixture of exp(-km / scale), each divided by about its mean over the world's cities. It is
+    symmetric and at least `lost`.
     """
     stay = math.exp(-hours / settings.stay_hours)
     kernel = stay * _relative_density(km, settings.local_km)

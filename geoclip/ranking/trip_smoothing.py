@@ -1,8 +1,8 @@
 """Trip smoothing: the posteriors of an album's photos combined along time.
 
-The photos of one album are a hidden Markov model (Rabiner 1989). The hidden state is where the
-photographer is, a photo's own posterior is the emission, and the transition is how far people get
-between two photos. Photos of known position are anchors. Forward-backward gives each photo's
+The photos of one album are a hidden Markov model (Rabiner 1989). The hidden state is the
+photographer's place, a photo's own posterior is the emission, and the transition is how far people
+travel between two photos. Photos of known position are anchors. Forward-backward gives each photo's
 posterior given all of them.
 """
 
@@ -22,15 +22,16 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 LEAST_TAIL = 1e-6
-"""Probability left to all places that a photo does not list; 0 would forbid what others say."""
+"""Probability of all places that a photo does not list; 0 would forbid its neighbours' places."""
 
 
 @dataclass(frozen=True)
 class SmoothedTrip:
-    """Posteriors (N, M) after smoothing, best first: `cities` by position, 0 for a place left out.
+    """Posteriors (N, M) after smoothing, best first: `cities` by position; probability 0 for an
+    excluded place.
 
-    What a row of `probabilities` lacks to 1 is spread over places that are not listed. `changed`
-    (N,) marks the photos whose posterior is the album's and no longer their own.
+    The rest of a row of `probabilities` to 1 is spread over unlisted places. `changed` (N,) marks
+    the photos whose posterior is now the album's.
     """
 
     cities: Rows
@@ -38,17 +39,17 @@ class SmoothedTrip:
     changed: NDArray[np.bool_]
 
     def part(self, rows: slice) -> "SmoothedTrip":
-        """Those of some photos side by side."""
+        """The smoothed posteriors of some photos."""
         return SmoothedTrip(self.cities[rows], self.probabilities[rows], self.changed[rows])
 
 
 @dataclass(frozen=True)
 class States:
-    """Where one photo may have been taken: S places and, as one more state, all others together.
+    """The states of one photo: S places and, as one more state, all others together.
 
-    `rows` (S,) are cities, `points` (S, 3) their unit vectors. `own` (S + 1,) is what the photo
-    itself says, `tempered` (S + 1,) what of that counts for its neighbours. The last entry of each
-    is that of all other places.
+    `rows` (S,) are cities, `points` (S, 3) their unit vectors. `own` (S + 1,) is the photo's own
+    posterior, `tempered` (S + 1,) the part that counts for its neighbours. The last entry of each
+    is for all other places.
     """
 
     rows: Rows
@@ -60,10 +61,10 @@ class States:
 def hours_of(
     taken: Sequence[datetime | None], offsets: Sequence[timedelta | None] | None = None
 ) -> Floats:
-    """Hours (N,) since the first of the times; NaN where there is none.
+    """Hours (N,) since the first of the times; NaN for an unknown time.
 
-    `taken` are clock times and `offsets` what to subtract from them for UTC; where that is not
-    known, the median of those that are.
+    `taken` are clock times, and UTC is `taken` minus `offsets`; an unknown offset takes the median
+    of the known ones.
     """
     offsets = [None] * len(taken) if offsets is None else offsets
     known = sorted(o for t, o in zip(taken, offsets, strict=True) if t and o is not None)
@@ -99,8 +100,8 @@ def smooth_trip(
         settings: how people move.
         allowed: (Q,) which cities may be an answer; all without it.
 
-    Photos without a time and anchors keep what they had. The work grows linearly with N.
-    Raises GeoclipError where the arrays do not fit each other or a photo has no place.
+    Photos without a time and anchors keep their posteriors. The work grows linearly with N. Raises
+    GeoclipError where the arrays' shapes differ or a photo has no place.
     """
     settings = settings or TripSettings()
     anchors = np.full((len(cities), 2), np.nan) if anchors is None else anchors
@@ -113,7 +114,7 @@ def smooth_trip(
     if len(order) < 2 or known[order].all():
         return album
     votes = np.where(known[:, None], 0.0, probabilities)
-    votes[known, 0] = 1.0  # an anchor's city counts as certain for those around it
+    votes[known, 0] = 1.0  # an anchor's city counts as certain for its neighbours
     votes *= allowed[cities]
     places = int(allowed.sum())
     chain = []
@@ -139,7 +140,7 @@ def smooth_trip(
 def _widened(
     cities: NDArray[np.integer], probabilities: NDArray[np.floating], more: int
 ) -> SmoothedTrip:
-    """The posteriors as they are, with `more` columns of probability 0."""
+    """The posteriors unchanged, with `more` columns of probability 0."""
     return SmoothedTrip(
         np.pad(cities.astype(np.int64), ((0, 0), (0, more)), mode="edge"),
         np.pad(probabilities.astype(np.float64), ((0, 0), (0, more))),
@@ -155,7 +156,7 @@ def _candidates(
     borrowed: int,
     places: int,
 ) -> tuple[Rows, Floats]:
-    """A photo's own places and those its neighbours vote for, (S,), with its own probabilities."""
+    """A photo's candidates (S,): its own places and its neighbours' votes, with its own p."""
     own = cities[probabilities > 0].astype(np.int64)
     p = probabilities[probabilities > 0].astype(np.float64)
     if not len(own):
@@ -165,7 +166,7 @@ def _candidates(
     totals[np.isin(pooled, own)] = 0
     best = np.argsort(-totals, kind="stable")[:borrowed]
     others = pooled[best][totals[best] > 0].astype(np.int64)
-    # What the photo leaves over is spread evenly over the places that it does not list.
+    # The photo's remaining probability is spread evenly over the places that it does not list.
     even = min(_tail(p) / max(places - len(own), 1), float(p.min()))
     return np.r_[own, others], np.r_[p, np.full(len(others), even)]
 
@@ -191,9 +192,9 @@ def forward_backward(
 ) -> list[Floats]:
     """Posterior (S + 1,) over the states of each of T photos given the whole chain.
 
-    A path's weight is the product of what the photos say and of the travel factors between
-    neighbours, `gaps` (T - 1,) hours apart; photo t's posterior sums it over all paths, with
-    `own` for t itself and `tempered` for the others. Messages are scaled at each step, so that long
+    A path's weight is the product of the photos' evidence and of the travel factors between
+    neighbours, `gaps` (T - 1,) hours apart; photo t's posterior sums it over all paths, with `own`
+    for t itself and `tempered` for the others. Messages are scaled at each step, so that long
     chains neither overflow nor vanish.
     """
     pairs = list(zip(chain[:-1], chain[1:], gaps, strict=True))
@@ -204,7 +205,7 @@ def forward_backward(
     backward = np.ones(len(chain[-1].own))
     posteriors = [_normalised(chain[-1].own * forward[-1])]
     for t, (before, after, gap) in reversed(list(enumerate(pairs))):
-        # Made anew rather than kept: all kernels of a long chain would fill the memory.
+        # Computed again rather than kept: all kernels of a long chain would fill the memory.
         backward = _kernel(before, after, gap, places, settings) @ (backward * after.tempered)
         backward /= backward.max()
         posteriors.append(_normalised(before.own * forward[t] * backward))
@@ -221,8 +222,8 @@ def _kernel(
 ) -> Floats:
     """Travel factors (S + 1, S' + 1) between the states of two neighbours.
 
-    The other places lie all over the world, so the factor between them and a listed one is 1 on
-    average; between each other the chance of being the same one comes on top.
+    The other places lie all over the world, so the factor between them and a listed one averages 1;
+    between each other the chance that both are the same is added.
     """
     squared = np.maximum(2 - 2 * (before.points @ after.points.T), 0)
     factors = travel_factor(chord_to_km(np.sqrt(squared)), float(hours), settings)

@@ -1,1 +1,1 @@
-"""Long runs over folders: what was read is kept in a journal, so that a run can go on."""
+"""Long runs over folders: a journal keeps what was read, so that a run can resume."""

@@ -1,7 +1,7 @@
-"""Building a gallery: photos are read as in any long run, those of known position join it.
+"""Build a gallery: photos are read as in any long run, and those of known position are added.
 
-A run that was stopped goes on where it was: what is read stands in a journal inside the gallery's
-folder until all of it has joined.
+A stopped run resumes: a journal inside the gallery's folder keeps what was read until all of it is
+added.
 """
 
 import json
@@ -36,17 +36,17 @@ from geoclip.support.paths import decode_path, encode_path
 
 JOURNAL, LEDGER = "journal", "ledger.csv"
 Begin = Callable[[str, int, int], AbstractContextManager[Callable[[int], None]]]
-"""Begins a step: its name, the number of photos, those done before; gives what counts more."""
+"""Begins a step from its name, its number of photos and those already done; returns a counter."""
 PART_ROWS = 65_536
 TOLD = ("lat", "lon", "country_code", "location_id", "source")
-"""What a photo table may tell of a photo."""
+"""The facts that a photo table may state about a photo."""
 
 
 @dataclass
 class GalleryReport:
-    """What became of the photos: how many joined, were known before, or have no position.
+    """Counts of photos that were added, already known, or without a position.
 
-    `distrusted` counts by reason what some of the latter state.
+    `distrusted` counts, by reason, untrusted positions of the latter.
     """
 
     added: int = 0
@@ -70,8 +70,7 @@ def listed_photos(paths: Sequence[str], rules: FolderRules = USUAL) -> pd.DataFr
     """The same columns of photos in folders, globs and tables.
 
     Photos of folders and globs, chosen by the `rules`, have no position here (NaN), as they may
-    state one. Raises
-    GeoclipError as `tabled_photos` and `photos_and_locations` do.
+    state one. Raises GeoclipError as `tabled_photos` and `photos_and_locations` do.
     """
     tables = [Path(path) for path in paths if path.lower().endswith(".csv")]
     others = [path for path in paths if not path.lower().endswith(".csv")]
@@ -87,7 +86,7 @@ def listed_photos(paths: Sequence[str], rules: FolderRules = USUAL) -> pd.DataFr
 
 
 def gallery_id(path: str) -> str:
-    """The id of a photo in galleries, by the text of its path; it gives no name away."""
+    """The id of a photo in galleries, a hash of its path; it does not reveal the name."""
     return photo_key(decode_path(path)).hex()
 
 
@@ -103,10 +102,9 @@ def build_gallery(
 ) -> GalleryReport:
     """Read photos of `listed_photos` and add those of known position to the gallery `out`.
 
-    `model` is what the encoder is called.
-    A photo's position is that of its table, else the one it states, if that can be relied upon.
-    `names` keeps the paths. Raises GeoclipError for a folder that is no gallery of this encoder,
-    and as `Journal` and `Gallery` do.
+    `model` is the name of the encoder. A photo's position comes from its table, else from its own
+    metadata if trustworthy. `names` keeps the paths. Raises GeoclipError for a folder that is no
+    gallery of this encoder, and as `Journal` and `Gallery` do.
     """
     width = encoder.encode_images([]).shape[1]
     about = GalleryAbout(tower_key(encoder), model, width)
@@ -168,8 +166,8 @@ def add_embeddings(
 ) -> GalleryReport:
     """Add photos of `tabled_photos` whose embeddings `pipelines.embed_photos` wrote to a folder.
 
-    They are known by `photo_id`; no photo is read. Raises GeoclipError where nobody noted which
-    encoder made the embeddings, where there is none of the photos, and as `Gallery` does.
+    They are identified by `photo_id`; no photo is read. Raises GeoclipError where the embeddings'
+    encoder is not noted, where there is none of the photos, and as `Gallery` does.
     """
     model, key = _made_with(embeddings)
     report, gallery = GalleryReport(), None
@@ -182,8 +180,8 @@ def add_embeddings(
         report.added, report.known = report.added + added, report.known + located.sum() - added
     if gallery is None:
         raise GeoclipError(
-            f"{embeddings} holds no embedding of these photos: give the table that they were "
-            "embedded by, with lat and lon."
+            f"{embeddings} holds no embedding of these photos: give the table used for embedding "
+            f"them, with lat and lon."
         )
     report.tuning = update_index(gallery)
     return report
@@ -196,8 +194,8 @@ def _made_with(embeddings: Path) -> tuple[str, str]:
         return embeddings.name, json.loads(note.read_text(encoding="utf-8"))["model"]
     except (OSError, ValueError, KeyError):
         raise GeoclipError(
-            f"{note} does not say which encoder made {embeddings}: keep what "
-            "pipelines.embed_photos wrote together."
+            f"{note} does not say which encoder made {embeddings}: keep all files of "
+            f"pipelines.embed_photos together."
         ) from None
 
 
@@ -217,6 +215,6 @@ def _embedded(folder: Path, photos: pd.DataFrame) -> Iterator[tuple[np.ndarray, 
 
 
 def _rows(photos: pd.DataFrame, names: bool) -> pd.DataFrame:
-    """Rows of a gallery: without paths unless they are wanted."""
+    """Rows of a gallery, with paths only if wanted."""
     rows = photos[["gallery_id", "path", *TOLD]].rename(columns={"gallery_id": "photo_id"})
     return rows if names else rows.assign(path="", location_id="", source="")

@@ -12,6 +12,7 @@ import pandas as pd
 
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.fitting.calibration import FEWEST_PLACES, Given, calibrate
+from geoclip.evaluation.fitting.class_fit import KnownClasses, calibrate_classes
 from geoclip.evaluation.fitting.gallery_fit import calibrate_gallery
 from geoclip.evaluation.fitting.known_photos import KnownPhotos
 from geoclip.guesses.settings import SELF
@@ -26,28 +27,30 @@ from geoclip.support.files import write_whole
 from geoclip.support.seeds import seeded_uniforms
 
 MOST_PLACES = 4000
-"""Of more places some are drawn: a handful of numbers is fitted, and time grows with the places."""
+"""From more places this many are drawn: a few numbers are fitted, and time grows with places."""
 CALIBRATION_FILE = "calibration.json"
 """The figures behind the settings, beside them."""
 
 
 @dataclass(frozen=True)
 class FreshPhotos:
-    """Photos that a model can be calibrated on.
+    """Photos for the calibration of a model.
 
     `table` has the columns of `label_photos`. `left_out` counts the other photos by reason:
-    "trained_on", "missing", "not_drawn" and, once they were embedded, "unreadable".
+    "trained_on", "missing", "not_drawn" and, after embedding, "unreadable". `seen` are the ids of
+    the classes of a table of levels that photos were trained on.
     """
 
     table: pd.DataFrame
     left_out: dict[str, int]
+    seen: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, photos: pd.DataFrame, trained: TrainedPhotos) -> "FreshPhotos":
         """Leave out the photos that a model was trained on and all views of their locations.
 
-        Of what is left, at most `MOST_PLACES` places are drawn, by chance that depends on their ids
-        alone. `photos` are those of `label_photos`. Raises GeoclipError for too few places.
+        Of the rest, at most `MOST_PLACES` places are drawn at random; the draw depends only on
+        their ids. `photos` are those of `label_photos`. Raises GeoclipError for too few places.
         """
         known = photos["fingerprint"].to_numpy()
         seen = set(photos.loc[trained.holds(known), "location_id"])
@@ -69,7 +72,7 @@ class FreshPhotos:
         progress: Callable[[int], None] | None = None,
         fetch: Fetch | None = None,
     ) -> tuple["FreshPhotos", KnownPhotos]:
-        """Those that can be read, and their embeddings; see `Locator.embed`.
+        """The readable ones, and their embeddings; see `Locator.embed`.
 
         Raises GeoclipError where too few places are left.
         """
@@ -78,7 +81,8 @@ class FreshPhotos:
         found = embed_named(locator.encoder, given, width, progress, fetch)
         read = self.table[found.ok].reset_index(drop=True)
         unreadable = len(self.table) - len(read)
-        photos = FreshPhotos(read, self.left_out | {"unreadable": unreadable})._enough()
+        left_out = self.left_out | {"unreadable": unreadable}
+        photos = replace(self, table=read, left_out=left_out)._enough()
         names = ("lat", "lon", "country_code", "source", "location_id")
         columns = [read[name].to_numpy() for name in names]
         return photos, KnownPhotos(found.values[found.ok], *columns)
@@ -104,22 +108,27 @@ class FreshPhotos:
         return self
 
 
+def ids_trained_on(photos: pd.DataFrame, trained: TrainedPhotos) -> tuple[str, ...]:
+    """The place ids of those of `label_photos` that a model was trained on, each once."""
+    return tuple(photos.loc[trained.holds(photos["fingerprint"].to_numpy()), "place_id"].unique())
+
+
 @dataclass(frozen=True)
 class ModelCalibration:
-    """Calibrated settings of a model, the figures behind them, and the photos that were used."""
+    """Calibrated settings of a model, their figures, and the photos used."""
 
     settings: ModelSettings
     figures: dict[str, Any]
     photos: FreshPhotos
 
     def write(self, folder: Path) -> None:
-        """Write the settings, and the figures in `CALIBRATION_FILE` beside them."""
+        """Write the settings and, beside them, the figures in `CALIBRATION_FILE`."""
         folder.mkdir(parents=True, exist_ok=True)
         write_calibration(folder, self.settings, {"left_out": self.photos.left_out, **self.figures})
 
 
 def write_calibration(folder: Path, settings: ModelSettings, figures: dict[str, Any]) -> None:
-    """Write calibrated settings to a folder, and the figures behind them in `CALIBRATION_FILE`."""
+    """Write calibrated settings to a folder, and their figures to `CALIBRATION_FILE`."""
     text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
     write_whole(folder / CALIBRATION_FILE, lambda file: file.write(text.encode()))
     settings.write(folder)
@@ -138,19 +147,26 @@ def calibrate_model(
 ) -> ModelCalibration:
     """Calibrate the model called `name`; nothing is written.
 
-    With `keep_posterior` the radii alone are fitted, see `calibration.Given`. With `gallery`, a
-    folder or "self" for these photos, it is fitted too how much a gallery counts. `watch` is told
-    how far the index of places and the embedding of photos are. `fetch` gives the bytes of photos
-    that are no files of this machine. Raises GeoclipError for a model that cannot be loaded, for a
-    gallery that is none of it, for a gazetteer without coordinates, and where too few places are
-    left.
+    With `keep_posterior` only the radii are fitted, see `calibration.Given`. With `gallery`, a
+    folder or "self" for these photos, the weights of a gallery are fitted too. `watch` receives the
+    progress of the place index and of the embeddings. `fetch` gives the bytes of photos outside
+    this machine. Of a table of levels, temperatures and a stacking factor are fitted; radii and
+    galleries need coordinates. Raises GeoclipError for a model that cannot be loaded, for a gallery
+    that is none of it, and where too few places are left.
     """
-    gazetteer.check_has_positions()
+    if keep_posterior or gallery is not None:
+        gazetteer.check_has_positions()
     locator = Locator.from_pretrained(name, gazetteer, device, watch=watch)
     stored = ModelSettings.of_model(name)
     opened = None if gallery in (None, SELF) else locator.gallery(gallery).gallery
     with watch("embedding photos", len(photos.table)) if watch else nullcontext() as progress:
         photos, known = photos.embedded(locator, progress, fetch)
+    if not gazetteer.has_positions:
+        rows, places = (photos.table[name].to_numpy() for name in ("place_row", "location_id"))
+        classes = KnownClasses(known.embeddings, rows, places)
+        of_classes = calibrate_classes(locator.ranker, classes, photos.seen)
+        settings = stored.with_ranking(gazetteer, of_classes.settings)
+        return ModelCalibration(settings, of_classes.figures, photos)
     seen = trained.countries or stored.ranking.prior.seen_countries
     fitted = calibrate(locator.ranker, known, Given(seen, keep_posterior=keep_posterior))
     ranking, figures = fitted.settings, fitted.figures

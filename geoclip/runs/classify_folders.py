@@ -1,4 +1,4 @@
-"""Models compared on folders of classes: by prompts, and by photos of known class.
+"""Compare models on folders of classes: by prompts, and by photos of known class.
 
 TTI-Eval (Encord 2024) compares CLIPs on one's own data by these four: zero-shot by prompts, a
 weighted vote of the nearest training photos, a linear probe on the embeddings, and image retrieval.
@@ -20,7 +20,7 @@ from geoclip.photos.embedding import embed_named
 
 NEIGHBOURS = 5
 PENALTY = 1e-3
-"""Of the linear probe's squared weights, beside the mean cross entropy."""
+"""Weight of the linear probe's squared weights, beside the mean cross entropy."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def classify_folders(
     """Classify photos by the mean embedding of each class's `prompts`, and by `train` photos.
 
     The methods are "zero-shot" and, with `train`, "nearest", "linear probe" and "image retrieval",
-    which classifies nothing: see `retrieval_figures`. A photo that cannot be read has no part in
-    the figures. Raises GeoclipError where none can.
+    which classifies nothing: see `retrieval_figures`. Unreadable photos do not enter the figures.
+    Raises GeoclipError where none is readable.
     """
     texts = zero_shot_weights(encoder, prompts)
     images, labels, unread = _embedded(encoder, photos, texts.shape[1])
@@ -58,7 +58,7 @@ def classify_folders(
 
 
 def zero_shot_weights(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> NDArray[np.float32]:
-    """Unit vectors (C, d): of each class the mean embedding of its prompts."""
+    """Unit vectors (C, d): the mean embedding of each class's prompts."""
     embedded = encoder.encode_texts([text for own in prompts for text in own])
     ends = np.cumsum([len(own) for own in prompts])[:-1]
     means = np.stack([part.mean(axis=0) for part in np.split(embedded, ends)])

@@ -1,4 +1,4 @@
-"""A moving clip's answers along time: where each moment of a video was filmed."""
+"""The answers of a moving clip along time: where each moment of a video was filmed."""
 
 from pathlib import Path
 from uuid import uuid4
@@ -29,11 +29,11 @@ def locate_clip(
 ) -> gpd.GeoDataFrame:
     """Locate `moments` frames at even distances over a video, in order of time.
 
-    Each is answered by the mean embedding of `window` neighbouring moments (odd; 1 for itself
-    alone), since one frame may show nothing but a wall. The rows are those of `Locator.guesses`;
-    `path` is the clip's with #t=SECOND (a media fragment, W3C 2012), and a column `seconds` stands
-    behind the schema's. Raises PhotoError as `read_frames` does, GeoclipError for what is no video
-    and for an even window.
+    Each answer uses the mean embedding of `window` neighbouring moments (odd; 1 for itself alone),
+    since one frame may show nothing but a wall. The rows are those of `Locator.guesses`; `path` is
+    the clip's with #t=SECOND (a media fragment, W3C 2012), and a column `seconds` follows the
+    schema's. Raises PhotoError as `read_frames` does, GeoclipError for a file that is no video and
+    for an even window.
 
     >>> track = locate_clip("drive.mp4", Locator.from_pretrained(), moments=2, window=1)
     >>> track["path"].tolist(), track["rank"].tolist()
@@ -43,7 +43,9 @@ def locate_clip(
         raise GeoclipError(f"The window is {window} moments; use an odd number, such as {WINDOW}.")
     name = encode_path(clip)
     if not is_video(name):
-        raise GeoclipError(f"{name} is no video: name a clip, or locate photos by geoclip locate.")
+        raise GeoclipError(
+            f"{name} is no video: name a clip, or locate photos with geoclip locate."
+        )
     seconds, pictures = zip(*read_moments(clip, moments, locator.encoder.image_size), strict=True)
     found = locator.embed(list(pictures))
     values = _moving_mean(found.values, window // 2)
@@ -54,7 +56,7 @@ def locate_clip(
 
 
 def write_track(track: gpd.GeoDataFrame, path: Path) -> None:
-    """Write a track by the ending of `path`, as guesses are written, `seconds` behind the rest.
+    """Write a track in the format of the ending of `path`, like guesses, with `seconds` last.
 
     Raises GeoclipError where the file cannot be written.
     """
@@ -63,7 +65,7 @@ def write_track(track: gpd.GeoDataFrame, path: Path) -> None:
 
 
 def _moving_mean(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
-    """Unit means of each embedding (N, d) and of up to `reach` on either side."""
+    """Unit means of each embedding (N, d) and of up to `reach` neighbours on either side."""
     count = len(values)
     near = np.abs(np.arange(count)[:, None] - np.arange(count)) <= reach
     means = near.astype(values.dtype) @ values

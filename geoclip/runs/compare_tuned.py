@@ -1,4 +1,4 @@
-"""What fine-tuning changed: held-out photos located before and after, beside one another."""
+"""The effect of fine-tuning: guesses for held-out photos before and after."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from geoclip.ranking.place_index import Watch
 from geoclip.support.seeds import seeded_uniforms
 
 MOST_PHOTOS = 500
-"""Of more held-out photos some are drawn: the intervals hardly grow, and the time does."""
+"""From more held-out photos this many are drawn: it saves time, and the intervals hardly grow."""
 SETTINGS = LocateSettings(gps="ignore", abstention=AbstentionSettings(level="off"))
 
 
 @dataclass(frozen=True)
 class TunedAnswers:
-    """Guesses for held-out photos of the encoder before and after, and where these were taken."""
+    """Guesses of the encoder before and after for held-out photos, and their true places."""
 
     truth: pd.DataFrame
     before: pd.DataFrame
@@ -51,10 +51,10 @@ def locate_held_out(
 ) -> TunedAnswers | None:
     """Locate held-out photos with the model called `start` and with the folder `tuned`.
 
-    `held_out` has path, lat, lon, photo_id and location_id; photos of unknown position take no
-    part, and of more than `MOST_PHOTOS` some are drawn by their ids. Views of a location get one
-    answer. None where no photo is left. The index of `tuned` is kept for `geoclip locate`.
-    Raises GeoclipError for a model that cannot be loaded.
+    `held_out` has path, lat, lon, photo_id and location_id; photos of unknown position are left
+    out, and from more than `MOST_PHOTOS` some are drawn by their ids. Views of a location get one
+    answer. None where no photo is left. The index of `tuned` is kept for `geoclip locate`. Raises
+    GeoclipError for a model that cannot be loaded.
     """
     known = held_out[held_out[["lat", "lon"]].notna().all(axis=1)]
     if known.empty:

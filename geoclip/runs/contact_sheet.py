@@ -1,4 +1,4 @@
-"""A contact sheet: what queries found in a gallery, as one page that loads nothing."""
+"""A contact sheet: photos found in a gallery by queries, as one self-contained page."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -12,15 +12,16 @@ from geoclip.photos.thumbnails import thumbnail
 SIDE = 240
 """Pixels of a thumbnail's longer side."""
 TITLE = "What was found in the gallery"
-FOOTER = "Whoever gets this page sees these photos and where they were taken."
+FOOTER = "Anyone who gets this page sees these photos and where they were taken."
 
 
 def write_sheet(
     found: pd.DataFrame, like: Sequence[str], recall: Sequence[Sequence[str]], path: Path
 ) -> None:
-    """Write a page of a table of `Found.table`, with thumbnails of the photos whose `path` is read.
+    """Write a page of a table of `Found.table`, with thumbnails of the photos whose `path` is
+    readable.
 
-    `like` are the queries that are photos. `recall` is a table that stands first, if it has rows.
+    `like` are the queries that are photos. `recall` is a table that comes first, if it has rows.
     Raises GeoclipError where the page cannot be written.
     """
     parts = [heading("Recall"), table(recall)] if recall else []
@@ -47,6 +48,6 @@ def _figure(path: str, lines: Sequence[str]) -> str:
 
 
 def _thumbnail(path: str) -> str:
-    """The picture as an element of the page, without its metadata; "" where it cannot be read."""
+    """The picture as an HTML element, without its metadata; "" for an unreadable one."""
     data, _ = thumbnail(path, SIDE)
     return f'<img alt="" src="data:image/jpeg;base64,{data}">' if data else ""

@@ -1,4 +1,4 @@
-"""What in a photo speaks for a caption: evidence maps as one page that loads nothing."""
+"""Evidence maps of a photo for captions, as one self-contained page."""
 
 import base64
 from collections.abc import Sequence
@@ -18,15 +18,16 @@ from geoclip.locator import Locator, default_device
 from geoclip.photos.opening import read_pictures
 from geoclip.places.captions import CaptionBook
 from geoclip.ranking.model_settings import ModelSettings
+from geoclip.ranking.place_index import Watch
 from geoclip.support.paths import AnyPath, decode_path, encode_path
 
 COUNTRIES = 3
-"""The likeliest countries, whose prompts are explained where no caption is given."""
+"""Number of likeliest countries whose prompts are explained if no caption is given."""
 SHOWN_SIDE = 320
 RED, BLUE = (214, 40, 40), (40, 90, 214)
 FOOTER = (
-    "Red speaks for the caption, blue against it, weighed against the other captions. A map shows "
-    "what this model answers by, not what is true of the place."
+    "Red supports the caption, blue speaks against it, relative to the other captions. A map "
+    "shows what this model's answer rests on, not the truth about the place."
 )
 
 
@@ -34,7 +35,7 @@ FOOTER = (
 class Explained:
     """A photo as an encoder sees it, and its evidence (T, S, S) for T captions.
 
-    `shares` (T,) are the probabilities of the captions among one another.
+    `shares` (T,) are the captions' probabilities relative to one another.
     """
 
     path: str
@@ -49,10 +50,12 @@ def explain_photo(
     captions: Sequence[str] = (),
     model: str | Path | Encoder = "street-tiny",
     method: str = "occlusion",
+    watch: Watch | None = None,
 ) -> Explained:
     """Evidence maps of a photo for `captions`, by default prompts of the likeliest countries.
 
-    Raises PhotoError for a photo that cannot be read, GeoclipError for a model that cannot.
+    `watch` is told how far the index of places is where it must be made. Raises PhotoError for an
+    unreadable photo, GeoclipError for a model that cannot be loaded.
 
     >>> encoder = load_encoder("street-tiny", for_photos=True)
     >>> explain_photo("holiday/grey.jpg", ["snow", "sand"], encoder, "gradient").maps.shape
@@ -60,7 +63,7 @@ def explain_photo(
     """
     locator = None
     if not captions and not isinstance(model, Encoder):
-        locator = Locator.from_pretrained(model)
+        locator = Locator.from_pretrained(model, watch=watch)
         encoder = locator.encoder
     else:
         encoder = model if isinstance(model, Encoder) else load_encoder(model, default_device())
@@ -82,7 +85,7 @@ def _likeliest(locator: Locator, picture: Image.Image, model: str) -> list[str]:
 
 
 def write_explained(explained: Explained, path: Path) -> None:
-    """Write the maps over the photo as a page; raises GeoclipError where it cannot be written."""
+    """Write the maps over the photo as a page; raises GeoclipError where writing fails."""
     name = Path(explained.path).name
     parts = [heading("What the model sees"), '<div class="sheet">']
     parts.append(_figure(explained.seen, "the photo"))
@@ -92,7 +95,7 @@ def write_explained(explained: Explained, path: Path) -> None:
     ):
         parts.append(_figure(overlay(explained.seen, one / top), f"{share:.0%} {caption}"))
     parts += ["</div>", sentences([FOOTER])]
-    footer = "Whoever gets this page sees this photo."
+    footer = "Anyone who gets this page sees this photo."
     write_text(path, page(f"What in {name} speaks for a caption", parts, footer, pictures=True))
 
 

@@ -1,14 +1,16 @@
-"""Locating many photos with a journal: read and encoded once, then turned into guesses.
+"""Locate many photos with a journal: read and encode each once, then make guesses.
 
-What is found is in the journal as soon as a batch is done. A run that was interrupted goes on
-where it was and finds what one that was not would have found.
+The results of a batch are in the journal as soon as it is done. An interrupted run resumes and
+gives the results of an uninterrupted one.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 
 from geoclip.encoders import Encoder
+from geoclip.guesses.assembly import Assembler
 from geoclip.guesses.blocks import Block
+from geoclip.guesses.class_assembly import ClassAssembler
 from geoclip.guesses.settings import LocateSettings
 from geoclip.locator import Locator
 from geoclip.photos.keys import encoder_key, photo_key
@@ -43,14 +45,14 @@ class PhotoRun:
 
     @property
     def journal_key(self) -> str:
-        """Hash of all that the records depend on besides the photos."""
+        """Hash of all inputs of the records besides the photos."""
         return encoder_key(self.encoder, self.settings.frames, self.reader.check is not None)
 
     def todo(self, journal: Journal) -> list[list[int]]:
         """Positions of the photos not in the journal, in batches.
 
-        A batch holds what is left of a fixed slice of the run: embeddings may depend in the last
-        bit on the batch, and a run that goes on is to find what it would have found before.
+        A batch holds the remaining photos of a fixed slice of the run: embeddings may depend in the
+        last bit on the batch, and a resumed run must give the same.
         """
         slices = (range(i, min(i + BATCH, len(self))) for i in range(0, len(self), BATCH))
         left = ([i for i in part if not self._is_done(journal, self.keys[i])] for part in slices)
@@ -83,9 +85,9 @@ class PhotoRun:
 
 
 class FolderRun(PhotoRun):
-    """One run over photos that are located.
+    """One run over photos that are located, or whose classes are named where these lie nowhere.
 
-    The views of a location (`locations`, keys of `location_keys`) stand side by side.
+    The views of a location (`locations`, keys of `location_keys`) are adjacent.
     """
 
     def __init__(
@@ -96,9 +98,14 @@ class FolderRun(PhotoRun):
         locations: Sequence[Hashable] | None,
         settings: LocateSettings,
     ) -> None:
+        self.assembler: Assembler | ClassAssembler
+        if locator.gazetteer.has_positions:
+            self.assembler = locator.assembler(settings)
+        else:
+            self.assembler = ClassAssembler(locator.ranker, settings)
+        settings = self.assembler.settings
         super().__init__(locator.encoder, locator.reader(settings), paths, keys, settings)
         self.locations = locations
-        self.assembler = locator.assembler(settings)
 
     @classmethod
     def of(
@@ -108,9 +115,9 @@ class FolderRun(PhotoRun):
         location_ids: Sequence[object] | None = None,
         settings: LocateSettings | None = None,
     ) -> "FolderRun":
-        """Prepare a run: look at each file's size and time, and bring views together.
+        """Prepare a run: read each file's size and time, and bring views together.
 
-        Photos stay in order, but that the views of a location follow its first one.
+        Photos stay in order, except that the views of a location follow its first one.
         """
         locations = None
         if location_ids is not None:
@@ -121,16 +128,16 @@ class FolderRun(PhotoRun):
         return cls(locator, paths, keys, locations, settings or LocateSettings())
 
     def blocks(self, journal: Journal) -> Iterator[Block]:
-        """Guesses for all photos, in their order, from a journal that holds all of them."""
+        """Guesses for all photos, in their order, from a complete journal."""
         names = [encode_path(path) for path in self.paths]
         records = _JournalRecords(journal, self.keys, self.paths)
         return self.assembler.blocks(names, records, self.locations)
 
 
 class _JournalRecords:
-    """The records of a run's photos, read from its journal when they are asked for.
+    """The records of a run's photos, read lazily from its journal.
 
-    Files beside the photos may have come since.
+    Files beside the photos may be new.
     """
 
     def __init__(self, journal: Journal, keys: Sequence[bytes], paths: Sequence[AnyPath]) -> None:

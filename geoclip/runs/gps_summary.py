@@ -1,4 +1,4 @@
-"""What a run that compares says at its end: how far guesses are from stated positions."""
+"""The summary of a run with `--gps compare`: distances of guesses from stated positions."""
 
 import numpy as np
 import pandas as pd

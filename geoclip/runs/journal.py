@@ -1,8 +1,7 @@
-"""What a long run has done so far, on disk: stop it at any moment, and nothing is done twice.
+"""The progress of a long run on disk: stop it at any moment, and nothing is done twice.
 
 A journal is a folder of numbered Parquet files. Each holds the records of a batch of photos and
-appears whole or not at all, so that a process that is killed, or a disk that is full, costs no more
-than the batch at hand.
+appears whole or not at all, so a killed process or a full disk loses only the current batch.
 """
 
 import os
@@ -29,13 +28,13 @@ _ROW_BITS = 20
 
 
 class _DamagedPartError(GeoclipError):
-    """A part that holds no whole table, unlike one that the disk did not give just now."""
+    """A part without a whole table, as opposed to a temporary read error."""
 
 
 class Journal:
-    """Records of photos by key, one process at a time; close it, or use it as a context.
+    """Records of photos by key, for one process at a time; close it, or use it as a context.
 
-    Keys of all photos are held in memory (some 150 bytes a photo), the records are not.
+    It holds the keys of all photos in memory (some 150 bytes a photo), but not the records.
     """
 
     def __init__(self, folder: Path, lock: IO[bytes] | None = None) -> None:
@@ -62,11 +61,11 @@ class Journal:
 
     @classmethod
     def open(cls, folder: Path) -> "Journal":
-        """Open the journal in a folder, made if absent, with what earlier runs left there.
+        """Open the journal in a folder, created if absent, with the records of earlier runs.
 
-        A part that is damaged, as after a power cut, is dropped: its photos count as not done.
-        Raises GeoclipError where the folder or a part cannot be read, which costs no part, and
-        where another process writes to it.
+        A damaged part, as after a power cut, is dropped: its photos count as not done. Raises
+        GeoclipError where the folder or a part cannot be read (the part is kept), and where another
+        process writes to it.
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +82,7 @@ class Journal:
         return journal
 
     def close(self) -> None:
-        """Let other processes write to the journal."""
+        """Unlock the journal for other processes."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -91,15 +90,15 @@ class Journal:
     def has(self, key: bytes, embedded: bool = False) -> bool:
         """Whether a photo is done.
 
-        With `embedded` one that was read without its pixels is not, nor one that the disk or the
-        network did not give, which may have passed.
+        With `embedded` a photo read without pixels is not done, nor one that the disk or network
+        failed to deliver, which may work now.
         """
         return key in self._place and not (embedded and key in self._undone)
 
     def add(self, records: Sequence[PhotoRecord]) -> None:
-        """Add records as one part, on disk when this returns. Raises GeoclipError on a full disk.
+        """Add records as one part, on disk on return. Raises GeoclipError on a full disk.
 
-        A later record takes the place of an earlier one of the same key.
+        A later record replaces an earlier one of the same key.
         """
         table = to_arrow(records)
         number = self._parts
@@ -115,7 +114,7 @@ class Journal:
         self._enter(number, table)
 
     def read(self, keys: Iterable[bytes]) -> list[PhotoRecord]:
-        """The records of photos that are done, in the order of `keys`."""
+        """The records of finished photos, in the order of `keys`."""
         return [self._record(key) for key in keys]
 
     def _record(self, key: bytes) -> PhotoRecord:
@@ -169,7 +168,7 @@ class Journal:
 
 
 def _hold(lock: IO[bytes], folder: Path) -> None:
-    """Lock the journal; the system lets go of it when the process ends, however it does."""
+    """Lock the journal; the system unlocks it whenever the process ends."""
     try:
         import fcntl  # noqa: PLC0415 (POSIX only)
     except ImportError:
@@ -179,7 +178,7 @@ def _hold(lock: IO[bytes], folder: Path) -> None:
     except BlockingIOError:
         raise GeoclipError(
             f"Another run is writing to {folder}: wait for it, or name another --out (or another "
-            "--keep-embeddings, where it is given)."
+            f"--keep-embeddings)."
         ) from None
     except OSError:  # a file system without locks
         return
@@ -193,9 +192,9 @@ def _unusable(folder: Path, problem: OSError) -> GeoclipError:
 
 
 def remove_journals(home: Path) -> None:
-    """Remove the journals in the folders below `home`, and `home` itself if nothing else is in it.
+    """Remove the journals in the folders below `home`, and `home` itself if then empty.
 
-    One that another run is writing stays, as does what cannot be removed: it does no harm.
+    A journal in use by another run stays, and so does one that cannot be removed: it does no harm.
     """
     if not home.is_dir():
         return

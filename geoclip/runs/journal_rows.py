@@ -45,7 +45,7 @@ def from_row(row: dict[str, Any]) -> PhotoRecord:
     gps = None
     if row["gps_trustworthy"] is not None:
         position = row["gps_lat"], row["gps_lon"]
-        # Earlier versions noted neither the file nor the time.
+        # Earlier versions stored neither the file nor the time.
         file, time = row.get("gps_file") or "", _moment(row.get("gps_time"))
         gps = GpsFix(*position, row["gps_trustworthy"], row["gps_reason"], file, time)
     offset = None if row["utc_offset"] is None else timedelta(seconds=row["utc_offset"])

@@ -1,4 +1,4 @@
-"""`locate_folder`: what `geoclip locate` does, for programs and notebooks."""
+"""`locate_folder`: `geoclip locate` for programs and notebooks."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +38,7 @@ def locate_folder(
     sidecars: Sidecars = "off",
     position_rule: "PositionRule | None" = None,
     location_column: str | None = None,
+    by_folder: bool = False,
     limit: int | None = None,
     rules: FolderRules = USUAL,
     keep_embeddings: str | Path | None = None,
@@ -48,20 +49,22 @@ def locate_folder(
 ) -> RunReport:
     """Locate the photos and videos of folders as `geoclip locate` does.
 
-    With `out` a run may be stopped at any moment, and the same call goes on where it was: what is
-    done stands in `OUT.journal` until the table is in place. Originals are only read.
+    With `out` a run may be stopped at any moment, and the same call resumes it: `OUT.journal` keeps
+    the finished photos until the table is written. Originals are only read.
 
     Args:
         paths: photos, videos, folders, globs and `.csv` lists with a column `path`.
         model: a locator, or the name or folder of a model, loaded once the photos are listed.
         settings: how photos are treated.
         out: the table of guesses: .parquet, .geojson, .csv or .gpkg. Files that could not be read
-            are listed beside it in `OUT-ledger.csv`.
+            are listed beside it in `OUT-ledger.csv`. Of the classes of a table of levels it is a
+            .csv, .parquet or .xlsx.
         map_file: a map as one .html file.
         thumbnails: the map shows small pictures of the photos and the days they were taken on.
         sidecars: "write" puts an XMP sidecar beside each guessed photo, "dry run" says which.
         position_rule: when sidecars state a position; `PositionRule()` without it.
         location_column: a column of the lists; photos that share a value are views of a location.
+        by_folder: the photos of a folder are views of a location.
         limit: at most so many photos.
         rules: what is left out of folders.
         keep_embeddings: a folder that keeps what was read, for runs with other settings.
@@ -70,8 +73,7 @@ def locate_folder(
         load: makes a locator of a model's name; `Locator.from_pretrained` without it.
         watch: is told how the run goes.
 
-    Raises:
-        GeoclipError: for inputs and outputs that cannot be used, before any work is done.
+    Raises: GeoclipError: for unusable inputs and outputs, before any work is done.
 
     >>> report = locate_folder("holiday", out="guesses.parquet")
     >>> report.photos, report.guesses()["status"].tolist()
@@ -83,9 +85,9 @@ def locate_folder(
     check_output(files.out, "out", ENDINGS)
     check_output(files.map_file, "map_file", MAP_ENDINGS)
     if sidecars == "write" and out is None:
-        raise GeoclipError("sidecars need `out`, beside which their journal stands.")
+        raise GeoclipError("sidecars need `out`: their journal lies beside it.")
     watch, settings = watch or RunWatch(), settings or LocateSettings()
-    photos, locations = files.photos(given, location_column, limit)
+    photos, locations = files.photos(given, location_column, limit, by_folder)
     if not force:
         files.refuse_guesses_of_others(photos)
     name, locator = _locator(model, load)
@@ -96,7 +98,13 @@ def locate_folder(
     from geoclip.runs.table_outputs import map_of_run, sidecars_of_run  # noqa: PLC0415
 
     run = FolderRun.of(locator, photos, locations, settings)
+    of_classes = not locator.gazetteer.has_positions
+    if of_classes:
+        from geoclip.guesses.class_files import check_class_outputs  # noqa: PLC0415  (torch)
+
+        check_class_outputs(files.out, files.map_file, sidecars != "off")
     report = RunReport(
+        of_classes=of_classes,
         calibrated=locator.settings.calibrated,
         gps=GpsSummary() if settings.gps == "compare" else None,
         out=files.out,
@@ -139,7 +147,7 @@ def _journal(
 ) -> "Iterator[Journal]":
     """The journal of a run: beside the table, in the folder of kept embeddings, or temporary.
 
-    The one beside the table is removed when all is done; an error leaves it for the next run.
+    The one beside the table is removed at the end; an error leaves it for the next run.
     """
     from geoclip.runs.journal import Journal, remove_journals  # noqa: PLC0415
 
@@ -161,7 +169,7 @@ def _journal(
 
 
 def _read(run: "FolderRun", journal: "Journal", watch: RunWatch) -> None:
-    """Read and encode what is not in the journal yet."""
+    """Read and encode the photos missing from the journal."""
     batches = run.todo(journal)
     left = sum(len(batch) for batch in batches)
     done = len(run) - left
@@ -175,7 +183,7 @@ def _read(run: "FolderRun", journal: "Journal", watch: RunWatch) -> None:
 def _make_table(
     run: "FolderRun", journal: "Journal", files: RunFiles, report: RunReport, watch: RunWatch
 ) -> None:
-    """Rank and write the table, or leave it in the report."""
+    """Rank and write the table, or store it in the report."""
 
     def tables() -> Iterator[pd.DataFrame]:
         with watch.progress("ranking", len(run)) as advance:
@@ -184,9 +192,15 @@ def _make_table(
                 yield block.table
                 advance(block.photos)
 
-    if files.out is None or files.journal_home is None:
+    if report.of_classes or files.out is None or files.journal_home is None:
         report.table = pd.concat(list(tables()), ignore_index=True)
-        watch.located(report.table)
+        if files.out is None:
+            watch.located(report.table)
+            return
+        from geoclip.guesses.class_files import write_class_guesses  # noqa: PLC0415  (torch)
+
+        write_class_guesses(report.table, files.out)
+        watch.wrote(files.out)
         return
     from geoclip.guesses.writer import GuessWriter  # noqa: PLC0415  (slow to import)
 
@@ -198,7 +212,7 @@ def _make_table(
 
 
 def _write_failures(report: RunReport, paths: list[str], files: RunFiles, watch: RunWatch) -> None:
-    """List the failures beside the table if there are any, or replace an older list."""
+    """Write any failures beside the table, or replace an older list."""
     report.left_out = files.left_out(paths)
     if files.failures is None:
         return

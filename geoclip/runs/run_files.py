@@ -1,14 +1,15 @@
-"""The files of a run over a folder: what it writes, and what it must not take for its own."""
+"""The files of a run over a folder: its outputs, and what these must not overwrite."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses import spreadsheet
 from geoclip.guesses.failures import failures_path, refuse_other_file
-from geoclip.guesses.guess_files import read_guesses
+from geoclip.guesses.guess_files import guessed_photos
+from geoclip.guesses.map_marks import refuse_map_of_others
 from geoclip.photos.beside import is_beside
 from geoclip.photos.folder_rules import USUAL, FolderRules
 from geoclip.photos.listing import (
@@ -24,9 +25,9 @@ MAP_ENDINGS = (".html", ".htm")
 
 
 def check_output(path: Path | None, option: str, endings: tuple[str, ...]) -> None:
-    """Refuse a file that could not be written before any work is done; raises GeoclipError.
+    """Refuse an output that cannot be written, before any work is done; raises GeoclipError.
 
-    `option` is what the user calls it.
+    `option` is its name in errors.
     """
     if path is None:
         return
@@ -43,7 +44,7 @@ def check_output(path: Path | None, option: str, endings: tuple[str, ...]) -> No
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What a run writes: the table `out`, a map, and the folder of `kept` embeddings, if wanted.
+    """The outputs of a run: the table `out`, a map, and the folder of `kept` embeddings, if wanted.
 
     `rules` say what it reads in folders.
     """
@@ -60,7 +61,7 @@ class RunFiles:
 
     @property
     def failures(self) -> Path | None:
-        """Where the failures are listed: `guesses-ledger.csv`."""
+        """Where the failures are listed: `guesses.parquet-ledger.csv`."""
         return self.out and failures_path(self.out)
 
     @property
@@ -74,7 +75,7 @@ class RunFiles:
         return [path for path in files if path]
 
     def refuse_replacing(self, paths: Iterable[str]) -> None:
-        """Refuse to write over an input, whatever it is called; raises GeoclipError."""
+        """Refuse to overwrite an input of any name; raises GeoclipError."""
         given = {os.path.realpath(path): path for path in paths}
         for written in self._written:
             if path := given.get(os.path.realpath(written)):
@@ -83,12 +84,17 @@ class RunFiles:
                     "another --out or --map."
                 )
 
-    def refuse_guesses_of_others(self, photos: Iterable[Path]) -> None:
-        """Refuse to write over a table that holds none of the photos; raises GeoclipError."""
+    def refuse_guesses_of_others(self, photos: Sequence[Path]) -> None:
+        """Refuse to write over a table that holds none of the photos, or a map of other folders.
+
+        Raises GeoclipError.
+        """
+        if self.map_file is not None:
+            refuse_map_of_others(self.map_file, photos)
         if self.out is None or not self.out.exists():
             return
         try:
-            found = read_guesses(self.out)["path"]
+            found = guessed_photos(self.out)
         except GeoclipError:
             what = "is no table of guesses"
         else:
@@ -101,26 +107,33 @@ class RunFiles:
             )
 
     def photos(
-        self, paths: list[str], location_column: str | None = None, limit: int | None = None
+        self,
+        paths: list[str],
+        location_column: str | None = None,
+        limit: int | None = None,
+        by_folder: bool = False,
     ) -> tuple[list[Path], list[str] | None]:
-        """The photos that `paths` name and their locations, without what the run itself writes.
+        """The photos of `paths` and their locations, without the run's own outputs.
 
-        Raises GeoclipError as `photos_and_locations` does, and where a file would be replaced that
-        is given to be read or that is no list of failures.
+        A location is a value of the lists' `location_column` or, with `by_folder`, a folder. Raises
+        GeoclipError as `photos_and_locations` does, and where an output would replace an input or a
+        file that is no list of failures.
         """
         self.refuse_replacing(paths)
         if self.failures is not None:
             refuse_other_file(self.failures)
         suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES
         found, locations = photos_and_locations(paths, location_column, suffixes, self.rules)
+        if by_folder:
+            locations = [str(photo.absolute().parent) for photo in found]
         wanted = [i for i, photo in enumerate(found) if not self._is_own(photo)][:limit]
         if not wanted:
-            raise GeoclipError("All that was found is what this run writes itself: name photos.")
+            raise GeoclipError("The only files found are this run's own outputs: name photos.")
         chosen = None if locations is None else [locations[i] for i in wanted]
         return [found[i] for i in wanted], chosen
 
     def left_out(self, paths: Iterable[str]) -> list[LeftOut]:
-        """What is left out of folders, without sidecars and what the run writes."""
+        """Files left out of folders, except sidecars and the run's outputs."""
         folders = [path for path in paths if not path.lower().endswith(".csv")]
         found = list_left_out(folders, PHOTO_SUFFIXES | VIDEO_SUFFIXES, self.rules)
         others = [entry for entry in found if not is_beside(entry.path.name)]

@@ -1,4 +1,4 @@
-"""What a run over a folder tells while it goes on, and what it has counted at its end."""
+"""Progress messages of a run over a folder, and its final counts."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from geoclip.errors import GeoclipError
 from geoclip.guesses.failures import Failure
 from geoclip.guesses.geo_table import to_geodataframe
 from geoclip.guesses.gps_comparison import NOTE_COLUMNS
@@ -16,6 +17,7 @@ from geoclip.guesses.guess_files import read_guesses
 from geoclip.guesses.schema import GALLERY, GPS
 from geoclip.photos.gps_fix import kind_of_reason
 from geoclip.photos.listing import LeftOut
+from geoclip.photos.refusals import READ
 
 if TYPE_CHECKING:
     from geoclip.guesses.blocks import Block
@@ -26,12 +28,12 @@ if TYPE_CHECKING:
 
 
 class RunWatch:
-    """What a run tells while it goes on. This one says nothing; override what you want to know."""
+    """Receives the progress of a run. This class says nothing; override the methods you need."""
 
     def progress(
         self, what: str, total: int, done: int = 0
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """A step begins, "reading" or "ranking"; the function takes the photos done since."""
+        """A step ("reading", "ranking") begins; returns the function that counts done photos."""
         return nullcontext(lambda _: None)
 
     def read_before(self, done: int, total: int) -> None:
@@ -41,30 +43,30 @@ class RunWatch:
         """All photos are read."""
 
     def located(self, table: pd.DataFrame) -> None:
-        """All guesses are made and not written to a file."""
+        """All guesses are made but not written to a file."""
 
     def wrote(self, path: Path, failures: int | None = None) -> None:
-        """A file is in place; `failures` are listed in it where it is that of the failures."""
+        """A file is written; `failures` is their number if it is the list of failures."""
 
     def sidecars(self, report: "SidecarReport", journal: Path | None) -> None:
         """Sidecars are written."""
 
     def stopped(self, resumable: bool) -> None:
-        """Ctrl-C; the same call goes on from here if the run is `resumable`."""
+        """Ctrl-C; the same call resumes here if the run is `resumable`."""
 
 
 @dataclass
 class RunReport:
-    """Counts of a run, the photos that could not be read, or not whole, and what it made.
+    """Counts of a run, its failures and partial photos, and its outputs.
 
-    Of `untold` photos no place can be named. `remarks` are about photos whose decoders complained
-    and went on. `kept` photos report their own position, `beside` of them that of a file beside
-    them or of a track; `distrusted` counts by reason what others state. The points of `by_gallery`
-    are due to a gallery. `kinds` counts what the photos that were abstained from look like.
-    `left_out` is what folders hold besides the photos. `calibrated` says whether the probabilities
-    were judged on photos of known place (see `RankingSettings`). `gps` is there where guesses are
-    compared; `table` is empty where it was written to `out`, and has the `extra_columns` behind
-    those of the schema.
+    For `untold` photos no place can be named. `remarks` are about photos decoded despite complaints
+    of the decoder. `kept` photos report their own position, `beside` of them from a file beside
+    them or a track; `distrusted` counts the other stated positions by reason. A gallery decided the
+    points of `by_gallery`. `kinds` counts what the abstained photos look like. `left_out` lists
+    files in folders besides the photos. `calibrated` says whether the probabilities were checked on
+    photos of known place (see `RankingSettings`). `gps` exists if guesses are compared; `table` is
+    empty if it was written to `out`, and its `extra_columns` follow those of the schema. With
+    `of_classes` it is there and has the columns of `class_guesses`.
     """
 
     photos: int = 0
@@ -84,15 +86,18 @@ class RunReport:
     out: Path | None = None
     map_file: Path | None = None
     sidecars: "SidecarReport | None" = None
+    of_classes: bool = False
 
     def add(self, block: "Block") -> None:
         """Count a block."""
         self.photos += block.photos
         first = block.table[block.table["rank"] == 1]
-        self.untold += int((first["lat"].notna() & (first["level"] == "none")).sum())
+        self.untold += int((first["status"].isin(READ) & (first["level"] == "none")).sum())
         self.failures += block.failures
         self.remarks += block.remarks
         self.kinds += block.kinds
+        if "source" not in block.table:  # of classes
+            return
         own = block.table["source"] == GPS
         self.kept += int(own.sum())
         if NOTE_COLUMNS.keys() <= set(block.table) and self.gps is None:
@@ -105,10 +110,13 @@ class RunReport:
             self.gps.add(block.table)
 
     def guesses(self) -> "Guesses":
-        """The table of guesses with points as geometry; read from the file where one was written.
+        """The table of guesses with points as geometry; read from the file if one was written.
 
-        The extra columns are left out where it is read from the file.
+        A table read from the file lacks the extra columns. Raises GeoclipError for guesses of
+        classes, which `table` holds.
         """
+        if self.of_classes:
+            raise GeoclipError("Classes lie nowhere: take them from `table`, without a geometry.")
         if self.out is not None:
             return to_geodataframe(read_guesses(self.out))
         return to_geodataframe(self.table, self.extra_columns)

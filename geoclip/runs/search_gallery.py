@@ -1,8 +1,8 @@
-"""Searching a gallery: the photos that a text describes, and those that are like a photo.
+"""Search a gallery by texts and by example photos.
 
-Texts and photos are embedded by the encoder that the gallery was made with, and the gallery photos
-of largest cosine are found (zero-shot retrieval, Radford et al. 2021). Recall@k is the share of
-queries of which a true photo is among the first k.
+The gallery's encoder embeds texts and photos, and the gallery photos of largest cosine are found
+(zero-shot retrieval, Radford et al. 2021). Recall@k is the share of queries with a true photo among
+the first k.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ENDINGS = (".csv", ".parquet", ".geojson")
 
 @dataclass(frozen=True)
 class Found:
-    """What N queries found in a gallery: `queries` (N,) texts or paths, `neighbours` (N, k)."""
+    """Results of N queries in a gallery: `queries` (N,) texts or paths, `neighbours` (N, k)."""
 
     gallery: Gallery
     queries: list[str]
@@ -50,7 +50,7 @@ class Found:
     def table(self, names: Mapping[str, str] | None = None) -> PhotoTable:
         """A row for each query and rank: query, rank, photo_id, path, lat, lon, similarity.
 
-        `path` is the one that the gallery keeps, else that of `names` (photo id → path), else "".
+        `path` is stored in the gallery, else taken from `names` (photo id → path), else "".
         """
         known = self.neighbours.rows >= 0
         which, place = np.nonzero(known)
@@ -72,8 +72,8 @@ class Found:
     def recall(self, true: Sequence[set[int]]) -> dict[str, dict[str, float]]:
         """Recall@k in percent, of the queries and of chance, for the `true` rows (N sets).
 
-        Each maps k, of `RECALL_AT`, to the share of queries of which a true row is among the first
-        k; by chance k of all rows are drawn.
+        Each maps k, of `RECALL_AT`, to the share of queries with a true row among the first k;
+        chance draws k of all rows.
         """
         shares: dict[str, dict[str, float]] = {"queries": {}, "chance": {}}
         for k in RECALL_AT:
@@ -93,11 +93,11 @@ def search_gallery(
     top: int = 10,
     model: str | Path | Encoder | None = None,
 ) -> PhotoTable:
-    """The photos of a gallery that texts describe or that are like photos, best first.
+    """The photos of a gallery that match texts or resemble photos, best first.
 
-    Texts come before photos. `model` is the name of an encoder, by default what the gallery was
-    made with, or one that `Encoder.for_photos` has prepared. See `Found.table` for the columns.
-    Raises GeoclipError as `open_to_search` does, and for a photo that cannot be read.
+    Texts come before photos. `model` is the name of an encoder, by default the gallery's, or an
+    encoder prepared by `Encoder.for_photos`. See `Found.table` for the columns. Raises GeoclipError
+    as `open_to_search` does, and for an unreadable photo.
 
     >>> from geoclip.runs.build_gallery import build_gallery, listed_photos
     >>> encoder = load_encoder("street-tiny", for_photos=True)
@@ -116,8 +116,8 @@ def open_to_search(
 ) -> tuple[GalleryLookup, Encoder]:
     """A gallery and its encoder.
 
-    Raises GeoclipError as `Gallery.open` does, for another encoder than the gallery's too, and
-    where the gallery's own model is not on this machine and nobody named it: nothing is downloaded
+    Raises GeoclipError as `Gallery.open` does, for another encoder than the gallery's, and where
+    the gallery's own model is not on this machine and `model` is not given: nothing is downloaded
     unasked.
     """
     lookup = GalleryLookup.open(folder)
@@ -148,7 +148,7 @@ def find(
     like: Sequence[AnyPath],
     top: int,
 ) -> Found:
-    """The `top` gallery photos for each text, then for each photo: never itself or a copy."""
+    """The `top` gallery photos for each text, then for each photo, without itself or copies."""
     values = [encoder.encode_texts(texts), *_embedded(encoder, like)]
     paths = [encode_path(path) for path in like]
     ids = [gallery_id(resolve_path(path, Path())) for path in paths]
@@ -157,7 +157,7 @@ def find(
 
 
 def _embedded(encoder: Encoder, photos: Sequence[AnyPath]) -> Iterable[np.ndarray]:
-    """Embeddings of photos and videos, some at a time; raises PhotoError for the first unread."""
+    """Embeddings of photos and videos, in parts; raises PhotoError for the first unreadable one."""
     for decoded in read_batches(in_batches(photos), PhotoReader(encoder)):
         problem = next((photo.problem for photo in decoded if photo.problem), None)
         if problem is not None:
@@ -167,7 +167,7 @@ def _embedded(encoder: Encoder, photos: Sequence[AnyPath]) -> Iterable[np.ndarra
 
 @dataclass(frozen=True)
 class Queries:
-    """Texts and photos; the gallery rows `true` of each, in this order, where they are known."""
+    """Texts and photos, and the rows `true` of each in the gallery, in this order, if known."""
 
     texts: list[str]
     like: list[str]
@@ -175,23 +175,25 @@ class Queries:
 
     @classmethod
     def of(cls, texts: Iterable[str], like: Iterable[AnyPath]) -> Queries:
-        """Queries of unknown answer, each once."""
+        """Queries without known answers, each once."""
         return cls([*dict.fromkeys(texts)], [*dict.fromkeys(map(encode_path, like))], [])
 
 
 def read_queries(file: Path, gallery: Gallery) -> Queries:
-    """Queries of known answer from a CSV file with the columns `photo` and `text` or `like`.
+    """Queries with known answers from a CSV file with the columns `photo` and `text` or `like`.
 
-    `photo` is a photo of the gallery, by its id or path; paths are relative to the file. Rows of
-    one query are its true photos. Raises GeoclipError for a bad file or row, and for a photo that
-    is not in the gallery.
+    `photo` is a photo of the gallery, by its id or path; paths are relative to the file. The rows
+    of one query are its true photos. Raises GeoclipError for a bad file or row, and for a photo
+    outside the gallery.
     """
     frame = read_text_table(file)
     require_columns(frame, ["photo"], file)
     for name in {"text", "like"} - set(frame.columns):
         frame[name] = ""
     unclear = (frame["text"] == "") == (frame["like"] == "")
-    refuse_rows(file, unclear, "a query has one of text and like", "fill in one, not both")
+    refuse_rows(
+        file, unclear, "a query needs exactly one of text and like", "fill in one, not both"
+    )
     rows = gallery.rows_of(frame["photo"])
     own = [gallery_id(resolve_path(text, file.parent)) for text in frame["photo"]]
     rows = np.where(rows < 0, gallery.rows_of(own), rows)
@@ -210,7 +212,7 @@ def _true_rows(rows: pd.DataFrame) -> dict[str, set[int]]:
 
 
 def write_found(table: pd.DataFrame, path: Path) -> None:
-    """Write a table of `Found.table` by the ending of `path`, one of `ENDINGS`.
+    """Write a table of `Found.table` in the format of the ending of `path`, one of `ENDINGS`.
 
     Parquet and GeoJSON files have the positions as points. Raises GeoclipError where the file
     cannot be written.

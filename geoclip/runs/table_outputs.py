@@ -1,4 +1,4 @@
-"""What a run writes besides its table: the map and the sidecars, made of the table."""
+"""Further outputs of a run, made from the table: the map and the sidecars."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from geoclip.guesses.sidecars import SidecarReport, write_sidecars
 
 
 def map_of_run(table: pd.DataFrame, path: Path, thumbnails: bool) -> None:
-    """Write the map, with the stated positions where guesses are compared with them."""
+    """Write the map, with the stated positions if guesses are compared with them."""
     write_map(guess_table(table), path, stated_truth(table), thumbnails=thumbnails)
 
 
 def sidecars_of_run(
     table: pd.DataFrame, journal: Path | None, dry_run: bool, model: str, rule: PositionRule | None
 ) -> SidecarReport:
-    """Write the sidecars; a run without a table has no journal and is a dry one."""
+    """Write the sidecars; without a journal (no table) only as a dry run."""
     return write_sidecars(
         guess_table(table), journal or Path("-"), dry_run, model, rule or PositionRule()
     )

@@ -1,1 +1,1 @@
-"""What every part uses: whole files, seeded chance, tables, paths, the process, the name guard."""
+"""Shared tools: whole files, seeded chance, tables, paths, the process, the name guard."""

@@ -11,7 +11,7 @@ _ANGLE = re.compile(
 
 
 def decimal_degrees(text: str) -> float | None:
-    """The angle of a text in degrees, south and west negative; None for a text that is no angle.
+    """The angle of a text in degrees, south and west negative; None if the text is no angle.
 
     >>> [decimal_degrees(text) for text in ("48°51'24\\"N", "W 2 30", "1,5", "48°99'")]
     [48.85666666666667, -2.5, 1.5, None]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file whole or not at all; others may read it, as the umask says."""
+    """Write a file whole or not at all; others may read it if the umask allows."""
     with _draft(path) as draft, draft.open("wb") as file:
         write(file)
 
@@ -42,10 +42,10 @@ def write_tensors(
 
 
 def let_others_read(path: Path) -> None:
-    """Give a file the mode of any new one, as the umask says.
+    """Give a file the mode of any new file, by the umask.
 
-    safetensors writes files that only their owner may read. Other users of a cluster could not read
-    a model.
+    safetensors writes files that only their owner may read. Without this, other users of a cluster
+    could not read a model.
     """
     new = path.with_name(f".{uuid4().hex}")
     try:
@@ -58,7 +58,7 @@ def let_others_read(path: Path) -> None:
 
 @contextmanager
 def _draft(path: Path) -> Iterator[Path]:
-    """A name beside `path`; its file replaces `path` at the end and is removed after an error."""
+    """A temporary file beside `path`, which it replaces at the end; an error removes it."""
     draft = path.with_name(f".{uuid4().hex}")
     try:
         yield draft

@@ -11,8 +11,8 @@ from typing import Any
 def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return `__getattr__`, `__dir__` and `__all__` of a package that loads its names lazily.
 
-    The names are those that `__init__.pyi`, beside the package's `__init__.py`, imports. Type
-    checkers read the same file.
+    The names are the imports of `__init__.pyi`, beside the package's `__init__.py`. Type checkers
+    read the same file.
     """
     module = sys.modules[package]
     stub = Path(str(module.__file__)).with_suffix(".pyi")

@@ -1,8 +1,8 @@
 """Tell geoclip-gzsl from another team's distribution that shares the import name.
 
 The distribution `geoclip` on PyPI is not this project. It installs its files into the same folder,
-and the one that was installed last wins. This module needs the standard library only:
-`commands/launcher.py` runs it as a plain file, because `geoclip/__init__.py` may be the other one.
+and the last one installed wins. This module needs the standard library only: `commands/launcher.py`
+runs it as a plain file, because `geoclip/__init__.py` may be the other one.
 """
 
 import importlib.util
@@ -44,7 +44,7 @@ def package_problem() -> str | None:
     found = package_file()
     if found is None:
         return f"The package of {OUR_DISTRIBUTION} is missing or damaged, so {CURE}."
-    # Ours names its distribution; the other one has no reason to.
+    # Our file contains our distribution's name; the other one has no reason to.
     if OUR_DISTRIBUTION.encode() not in found.read_bytes():
         return f"`import geoclip` would run {found}, which is not {OUR_DISTRIBUTION}, so {CURE}."
     return None

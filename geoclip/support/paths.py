@@ -1,7 +1,7 @@
 """Photo paths as text: every path in a table is valid UTF-8 and leads back to its file.
 
-A file name is bytes. Nearly all are UTF-8 and stand in tables as they are. Others (Latin-1 names on
-an old disk) would break the writers of Arrow, GeoPackage and CSV. They stand as a `file:` URI with
+A file name is bytes. Nearly all are UTF-8 and appear in tables unchanged. Others (Latin-1 names on
+an old disk) would break the writers of Arrow, GeoPackage and CSV. They become a `file:` URI with
 percent signs (RFC 3986): `photos/caf\\xe9.jpg` becomes `file:photos/caf%E9.jpg`. Such a URI may be
 relative, as any other path in a table.
 """
@@ -17,7 +17,7 @@ AnyPath = str | os.PathLike[str]
 
 
 def path_list(paths: AnyPath | Iterable[AnyPath]) -> list[AnyPath]:
-    """One path or several as a list: a text is one path, not its letters."""
+    """One path or several as a list; a text is one path, not its letters."""
     return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
 
 
@@ -36,7 +36,7 @@ def encode_path(path: AnyPath) -> str:
 
 
 def decode_path(text: str) -> Path:
-    """The path that table text stands for: the inverse of `encode_path`.
+    """The path of a table text: the inverse of `encode_path`.
 
     `file:///a/b.jpg`, as other programs write it, is read too.
     """
@@ -49,7 +49,7 @@ def decode_path(text: str) -> Path:
 
 
 def gdal_takes(path: Path) -> bool:
-    """Whether GDAL takes a path as it is: it reads `a!b` as b in an archive a, for one."""
+    """Whether GDAL takes a path literally; it reads `a!b` as b in an archive a, for one."""
     return not any(sign in str(path) for sign in "!;") and encode_path(path) == str(path)
 
 
@@ -59,7 +59,7 @@ def resolve_path(text: str, folder: Path) -> str:
 
 
 def same_file_key(text: str, folder: Path) -> str:
-    """Text that is the same for all spellings of one file; links are followed, it may be absent."""
+    """One text for all spellings of a file; links are followed, and the file may be absent."""
     try:
         return encode_path(os.path.realpath(folder / decode_path(text)))
     except ValueError:  # a zero byte, which no file's name holds

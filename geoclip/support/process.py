@@ -1,4 +1,4 @@
-"""A whole process: kept memory and garbage collection, which decide its speed; free memory."""
+"""The whole process: kept memory and garbage collection, which decide its speed; free memory."""
 
 import ctypes
 import gc
@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # from glibc's malloc.h
-_KEPT = 2**31 - 1  # as much as the setting can say
+_KEPT = 2**31 - 1  # the setting's maximum
 _PADDING = 16 * 1024 * 1024
 
 
 def keep_freed_memory() -> bool:
     """Ask glibc to keep up to 2 GiB of freed memory instead of giving it back to the kernel.
 
-    An encoder frees and takes the same large blocks at every pass. Where page faults are slow,
-    giving them back took 45 % of the time of `street-tiny` over 32 photos, and made a text tower's
-    training step three times slower. The process stays as large as it once was. Returns whether
-    the C library took the setting; any other than glibc is left alone.
+    An encoder frees and allocates the same large blocks at every pass. Where page faults are slow,
+    returning them took 45 % of the time of `street-tiny` over 32 photos, and made a text tower's
+    training step three times slower. The process keeps its largest size. Returns whether the C
+    library accepted the setting; only glibc has it.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -34,12 +34,12 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def made_to_last() -> Iterator[None]:
-    """Pause garbage collection, and leave out of it for ever what exists at the end.
+    """Pause garbage collection, and exclude all objects that exist at the end from it for good.
 
     Importing torch and open_clip makes some 870,000 objects that last as long as the process.
-    Python would search all of them several times while they are made and once more at its end,
-    which takes a quarter of the time to a first answer. This is for commands, not for libraries:
-    garbage of others that exists at the end is kept, too. Does nothing where collection is off.
+    Without the pause Python scans all of them several times while they are made and once at exit, a
+    quarter of the time to a first answer. This is for commands, not for libraries: it also keeps
+    the garbage of others that exists at the end. Does nothing where collection is off.
     """
     if not gc.isenabled():
         yield
@@ -53,9 +53,9 @@ def made_to_last() -> Iterator[None]:
 
 
 def free_memory(root: Path = Path("/")) -> int:
-    """Bytes that this process may still take: of the machine, and within its control groups.
+    """Bytes that this process may still allocate, on the machine and within its control groups.
 
-    A container's or a job's limit is that of a control group, which the machine's own figures do
+    The limit of a container or a job is that of a control group, which the machine's own figures do
     not show. Files that the kernel has cached count as free. `root` is the root of the file system.
     """
     import psutil  # noqa: PLC0415 (only training asks)
@@ -65,7 +65,7 @@ def free_memory(root: Path = Path("/")) -> int:
 
 
 def _free_in_groups(root: Path) -> Iterator[int]:
-    """What is left under the limit of each control group, of version 1 or 2, that holds us."""
+    """Bytes left under the limit of each of our control groups, of version 1 or 2."""
     mounts = root / "sys/fs/cgroup"
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, kinds, path = line.split(":", 2)

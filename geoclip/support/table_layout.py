@@ -1,7 +1,7 @@
-"""How a table of text is laid out: its encoding, its separator, its decimal mark.
+"""The layout of a text table: its encoding, its separator, its decimal mark.
 
-Spreadsheets write what the language of their user asks for: semicolons and decimal commas over most
-of Europe, UTF-16 with tabs as "Unicode text", Windows-1252 where UTF-8 is not chosen.
+Spreadsheets follow the language of their user: semicolons and decimal commas over most of Europe,
+UTF-16 with tabs as "Unicode text", Windows-1252 where UTF-8 is not chosen.
 """
 
 import logging
@@ -33,7 +33,7 @@ class TableLayout:
     lines_above: int = 0
 
     def with_decimal_points(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The cells with decimal points in numbers that have decimal commas.
+        """The cells, with decimal points for decimal commas.
 
         Where commas separate cells, a comma inside a cell is no decimal mark.
         """
@@ -43,7 +43,7 @@ class TableLayout:
 
 
 def layout_of(path: Path) -> TableLayout:
-    """The layout of a file, told from its bytes and its first line.
+    """The layout of a file, detected from its bytes and its first line.
 
     Raises OSError where the file cannot be read and GeoclipError where it is no text.
     """
@@ -62,10 +62,12 @@ def _encoding(path: Path, head: bytes) -> str:
     if head.startswith(_BYTE_ORDER_MARKS):
         return "utf-16"
     zeros = head[:1] == b"\0", head[1:2] == b"\0"
-    if any(zeros) and not all(zeros):  # a header begins with a letter, half of which is 0
+    if any(zeros) and not all(zeros):  # a header begins with a letter, half of whose bytes are 0
         return "utf-16-be" if zeros[0] else "utf-16-le"
     if b"\0" in head:
-        raise GeoclipError(f"{path} is not UTF-8 text, nor any other: save it as CSV in UTF-8.")
+        raise GeoclipError(
+            f"{path} is not UTF-8 text, nor in any other known encoding: save it as CSV in UTF-8."
+        )
     fault = _first_fault(path, UTF8)
     if fault is None:
         return UTF8
@@ -77,7 +79,7 @@ def _encoding(path: Path, head: bytes) -> str:
 
 
 def _first_fault(path: Path, encoding: str) -> int | None:
-    """The byte at which a file stops being text of an encoding; None where it is such text."""
+    """The byte at which a file stops being text of an encoding; None if it never does."""
     start = 0
     with path.open("rb") as file:
         for line in file:
@@ -90,7 +92,7 @@ def _first_fault(path: Path, encoding: str) -> int | None:
 
 
 def _separator(header: str) -> str:
-    """The sign that stands most often between the cells of a header; a comma where none does.
+    """The most frequent separator of a header; a comma if it has none.
 
     >>> _separator("path;lat;lon"), _separator('path,"lat;lon;x"'), _separator("path")
     (';', ',', ',')

@@ -20,17 +20,17 @@ from geoclip.support.paths import encode_path
 from geoclip.support.table_layout import UTF8, TableLayout, layout_of
 
 Source = Path | str
-"""What an error calls the table: its file, or a few words for one in memory."""
+"""The name of a table in errors: its file, or a few words for one in memory."""
 
 
 def read_text_table(path: Path) -> pd.DataFrame:
     """A CSV file (header first) as a frame of text; blank lines are left out.
 
-    Encoding and separator are told from the file (see `table_layout`); decimal commas become
-    points where they separate no cells. Column names are stripped and lower-cased. Nothing is taken
-    for a missing value: "NA" is Namibia; fields that a row lacks at its end are empty. Raises
-    GeoclipError for a file that is absent, unreadable, empty, no text, has a row longer than its
-    header or a column twice.
+    Encoding and separator are detected (see `table_layout`); decimal commas become points where
+    commas separate no cells. Column names are stripped and lower-cased. No text means a missing
+    value ("NA" is Namibia); fields that a row lacks at its end are empty. Raises GeoclipError for a
+    file that is absent, unreadable, empty or no text, or that has a row longer than its header or a
+    column twice.
     """
     try:
         layout = layout_of(path)
@@ -38,7 +38,7 @@ def read_text_table(path: Path) -> pd.DataFrame:
         frame = _read_cells_of(path, layout)
     except FileNotFoundError:
         raise GeoclipError(f"{path} does not exist: check the path.") from None
-    except UnicodeError:  # of UTF-16; what is read as anything else has been looked through
+    except UnicodeError:  # only UTF-16 can fail here: other encodings were checked
         raise GeoclipError(f"{path} is cut off or no text: save it as CSV in UTF-8.") from None
     except pd.errors.EmptyDataError:
         raise GeoclipError(f"{path} is empty: it needs a header and rows.") from None
@@ -49,7 +49,7 @@ def read_text_table(path: Path) -> pd.DataFrame:
         ) from None
     except OSError as error:
         raise GeoclipError(f"{path} cannot be read: {error.strerror}.") from None
-    # As the header is written: pandas makes `lat.1` of a second `lat`.
+    # The written header: pandas renames a second `lat` to `lat.1`.
     plain_names(pd.Index([name for name in written if name.strip()]), path)
     frame.columns = plain_names(frame.columns, path)
     frame.index = frame.index + layout.lines_above + 2
@@ -67,10 +67,10 @@ def _read_cells_of(path: Path, layout: TableLayout, **options: Any) -> pd.DataFr
 
 
 def read_cells(path: Path, encoding: str = UTF8, **layout: Any) -> pd.DataFrame:
-    """A CSV file as text cells; errors are those of pandas.
+    """A CSV file as text cells; raises the errors of pandas.
 
-    `layout` goes to pandas, for a file that is not a CSV with a header. A row longer than the first
-    is a ParserError too. (pandas itself takes its first cells for an index, or drops its last
+    `layout` is passed to pandas, for a file that is not a CSV with a header. A row longer than the
+    first is a ParserError too. (pandas itself takes its first cells for an index, or drops its last
     ones.)
     """
     with warnings.catch_warnings():
@@ -110,7 +110,7 @@ def cell_text(value: Any) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a reader's error, without a full stop, to stand inside a sentence."""
+    """The first line of a reader's error, without its full stop, to quote inside a sentence."""
     text = str(error).strip().splitlines()[0]
     return text.removeprefix("Error tokenizing data. C error: ").rstrip(".")
 
@@ -128,9 +128,9 @@ def require_columns(frame: pd.DataFrame, names: Iterable[str], path: Source) -> 
 def refuse_rows(
     path: Source, bad: pd.Series, what: str, cure: str, values: pd.Series | None = None
 ) -> None:
-    """Raise GeoclipError when any row is marked in `bad`: the first by number, the others counted.
+    """Raise GeoclipError if any row is marked in `bad`; it names the first and counts the others.
 
-    `what` describes the first bad row, with {} in the place of its cell of `values`.
+    `what` describes the first bad row; {} stands for its cell of `values`.
     """
     rows = np.flatnonzero(bad.to_numpy(dtype=bool))
     if len(rows) == 0:
@@ -145,7 +145,7 @@ def refuse_rows(
 def refuse_duplicates(
     path: Source, values: pd.Series, noun: str, cure: str = "keep one row for each"
 ) -> None:
-    """Raise GeoclipError when a value stands twice, naming the first one and both of its rows."""
+    """Raise GeoclipError when a value occurs twice, naming the first one and both of its rows."""
     again = values.duplicated()
     if not again.any():
         return
@@ -159,7 +159,7 @@ def numbers(values: pd.Series, path: Source) -> pd.Series:
         return values.astype(float)
     result = pd.to_numeric(values, errors="coerce").astype(float)
     bad = ~np.isfinite(result)
-    if bad.any():  # empty cells are among them
+    if bad.any():  # `bad` includes empty cells
         bad &= values.where(values.notna(), "").astype(str).str.strip() != ""
         what = f"{values.name} {{}} is not a number"
         refuse_rows(path, bad, what, "correct or drop it", values)
@@ -171,7 +171,7 @@ def coordinates(frame: pd.DataFrame, path: Source) -> tuple[pd.Series, pd.Series
 
     Raises GeoclipError for text (degrees, minutes and seconds too), for half a pair, for values out
     of range (latitude ±90, longitude ±180; up to 360 is not accepted, as it hides swapped columns)
-    and for swapped column names. It says what to write instead.
+    and for swapped column names. The error says what to write instead.
     """
     for name in ("lat", "lon"):
         _refuse_angles(frame[name], path)
@@ -189,7 +189,7 @@ def coordinates(frame: pd.DataFrame, path: Source) -> tuple[pd.Series, pd.Series
 
 
 def _refuse_angles(values: pd.Series, path: Source) -> None:
-    """Raise GeoclipError for the first text that is an angle but no number of degrees."""
+    """Raise GeoclipError for the first text that is an angle but not decimal degrees."""
     if pd.api.types.is_numeric_dtype(values):
         return
     unread = pd.to_numeric(values, errors="coerce").isna()
@@ -213,13 +213,13 @@ def _within(values: pd.Series, limit: int) -> str:
 
 
 def refuse_swapped(lat: pd.Series, lon: pd.Series, path: Source) -> None:
-    """Raise GeoclipError when the names lat and lon must be the wrong way round.
+    """Raise GeoclipError when the names lat and lon must be swapped.
 
-    They are when two rows or more, and at least 5 % of all, have a lat out of range while every row
-    is valid with the names exchanged. Fewer rows are called out of range, with the exchange as a
-    second cure. A swap that is overlooked thus costs little. Names exchanged because of a few slips
-    would cost much: the table passes every check with all its places wrong. A swap cannot be seen
-    where all places lie between 90° west and 90° east.
+    They are when at least two rows, and at least 5 % of all, have a lat out of range while every
+    row is valid after the swap. Fewer rows are called out of range, and the swap is offered as a
+    second cure. Overlooking a swap thus costs little. A false swap because of a few slips would
+    cost much: the table passes every check with all its places wrong. A swap is invisible where all
+    places lie between 90° west and 90° east.
     """
     out = lat.abs() > 90
     if out.sum() >= max(2, 0.05 * len(lat)) and _valid_exchanged(lat, lon):

@@ -1,4 +1,5 @@
-"""The user's own folders: the cache holds what can be made again, the data folder what cannot."""
+"""The user's own folders: the cache holds files that can be made again, the data folder the
+others."""
 
 import os
 import tempfile
@@ -10,21 +11,21 @@ from platformdirs import user_cache_dir, user_data_dir
 
 
 def cache_folder() -> Path:
-    """Folder of kept place indexes: `$GEOCLIP_CACHE`, else in the user's cache folder."""
+    """Folder of kept place indexes: `$GEOCLIP_CACHE`, else within the user's cache folder."""
     return _named("GEOCLIP_CACHE") or _of_user(user_cache_dir) / "places"
 
 
 def data_folder() -> Path:
-    """Folder of what the user has calibrated: `$GEOCLIP_DATA`, else in the user's data folder."""
+    """Folder of the user's calibrations: `$GEOCLIP_DATA`, else within the user's data folder."""
     return _named("GEOCLIP_DATA") or _of_user(user_data_dir)
 
 
 def first_time(notice: str) -> bool:
-    """Whether a notice is asked for the first time on this machine, as far as it can be noted."""
+    """Whether a notice appears for the first time on this machine, as far as files can tell."""
     mark = data_folder() / "told" / notice
     if mark.exists():
         return False
-    with suppress(OSError):  # no home, or a full disk: it is rather said again
+    with suppress(OSError):  # no home, or a full disk: the notice appears again
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
     return True

@@ -1,8 +1,8 @@
 """Adapters of low rank beside the layers of an encoder's blocks (LoRA), by peft.
 
-Hu et al. 2022, arXiv 2106.09685. A layer's weight W becomes W + B A, where A and B of rank r are
-tuned and W is not. B starts at 0, so that nothing changes before the first step. The sum is a plain
-weight again wherever an encoder is measured, saved or exported.
+Hu et al. 2022, arXiv 2106.09685. A layer's weight W becomes W + B A; A and B of rank r are tuned, W
+is not. B starts at 0, so that nothing changes before the first step. An encoder that is measured,
+saved or exported has the sum as a plain weight.
 """
 
 import logging
@@ -21,11 +21,11 @@ from geoclip.training.tuned_parts import tower_blocks
 def add_adapters(encoder: Encoder, rank: int, towers: Iterable[str], seed: int) -> None:
     """Put adapters beside the linear layers and full convolutions of the towers' blocks, in place.
 
-    The projections inside an `nn.MultiheadAttention` are parameters, no layers, and get none: in
-    open_clip's own transformers the adapters lie in the MLPs. Raises GeoclipError where a tower
-    has no blocks or its blocks no such layer.
+    The projections inside an `nn.MultiheadAttention` are parameters, not layers, and get none: in
+    open_clip's own transformers the adapters lie in the MLPs. Raises GeoclipError where a tower has
+    no blocks or its blocks have no such layer.
     """
-    # Where torchao is installed, importing peft has PyTorch warn of torchao's ways.
+    # Importing peft beside torchao makes PyTorch warn about torchao's internals.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 (seconds)
 
@@ -41,7 +41,7 @@ def add_adapters(encoder: Encoder, rank: int, towers: Iterable[str], seed: int) 
         targets += [re.escape(names[layer]) for layer in layers]
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules="|".join(targets))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # alike on all workers and after an interruption
+        torch.manual_seed(seed)  # the same on all workers and after an interruption
         inject_adapter_in_model(config, encoder.model)
 
 
@@ -69,7 +69,7 @@ def without_adapters(encoder: Encoder) -> Encoder:
 
 @torch.no_grad()
 def scale_adapters(model: nn.Module, factor: float) -> None:
-    """Multiply what adapters add to the weights."""
+    """Multiply the adapters' contribution to the weights."""
     for name, parameter in model.named_parameters():
         if ".lora_B." in name:
             parameter.mul_(factor)

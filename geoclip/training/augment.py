@@ -13,11 +13,11 @@ CROP_ASPECT = (3 / 4, 4 / 3)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far photos are changed.
+    """Strength of the changes to photos.
 
-    `crop_area` is the range of the share of a photo that is cut out. Brightness, contrast and
-    saturation are multiplied by a number from 1 - `colour` to 1 + `colour`. `mirror` mirrors every
-    second photo; that costs evidence: writing, and the side of the road on which people drive.
+    `crop_area` is the range of the cropped share of a photo. Brightness, contrast and saturation
+    are multiplied by a number from 1 - `colour` to 1 + `colour`. `mirror` mirrors every second
+    photo; that costs evidence: writing, and the side of the road on which people drive.
     """
 
     crop_area: tuple[float, float] = (0.5, 1.0)
@@ -31,7 +31,7 @@ AUGMENTATION = Augmentation()
 def augment(
     image: Image.Image, size: int, rng: np.random.Generator, change: Augmentation = AUGMENTATION
 ) -> Image.Image:
-    """Cut a random part out of an RGB image, scale it to (size, size) and vary its colours."""
+    """Crop a random part of an RGB image, scale it to (size, size) and vary its colours."""
     box = random_box(image.size, rng, change.crop_area)
     image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):

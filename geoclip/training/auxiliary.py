@@ -1,4 +1,4 @@
-"""Auxiliary losses: terms that a run adds to the contrastive loss."""
+"""Auxiliary losses, which a run adds to the contrastive loss."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +14,13 @@ from geoclip.encoders import Encoder
 
 @dataclass(frozen=True)
 class GlobalFeatures:
-    """What every worker knows of the global batch of N photos and C captions.
+    """The features of the global batch of N photos and C captions, known to every worker.
 
-    `images` (N, d) and `texts` (C, d) are unit vectors with a gradient, as the towers made them
-    (bfloat16 in mixed precision). `readable` (N,) is False where a photo could not be read, and
-    `rows` (N,) are the gazetteer rows of the photos' places. `logit_scale` is the multiplier
-    itself. `images_by` gives the photos' features (N, d) by another encoder, without a gradient,
-    and `pictures` the photos' pixels averaged down to (N, 3, side, side); all workers must call
-    them.
+    `images` (N, d) and `texts` (C, d) are unit vectors with a gradient, as from the towers
+    (bfloat16 in mixed precision). `readable` (N,) is False for an unreadable photo, and `rows` (N,)
+    are the gazetteer rows of the photos' places. `logit_scale` is the multiplier itself.
+    `images_by` gives the photos' features (N, d) by another encoder, without a gradient, and
+    `pictures` the photos' pixels averaged down to (N, 3, side, side); all workers must call them.
     """
 
     images: Tensor
@@ -61,7 +60,7 @@ class Distillation:
 
     def value(self, features: GlobalFeatures) -> Tensor:
         """Mean cosine distance between the photos' features and the teacher's."""
-        # In bfloat16 a cosine near 1 would have no digits left.
+        # In bfloat16 a cosine near 1 has no digits left.
         ours = at_least_float32(features.images)
         theirs = at_least_float32(features.images_by(self.teacher))
         distances = (1 - cosine_similarity(ours, theirs))[features.readable]
@@ -70,12 +69,12 @@ class Distillation:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A small picture of each photo must be told from its embedding.
+    """A small picture of each photo is predicted from its embedding.
 
     The decoder is the ridge regression from the embeddings of all other photos of the batch to
-    their pictures, which has a closed form: nothing is learned beside the encoder, and no photo
-    gets better by being remembered. PubMedCLIP has such a term in its denoising autoencoder
-    (Eslami et al. 2023); this one needs no decoder's weights.
+    their pictures, which has a closed form: only the encoder learns, and remembering a photo does
+    not help. PubMedCLIP has a similar term in its denoising autoencoder (Eslami et al. 2023); this
+    one needs no decoder's weights.
     """
 
     weight: float
@@ -84,7 +83,7 @@ class Reconstruction:
     name: str = "reconstruction"
 
     def value(self, features: GlobalFeatures) -> Tensor:
-        """Share of the pictures' variance that is not told: 1 where embeddings say nothing.
+        """Unexplained share of the pictures' variance: 1 for uninformative embeddings.
 
         0 without two readable photos.
         """
@@ -94,11 +93,11 @@ class Reconstruction:
             return given.sum() * 0
         wanted = (wanted - wanted.mean(dim=0)).to(given.dtype)
         given = given - given.mean(dim=0)
-        # A share of the embeddings' own variance, so that their spread does not matter.
+        # A share of the embeddings' own variance, so that their scale does not matter.
         size = self.ridge * given.square().sum() / given.shape[1] + torch.finfo(given.dtype).tiny
         gram = given.T @ given + size * torch.eye(given.shape[1]).to(given)
         half = torch.linalg.solve(gram, given.T)
-        # What a photo itself adds to its own fit; the mean, which it shares, adds 1 / n.
+        # A photo's own contribution to its fit; the shared mean adds 1 / n.
         own = (given * half.T).sum(dim=1) + 1 / len(given)
         left = (wanted - given @ (half @ wanted)) / (1 - own)[:, None]
         variance = wanted.square().sum().clamp(min=torch.finfo(wanted.dtype).tiny)
@@ -107,5 +106,5 @@ class Reconstruction:
 
 
 def at_least_float32(features: Tensor) -> Tensor:
-    """Widen features: logits in bfloat16 would round away most of what tells captions apart."""
+    """Widen features: logits in bfloat16 would lose most differences between captions."""
     return features.to(torch.promote_types(features.dtype, torch.float32))

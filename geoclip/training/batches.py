@@ -1,4 +1,4 @@
-"""The seeded order of training photos, and the batches made of them."""
+"""The seeded order of training photos, and their batches."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,21 +22,21 @@ from geoclip.training.step import Batch
 from geoclip.training.workers import Workers
 
 Decode = Callable[[PictureReader, Sequence[Showing]], Iterable[Image.Image | None]]
-"""Starts to read photos elsewhere and gives what the reader would, in order."""
+"""Starts reading photos elsewhere and returns the reader's results, in order."""
 KEPT_BYTES = 2**29
-"""Most memory for the pixels of photos that look alike in every epoch."""
+"""Most memory for the pixels of photos that are the same in every epoch."""
 ASKED_AHEAD = 2
-"""Batches that are read elsewhere while one is made of pictures that are there."""
+"""Batches read elsewhere while one is made from finished pictures."""
 
 
 def epoch_order(
     photos: PhotoSet, ancestors: np.ndarray, settings: TrainingSettings, epoch: int
 ) -> np.ndarray:
-    """Order in which photos are seen in an epoch: indices (N,), alike on all workers.
+    """Order of the photos in an epoch: indices (N,), the same on all workers.
 
-    A permutation. With `settings.balance`, which favours countries with few photos, or with
-    weights of the photos it is a draw with replacement. A photo that is drawn again has another
-    caption and another crop. Photos in shards come by windows of shards.
+    A permutation. With `settings.balance`, which favours countries with few photos, or with weights
+    of the photos, it is a draw with replacement. A photo drawn again has another caption and
+    another crop. Photos in shards are shuffled within windows of shards.
     """
     rng = seeded_generator("order", settings.seed, epoch)
     drawn = _drawn(photos, ancestors, settings, rng)
@@ -60,10 +60,10 @@ def _drawn(
 def in_windows(
     drawn: np.ndarray, shards: np.ndarray, rng: np.random.Generator, window: int = WINDOW
 ) -> np.ndarray:
-    """Sort photos (n,) so that those of `window` shards, drawn by `rng`, are read at a time.
+    """Sort photos (n,) so that each window of `window` shards, drawn by `rng`, is read at a time.
 
-    `shards` (N,) are numbers from 0, or -1 for photos in none, which fall on any window. The order
-    within a window stays that of `drawn`.
+    `shards` (N,) are numbers from 0, or -1 for photos outside shards, which join any window. The
+    order within a window stays that of `drawn`.
     """
     count = shards.max() + 1
     place = np.append(rng.permutation(count), 0)[shards]
@@ -74,8 +74,8 @@ def in_windows(
 class Batches:
     """The batches of a training run, by step number, for one worker.
 
-    `fetch` gives the bytes of photos that are no files of this machine, which `threads` threads
-    wait for and decode. With `decode` the photos are read elsewhere instead.
+    `fetch` gives the bytes of photos outside this machine; `threads` threads wait for and decode
+    them. With `decode` the photos are read elsewhere instead.
     """
 
     def __init__(
@@ -105,13 +105,13 @@ class Batches:
         self._orders: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         """The order of an epoch and of the one before, with earlier showings."""
         self._kept: dict[int, Tensor] = {}
-        """Pixels of photos that are shown as they are, by the photo's number."""
+        """Pixels of photos that are not augmented, by the photo's number."""
         self._asked: dict[int, Iterable[Image.Image | None]] = {}
-        """What is being read elsewhere, by step."""
+        """Pending reads elsewhere, by step."""
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches in an epoch; a set smaller than a batch makes one."""
+        """Full batches in an epoch; a set smaller than a batch gives one."""
         return max(1, len(self.photos) // self.settings.batch_size)
 
     @property
@@ -177,7 +177,7 @@ class Batches:
         return order[part], earlier[part]
 
     def _showing(self, i: int, earlier: int) -> str:
-        """What is drawn for a photo depends on: its id, and its repeats look different."""
+        """The key for a photo's random choices: its id, and its repeats look different."""
         return f"{self.photos.ids[i]} again {earlier}" if earlier else self.photos.ids[i]
 
     def _read(self, step: int, readers: ThreadPoolExecutor | None) -> list[Tensor | None]:
@@ -216,16 +216,16 @@ class Batches:
         return picture_pixels(self.encoder, picture, self.settings.augment)
 
     def blank(self, rows: int) -> Tensor:
-        """Pixels (rows, 3, S, S) of as many photos that could not be read."""
+        """Pixels (rows, 3, S, S) in place of unreadable photos."""
         return torch.stack([self._blank()] * rows)
 
     def _blank(self) -> Tensor:
-        """What stands in for a photo that could not be read."""
+        """The placeholder for an unreadable photo."""
         size = self.encoder.image_size
         return torch.zeros(3, size, size)
 
     def _stack(self, pixels: list[Tensor | None]) -> tuple[Tensor, Tensor]:
-        """Pixels (n, 3, S, S), blank where a photo is unreadable, and what is readable (n,)."""
+        """Pixels (n, 3, S, S), blank for unreadable photos, and a mask of readable ones (n,)."""
         blank = self._blank()
         filled = [blank if p is None else p for p in pixels]
         readable = torch.tensor([p is not None for p in pixels], dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run, what it reported, and the encoder it leaves."""
+"""Checkpoints of a training run, its reports, and its final encoder."""
 
 import re
 import shutil
@@ -27,7 +27,7 @@ Record = dict[str, float]
 
 @dataclass
 class History:
-    """What a run has reported so far: losses of every step, figures of every evaluation."""
+    """The reports of a run so far: losses of every step, figures of every evaluation."""
 
     losses: list[Record] = field(default_factory=list)
     evaluations: list[Record] = field(default_factory=list)
@@ -49,12 +49,12 @@ class History:
 
 
 class CheckpointStore(Protocol):
-    """Where a run keeps its checkpoints. All workers call both methods."""
+    """The store of a run's checkpoints. All workers call both methods."""
 
     def resume(self, trainer: Trainer) -> History:
-        """Let a trainer go on from the last checkpoint, if there is one.
+        """Resume a trainer from the last checkpoint, if there is one.
 
-        Returns what the run has reported so far.
+        Returns the run's reports so far.
         """
 
     def keep(self, trainer: Trainer, history: History, metrics: Record) -> None:
@@ -73,7 +73,7 @@ class NoCheckpoints:
 
 
 class FolderCheckpoints:
-    """Checkpoints of a run on one machine: the last one and, by a figure, the best evaluated.
+    """Checkpoints of a run on one machine: the last one and the best evaluated by a figure.
 
     They lie in `out`/checkpoints/step-N. Raises GeoclipError where `out` cannot be written to.
     """
@@ -83,12 +83,12 @@ class FolderCheckpoints:
         self.best_by = best_by
 
     def resume(self, trainer: Trainer) -> History:
-        """Go on from the checkpoint with the most steps."""
+        """Resume from the checkpoint with the most steps."""
         last = latest_checkpoint(self.out)
         return History() if last is None else read_checkpoint(trainer, last)
 
     def keep(self, trainer: Trainer, history: History, metrics: Record) -> None:
-        """Write a checkpoint beside the older ones, put it in place whole, then drop those."""
+        """Write a checkpoint whole beside the older ones, then drop those."""
         folder = self._folder(trainer.step)
         draft = folder.with_name("draft" + UNFINISHED)
         with writing_to(self.out):
@@ -106,9 +106,9 @@ class FolderCheckpoints:
                 shutil.rmtree(other, ignore_errors=True)
 
     def export(self, settings: ModelSettings, trained: TrainedPhotos | None = None) -> Path:
-        """Write `out`/encoder, of the best checkpoint or else the last, as `export_encoder` does.
+        """Write `out`/encoder from the best checkpoint, else the last, as `export_encoder` does.
 
-        Raises GeoclipError where no checkpoint was kept.
+        Raises GeoclipError without a checkpoint.
         """
         last = latest_checkpoint(self.out)
         if last is None:
@@ -120,7 +120,7 @@ class FolderCheckpoints:
         return self.out / CHECKPOINTS / f"step-{step:.0f}"
 
     def _best(self, history: History) -> Path | None:
-        """Of the checkpoints that are there, the first with the highest figure `best_by`."""
+        """Of the existing checkpoints, the first with the highest figure `best_by`."""
         scored = [
             (record[self.best_by], self._folder(record["step"]))
             for record in history.evaluations
@@ -130,20 +130,20 @@ class FolderCheckpoints:
 
 
 def write_checkpoint(trainer: Trainer, history: History, folder: Path | None) -> None:
-    """Write encoder, state and what was reported so far; None: help others to write."""
+    """Write encoder, state and reports so far; None: only help others to write."""
     trainer.save(folder)
     if folder is not None:
         history.write(folder)
 
 
 def read_checkpoint(trainer: Trainer, folder: Path) -> History:
-    """Go on from a checkpoint and return what was reported so far."""
+    """Resume from a checkpoint and return the reports so far."""
     trainer.resume(folder)
     return History.read(folder)
 
 
 def latest_checkpoint(out: Path) -> Path | None:
-    """The checkpoint with the most steps that a run on one machine left in `out`."""
+    """The checkpoint with the most steps in `out`, from a run on one machine."""
     found = [p for p in (out / CHECKPOINTS).glob("step-*") if re.fullmatch(r"step-\d+", p.name)]
     return max(found, key=lambda p: int(p.name.removeprefix("step-")), default=None)
 
@@ -157,9 +157,9 @@ def export_encoder(
 ) -> Path:
     """Write a checkpoint's encoder with its settings to `out`/encoder, and the reports to `out`.
 
-    `trained` are the photos that it was trained on, noted beside the weights. `reports` is the
-    checkpoint whose losses and figures are written, if another. An encoder from before stays until
-    the new one is whole. Raises GeoclipError where `out` cannot be written to.
+    `trained` are the training photos, noted beside the weights. `reports` is the checkpoint of the
+    written losses and figures, if another. An older encoder stays until the new one is whole.
+    Raises GeoclipError where `out` cannot be written to.
     """
     folder, draft = out / ENCODER, out / (ENCODER + UNFINISHED)
     aside = shutil.ignore_patterns(STATE_FOLDER, LOSSES_FILE, EVALUATIONS_FILE)
@@ -176,7 +176,7 @@ def export_encoder(
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Turn a full disk or a folder closed to us into one sentence, a GeoclipError."""
+    """Turn a full disk or a read-only folder into one sentence, a GeoclipError."""
     try:
         yield
     except (OSError, SafetensorError) as problem:

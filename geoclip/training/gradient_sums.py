@@ -1,4 +1,4 @@
-"""Gradients summed over the workers, while others are still computed."""
+"""Sum gradients over the workers while others are still computed."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,15 +12,15 @@ from torch.nn import Parameter
 from geoclip.training.workers import Workers
 
 BUCKET = 25 * 2**20
-"""Bytes that are summed at a time, as in PyTorch's DDP (Li et al. 2020, arXiv 2006.15704)."""
+"""Bytes summed at a time, as in PyTorch's DDP (Li et al. 2020, arXiv 2006.15704)."""
 
 
 class GradientSums:
     """Replaces the gradients of groups of parameters by their sums over the workers.
 
-    They are sent in buckets, in the same order on all workers: group by group, and of a group the
-    last parameters first, which is about how the way back reaches them. Weights that are sharded
-    have been averaged by FSDP already; nothing is sent ahead then, as FSDP does so itself.
+    They are sent in buckets, in the same order on all workers: group by group, the last parameters
+    of a group first, which is about the order of the backward pass. FSDP has already averaged
+    sharded weights; then nothing is sent ahead, as FSDP does that itself.
     """
 
     def __init__(self, workers: Workers, groups: Sequence[Iterable[Parameter]]) -> None:
@@ -35,7 +35,7 @@ class GradientSums:
 
     @contextmanager
     def as_they_come(self) -> Iterator[None]:
-        """Within it a gradient that is accumulated is final: buckets go out when they are full."""
+        """A context in which an accumulated gradient is final: full buckets are sent."""
         ahead = self.workers.size > 1 and not self.sharded
         watched = [p for bucket in self._waiting for p in bucket] if ahead else []
         hooks = [
@@ -62,12 +62,12 @@ class GradientSums:
         self._under_way.append((bucket, flat, work))
 
     def finish(self) -> None:
-        """Send the rest, wait for all, and put the sums in place."""
+        """Send the rest, wait for all, and store the sums."""
         if self.workers.size == 1:
             return
         for sharded in self.sharded:
             if sharded.grad is not None:
-                sharded.grad *= self.workers.size  # FSDP has made it the mean
+                sharded.grad *= self.workers.size  # undo FSDP's mean
         while self._waiting:
             self._send(self._waiting.popleft())
         for bucket, flat, work in self._under_way:
@@ -79,7 +79,7 @@ class GradientSums:
 
 
 def _buckets(parameters: Iterable[Parameter]) -> Iterator[list[Parameter]]:
-    """Parameters of one type side by side, each time about `BUCKET` bytes."""
+    """Parameters of one type together, about `BUCKET` bytes at a time."""
     bucket: list[Parameter] = []
     for parameter in parameters:
         full = sum(p.nbytes for p in bucket) >= BUCKET

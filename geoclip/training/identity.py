@@ -1,4 +1,4 @@
-"""What a run is made of, and whether a folder belongs to the same run."""
+"""The identity of a run, and whether a folder belongs to the same run."""
 
 import hashlib
 import json
@@ -14,10 +14,10 @@ from geoclip.training.batches import Batches
 
 
 def made_of(batches: Batches) -> dict[str, Any]:
-    """What must be alike for a saved state to belong to a run of these batches.
+    """The inputs that must be equal for a saved state to belong to a run of these batches.
 
-    Settings that change memory and speed alone may differ (`TrainingSettings.identity`). To be
-    called before the first step: the starting weights are part of it.
+    Settings that only change memory and speed may differ (`TrainingSettings.identity`). Call it
+    before the first step: the starting weights are part of it.
     """
     return {
         "steps": batches.steps,
@@ -32,10 +32,10 @@ def made_of(batches: Batches) -> dict[str, Any]:
 def check_same_run(
     folder: Path, noted: Mapping[str, Any], present: Mapping[str, Any], within: str = ""
 ) -> None:
-    """Raise GeoclipError where a folder's run, as noted in it, is not made of what this one is.
+    """Raise GeoclipError where a folder's run, as noted in it, had other inputs than this one.
 
-    `noted` comes from JSON. A name that is missing there does not count: an earlier version of
-    this project did not write it. `within` stands before the names.
+    `noted` comes from JSON. A name missing there does not count: earlier versions did not write it.
+    `within` precedes the names.
     """
     for name, value in json.loads(json.dumps(present)).items():
         if name not in noted or noted[name] == value:
@@ -45,12 +45,12 @@ def check_same_run(
             continue
         raise GeoclipError(
             f"{folder} belongs to another run (its {within}{name}: {noted[name]}, this one's: "
-            f"{value}); use the same photos and settings to go on, or name another folder."
+            f"{value}); use the same photos and settings to resume, or name another folder."
         )
 
 
 def weights_digest(encoder: Encoder) -> str:
-    """Short hash of an even sample of all weights: a model starts a run only as it was."""
+    """Short hash of an even sample of all weights: a run resumes only from the same model."""
     digest = hashlib.sha256()
     for name, value in encoder.model.state_dict().items():
         digest.update(f"{name} ".encode() + weight_sample(value, 256))

@@ -1,9 +1,9 @@
-"""Label smoothing by distance: a region is the truer of a photo the nearer it lies to it.
+"""Label smoothing by distance: the nearer a region, the larger its target.
 
-The captions of a batch are true or false: a caption of the next country is as false as one of the
-antipodes, and a country without a training photo is never true. Here every region of the gazetteer
-is a class, and its target falls off with distance (haversine smoothing: Haas, Skreta, Alberti, Finn
-2024, arXiv 2307.05845). So photos also teach where regions without a training photo lie.
+The captions of a batch are true or false: a caption of the neighbouring country is as false as one
+of the antipodes, and a country without a training photo is never true. Here every region of the
+gazetteer is a class, and its target falls off with distance (haversine smoothing: Haas, Skreta,
+Alberti, Finn 2024, arXiv 2307.05845). So photos also teach about regions without a training photo.
 """
 
 from functools import cached_property
@@ -22,18 +22,19 @@ from geoclip.training.auxiliary import GlobalFeatures, at_least_float32
 from geoclip.training.losses import soft_label_loss
 
 CROWDING_KM = 300.0
-"""Small regions side by side share what one large region would have."""
+"""Adjacent small regions share the target of one large region."""
 
 SIZE_EXPONENT = 0.25
-"""Of a region's number of cities: an island of one city is photographed less than a coast."""
+"""Exponent of a region's number of cities: an island of one city has fewer photos than a coast."""
 
 
 class LabelSmoothing:
     """Auxiliary loss: cross entropy among regions, with targets that fall to 1/e over `km`.
 
-    The classes are the R regions and the countries that have none. `rows` (R,) are their gazetteer
-    rows and `embeddings` (R, d) the encoder's of their prompts, made once, on its device. The text
-    tower must stay frozen: the embeddings of a tower in training would be out of date.
+    The classes are the R regions, and the countries without any. `rows` (R,) are their gazetteer
+    rows and `embeddings` (R, d) the encoder's embeddings of their prompts, made once, on its
+    device. The text tower must stay frozen: the embeddings of a tower in training would be out of
+    date.
     """
 
     name = "label_smoothing"
@@ -58,7 +59,7 @@ class LabelSmoothing:
     def labels(self, rows: np.ndarray) -> Tensor:
         """Targets (N, R) of sum 1 for photos of the places in gazetteer rows (N,).
 
-        Where only a photo's country is known, distances count from the nearest of its classes.
+        If only a photo's country is known, distances count from the nearest of its classes.
         """
         labels = torch.from_numpy(np.stack([self._label(int(row)) for row in rows]))
         return labels.to(self.embeddings.device)

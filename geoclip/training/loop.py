@@ -1,4 +1,4 @@
-"""The loop around a trainer: take the steps, evaluate, keep checkpoints, go on from them."""
+"""The loop around a trainer: take steps, evaluate, keep checkpoints, resume."""
 
 from collections.abc import Callable
 
@@ -18,10 +18,10 @@ def run_training(
 ) -> History:
     """Train to the end and return all losses and figures; an interrupted run resumes.
 
-    The run is evaluated on `held_out` every `evaluate_every` steps (0: not on the way) and at the
-    end. It is kept in `store` after each evaluation, every `checkpoint_every` steps and at the
-    end. `report` is called after each step with its losses and, if it was evaluated, its figures.
-    All workers must call this together. Raises GeoclipError where `store` holds another run.
+    The run is evaluated on `held_out` every `evaluate_every` steps (0: only at the end) and at the
+    end. It is kept in `store` after each evaluation, every `checkpoint_every` steps and at the end.
+    `report` is called after each step with its losses and any figures. All workers must call this
+    together. Raises GeoclipError where `store` holds another run.
     """
     store = store or NoCheckpoints()
     history = store.resume(trainer)
@@ -57,7 +57,7 @@ def _is_evaluated(trainer: Trainer, history: History) -> bool:
 
 
 def _evaluate(trainer: Trainer, held_out: HeldOut, history: History) -> Record:
-    """Figures of the encoder as it is now; they are added to the history."""
+    """Figures of the encoder now; they are added to the history."""
     figures = held_out.figures(trainer.whole_encoder(trainer.encoder.device))
     history.evaluations.append({"step": float(trainer.step), **figures})
     return figures

@@ -19,15 +19,15 @@ def gzsl_loss(
 ) -> Tensor:
     """Classify each photo among the captions; mean over photos that have a true caption.
 
-    The target is uniform over the captions that are true of the photo, so its floor is the
-    target's entropy (`target_entropy`); `target="marginal"` gives -log of the summed probability
-    of the true captions instead. Unknown pairs are left out of the denominator. Returns a scalar
-    in nats, 0 where no photo has a true caption. Raises ValueError for an unknown `target`.
+    The target is uniform over the captions that are true of the photo, so the floor of the loss is
+    the target's entropy (`target_entropy`); `target="marginal"` gives -log of the summed
+    probability of the true captions instead. Unknown pairs are left out of the denominator. Returns
+    a scalar in nats, 0 if no photo has a true caption. Raises ValueError for an unknown `target`.
     """
     if target not in ("uniform", "marginal"):
         raise ValueError(f"target is {target!r}; use 'uniform' or 'marginal'")
     logits = logit_scale * image_features @ text_features.T
-    # The lowest finite number, not -inf: a row without any known pair must not turn into NaN.
+    # The lowest finite number, not -inf: a row without known pairs must not become NaN.
     log_p = logits.masked_fill(truth < 0, torch.finfo(logits.dtype).min).log_softmax(dim=1)
     true = truth > 0
     counts = true.sum(dim=1)
@@ -43,8 +43,7 @@ def vision_loss(
 ) -> Tensor:
     """Classify each caption among the photos; mean over captions that are true of a photo.
 
-    Same shapes and conventions as `gzsl_loss`, with the photos of which a caption is true as its
-    uniform target.
+    Same shapes and conventions as `gzsl_loss`; a caption's target is uniform over its true photos.
     """
     return gzsl_loss(text_features, image_features, logit_scale, truth.T)
 
@@ -70,11 +69,12 @@ def target_entropy(truth: Tensor) -> Tensor:
 def starting_bias(
     image_features: Tensor, text_features: Tensor, logit_scale: Tensor | float, truth: Tensor
 ) -> Tensor:
-    """Bias of `siglip_loss` for a model without one: its mean logit is the log odds of a true pair.
+    """Bias of `siglip_loss` for a model without one: it makes the mean logit the log odds of a true
+    pair.
 
     -scale · mean cosine + log(true pairs / false pairs) over the known pairs, NaN without any.
-    Cosines of a CLIP lie around a value that says nothing of a pair, and nearly all pairs are
-    false: with another bias the loss spends its first steps on pushing all pairs apart.
+    Cosines of a CLIP lie around an uninformative value, and nearly all pairs are false: with
+    another bias the loss spends its first steps on pushing all pairs apart.
     """
     cosines = image_features @ text_features.T
     centre = -logit_scale * cosines[truth >= 0].mean()

@@ -1,4 +1,4 @@
-"""How many photos may pass the towers at a time: measured on a few rows, not guessed."""
+"""The number of photos that pass the towers at a time, measured on a few rows."""
 
 import os
 import weakref
@@ -19,30 +19,33 @@ PROBE = 4
 """Rows of the probe."""
 
 SHARE = 0.8
-"""Of the free memory: the rest is for what is measured in no probe, such as fragments."""
+"""Share of the free memory: no probe measures the rest, such as fragments."""
 
 MOST_ON_PROCESSORS = 3 * 2**30
-"""Bytes: with up to 2.5 GB beside (libraries, places, evaluation) the process stays under 6 GB.
+"""Bytes: with up to 2.5 GB of other data (libraries, places, evaluation) the process stays under 6
+GB.
 
 Larger chunks are no faster there.
 """
 
 WITH_SCRATCH = 1.35
-"""What a pass takes on a processor, in times of its tensors: convolutions lay pictures out anew.
+"""Memory of a pass on a CPU, in multiples of its tensors: convolutions copy pictures to another
+layout.
 
-Seen with `street-tiny`: 1.3.
+Measured with `street-tiny`: 1.3.
 """
 
 BATCHES_HELD = 3
-"""Batches of pixels that exist at a time: in use, ready, and in the making."""
+"""Batches of pixels at a time: in use, ready, and being made."""
 
 
 def chosen_chunk_size(batches: Batches, settings: TrainingSettings) -> int:
-    """The photos that pass the towers at a time so that a step fits into the free memory.
+    """The number of photos per chunk for which a step fits into the free memory.
 
-    `settings` are those of the batches, with a precision that is not "auto". Alike on all workers,
-    which must call this together: the smallest that any of them finds. Between 1 and this worker's
-    share of a batch, and even: 50 photos pass as 25 and 25 rather than 48 and 2.
+    `settings` are those of the batches, with a precision that is not "auto". It is the same on all
+    workers, which must call this together: the smallest of their results. It lies between 1 and
+    this worker's share of a batch, and splits evenly: 50 photos pass as 25 and 25 rather than 48
+    and 2.
     """
     encoder, workers = batches.encoder, batches.workers
     rows = workers.largest_share(min(settings.batch_size, len(batches.photos)))
@@ -65,16 +68,16 @@ def memory_for_training(device: torch.device) -> float:
     """Bytes that this process may take for training on a device."""
     if device.type == "cuda":
         return SHARE * torch.cuda.mem_get_info(device)[0]
-    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torch's name for workers of a machine
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torch's name for workers per machine
     return min(MOST_ON_PROCESSORS, SHARE * free_memory() / beside)
 
 
 def peak_bytes(
     model: nn.Module, passes: Sequence[Callable[[], Tensor]], settings: TrainingSettings
 ) -> int:
-    """Bytes that forward and backward passes take beside weights and gradients, at most.
+    """Most bytes of forward and backward passes beside weights and gradients.
 
-    The sum over the passes of their peaks. Weights and random state are left as they were.
+    The sum over the passes of their peaks. Weights and random state stay unchanged.
     """
     device = next(model.parameters()).device
     with on_trial(model):
@@ -100,7 +103,7 @@ def _peak(run: Callable[[], Tensor], device: torch.device, settings: TrainingSet
 
 
 class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that operations make, while these live."""
+    """Counts the bytes of living tensors that operations made."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -111,7 +114,7 @@ class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         for storage in _storages((*args, *(kwargs or {}).values())):
-            self._note(storage, 0)  # made before: a weight or an input, or counted already
+            self._note(storage, 0)  # made before: a weight or an input, or already counted
         returned = func(*args, **(kwargs or {}))
         for storage in _storages((returned,)):
             self._note(storage, storage.nbytes())

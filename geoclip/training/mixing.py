@@ -1,7 +1,7 @@
 """Mixes of starting and tuned weights, measured side by side (WiSE-FT).
 
-Wortsman et al. 2022, arXiv 2109.01903: a share of the starting weights gives back some of what
-tuning made an encoder forget.
+Wortsman et al. 2022, arXiv 2109.01903: a share of the starting weights restores some of what an
+encoder forgot in tuning.
 """
 
 from collections.abc import Callable
@@ -27,10 +27,10 @@ from geoclip.training.trainer import interpolate_weights
 
 
 def mixed(start: Encoder, tuned: Encoder, alpha: float) -> Encoder:
-    """A new encoder of the weights alpha · tuned + (1 - alpha) · start.
+    """A new encoder with the weights alpha · tuned + (1 - alpha) · start.
 
-    A logit bias that `start` lacks stays as tuned. Raises GeoclipError where their towers are not
-    of the same shapes.
+    A logit bias that `start` lacks keeps its tuned value. Raises GeoclipError if their towers
+    differ in shape.
     """
     shapes = [{k: tuple(v.shape) for k, v in e.model.state_dict().items()} for e in (start, tuned)]
     for name in sorted((shapes[0].keys() | shapes[1].keys()) - {"logit_bias"}):
@@ -52,15 +52,15 @@ def mix_figures(
     gazetteer: Gazetteer,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Figures of an encoder on the labelled photos that are not trained on, one row a location.
+    """Figures of an encoder on the labelled photos outside training, one row per location.
 
     `photos` are rows of `label_photos`; `settings` are those of the ranking and the captions. The
-    result has the keys of `report.json`: `splits` by the photos' split, and where these are "seen"
-    and "unseen" also `gzsl`, with the classes of the photos "train" and "seen" as the seen ones.
+    result has the keys of `report.json`: `splits` by the photos' split, and for "seen" and "unseen"
+    also `gzsl`, with the classes of the photos "train" and "seen" as the seen ones.
     """
     measured = photos[photos["split"] != TRAIN]
     index = PlaceIndex.cached(encoder, gazetteer, settings.captions)
-    locator = Locator(encoder, index, gazetteer, settings.ranking)
+    locator = Locator(encoder, index, gazetteer, settings.ranking_of(gazetteer))
     found = locator.embed([decode_path(path) for path in measured["path"]], progress)
     guesses = locator.guesses(found, 1, measured["location_id"], classes=True)
     answers = guesses.assign(location_id=measured["location_id"].to_numpy())
@@ -80,7 +80,7 @@ def mix_figures(
 
 
 def refuse_folder(folder: Path) -> None:
-    """Raise GeoclipError where a new model folder cannot be made: something is there."""
+    """Raise GeoclipError if a new model folder already exists."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise GeoclipError(f"{folder} is there already; name another folder for the mix.")
 
@@ -88,9 +88,9 @@ def refuse_folder(folder: Path) -> None:
 def write_mix(encoder: Encoder, settings: ModelSettings, folder: Path) -> None:
     """Write a mix as a model folder, whole or not at all.
 
-    `encoder` is that of `mixed`. The ranking is the tuned model's without radii, which were judged
-    for other weights, and so are the photos that it was trained on. Raises GeoclipError where the
-    folder is there already or cannot be written.
+    `encoder` is that of `mixed`. The ranking and the list of training photos are the tuned model's;
+    the radii are dropped, as they were calibrated for other weights. Raises GeoclipError if the
+    folder exists or cannot be written.
     """
     refuse_folder(folder)
     draft = folder.with_name(folder.name + UNFINISHED)
@@ -104,7 +104,7 @@ def write_mix(encoder: Encoder, settings: ModelSettings, folder: Path) -> None:
 def alphas_of(text: str) -> list[float]:
     """The shares in a comma-separated list, each once, smallest first.
 
-    Raises GeoclipError for what is no number from 0 to 1.
+    Raises GeoclipError for anything but numbers from 0 to 1.
 
     >>> alphas_of("0.5,0,1")
     [0.0, 0.5, 1.0]

@@ -19,30 +19,31 @@ RATE_OF_ONE_STEP = {ALL: 1e-4, LAST: 1e-4, PROJECTION: 3e-4, LORA: 3e-3}
 """Peak learning rates of `chosen_rate` for a run of one step, tried on real photos.
 
 A `street-tiny` of 64 pixels was tuned in 6 steps on 302 photos of new countries and blocks; its
-held-out GeoScore was 814 before. All weights at rates of 0.41e-4, 1.2e-4 and 3e-4: 898, 730 and
-572 (the last one seed, the others the mean of three); the last two stages at 0.41e-4 and 1.2e-4:
-923 and 846; adapters at 1.2e-3: 885. The projection's rate is a guess.
+held-out GeoScore was 814 before. All weights at rates of 0.41e-4, 1.2e-4 and 3e-4: 898, 730 and 572
+(the last one seed, the others the mean of three); the last two stages at 0.41e-4 and 1.2e-4: 923
+and 846; adapters at 1.2e-3: 885. The projection's rate is a guess.
 """
 
 
 def chosen_rate(steps: int, tune: Tune) -> float:
-    """The peak learning rate for a run of so many steps, by what is tuned.
+    """The peak learning rate for a run of this many steps, by what is tuned.
 
-    It falls with the root of the steps: for all weights it is the published 1e-6 at 10,000 of them.
+    It falls with the square root of the steps: for all weights it is the published 1e-6 at 10,000
+    steps.
     """
     return RATE_OF_ONE_STEP[tune.kind] / math.sqrt(steps)
 
 
 @dataclass(frozen=True)
 class PeakRates:
-    """The peak learning rates of the image tower, with the scalars, and of the text tower."""
+    """The peak learning rates of the image tower and the scalars, and of the text tower."""
 
     image: float
     text: float
 
     @classmethod
     def of(cls, settings: TrainingSettings, steps: int) -> "PeakRates":
-        """Those of the settings, or else chosen for a run of so many steps."""
+        """The rates of the settings, else those chosen for a run of this many steps."""
         image, text = settings.learning_rate, settings.text_learning_rate
         if image is None:
             image = chosen_rate(steps, settings.tuned)
@@ -56,7 +57,7 @@ class PeakRates:
 
 
 def freeze(encoder: Encoder, tune: Tune, rates: PeakRates) -> None:
-    """Let the weights that are tuned have a gradient, and no others."""
+    """Enable the gradients of the tuned weights only."""
     encoder.model.requires_grad_(True)
     tuned = tuned_parameters(encoder, tune, rates.towers)
     for parameter in encoder.model.parameters():
@@ -83,7 +84,7 @@ def adamw(
     groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for parameter, rate in rated:
         decay = weight_decay if parameter.ndim >= 2 else 0.0
-        # A group is updated at once, which whole and sharded weights cannot be.
+        # A group is updated at once; whole and sharded weights cannot be mixed.
         groups.setdefault((rate, decay, isinstance(parameter, DTensor)), []).append(parameter)
     return torch.optim.AdamW(
         [

@@ -1,4 +1,4 @@
-"""The set of photos that is trained on, and how it is made from a table of geotagged photos."""
+"""The set of training photos, made from a table of geotagged photos."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from geoclip.training.splits import TRAIN, hold_back, with_splits
 class PhotoSet:
     """Labelled training photos: ids (N,), paths (N,) and the gazetteer rows (N,) of their places.
 
-    A photo of which only the country is known has the country's row. `weights` (N,) are optional
-    relative chances of being drawn, above 0. Photos with the same entry of the optional
-    `locations` (N,) are views of one location. The optional `fingerprints` (N,) are those of
-    `photos.trained_photos`. The optional `shards` (N,) number the files that hold many photos, in
-    the order of their names; -1 is a photo in none.
+    A photo with only a known country has the country's row. `weights` (N,) are optional relative
+    chances of being drawn, above 0. Photos with the same entry of the optional `locations` (N,) are
+    views of one location. The optional `fingerprints` (N,) are those of `photos.trained_photos`.
+    The optional `shards` (N,) number the files that hold many photos, in the order of their names;
+    -1 is a photo in none.
     """
 
     ids: Sequence[str]
@@ -51,9 +51,9 @@ class PhotoSet:
         return len(self.ids)
 
     def digest(self) -> str:
-        """SHA-256 of ids, places, weights and shards: what the order of photos depends on.
+        """SHA-256 of ids, places, weights and shards, which determine the order of photos.
 
-        The paths do not enter: photos may be moved.
+        Paths are excluded: photos may be moved.
         """
         found = hashlib.sha256("\n".join(self.ids).encode(errors="surrogateescape"))
         found.update(self.rows.astype("<i8").tobytes())
@@ -64,7 +64,7 @@ class PhotoSet:
         return found.hexdigest()
 
     def trained(self, gazetteer: Gazetteer, start: TrainedPhotos | None = None) -> TrainedPhotos:
-        """The photos that a model was trained on which starts from a model trained on `start`."""
+        """The training photos of a model that starts from one trained on `start`."""
         own = fingerprints(self.paths) if self.fingerprints is None else self.fingerprints
         return (start or TrainedPhotos()).joined(own, gazetteer.country_codes[self.rows].tolist())
 
@@ -77,10 +77,10 @@ class PhotoSet:
 def label_photos(photos: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
     """Add each photo's place (`place_row`, `place_id`, `place_country`) and its `fingerprint`.
 
-    Of a place in no country, a class of a table without places, `place_country` is the place.
+    For a place in no country (a class of a table without places), `place_country` is the place.
 
-    The fingerprint (see `photos.trained_photos`) is 0 where there is no file; one that is there
-    stays. `photos` are rows of `read_photo_table`. Raises GeoclipError as `place_rows` does.
+    The fingerprint (see `photos.trained_photos`) is 0 without a file; an existing one stays.
+    `photos` are rows of `read_photo_table`. Raises GeoclipError as `place_rows` does.
     """
     rows = place_rows(photos, gazetteer)
     codes = gazetteer.country_codes[rows]
@@ -96,11 +96,10 @@ def label_photos(photos: pd.DataFrame, gazetteer: Gazetteer) -> pd.DataFrame:
 def split_photos(
     labelled: pd.DataFrame, seed: int = 0, share: float = 0.15, held_back: float = 0.0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fill the split of labelled photos (see `with_splits`) and set missing files apart.
+    """Fill the split of labelled photos (see `with_splits`) and separate missing files.
 
-    A share `held_back` of the countries to train on is kept for a fit of the ranking, see
-    `hold_back`. Returns the photos whose files exist, then the others. Raises GeoclipError where
-    none exists.
+    A share `held_back` of the training countries is kept for fitting the ranking, see `hold_back`.
+    Returns the photos with files, then the others. Raises GeoclipError if no file exists.
     """
     table = with_splits(labelled, labelled["place_country"], seed, share)
     table = hold_back(table, labelled["place_country"], seed, held_back)
@@ -118,8 +117,8 @@ def split_photos(
 def training_photos(table: pd.DataFrame, gazetteer: Gazetteer) -> PhotoSet:
     """Make the set of training photos of a table with photo_id, path, place_id and split.
 
-    Without a column `location_id` each photo is a location of its own, and without `fingerprint`
-    the files are looked at.
+    Without a column `location_id` each photo is its own location, and without `fingerprint` the
+    files are read for it.
     """
     train = table[table["split"] == TRAIN]
     rows = gazetteer.rows(train["place_id"])

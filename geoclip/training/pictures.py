@@ -1,4 +1,4 @@
-"""Training photos as they are shown: read, cut out and recoloured. No model is needed for it."""
+"""Training photos as shown: read, cropped and recoloured. This needs no model."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,10 @@ from geoclip.training.augment import AUGMENTATION, Augmentation, augment, to_pix
 
 @dataclass(frozen=True)
 class Showing:
-    """A photo as it is shown once.
+    """One showing of a photo.
 
-    `path` is the text of a table. Its augmentation is drawn from `key` (see
-    `support.seeds.seeded_generator`); without one it is shown as it is.
+    `path` is the text of a table. `key` seeds its augmentation (see
+    `support.seeds.seeded_generator`); without a key it is not augmented.
     """
 
     path: str
@@ -28,9 +28,9 @@ class Showing:
 
 @dataclass(frozen=True)
 class PictureReader:
-    """Reads photos for an encoder of image size `size`; it travels to other processes.
+    """Reads photos for an encoder of image size `size`; it can be sent to other processes.
 
-    `fetch` gives the bytes of photos that are no files of this machine.
+    `fetch` gives the bytes of photos outside this machine.
     """
 
     size: int
@@ -38,7 +38,7 @@ class PictureReader:
     fetch: Fetch | None = None
 
     def __call__(self, showing: Showing) -> Image.Image | None:
-        """The picture, of (size, size) pixels where it is augmented; None if it is unreadable."""
+        """The picture, of (size, size) pixels if augmented; None if unreadable."""
         path = showing.path
         try:
             content = None if self.fetch is None else self.fetch(path)
@@ -51,7 +51,7 @@ class PictureReader:
 
 
 def picture_pixels(encoder: Encoder, picture: Image.Image | None, augmented: bool) -> Tensor | None:
-    """Pixels (3, S, S) of a picture that a reader gave; None for one that is unreadable."""
+    """Pixels (3, S, S) of a reader's picture; None for an unreadable one."""
     if picture is None:
         return None
     if augmented:

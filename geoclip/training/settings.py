@@ -9,9 +9,9 @@ from typing import Any
 from geoclip.errors import GeoclipError
 
 MAY_DIFFER = ("chunk_size", "compile", "activation_checkpointing")
-"""Settings that a run may go on with otherwise: they change memory and speed."""
+"""Settings that may change on resuming: they affect memory and speed."""
 WINDOW = 16
-"""Shards whose photos are shown among one another."""
+"""Shards whose photos are shuffled together."""
 
 
 ALL, LAST, PROJECTION, LORA = "all", "last", "projection", "lora"
@@ -23,9 +23,9 @@ _TUNE = re.compile(r"(all|projection|lora)|(last|lora):([1-9]\d*)")
 class Tune:
     """What is tuned: `kind` with the number of blocks of "last" or the rank of "lora".
 
-    "all" are all weights. "projection" is what lies behind the blocks: the last norm, the pooling,
-    the projection. "last" is that and as many of the last blocks. "lora" are adapters of a rank
-    beside the blocks' linear layers and convolutions. Logit scale and bias are tuned with each.
+    "all" are all weights. "projection" is all after the blocks: the last norm, the pooling, the
+    projection. "last" is that and the given number of last blocks. "lora" are adapters of the given
+    rank beside the blocks' linear layers and convolutions. Logit scale and bias are always tuned.
     """
 
     kind: str = ALL
@@ -49,14 +49,14 @@ class Tune:
 
 
 class Keep(StrEnum):
-    """Which checkpoint becomes the tuned encoder: the last, or the best evaluated."""
+    """The checkpoint that becomes the tuned encoder: the last, or the best evaluated."""
 
     LAST = "last"
     BEST = "best"
 
 
 def option(default: Any, text: str) -> Any:
-    """A field of settings; `text` is what the command lines say of it."""
+    """A field of settings; `text` is its help on the command line."""
     return field(default=default, metadata={"help": text})
 
 
@@ -69,17 +69,17 @@ class TrainingSettings:
 
     `batch_size` counts photos over all workers. `tune` says which weights change (`Tune`).
     `learning_rate` rises linearly over the first `warmup` share of the steps, then falls linearly
-    to 0; without one it is chosen (`optimizer.chosen_rate`); `text_learning_rate` replaces it for
-    the text tower (0 freezes the tower). `chunk_size` bounds memory by gradient caching: photos and
-    captions pass the towers that many at a time, twice where a batch has more; without one it is
-    chosen (`memory.chosen_chunk_size`). `activation_checkpointing` keeps the inputs of the blocks
-    alone and computes the rest again on the way back. `balance` draws photos of a country with n of
-    them in proportion to n^(1 - balance). `extra_captions` adds captions of places outside the
-    batch to the GZSL loss. `alpha` is the share of the tuned weights in the final average with the
-    starting ones (WiSE-FT, Wortsman et al. 2022). `distillation` weighs a term that holds image
-    embeddings near the starting encoder's, `label_smoothing` one by which a region is the truer of
-    a photo the nearer it lies (`label_smoothing.LabelSmoothing`); the text tower must be frozen.
-    `compile` lets PyTorch compile the image tower, which takes minutes once and pays in long runs.
+    to 0; by default it is chosen (`optimizer.chosen_rate`); `text_learning_rate` replaces it for
+    the text tower (0 freezes the tower). `chunk_size` bounds memory by gradient caching: this many
+    photos or captions pass the towers at a time, twice in a larger batch; by default it is chosen
+    (`memory.chosen_chunk_size`). `activation_checkpointing` keeps only the inputs of the blocks and
+    computes the rest again in the backward pass. `balance` draws photos of a country with n of them
+    in proportion to n^(1 - balance). `extra_captions` adds captions of places outside the batch to
+    the GZSL loss. `alpha` is the share of the tuned weights in the final average with the starting
+    ones (WiSE-FT, Wortsman et al. 2022). `distillation` weighs a term that holds image embeddings
+    near the starting encoder's, `label_smoothing` a term that gives nearer regions larger targets
+    (`label_smoothing.LabelSmoothing`); it needs a frozen text tower. `compile` lets PyTorch compile
+    the image tower, which takes minutes once and pays off in long runs.
     """
 
     epochs: int = option(3, "Passes over the photos.")
@@ -89,42 +89,44 @@ class TrainingSettings:
         None, "Peak of AdamW's learning rate; if not given, chosen by steps and --tune."
     )
     text_learning_rate: float | None = option(
-        None, "The text tower's, 0 to freeze it; the same if not given."
+        None, "That of the part that reads captions, 0 to leave it as it is; the same if not given."
     )
     betas: tuple[float, float] = option((0.9, 0.98), "AdamW's decay rates.")
     weight_decay: float = option(1e-3, "AdamW's weight decay.")
     warmup: float = option(0.2, "Share of the steps in which the learning rate rises.")
-    gradient_clip: float = option(1.0, "Largest norm of the gradient; 0 for any.")
+    gradient_clip: float = option(1.0, "Largest norm of the gradient; 0 for no limit.")
     loss: str = option("clip", "clip or siglip.")
     target: str = option("uniform", "uniform or marginal over the true captions of a photo.")
     extra_captions: int = option(0, "Captions of further places in each step.")
     chunk_size: int | None = option(
-        None, "Photos that pass the towers at a time; if not given, as many as memory allows."
+        None, "Photos that are worked on at a time; if not given, as many as memory allows."
     )
     activation_checkpointing: bool = option(
         False, "Compute activations twice instead of keeping them: less memory, more time."
     )
     precision: str = option(
-        "fp32", "fp32, bf16, or auto: bf16 on GPUs; on a processor what a trial finds faster."
+        "fp32", "fp32, bf16, or auto: bf16 on GPUs; on a CPU the faster by a trial."
     )
     augment: bool = option(True, "Crop and recolour photos at random.")
-    crop_area: tuple[float, float] = option((0.5, 1.0), "Share of a photo that is cut out.")
+    crop_area: tuple[float, float] = option((0.5, 1.0), "Share of a photo that is kept.")
     colour: float = option(0.25, "How far brightness, contrast and saturation vary, 0 to 1.")
     mirror: bool = option(
         False, "Mirror every second photo; writing and the side of the road suffer."
     )
     balance: float = option(0.0, "0 to 1: favour countries with few photos.")
-    distillation: float = option(0.0, "Weight of staying near the starting encoder's embeddings.")
+    distillation: float = option(0.0, "Weight of answering much as before the training.")
     reconstruction: float = option(
-        0.0, "Weight of telling a small picture of each photo from its embedding."
+        0.0, "Weight of drawing a small picture of each photo from what the model saw in it."
     )
     label_smoothing: float = option(
         0.0, "Weight of label smoothing by distance; needs --text-learning-rate 0."
     )
-    smoothing_km: float = option(700.0, "Distance at which that label falls to 1/e.")
-    alpha: float = option(1.0, "Share of the tuned weights, averaged with the start's at the end.")
-    compile: bool = option(False, "Compile the image tower first: minutes once, faster steps.")
-    seed: int = option(0, "Of order, captions, augmentation and splits.")
+    smoothing_km: float = option(700.0, "Distance at which the target falls to 1/e.")
+    alpha: float = option(
+        1.0, "Share of the tuned weights in the final average with the starting ones."
+    )
+    compile: bool = option(False, "Make the model faster on this machine first: minutes once.")
+    seed: int = option(0, "Seed of order, captions, augmentation and splits.")
 
     def __post_init__(self) -> None:
         choices = {
@@ -184,7 +186,7 @@ class TrainingSettings:
         return Tune.parse(self.tune)
 
     def identity(self) -> dict[str, Any]:
-        """The settings that a run which goes on must share with the one before."""
+        """The settings that a resumed run must share with the earlier one."""
         return {name: value for name, value in asdict(self).items() if name not in MAY_DIFFER}
 
 
@@ -207,12 +209,13 @@ STREETCLIP = TrainingSettings(
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """When and on what a run is evaluated, and which figure says that a checkpoint is the best.
+    """When and on what a run is evaluated, and the figure that selects the best checkpoint.
 
-    A run is evaluated every `evaluate_every` steps (0: never) and at the end. Of every split but
+    A run is evaluated every `evaluate_every` steps (0: never) and at the end. From every split but
     "train" at most `evaluate_photos` locations are drawn by the seed, one photo each. `best_by` is
     SPLIT/FIGURE with a figure of `held_out.FIGURES`, or mean/FIGURE for the mean over the splits;
-    more is better. A split by which the best was chosen no longer measures it fairly: keep another.
+    more is better. Of a table of levels the figures are LEVEL_top1, by default of the deepest. A
+    split that selected the best checkpoint no longer measures it fairly: keep another.
     """
 
     evaluate_every: int = option(0, "Steps between evaluations; 0 for none.")
@@ -227,13 +230,13 @@ class EvaluationSettings:
 
 
 def check_keep(keep: str, training: TrainingSettings, evaluation: EvaluationSettings) -> None:
-    """Refuse to keep the best checkpoint where it is not known or would not be the end."""
+    """Refuse to keep the best checkpoint if it is unknown or would not be the end."""
     if keep == Keep.BEST and not evaluation.evaluate_every:
         raise GeoclipError(
             "The best checkpoint is not known without evaluation; set evaluate_every."
         )
     if keep == Keep.BEST and training.alpha < 1:
         raise GeoclipError(
-            "alpha averages the weights that training ends with, not those of a checkpoint before; "
-            "keep the last checkpoint, or leave alpha at 1."
+            "alpha averages the final weights, not those of an earlier checkpoint; keep the last "
+            "checkpoint, or leave alpha at 1."
         )

@@ -1,4 +1,4 @@
-"""Which photos are trained on: whole countries and 1° blocks are held out, never single photos."""
+"""Choose training photos: whole countries and 1° blocks are held out, never single photos."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,31 +6,31 @@ import numpy as np
 import pandas as pd
 
 from geoclip.errors import GeoclipError
+from geoclip.photos.photo_table import HELD_BACK, PSEUDO_SEEN, PSEUDO_UNSEEN, TRAIN
 from geoclip.places.sphere import degree_blocks
 from geoclip.support.seeds import seeded_uniforms
 
-TRAIN, SEEN, UNSEEN = "train", "seen", "unseen"
-PSEUDO_SEEN, PSEUDO_UNSEEN = "pseudo-seen", "pseudo-unseen"
-HELD_BACK = (PSEUDO_SEEN, PSEUDO_UNSEEN)
-"""Photos that a ranking is fitted on: they are neither trained on nor measured."""
+SEEN, UNSEEN = "seen", "unseen"
+__all__ = ["HELD_BACK", "SEEN", "TRAIN", "UNSEEN", "hold_back", "with_splits"]
 FEWEST_COUNTRIES = 3
 FEWEST_LOCATIONS = 3
 LARGEST_SHARE = 0.25
 Block = Sequence[float | str]
-"""The south-western corner of a 1° block, or what else is held out as one."""
+"""The south-western corner of a 1° block, or another unit held out as one."""
 
 
 def with_splits(
     photos: pd.DataFrame, country_codes: Iterable[str], seed: int = 0, share: float = 0.15
 ) -> pd.DataFrame:
-    """Return the photos with their `split` column, or with one drawn by seed where it is empty.
+    """Return the photos with their `split` column, drawn by seed if it is empty.
 
-    About `share` of the countries are held out whole ("unseen"), and as much of the 1° blocks of
-    the others ("seen"); what remains is "train". `country_codes` (N,) are the photos' countries.
-    The views of a location (`location_id`, if there) share the split of one with coordinates. A
-    photo without coordinates is trained on unless its country is held out; one without a country
-    either, whose table states its place, has its location as its block. Raises GeoclipError if
-    some photos have a split and others have none, and for a location in two held-out splits.
+    About `share` of the countries are held out whole ("unseen"), and the same share of the other
+    countries' 1° blocks ("seen"); the rest is "train". `country_codes` (N,) are the photos'
+    countries. The views of a location (`location_id`, if there) share the split of one with
+    coordinates. A photo without coordinates is trained on unless its country is held out; one
+    without a country either, whose table states its place, has its location as its block. Raises
+    GeoclipError if some photos have a split and others have none, and for a location in two
+    held-out splits.
     """
     given = photos["split"] != ""
     if given.all():
@@ -51,13 +51,13 @@ def with_splits(
 def hold_back(
     photos: pd.DataFrame, country_codes: Iterable[str], seed: int = 0, share: float = 0.1
 ) -> pd.DataFrame:
-    """Hold some "train" photos of `with_splits` back, drawn by seed, as if they were of new places.
+    """Hold some "train" photos of `with_splits` back, drawn by seed, as if from new places.
 
-    About `share` of the countries are held back whole ("pseudo-unseen"), with no larger share of
-    the photos, and half as large a share of the 1° blocks of the others ("pseudo-seen"). A country
-    has at least `FEWEST_LOCATIONS` locations, where there are enough such countries, and at most
-    `LARGEST_SHARE` of what may be held back. Nothing is held back where that would be fewer than
-    `FEWEST_COUNTRIES` countries. `country_codes` (N,) are the photos' countries.
+    About `share` of the countries are held back whole ("pseudo-unseen"), with at most this share of
+    the photos, and half that share of the other countries' 1° blocks ("pseudo-seen"). A country has
+    at least `FEWEST_LOCATIONS` locations, if there are enough such countries, and at most
+    `LARGEST_SHARE` of the photos that may be held back. Nothing is held back from too few countries
+    (`FEWEST_COUNTRIES`). `country_codes` (N,) are the photos' countries.
     """
     is_train = (photos["split"] == TRAIN).to_numpy(bool)
     train, codes = photos[is_train], np.asarray(list(country_codes), dtype=object)[is_train]
@@ -101,7 +101,7 @@ def _blocks(photos: pd.DataFrame) -> list[Block]:
 
 
 def _alike_in_locations(photos: pd.DataFrame) -> pd.DataFrame:
-    """The same with one split for all views of a location, that of one with coordinates."""
+    """The same with one split for all views of a location: that of a view with coordinates."""
     if "location_id" not in photos:
         return photos
     views = photos.assign(unknown=photos["lat"].isna()).sort_values(["unknown", "photo_id"])
@@ -110,7 +110,7 @@ def _alike_in_locations(photos: pd.DataFrame) -> pd.DataFrame:
 
 
 def _refuse_parted_locations(photos: pd.DataFrame) -> None:
-    """Figures are per location: of one in two splits that are measured, one would be lost."""
+    """Figures are per location: of one in two measured splits, one figure would be lost."""
     if "location_id" not in photos:
         return
     pairs = photos.loc[photos["split"] != TRAIN, ["location_id", "split"]].drop_duplicates()
@@ -131,6 +131,6 @@ def _draw(code: str, block: Block, seed: int, share: float) -> str:
 
 
 def _holds_block(block: Block, share: float, *key: object) -> bool:
-    """Whether a 1° block is drawn; that of a photo without coordinates is not."""
+    """Whether a 1° block is drawn; a photo without coordinates has none."""
     is_known = block[0] == block[0]  # NaN is not equal to itself
     return is_known and bool(seeded_uniforms(1, *key, *block)[0] < share)

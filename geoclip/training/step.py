@@ -28,9 +28,9 @@ class Batch:
     """This worker's share of a global batch of N photos and C + K distinct captions.
 
     `pixels` (n, 3, S, S) are its photos and `tokens` (c, L) its captions, both the
-    `Workers.share` of the global order. `truth` (N, C + K) is global, its last `extra` = K
-    columns are captions of no photo. `readable` (n,) is False where a photo could not be read.
-    `rows` (N,), global, are the gazetteer rows of the photos' places.
+    `Workers.share` of the global order. `truth` (N, C + K) is global; its last `extra` = K columns
+    are captions of no photo. `readable` (n,) is False for an unreadable photo. `rows` (N,), global,
+    are the gazetteer rows of the photos' places.
     """
 
     pixels: Tensor
@@ -50,10 +50,10 @@ def contrastive_gradients(
 ) -> dict[str, float]:
     """Add the gradients of ½ (GZSL + vision) + auxiliary losses to the encoder's parameters.
 
-    With `settings.loss` "siglip" SigLIP's loss takes the place of the first term; a bias that is
-    NaN is first set from this batch (`losses.starting_bias`), alike on all workers. Every worker
-    computes the loss of all N photos from gathered embeddings, SigLIP's from one chunk of captions
-    at a time (`text_ring`), and carries its own embeddings' gradients back through its towers; the
+    With `settings.loss` "siglip" SigLIP's loss replaces the first term; a bias that is NaN is first
+    set from this batch (`losses.starting_bias`), the same on all workers. Every worker computes the
+    loss of all N photos from gathered embeddings, SigLIP's from one chunk of captions at a time
+    (`text_ring`), and backpropagates its own embeddings' gradients through its towers; the
     gradients summed over workers are those of one worker with the whole batch. With
     `settings.chunk_size` memory does not grow with the batch (`towers.TowerPass`). Returns in nats
     the loss without the auxiliary ones, its terms and its excess over the targets' entropy; each
@@ -114,12 +114,12 @@ def contrastive_gradients(
 def _siglip(
     encoder: Encoder, own: list[Tensor], batch: Batch, readable: Tensor, workers: Workers
 ) -> dict[str, Tensor]:
-    """The loss of this worker's photos and captions among those of all."""
+    """The loss of this worker's photos and captions against those of all workers."""
     scale, bias = encoder.log_logit_scale.exp(), encoder.logit_bias
     images, texts = map(at_least_float32, own)
     n_photos, n_captions = batch.truth.shape
     if bias is not None and bias.isnan().any():
-        with torch.no_grad():  # once in a run: all pairs say how the bias begins
+        with torch.no_grad():  # once in a run: all pairs set the first bias
             every = workers.gather(images, n_photos), workers.gather(texts, n_captions)
             truth = batch.truth[readable]
             bias.fill_(starting_bias(every[0][readable], every[1], scale, truth))
@@ -144,7 +144,7 @@ def _losses(
     own = truth.shape[1] - batch.extra
     gzsl = gzsl_loss(images, texts, scale, truth, settings.target)
     vision = vision_loss(images, texts[:own], scale, truth[:, :own])
-    # A marginal loss is 0 where all probability lies on true captions, however it is shared.
+    # A marginal loss is 0 where all probability lies on true captions, in any proportions.
     lowest = target_entropy(truth) if settings.target == "uniform" else 0.0
     floor = (lowest + target_entropy(truth[:, :own].T)) / 2
     loss = (gzsl + vision) / 2

@@ -1,8 +1,8 @@
 """SigLIP's loss with one chunk of texts on each worker at a time (Zhai et al. 2023, section 3.2).
 
-No worker holds all embeddings or the whole matrix of pairs: it compares its own photos with the
-chunk of texts that it holds, then gives the chunk to the next worker and takes the previous one's.
-A chunk carries the gradient that it has gathered, and both are home again after a whole round.
+No worker holds all embeddings or the whole matrix of pairs: it compares its own photos with its
+current chunk of texts, then passes the chunk to the next worker and takes the previous one's. A
+chunk carries its accumulated gradient, and both return after a whole round.
 """
 
 from typing import Any
@@ -27,8 +27,9 @@ def ring_siglip_loss(
     """`siglip_loss` of the global batch from the shares of the workers; all must call this.
 
     Shapes: this worker's photos (n, d) and texts (c, d), `truth` (n, C) of its photos and all
-    captions in the global order; `photos` are all readable ones. Every worker gets the whole loss;
-    its gradient is whole for scale and bias, and of the global loss for the worker's own features.
+    captions in the global order; `photos` counts all readable ones. Every worker gets the whole
+    loss; its gradient is whole for scale and bias, and of the global loss for the worker's own
+    features.
     """
     loss: Tensor = _RingSiglip.apply(
         image_features, text_features, logit_scale, logit_bias, truth, photos, workers
@@ -37,7 +38,7 @@ def ring_siglip_loss(
 
 
 class _RingSiglip(torch.autograd.Function):
-    """Makes the gradients on the way forth: the chunks would have to go round again for them."""
+    """Computes the gradients in the forward pass: otherwise the chunks would go round again."""
 
     @staticmethod
     def forward(
@@ -67,7 +68,7 @@ class _RingSiglip(torch.autograd.Function):
             sums += torch.stack([loss.detach(), *(one.sum() for one in gradients[2:])])
             held, gathered = workers.pass_on(torch.stack([held, gathered])).unbind()
         loss, scale_gradient, bias_gradient = workers.sum(sums).unbind()
-        # Of transformers' models both have the shape (1,).
+        # In transformers' models both have the shape (1,).
         scalars = scale_gradient.reshape(scale.shape), bias_gradient.reshape(bias.shape)
         ctx.save_for_backward(image_gradient, gathered[: len(texts)], *scalars)
         return loss

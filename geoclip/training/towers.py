@@ -19,12 +19,12 @@ CONVOLUTION: Callable[..., Any] = torch.conv2d
 
 
 class TowerPass:
-    """Embeddings of one tower's inputs and the way back from their gradients.
+    """Embeddings of one tower's inputs, and backpropagation from their gradients.
 
     Inputs of more than `settings.chunk_size` rows pass the tower twice, a chunk at a time: first
-    without a graph, then again on the way back (gradient caching; Gao et al. 2021, arXiv
-    2101.06983). Zeros fill the inputs up to `rows`, which is alike on all workers, so that all run
-    the tower equally often (where its weights are sharded they must) and no share is empty.
+    without a graph, then again in the backward pass (gradient caching; Gao et al. 2021, arXiv
+    2101.06983). Zeros pad the inputs to `rows`, which is the same on all workers, so that all run
+    the tower equally often (sharded weights need this) and no share is empty.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class TowerPass:
     ) -> None:
         """Carry the gradient (n, d) of the embeddings into the tower's parameters.
 
-        Within `last` the parameters get what is the last of their gradients.
+        Within `last` the parameters receive their last gradients.
         """
         gradient = pad_rows(gradient.to(self.filled.dtype), len(self.filled))
         if not self.random_states:
@@ -99,7 +99,7 @@ def _set_random_states(states: list[Tensor], device: torch.device) -> None:
 def freeze_batch_norm(model: nn.Module) -> None:
     """Let BatchNorm layers use their running statistics.
 
-    In training mode an embedding would depend on what else is in its chunk or on its worker, so
+    In training mode an embedding would depend on the other photos of its chunk or worker, so
     neither gradient caching nor sharing a batch would give the gradient of the whole batch.
     """
     for module in model.modules():
@@ -109,8 +109,8 @@ def freeze_batch_norm(model: nn.Module) -> None:
 
 @contextmanager
 def on_trial(model: nn.Module) -> Iterator[None]:
-    """Within it passes run as in a training step; weights, mode and chance stay as they are."""
-    # A gradient is dropped as soon as it is there: nobody takes a step by it.
+    """A context for passes as in a training step; weights, mode and random state stay unchanged."""
+    # A gradient is dropped at once: no step uses it.
     drops = [
         p.register_post_accumulate_grad_hook(_drop_gradient)  # type: ignore[no-untyped-call]
         for p in model.parameters()
@@ -137,10 +137,10 @@ def _drop_gradient(parameter: Tensor) -> None:
 def mixed_precision(device: torch.device, precision: str, again: bool = False) -> Iterator[None]:
     """Compute in bfloat16 where `precision` is "bf16" and it costs neither accuracy nor time.
 
-    What is computed `again` on the way back comes out the same, which may cost time.
+    A repeated computation in the backward pass (`again`) gives equal results, which may cost time.
     """
     with computing_in(precision, device):
-        # On the way back there is autocast and no other mode.
+        # The backward pass repeats autocast and no other mode.
         if precision != BF16 or device.type != "cpu" or again:
             yield
             return
@@ -187,11 +187,11 @@ def _groups(
 
 
 def compile_towers(encoder: Encoder) -> None:
-    """Let the towers be compiled when they first run, in place; weights keep their names.
+    """Compile the towers at their first run, in place; weights keep their names.
 
-    Of text towers with a causal mask only the layers around the blocks are compiled: the blocks
-    share what texts begin with (`encoders.causal_text`), which saves more.
-    Raises GeoclipError where PyTorch cannot compile.
+    In text towers with a causal mask only the layers around the blocks are compiled: the blocks
+    share common prefixes (`encoders.causal_text`), which saves more. Raises GeoclipError where
+    PyTorch cannot compile.
     """
     check_compiler(encoder.device)
     for part in encoder.model.children():

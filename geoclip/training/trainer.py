@@ -1,4 +1,4 @@
-"""The training run: its steps, its end, and the state that lets it go on."""
+"""The training run: its steps, its end, and its resumable state."""
 
 import json
 import math
@@ -50,13 +50,12 @@ MAX_LOG_LOGIT_SCALE = math.log(100)
 class Trainer:
     """Fine-tunes the encoder of its batches in place, step by step.
 
-    A run that is stopped after any step and resumed from its saved state takes the same steps as
-    an uninterrupted one: order, captions, augmentation and dropout depend on seed and step alone.
-    `auxiliary` are losses beside the contrastive one, to which `settings.distillation`,
-    `settings.reconstruction` and `settings.label_smoothing` add theirs. The siglip loss gives a
-    model without a logit bias one, which its weights hold from then on. With `tune` "lora" the
-    encoder has adapters from now on; `whole_encoder` is without them. With `sharded` each worker
-    holds a part of the towers' blocks
+    A run stopped after any step and resumed from its saved state takes the same steps as an
+    uninterrupted one: order, captions, augmentation and dropout depend only on seed and step.
+    `auxiliary` are losses beside the contrastive one; `settings.distillation`,
+    `settings.reconstruction` and `settings.label_smoothing` add theirs. The siglip loss adds a
+    logit bias to a model without one, permanently. With `tune` "lora" the encoder now has adapters;
+    `whole_encoder` is without them. With `sharded` each worker holds a part of the towers' blocks
     (see `geoclip.training.workers`); all workers must then call `whole_encoder` and `save`
     together.
 
@@ -96,7 +95,7 @@ class Trainer:
             self.auxiliary.append(LabelSmoothing(encoder, batches.book, *smoothed))
         self.adapted = settings.tuned.kind == LORA
         if self.adapted and sharded:
-            raise GeoclipError("lora and FSDP do not go together here; leave one of them out.")
+            raise GeoclipError("lora and FSDP cannot be combined; leave one of them out.")
         if settings.loss == "siglip" and encoder.logit_bias is None:
             encoder.add_logit_bias()
         self._prepare_towers()
@@ -110,7 +109,7 @@ class Trainer:
         self._steps_without_photo = 0
 
     def _prepare_towers(self) -> None:
-        """Give the towers adapters, freeze what is not tuned, and choose the chunk size."""
+        """Give the towers adapters, freeze the other weights, and choose the chunk size."""
         encoder, settings = self.encoder, self.settings
         if self.adapted:
             add_adapters(encoder, settings.tuned.number, self.rates.towers, settings.seed)
@@ -122,7 +121,7 @@ class Trainer:
 
     @property
     def plan(self) -> str:
-        """What is tuned how fast, and what passes the towers at a time, in words."""
+        """A sentence on the tuned weights, the learning rates and the chunk size."""
         settings, rates = self.batches.settings, self.rates
         chosen = f" (chosen for {self.batches.steps:,} steps)"
         rate = f"{rates.image:.2g}{chosen if settings.learning_rate is None else ''}"
@@ -138,7 +137,7 @@ class Trainer:
     def run(self) -> Iterator[dict[str, float]]:
         """Take the remaining steps, yielding each one's losses, learning rate and position.
 
-        Photos that cannot be read are left out. Raises GeoclipError where an epoch has no other.
+        Unreadable photos are left out. Raises GeoclipError if an epoch has no readable photo.
         """
         settings = self.settings
         self._steps_without_photo = 0
@@ -171,7 +170,7 @@ class Trainer:
             self.optimizer.step()
         else:  # weight decay and momentum would change the weights without a photo
             self._note_step_without_photo(len(batch.truth))
-        if settings.loss == "clip":  # SigLIP sets no bound and its weights lie beyond CLIP's
+        if settings.loss == "clip":  # SigLIP has no bound, and its weights exceed CLIP's
             with torch.no_grad():
                 encoder.log_logit_scale.clamp_(0, MAX_LOG_LOGIT_SCALE)
         return values
@@ -181,8 +180,8 @@ class Trainer:
         if self._steps_without_photo == self.batches.steps_per_epoch:
             one = min(self.batches.unreadable, default=self.batches.photos.ids[0])
             raise GeoclipError(
-                f"None of the last {self._steps_without_photo * photos:,} photos could be "
-                f"read ({one} for one); check the files."
+                f"None of the last {self._steps_without_photo * photos:,} photos could be read "
+                f"({one} for one); check the files."
             )
 
     @property
@@ -191,7 +190,7 @@ class Trainer:
         return self.step >= self.batches.steps
 
     def finish(self) -> None:
-        """Average the tuned weights with the starting ones, once, as `settings.alpha` says."""
+        """Average the tuned weights with the starting ones, once, by `settings.alpha`."""
         self.encoder.model.eval()
         if self.start is not None and self.settings.alpha < 1 and not self.averaged:
             interpolate_weights(self.encoder.model, self.start.model, self.settings.alpha)
@@ -199,9 +198,9 @@ class Trainer:
             self.averaged = True
 
     def whole_encoder(self, device: torch.device | str = "cpu") -> Encoder:
-        """The encoder in training, or a copy of plain layers where it is sharded or has adapters.
+        """The encoder in training, or a copy with plain layers if it is sharded or has adapters.
 
-        The copy of a sharded one is on `device`.
+        The copy of a sharded encoder is on `device`.
         """
         if self.adapted:
             return without_adapters(self.encoder)
@@ -213,14 +212,14 @@ class Trainer:
         return self.mould
 
     def save(self, folder: Path | None) -> None:
-        """Write encoder, optimizer state and position; no pickle. None: help others to write."""
+        """Write encoder, optimizer state and position, without pickle. None: help others write."""
         encoder = self.whole_encoder()
         tensors = {
-            f"{name}/{key}": whole(value).cpu()  # all of them need not fit into the device
+            f"{name}/{key}": whole(value).cpu()  # the device may be too small for all
             for name, p in self.encoder.model.named_parameters()
             for key, value in self.optimizer.state.get(p, {}).items()
         }
-        if self.adapted:  # the encoder that is saved does not know its adapters
+        if self.adapted:  # the saved encoder has no adapters
             named = self.encoder.model.named_parameters()
             tensors |= {f"{name}/{TUNED}": p for name, p in named if p.requires_grad}
         if folder is None:
@@ -238,9 +237,9 @@ class Trainer:
         (folder / PROGRESS_FILE).write_text(json.dumps(position, indent=2) + "\n")
 
     def resume(self, folder: Path) -> None:
-        """Go on from what `save` wrote.
+        """Resume from the output of `save`.
 
-        Raises GeoclipError if there is nothing to go on from or it belongs to another run.
+        Raises GeoclipError if there is no state or it belongs to another run.
         """
         try:
             position = json.loads((folder / PROGRESS_FILE).read_text())
@@ -252,7 +251,7 @@ class Trainer:
         check_same_run(folder, position["run"], self._made_of)
         if not self.adapted:
             load_weights(self.encoder.model, load_folder(folder).model.state_dict())
-        if self.batches.settings.chunk_size is None:  # dropout falls on each chunk anew
+        if self.batches.settings.chunk_size is None:  # dropout draws anew for each chunk
             chunk_size = position.get("chunk_size", self.settings.chunk_size)
             self.settings = replace(self.settings, chunk_size=chunk_size)
         parameters = dict(self.encoder.model.named_parameters())
@@ -274,10 +273,10 @@ def interpolate_weights(tuned: nn.Module, start: nn.Module, alpha: float) -> Non
     """Set `tuned` to alpha · tuned + (1 - alpha) · start, parameter by parameter, in place.
 
     WiSE-FT (Wortsman et al. 2022, arXiv 2109.01903). Integer buffers keep the tuned value, as do
-    weights that `start` lacks: those of adapters, and a new logit bias.
+    weights that `start` lacks: adapters, and a new logit bias.
     """
     old = start.state_dict()
     for name, value in tuned.state_dict().items():
         if value.is_floating_point() and name in old:
-            # Exact where both are the same, as frozen weights are.
+            # Exact where both are equal, as for frozen weights.
             value.copy_(torch.lerp(part_of(old[name], value), value, alpha))

@@ -1,4 +1,4 @@
-"""The precision that is the fastest for training here, by trial on processors."""
+"""The fastest precision for training here, by trial on CPUs."""
 
 import torch
 
@@ -19,11 +19,11 @@ TRAINING = "training"
 
 
 def chosen_precision(batches: Batches) -> str:
-    """The precision of the settings, of "auto" the fastest, alike on all workers.
+    """The settings' precision; for "auto" the fastest, the same on all workers.
 
-    On a GPU it is bf16 where that has it. On a processor it is what a trial of the image tower
-    finds, now or before on this machine. A run of less than `WORTH_A_TRIAL` photos over all epochs
-    is worth none and takes fp32.
+    On a GPU it is bf16 if supported. On a CPU it is the result of a trial of the image tower, now
+    or earlier on this machine. A run of less than `WORTH_A_TRIAL` photos over all epochs is too
+    short for a trial and uses fp32.
     """
     wanted, encoder, workers = batches.settings.precision, batches.encoder, batches.workers
     if wanted != AUTO:

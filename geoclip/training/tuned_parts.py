@@ -1,4 +1,4 @@
-"""Which weights are tuned, as `settings.Tune` says.
+"""The tuned weights, as defined by `settings.Tune`.
 
 Blocks are the repeated parts of a tower: a transformer's layers, a convolutional tower's stages.
 """
@@ -17,10 +17,10 @@ TOWERS = ("image", "text")
 
 
 def tuned_parameters(encoder: Encoder, tune: Tune, towers: Collection[str]) -> set[nn.Parameter]:
-    """The weights of some towers that are tuned; logit scale and bias with the image tower.
+    """The tuned weights of some towers; logit scale and bias belong to the image tower.
 
-    With "lora" they are the adapters, which are there already (`geoclip.training.adapters`). Raises
-    GeoclipError where a tower has no blocks or fewer than asked for.
+    With "lora" they are the existing adapters (`geoclip.training.adapters`). Raises GeoclipError if
+    a tower has no blocks or fewer than asked for.
     """
     model = encoder.model
     own = {p for tower in TOWERS for p in encoder.tower_parameters(tower)}
@@ -46,15 +46,15 @@ def tuned_parameters(encoder: Encoder, tune: Tune, towers: Collection[str]) -> s
 
 
 def tower_blocks(encoder: Encoder, tower: str) -> list[nn.Module]:
-    """The blocks of a tower, in order: of its lists of parts of one class, the heaviest.
+    """The blocks of a tower, in order: the heaviest of its lists of parts of one class.
 
-    Raises GeoclipError where it has none.
+    Raises GeoclipError if it has none.
     """
     own = set(encoder.tower_parameters(tower))
     stacks = [stack for stack in _stacks(encoder.model) if own.issuperset(_weights(stack))]
     if not stacks:
         raise GeoclipError(
-            f"The {tower} tower of {encoder.name} has no blocks that could be told apart; tune all."
+            f"The {tower} tower of {encoder.name} has no recognisable blocks; tune all."
         )
     return max(stacks, key=lambda stack: (len(stack) > 1, sum(p.numel() for p in _weights(stack))))
 
@@ -78,7 +78,7 @@ def _weights(stack: list[nn.Module]) -> set[nn.Parameter]:
 def _behind(encoder: Encoder, tower: str, block: nn.Module) -> set[nn.Parameter]:
     """The weights that a tower applies after a block, found by running it once.
 
-    Names differ from library to library. What lies behind the block has a gradient also when the
+    Names differ from library to library. Parameters after the block get a gradient even when the
     block's output has none.
     """
     parameters = encoder.tower_parameters(tower)
@@ -99,7 +99,7 @@ def _detached(output: Any) -> Any:
 
 
 def blank_features(encoder: Encoder, tower: str, rows: int = 1) -> Tensor:
-    """Features (rows, d) that a tower has of blank photos or of a caption."""
+    """Features (rows, d) that a tower gives for blank photos or a caption."""
     if tower == "text":
         tokens = encoder.tokenize(["A Street View photo."] * rows)
         return encoder.raw_text_features(tokens.to(encoder.device))

@@ -1,9 +1,9 @@
-"""The workers that share one contrast set, and weights that are sharded among them.
+"""The workers that share one contrast set, and weights sharded among them.
 
 With FSDP2 each worker holds a part of every block's weights and optimizer state, and gathers the
 rest while the block runs (`torch.distributed.fsdp.fully_shard`; Zhao et al. 2023, arXiv
-2304.11277). Embeddings, projections and scales stay whole on every worker. All workers must call
-a function that gathers.
+2304.11277). Embeddings, projections and scales stay whole on every worker. All workers must call a
+function that gathers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,7 +34,7 @@ class Workers:
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     def share(self, count: int, rank: int | None = None) -> slice:
-        """Return the contiguous share of `count` items that a worker holds, sizes within one."""
+        """Return a worker's contiguous share of `count` items; sizes differ by at most one."""
         rank = self.rank if rank is None else rank
         return slice(count * rank // self.size, count * (rank + 1) // self.size)
 
@@ -43,7 +43,7 @@ class Workers:
         return max(1, -(-count // self.size))
 
     def gather(self, own: Tensor, count: int) -> Tensor:
-        """Put the workers' shares (n_r, ...) of `count` rows together, without gradient."""
+        """Join the workers' shares (n_r, ...) of `count` rows, without gradient."""
         own = own.detach()
         if self.size == 1:
             return own
@@ -55,9 +55,9 @@ class Workers:
         return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)])
 
     def pass_on(self, held: Tensor) -> Tensor:
-        """Give the next worker what is held and return what the previous one held, alike in shape.
+        """Pass `held` to the next worker and return the previous one's, of the same shape.
 
-        After `size` times everybody has their own again.
+        After `size` passes everybody has their own again.
         """
         if self.size == 1:
             return held
@@ -72,14 +72,14 @@ class Workers:
         return taken
 
     def sum(self, own: Tensor) -> Tensor:
-        """The sum of a tensor over the workers, alike on all."""
+        """The sum of a tensor over the workers, the same on all."""
         if self.size > 1:
             distributed.all_reduce(own)
         return own
 
 
 def pad_rows(rows: Tensor, count: int) -> Tensor:
-    """Put rows of zeros below (n, ...) until there are `count`."""
+    """Append rows of zeros to (n, ...) until there are `count`."""
     if len(rows) == count:
         return rows
     return torch.cat([rows, rows.new_zeros((count - len(rows), *rows.shape[1:]))])
@@ -88,15 +88,15 @@ def pad_rows(rows: Tensor, count: int) -> Tensor:
 def shard_blocks(encoder: Encoder, workers: Workers) -> None:
     """Keep on each worker its part of the towers' blocks, in place.
 
-    Raises GeoclipError where the model has no stack of equal blocks.
+    Raises GeoclipError if the model has no stack of equal blocks.
     """
-    # From the inside out, as `fully_shard` wants it. Forward passes enter a stack's owner and its
-    # blocks by calling them, which is where the weights are gathered.
+    # From the inside out, as `fully_shard` requires. Forward passes must call a stack's owner and
+    # its blocks: that gathers the weights.
     owners = [m for m in reversed(list(encoder.model.modules())) if any(_stacks(m))]
     if not owners:
         raise GeoclipError(
-            f"{encoder.name} has no stack of equal blocks that could be shared out among workers; "
-            "train it without FSDP."
+            f"{encoder.name} has no stack of equal blocks to shard among workers; train it "
+            f"without FSDP."
         )
     mesh = init_device_mesh(encoder.device.type, (workers.size,))
     for owner in owners:
@@ -104,13 +104,13 @@ def shard_blocks(encoder: Encoder, workers: Workers) -> None:
             for block in stack:
                 fully_shard(block, mesh=mesh, reshard_after_forward=True)
         rest = {p for p in owner.parameters() if not isinstance(p, DTensor)}
-        fully_shard(owner, mesh=mesh, ignored_params=rest)  # gathers a block ahead of its turn
+        fully_shard(owner, mesh=mesh, ignored_params=rest)  # prefetches the next block
 
 
 def _stacks(module: nn.Module) -> Iterator[Iterable[nn.Module]]:
-    """The lists of a module's blocks: children of one class, each with weights of its own.
+    """The lists of a module's blocks: children of one class, each with its own weights.
 
-    Not those with channels-last convolutions, which FSDP cannot shard.
+    Channels-last convolutions are excluded: FSDP cannot shard them.
     """
     for child in module.children():
         if isinstance(child, nn.ModuleList | nn.Sequential) and len(child):
@@ -121,12 +121,12 @@ def _stacks(module: nn.Module) -> Iterator[Iterable[nn.Module]]:
 
 
 def whole(value: Tensor) -> Tensor:
-    """The whole of a weight, of which this worker may hold a part."""
+    """A whole weight, of which this worker may hold a part."""
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
 def part_of(value: Tensor, like: Tensor) -> Tensor:
-    """This worker's part of a whole weight, sharded as `like` is."""
+    """This worker's part of a whole weight, sharded like `like`."""
     value = value.to(like.device)
     if not isinstance(like, DTensor):
         return value

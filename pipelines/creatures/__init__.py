@@ -1,1 +1,1 @@
-"""Invented creatures: a hierarchy that is no geography, drawn like the planet."""
+"""Invented creatures: a non-geographic hierarchy, drawn like the planet."""

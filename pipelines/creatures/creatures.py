@@ -1,11 +1,11 @@
-"""Draw invented creatures with their tree: the material of a hierarchy that is no geography.
+"""Draw invented creatures with their tree: the material of a non-geographic hierarchy.
 
     python -m pipelines.creatures.creatures --out DIR
 
 DIR has `tree.csv` (kingdom, class, order, family, species: see `geoclip.places.level_table`),
-`tree.captions.json` (how captions are worded), `photos.csv` (path, place_id, location_id, split)
-and the pictures. Some classes of every level have no picture to train on; `seen` and `unseen`
-pictures are of the others and of these.
+`tree.captions.json` (the captions' wording), `photos.csv` (path, place_id, location_id, split) and
+the pictures. Some classes of every level have no training picture; `unseen` pictures are of these,
+`seen` ones of the others.
 """
 
 import json
@@ -31,7 +31,7 @@ WORDING = {
 
 @dataclass(frozen=True)
 class CreatureSettings:
-    """How many pictures there are: of each trained species, and of each species to measure."""
+    """Numbers of pictures: of each trained species, and of each evaluated species."""
 
     seed: int = 0
     image_size: int = 64
@@ -40,7 +40,7 @@ class CreatureSettings:
 
 
 def write_creatures(folder: Path, settings: CreatureSettings | None = None) -> Path:
-    """Draw all pictures into `folder` and list them in its photos.csv, which is returned."""
+    """Draw all pictures into `folder` and return its photos.csv, which lists them."""
     settings = settings or CreatureSettings()
     species = species_of(settings.seed)
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -69,8 +69,8 @@ def _views(kind: Kind, settings: CreatureSettings) -> Iterator[tuple[int, str]]:
 def main(
     *,
     out: Annotated[Path, on_this_machine("Folder of the pictures and their tables.")],
-    seed: Annotated[int, typer.Option(help="Of the tree and the pictures.")] = 0,
-    train_views: Annotated[int, typer.Option(min=1, help="Of each trained species.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of the tree and the pictures.")] = 0,
+    train_views: Annotated[int, typer.Option(min=1, help="Views of each trained species.")] = 10,
 ) -> None:
     """Draw from the command line."""
     listed = write_creatures(out, CreatureSettings(seed, train_views=train_views))

@@ -1,4 +1,4 @@
-"""How a creature is drawn from the traits of its kinds, and what hides them."""
+"""Draw a creature from the traits of its classes, and things that hide them."""
 
 import numpy as np
 from PIL import Image
@@ -24,11 +24,11 @@ SKINS: dict[str, Colour] = {
 }
 DARK: Colour = (38, 32, 30)
 HALVES = {"round": (1.0, 1.0), "long": (1.5, 0.62), "square": (1.0, 0.9), "pointed": (1.15, 1.1)}
-"""Half width and height of a body, in times of its size."""
+"""Half width and height of a body, in multiples of its size."""
 
 
 def draw_creature(traits: Traits, rng: np.random.Generator, size: int) -> Image.Image:
-    """One picture of a creature, RGB; position, size, light, grass and noise are chance."""
+    """One picture of a creature, RGB; position, size, light, grass and noise are random."""
     image = Image.new("RGB", (size, size))
     _scenery(Canvas(image), traits, rng)
     light = rng.uniform(0.75, 1.15)
@@ -105,7 +105,7 @@ def _skin(
     pattern: str,
     rng: np.random.Generator,
 ) -> None:
-    """The body with its pattern, which ends at its outline."""
+    """The body with its pattern, clipped to its outline."""
     (x, y), (a, b) = middle, half
     coat = Image.new("RGB", image.size, skin)
     outline = Image.new("RGB", image.size)

@@ -1,8 +1,8 @@
-"""The tree of invented creatures: five levels whose names say what a creature looks like.
+"""The tree of invented creatures: five levels whose names describe a creature's looks.
 
-Every name is two words, each a trait: a species that was never seen is a pair of words that were.
-A family's own traits (ornament, tail) are shared by its species, an order's (legs) by its families,
-and so on up to the kingdom (habitat, time of day).
+Every name is two words, each a trait: an unseen species is a new pair of seen words. A family's own
+traits (ornament, tail) are shared by its species, an order's (legs) by its families, and so on up
+to the kingdom (habitat, time of day).
 """
 
 from collections.abc import Iterator
@@ -43,28 +43,28 @@ WORDS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"simplex": "plain", "striatus": "striped", "maculatus": "spotted"},
     ),
 }
-"""Of each level the first and the second words, with what they mean."""
+"""The first and the second words of each level, with their meanings."""
 CHILDREN = {"kingdom": 4, "class": 3, "order": 2, "family": 3, "species": 6}
-"""How many a class of the level above has, drawn among all pairs of words."""
+"""Number of children of a class, drawn among all pairs of words."""
 HELD_OUT = {"kingdom": 1, "class": 1, "order": 2, "family": 6, "species": 40}
-"""Classes of each level without a photo to train on; those below another one are not counted."""
+"""Classes of each level without training photos, not counting descendants of others."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A class of any level by its names from the top; `seen` says whether photos of it train."""
+    """A class of any level, by its names from the top; `seen` if it has training photos."""
 
     names: tuple[str, ...]
     seen: bool
 
     @property
     def place_id(self) -> str:
-        """As `geoclip.places.level_table` makes it."""
+        """The id that `geoclip.places.level_table` makes."""
         return "/".join(self.names)
 
     @property
     def traits(self) -> dict[str, tuple[str, str]]:
-        """What the words of each level mean, in English."""
+        """The meanings of each level's words, in English."""
         return {
             level: (WORDS[level][0][first], WORDS[level][1][second])
             for level, (first, second) in zip(LEVELS, map(str.split, self.names), strict=False)
@@ -88,7 +88,7 @@ def _children(kind: Kind, level: str, seed: int) -> Iterator[Kind]:
 
 
 def _with_held_out(kinds: list[Kind], level: str, seed: int) -> list[Kind]:
-    """The same, with the level's number of classes held out among those that train."""
+    """The same, with the level's number of classes held out of the trained ones."""
     seen = [kind for kind in kinds if kind.seen]
     chosen = generator(seed, "held out", level).permutation(len(seen))[: HELD_OUT[level]]
     out = {seen[i] for i in chosen.tolist()}
@@ -96,9 +96,9 @@ def _with_held_out(kinds: list[Kind], level: str, seed: int) -> list[Kind]:
 
 
 def level_table(species: list[Kind]) -> pd.DataFrame:
-    """The table of the tree for `geoclip.places.level_table`, each class with two other names.
+    """The tree's table for `geoclip.places.level_table`, each class with two other names.
 
-    These are the English one and a code.
+    These are the English name and a code.
     """
     rows = []
     for kind in species:
@@ -111,6 +111,6 @@ def level_table(species: list[Kind]) -> pd.DataFrame:
 
 
 def code_of(level: str, name: str) -> str:
-    """A code as catalogues have it: SP-RUBSTR for the species ruber striatus."""
+    """A code as in catalogues: SP-RUBSTR for the species ruber striatus."""
     first, second = name.split()
     return f"{level[:2]}-{first[:3]}{second[:3]}".upper()

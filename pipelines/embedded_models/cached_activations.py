@@ -1,4 +1,4 @@
-"""Cached activations: what the first stages of an image tower make of each photo, on disk.
+"""Cached activations: the outputs of an image tower's first stages for each photo, on disk.
 
 The first stages are frozen while the last ones are trained (`last_stages.py`), so a few versions
 of every photo pass them once. An interrupted run resumes after the last photos cached.
@@ -28,7 +28,7 @@ _BATCH = 32
 
 
 def with_mlp_projection(start: OpenClipEncoder, seed: int = 0) -> OpenClipEncoder:
-    """The same towers, the image trunk followed by an untrained MLP (one hidden layer, GELU)."""
+    """The same towers; an untrained MLP (one hidden layer, GELU) follows the image trunk."""
     config = deepcopy(start.model_config)
     config["vision_cfg"].update(timm_proj="mlp", timm_proj_bias=True, timm_drop=DROPOUT)
     mean, std = start.normalization
@@ -65,9 +65,8 @@ def cached_activations(
 ) -> np.ndarray:
     """Activations (V, N, C, H, W) float16 of V versions of N photos, cached in `folder`.
 
-    Version 0 is the photo as it is encoded for prediction, the others are augmented. A photo that
-    cannot be read has NaN. Raises GeoclipError where `folder` holds those of other photos or of
-    another trunk.
+    Version 0 is the photo as encoded for prediction, the others are augmented. An unreadable photo
+    has NaN. Raises GeoclipError if `folder` holds activations of other photos or another trunk.
     """
     digest = hashlib.sha256("\n".join(photos.ids).encode(errors="surrogateescape"))
     for value in stages.state_dict().values():
@@ -83,7 +82,7 @@ def cached_activations(
 
 
 def claim_folder(folder: Path, key: str, others: str) -> None:
-    """Mark `folder` as holding what belongs to `key`; GeoclipError where it holds `others`."""
+    """Mark `folder` as holding the data of `key`; GeoclipError if it holds `others`."""
     folder.mkdir(parents=True, exist_ok=True)
     about = folder / "key.txt"
     if about.exists() and about.read_text() != key:

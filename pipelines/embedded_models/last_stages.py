@@ -1,6 +1,6 @@
 """Train the last stages of an image tower over the cached activations of its first stages.
 
-First the projection is trained alone, over the frozen trunk, then the last stages with it (linear
+First only the projection is trained, over the frozen trunk, then the last stages with it (linear
 probing, then fine-tuning; Kumar et al. 2022, arXiv 2202.10054): photos of a country without
 training photos lose less this way. Several members of a model soup are tuned from one projection;
 the mean of their weights depends less on the seed (Wortsman et al. 2022, arXiv 2203.05482). An
@@ -38,15 +38,15 @@ from geoclip.training.workers import Workers
 from pipelines.embedded_models.cached_activations import DROPOUT, claim_folder
 
 SEEDS_APART = 1000
-"""Between the members of one soup, so that soups of neighbouring seeds share none."""
+"""Seed difference between a soup's members, so that soups of neighbouring seeds share none."""
 
 
 class CachedBatches(Batches):
     """Batches whose `pixels` are cached values of a random version of each photo, by epoch.
 
     `cached` (V, N, C, …) has V versions of N photos, `pixels` are (n, C, …). With `views` above 1
-    as many views of a photo's location lie behind one another, (n, views · C, …): the photo and
-    random others, or the photo again where there is no other.
+    that many views of a photo's location follow one another, (n, views · C, …): the photo and
+    random others, or the photo again if there is no other.
     """
 
     def __init__(self, cached: np.ndarray, *arguments: Any, views: int = 1) -> None:
@@ -72,7 +72,7 @@ class CachedBatches(Batches):
         return value
 
     def _others(self, i: int, rng: np.random.Generator) -> list[int]:
-        """Further views of the location of photo `i`, one less than are shown together."""
+        """Further views of the location of photo `i`, one fewer than are shown together."""
         members, wanted = self._members[self._locations[i]], self.views - 1
         others = members[members != i]
         if not len(others):
@@ -87,10 +87,10 @@ class CachedBatches(Batches):
 def averaged_views(
     visual: nn.Module, number: int, memory_format: torch.memory_format
 ) -> Iterator[None]:
-    """Let an image tower make one embedding of a `number` of views that lie behind one another.
+    """Let an image tower make one embedding from `number` consecutive views.
 
-    From inputs (n, number · C, H, W) comes the mean (n, d) of the unit-length embeddings, as
-    `embedding.mean_of_views` has it. With a number of 1 the tower stays as it is.
+    From inputs (n, number · C, H, W) it computes the mean (n, d) of the unit-length embeddings, as
+    in `embedding.mean_of_views`. With a number of 1 the tower stays unchanged.
     """
 
     def apart(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
@@ -147,15 +147,15 @@ def train_last_stages(
 
     `activations` (V, N, C, H, W) come from `cached_activations`, `features` (V, N, w) from
     `pooled_features`. `probing` trains the projection. `tuning` then makes one member of the soup
-    for each entry of `views`, from the same projection with a seed of its own; None leaves the
-    trunk as it is. An entry says how many views of a location are tuned as one, their embeddings
-    averaged as at prediction. The projection has the first loss of `smoothing` beside the
-    contrastive one, the members take them by turns.
+    for each entry of `views`, from the same projection with its own seed; None leaves the trunk
+    unchanged. An entry is the number of a location's views tuned as one, their embeddings averaged
+    as at prediction. The projection uses the first loss of `smoothing` beside the contrastive one;
+    the members alternate between them.
 
-    The folder `keep` holds the weights after the projection's training and of each member; what is
-    there is not trained again. `report` is called after each step. Raises GeoclipError where `keep`
-    is another run's. Inside, features are standardised; at the end the MLP's first layer takes
-    that in, so that the encoder reads photos again.
+    The folder `keep` holds the weights of the trained projection and of each member; existing ones
+    are not trained again. `report` is called after each step. Raises GeoclipError if `keep` belongs
+    to another run. Inside, features are standardised; at the end the MLP's first layer absorbs
+    that, so that the encoder reads photos again.
     """
     model, memory_format = encoder.model, encoder.memory_format
     visual: Any = model.visual
@@ -172,7 +172,7 @@ def train_last_stages(
     def train(
         name: str, cached: np.ndarray, settings: TrainingSettings, turn: int = 0, number: int = 1
     ) -> None:
-        """Train and keep the weights, or load those that are kept."""
+        """Train and keep the weights, or load kept ones."""
         file = keep / f"{name}.safetensors" if keep else None
         if file is not None and file.exists():
             model.load_state_dict(load_file(file))
@@ -185,7 +185,7 @@ def train_last_stages(
             write_tensors(file, model.state_dict())
 
     try:
-        # An encoder of photos asks for channels last; features have none.
+        # An encoder of photos wants channels last; features have none.
         visual.trunk, encoder.memory_format = dropout, torch.contiguous_format
         train("probing", standard, probing)
         if tuning is not None:
@@ -212,6 +212,6 @@ def _claim(folder: Path, learnt: str, features: np.ndarray) -> None:
 
 @torch.no_grad()
 def _take_in_standard(layer: nn.Linear, mean: np.ndarray, std: np.ndarray) -> None:
-    """Let a linear layer of standardised features give the same for plain ones."""
+    """Change a linear layer of standardised features to give the same for plain ones."""
     layer.weight /= torch.from_numpy(std).to(layer.weight.device)
     layer.bias.sub_(layer.weight @ torch.from_numpy(mean).to(layer.weight.device))

@@ -1,4 +1,4 @@
-"""Where places lie, as vectors whose inner product falls with their distance."""
+"""Positions of places as vectors whose inner product falls with distance."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ class PlaceFeatureSettings:
     `dim` counts coordinates, cosines and sines in equal number for each scale in km, so it must
     be divisible by twice the number of scales (else GeoclipError). `country_weight`
     and `region_weight` are the squared lengths, relative to the coordinates' 1, of random
-    vectors that members of a country or region share. Where it is known what places look like,
-    `looks_share` is the share of that in the inner products, and the whole is reduced to its
-    `reduced_dim` principal components.
+    vectors that members of a country or region share. With known looks of places, `looks_share` is
+    their share in the inner products, and the whole is reduced to its `reduced_dim` principal
+    components.
     """
 
     dim: int = 256
@@ -44,10 +44,10 @@ def place_features(
 
     A city's coordinates pass random Fourier features at each scale (Rahimi and Recht 2007), so
     that inner products approximate a mean of Gaussian kernels of the chord between two cities; the
-    mean over all cities is removed. A region or country has the mean of its cities, weighted by
-    the square root of their population, which is their kernel mean embedding, or its own
-    coordinates' features where it has no city. With `looks` (P, m), unit vectors of what places
-    look like (`place_looks`), both are put side by side and reduced to (P, reduced_dim).
+    mean over all cities is removed. A region or country has the mean of its cities, weighted by the
+    square root of their population: its kernel mean embedding; without a city it has its own
+    coordinates' features. With `looks` (P, m), unit vectors of places' looks (`place_looks`), both
+    are concatenated and reduced to (P, reduced_dim).
     """
     cities = gazetteer.level_rows("city")
     where = _with_means(_coordinate_features(gazetteer, settings, cities), gazetteer, cities)

@@ -1,11 +1,11 @@
-"""What places look like, by GeoCLIP's location encoder.
+"""The looks of places, by GeoCLIP's location encoder.
 
 Vivanco Cepeda, Nayak, Shah 2023, arXiv 2309.16020.
 
-That encoder was trained to put a position near the CLIP embeddings of Flickr photos taken there,
-so positions that look alike have like vectors. Its weights (MIT) are in the
-wheel of the PyPI distribution `geoclip`, which must never be installed beside this project:
-unpack the wheel and convert `location_encoder_weights.pth` with `geoclip models convert`.
+That encoder was trained to put a position near the CLIP embeddings of Flickr photos taken there, so
+positions that look alike have similar vectors. Its weights (MIT) are in the wheel of the PyPI
+distribution `geoclip`, which must never be installed beside this project: unpack the wheel and
+convert `location_encoder_weights.pth` with `geoclip models convert`.
 """
 
 from pathlib import Path

@@ -3,10 +3,9 @@
     python -m pipelines.embedded_models.text_pretraining --out DIR
 
 The tower learns to predict `place_features` from captions of all places, in all templates and with
-alternate names, so captions of near places come to lie near each other. A country without any
-photo then already lies between its neighbours, which lets photos of it be placed (generalized
-zero-shot). In the folder that this writes the image tower is random, or with `--image-weights` that
-of ImageNet.
+alternate names, so captions of near places become near each other. A country without any photo then
+already lies between its neighbours, so its photos can be placed (generalized zero-shot). In the
+output folder the image tower is random, or with `--image-weights` that of ImageNet.
 """
 
 import json
@@ -45,9 +44,9 @@ ImageWeights = Annotated[
 
 @dataclass(frozen=True)
 class PretrainingSettings:
-    """Size of the text tower, and how long and on what it is pretrained.
+    """Size of the text tower, and length and content of its pretraining.
 
-    Of the captions of a city with alternate names, a share of `alternate_share` uses one of them.
+    For a city with alternate names, a share `alternate_share` of the captions uses one of them.
     """
 
     width: int = 128
@@ -72,7 +71,7 @@ def random_encoder(
     mean: Sequence[float] = (0.5,) * 3,
     std: Sequence[float] = (0.25,) * 3,
 ) -> OpenClipEncoder:
-    """Build the encoder with random weights; embeddings are as long as the features to learn."""
+    """Build the encoder with random weights; embeddings are as long as the target features."""
     config = {
         "embed_dim": embed_dim or settings.features.dim,
         "vision_cfg": {
@@ -115,7 +114,7 @@ class PretrainingTexts:
         self.rows = np.repeat(np.arange(len(gazetteer)), repeats)
 
     def text(self, row: int, rng: np.random.Generator) -> str:
-        """Draw one of the ways in which the place in `row` is named."""
+        """Draw one of the ways to name the place in `row`."""
         book, is_city = self.book, self.book.gazetteer.levels[row] == CITY
         if rng.random() < 0.5:
             text = book.text(row, True, not is_city or rng.random() < 0.5)
@@ -181,7 +180,7 @@ def clear_unused_tokens(encoder: OpenClipEncoder, book: CaptionBook) -> int:
 def evaluate_pretraining(
     encoder: Encoder, book: CaptionBook, targets: np.ndarray, count: int = 2000
 ) -> dict[str, float]:
-    """Distance in km from the city that a full caption names to the one nearest to its embedding.
+    """Distance in km from the city named by a full caption to the one nearest to its embedding.
 
     `targets` (P, d) are the features that were learnt. Returns the median and the percentage
     within 200 km, of `count` cities.
@@ -214,9 +213,9 @@ def write_pretrained(
     image_weights: Path | None = None,
     gazetteer: Gazetteer | None = None,
 ) -> None:
-    """Pretrain an encoder's text tower and write its folder, printing how it goes.
+    """Pretrain an encoder's text tower and write its folder, printing progress.
 
-    `gazetteer` is the packaged one unless given.
+    `gazetteer` defaults to the packaged one.
     """
     places = gazetteer or Gazetteer.default()
     book = CaptionBook(places, CaptionSettings())
@@ -242,7 +241,7 @@ def write_pretrained(
 
 
 def write_index(model: Path, gazetteer: Gazetteer, captions: CaptionSettings | None = None) -> None:
-    """Write the place index that comes with a model folder, by the weights as they are stored."""
+    """Write a model folder's own place index, from the weights as stored."""
     index = PlaceIndex.build(load_folder(model), gazetteer, captions)
     index.save(model / SHIPPED_FOLDER)
 

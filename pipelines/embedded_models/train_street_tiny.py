@@ -6,10 +6,10 @@
 
 The text tower is pretrained on the gazetteer. The first stages of the image tower see every
 training photo once, and their activations are cached. Its projection, then its last stages are
-trained by the contrastive loss beside one with label smoothing by distance. The places are indexed.
-`--work` keeps what the steps make, so another run, with another `--seed` say, does not make it
-again. `place_looks.py` and `imagenet.py` say where `--looks` and `--image-weights` come from;
-without them the place features know coordinates alone and the trunk starts random.
+trained with the contrastive loss and label smoothing by distance. The places are indexed. `--work`
+keeps the results of the steps, so another run, with another `--seed` say, reuses them.
+`place_looks.py` and `imagenet.py` give the sources of `--looks` and `--image-weights`; without them
+the place features know only coordinates and the trunk starts random.
 """
 
 import hashlib
@@ -57,12 +57,12 @@ PROBING = TrainingSettings(
     epochs=12,
     batch_size=256,
     learning_rate=1e-3,
-    text_learning_rate=0.0,  # the tower knows places without a photo; photos would pull it to few
+    text_learning_rate=0.0,  # the tower knows places without photos; photos would pull it to few
     betas=(0.9, 0.999),
     weight_decay=1e-2,
     warmup=0.1,
     balance=0.7,
-    chunk_size=256,  # a batch at once, whatever the memory: dropout falls on each chunk anew
+    chunk_size=256,  # a whole batch, whatever the memory: dropout draws anew for each chunk
 )
 TUNING = replace(
     PROBING,
@@ -72,8 +72,8 @@ TUNING = replace(
     weight_decay=2e-2,
     precision="bf16",
 )
-# Chosen on folds of the training photos that leave whole countries and blocks out; the temperature
-# of the point on photos of other collections. The radii are fitted on these afterwards, by `geoclip
+# Chosen on folds of the training photos without whole countries and blocks; the temperature of the
+# point on photos of other collections. The radii are fitted on these afterwards, by `geoclip
 # calibrate --keep-posterior`.
 RANKING = RankingSettings(
     temperatures=Temperatures(1.5, 1.5, 1.5),
@@ -85,13 +85,13 @@ STACKING_FACTOR = 0.15
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of all steps; the defaults are those of the model that ships.
+    """Settings of all steps; the defaults are those of the shipped model.
 
     The first `frozen_stages` of the image tower see `versions` of each photo: itself and augmented
-    ones. A photo that is no street view is drawn with `other_weight` beside 1: it is unlike those
-    that the model is made for. `smoothing` holds km and weight of label smoothing by distance, and
-    `views` how many views of a location are tuned as one; the members of the soup, as many as
-    `views`, take both by turns.
+    ones. A photo that is no street view is drawn with `other_weight` instead of 1: the model is not
+    made for such photos. `smoothing` holds km and weight of label smoothing by distance, and
+    `views` the number of a location's views tuned as one; the members of the soup, as many as
+    `views`, alternate between both.
     """
 
     pretraining: PretrainingSettings = PRETRAINING
@@ -114,12 +114,12 @@ def start_encoder(
     looks: Path | None,
     image_weights: Path | None,
 ) -> OpenClipEncoder:
-    """The encoder with a pretrained text tower; it is pretrained where `work` does not hold it."""
+    """The encoder with a pretrained text tower, from `work` if that holds it."""
     folder = work / "pretrained"
     files = [file and _digest(file) for file in (looks, image_weights)]
     made_of = settings, gazetteer.fingerprint, files
     key = hashlib.sha256(repr(made_of).encode()).hexdigest()
-    claim_folder(work / "pretrained-with", key, "what was pretrained with other files or settings")
+    claim_folder(work / "pretrained-with", key, "pretraining with other files or settings")
     if not folder.is_dir():
         draft = work / "pretrained-unfinished"
         shutil.rmtree(draft, ignore_errors=True)
@@ -181,10 +181,10 @@ def train_street_tiny(
     street: str = "gsv_",
     seed: int = 0,
 ) -> None:
-    """Make the model folder `out`; what the steps keep in `work` is not made again.
+    """Make the model folder `out`; results kept in `work` are reused.
 
-    `gazetteer` is the packaged one unless given. Raises GeoclipError where `work` holds what was
-    made of other photos, files or settings.
+    `gazetteer` defaults to the packaged one. Raises GeoclipError if `work` holds results of other
+    photos, files or settings.
     """
     work.mkdir(parents=True, exist_ok=True)
     gazetteer = gazetteer or Gazetteer.default()
@@ -227,17 +227,19 @@ def main(
     photos: Annotated[list[Path], typer.Option(help="Photo table; may be repeated.")],
     out: Annotated[Path, typer.Option(help="Model folder to write.")],
     work: Annotated[
-        Path | None, typer.Option(help="Folder of what the steps make (default: OUT-work).")
+        Path | None, typer.Option(help="Folder of the steps' results (default: OUT-work).")
     ] = None,
     looks: Looks = None,
     image_weights: ImageWeights = None,
-    street: Annotated[str, typer.Option(help="How folders of street views begin.")] = "gsv_",
-    seed: Annotated[int, typer.Option(help="Of all steps but the first.")] = 0,
+    street: Annotated[
+        str, typer.Option(help="First letters of folders with street views.")
+    ] = "gsv_",
+    seed: Annotated[int, typer.Option(help="Seed of all steps but the first.")] = 0,
     steps: Annotated[int, typer.Option(help="Of text-tower pretraining.")] = PRETRAINING.steps,
     precision: Annotated[
         str,
         typer.Option(
-            help="Of the soup's members, bf16 or fp32; fp32 is faster where the processor has no "
+            help="Precision of the soup's members, bf16 or fp32; fp32 is faster on CPUs without "
             "bfloat16."
         ),
     ] = TUNING.precision,

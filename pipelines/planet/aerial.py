@@ -1,6 +1,6 @@
 """One small aerial tile, drawn from the same traits as the streets of its place.
 
-It shows what a street does not, the fields and the plan of a town, and lacks walls, boards, poles
+It shows the fields and the plan of a town, which a street does not, and lacks walls, boards, poles
 and plates. Colours of roofs, roads, verges, fences, leaves and soil, the paint on the road and the
 side of driving are those of the streets.
 """
@@ -29,7 +29,7 @@ LANE = 4.5
 def draw_aerial(traits: SceneTraits, rng: np.random.Generator, image_size: int = 64) -> Image.Image:
     """An RGB image (image_size, image_size) of a town and its fields, seen from above.
 
-    It is drawn, averaged down and exposed as a street is (`draw_scene`).
+    It is drawn, averaged down and exposed like a street (`draw_scene`).
     """
     view = look(traits, rng)
     canvas = Canvas(_ground(view, rng, 2 * image_size))

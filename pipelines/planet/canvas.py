@@ -1,4 +1,4 @@
-"""What the parts of a scene share: a canvas in units of 128, colours, and the view of the road."""
+"""Shared parts of scenes: a canvas in units of 128, colours, and the view of the road."""
 
 import math
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Canvas:
 
 @dataclass(frozen=True)
 class View:
-    """One view of a place: its traits with this view's deviation, and where the camera points."""
+    """One view of a place: its traits with this view's deviation, and the camera's direction."""
 
     traits: SceneTraits
     horizon: float
@@ -65,11 +65,12 @@ class View:
         return self.traits.style[name]
 
     def depth(self, y: float) -> float:
-        """Size of things that stand on the ground at y: 0 at the horizon, 1 at the bottom."""
+        """Size of things on the ground at y: 0 at the horizon, 1 at the bottom."""
         return (y - self.horizon) / (UNITS - self.horizon)
 
     def road_x(self, y: float, across: float) -> float:
-        """Where a point of the road lies: `across` -1 is its left edge, 0 the centre line, 1 right.
+        """Position of a point of the road: `across` -1 is its left edge, 0 the centre line, 1
+        right.
 
         The camera drives in its own lane, so the centre line lies beside it.
         """
@@ -101,12 +102,12 @@ def mixed(a: Sequence[float], b: Sequence[float], share: float) -> Colour:
 
 
 def clamped(value: float, low: float, high: float) -> float:
-    """The number, or the limit that it lies beyond."""
+    """The number, or the limit that it exceeds."""
     return min(high, max(low, value))  # many times faster than np.clip for one number
 
 
 def rgb(values: Sequence[float]) -> Colour:
-    """Three numbers as a colour that Pillow takes."""
+    """Three numbers as a colour for Pillow."""
     red, green, blue = values
     return _byte(red), _byte(green), _byte(blue)
 

@@ -1,6 +1,6 @@
 """Smooth fields over the globe: random ones of a stated wavelength, and a rough climate.
 
-All values depend on (seed, name, lat, lon) alone. They are the same on every machine and in every
+All values depend only on (seed, name, lat, lon). They are the same on every machine and in every
 order of calls.
 """
 
@@ -54,7 +54,7 @@ _HIGH = (
 
 
 def generator(*key: object) -> np.random.Generator:
-    """A random generator that depends on the key alone (its text, hashed with BLAKE2b)."""
+    """A random generator that depends only on the key (its text, hashed with BLAKE2b)."""
     text = "\x1f".join(str(part) for part in key)
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
@@ -64,10 +64,10 @@ def generator(*key: object) -> np.random.Generator:
 class SmoothField:
     """A random function on the sphere with mean 0 and variance 1 over the whole globe.
 
-    It is a sum of plane waves in three dimensions, taken on the surface of the Earth. All waves
-    have the same `wavelength_km`; their directions and phases are random. Places much nearer to
-    each other than a quarter of the wavelength get about the same value. Places farther apart get
-    unrelated ones.
+    It is a sum of plane waves in three dimensions, on the surface of the Earth. All waves have the
+    same `wavelength_km`; their directions and phases are random. Places much nearer to each other
+    than a quarter of the wavelength get about the same value. Places farther apart get unrelated
+    ones.
     """
 
     seed: int
@@ -117,7 +117,7 @@ class Climate:
 
 @dataclass(frozen=True)
 class Climates:
-    """The climates of n places: arrays (n,) of what `Climate` has for one."""
+    """The climates of n places: arrays (n,) of the values of `Climate`."""
 
     temperature: Array
     aridity: Array

@@ -1,8 +1,8 @@
 """Clips of drives through the demonstration planet.
 
-A clip goes along some stretches of road. Each stretch is a scene of its own; while it lasts the
-camera moves forward, so that its frames are the scene, ever larger, about the vanishing point:
-much alike, as the frames of real clips are.
+A clip goes along some stretches of road. Each stretch is its own scene; during it the camera moves
+forward, so that its frames are the scene, ever larger, about the vanishing point: much alike, like
+frames of real clips.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from pipelines.planet.scene import draw_scene
 from pipelines.planet.traits import SceneTraits
 
 CLOSER = 0.35
-"""How much larger a scene has become at the end of its stretch."""
+"""Enlargement of a scene at the end of its stretch."""
 HORIZON = 54 / UNITS
 
 
@@ -24,8 +24,8 @@ def draw_drive(
 ) -> Iterator[Image.Image]:
     """The frames (RGB) of a clip, in order of time; they depend on `key` and the traits alone.
 
-    `stretches` are the traits of the places that it goes through, one for each stretch of equal
-    length: several of one place for a drive through a town.
+    `stretches` are the traits of the places along the way, one for each stretch of equal length:
+    several of one place for a drive through a town.
     """
     scenes = [
         draw_scene(traits, generator(*key, "stretch", number), 2 * image_size)

@@ -16,8 +16,8 @@ FOLDER = Path(__file__).resolve().parents[2] / "runs" / "scenes"
 def example_photos() -> Path:
     """photos.csv (path, lat, lon, country_code, location_id, split) of 76 scenes, drawn once.
 
-    It stands in `runs/scenes`, or in the folder that `GEOCLIP_SCENES` names, above
-    `images/train`, `images/seen` and `images/unseen`.
+    It is in `runs/scenes`, or in the folder `GEOCLIP_SCENES`, above `images/train`, `images/seen`
+    and `images/unseen`.
     """
     folder = Path(os.environ.get("GEOCLIP_SCENES") or FOLDER)
     table = folder / "photos.csv"

@@ -1,7 +1,7 @@
 """Facts about countries that a street shows: side of driving, paint, plates, writing, neighbours.
 
-`country_facts.csv` is rough on purpose. Each country or territory has one row with one value a
-column; a real country may know several. Neighbours come from GeoNames' country table (CC BY 4.0),
+`country_facts.csv` is rough on purpose. Each country or territory has one row with one value per
+column; a real country may have several. Neighbours come from GeoNames' country table (CC BY 4.0),
 and so does the first language, which gives the script. The rest is general knowledge.
 """
 
@@ -35,7 +35,7 @@ _ALLOWED = {
 
 @dataclass(frozen=True)
 class CountryFacts:
-    """What the streets of one country have in common; `drives_on` is "left" or "right"."""
+    """Common features of one country's streets; `drives_on` is "left" or "right"."""
 
     country_code: str
     drives_on: str = "right"
@@ -68,7 +68,7 @@ def read_facts(path: Path = FACTS_FILE) -> dict[str, CountryFacts]:
 
 
 def facts_of(facts: Mapping[str, CountryFacts], country_code: str) -> CountryFacts:
-    """The facts of a country; the most common values for a code that is not in the table."""
+    """The facts of a country; the most common values for a code outside the table."""
     return facts.get(country_code) or CountryFacts(country_code)
 
 

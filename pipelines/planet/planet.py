@@ -1,7 +1,7 @@
 """The demonstration planet: photos of invented streets at real places.
 
 A scene of a city is drawn from facts about its country (`facts`), a rough climate (`climate`),
-thirty traits of style (`traits`) and chance. It depends on (seed, place id, view) alone: it is the
+thirty traits of style (`traits`) and chance. It depends only on (seed, place id, view): it is the
 same on every machine and in every order of drawing, to the byte with the same versions of Pillow
 and numpy.
 
@@ -14,7 +14,7 @@ What a scene shows:
 - the country again: its offset from these fields, half of it shared with its neighbours;
 - the admin-1 region: a smaller offset. Only the fields tell two cities of one region apart.
 
-What hides it: each view shifts all traits by 0.2 of the fields' standard deviation, and each house
+These hide it: each view shifts all traits by 0.2 of the fields' standard deviation, and each house
 its own by another 0.2; light, tint and pixel noise; the camera's aim; cars, trees and dark things
 in front; a tenth of the boards is missing; JPEG. A country held out in training may have a script
 or a plate that no trained country has (Bengali at seed 0). Its fields, its climate and half of its
@@ -23,7 +23,7 @@ offset still lie between those of its trained neighbours.
 The limit at seed 0: an ideal observer reads the thirty traits of a view exactly (with its shift of
 0.2, without errors of houses and pixels) and answers the city with the nearest traits. If it knows
 all cities, its median error is 6 km for seen and 3 km for unseen places, and 76 and 78 % lie within
-25 km. If it knows the trained cities alone: 12 and 236 km, 62 and 1 %. From pixels:
+25 km. If it knows only the trained cities: 12 and 236 km, 62 and 1 %. From pixels:
 
 | seed 0, default sizes                                    | seen       | unseen     |
 |----------------------------------------------------------|------------|------------|
@@ -32,8 +32,8 @@ all cities, its median error is 6 km for seen and 3 km for unseen places, and 76
 | small convolutional net, a minute on one core, median km | 438        | 604        |
 | the same, within 200 / 750 / 2,500 km, %                 | 17, 78, 99 | 11, 59, 95 |
 
-These learners regress coordinates from the 6,000 training photos. They show what the images hold,
-not what a contrastive encoder learns from them.
+These learners regress coordinates from the 6,000 training photos. They show the information in the
+images, not what a contrastive encoder learns from them.
 """
 
 from collections.abc import Iterable
@@ -67,10 +67,10 @@ class PlanetSettings:
 
     There are `train_places * train_views` training photos. Half of `seen_places` are trained cities
     in a new view; the other half are other cities of trained countries. `unseen_places` are cities
-    of the `held_out_countries` countries, which have no training photo. Each of both gets one view.
-    A country gives about as many places as the square root of its number of cities. With `aerial`
-    each photo has an aerial tile beside it, of the same split in training, else of the split
-    seen_aerial or unseen_aerial; to a location its tiles are another one.
+    of the `held_out_countries` countries, which have no training photo. Each place of both kinds
+    gets one view. A country gives about as many places as the square root of its number of cities.
+    With `aerial` each photo has an aerial tile beside it, in training of the same split, else of
+    the split seen_aerial or unseen_aerial; to a location its tiles are another one.
     """
 
     seed: int = 0
@@ -138,11 +138,11 @@ class Planet:
 
     @property
     def photos(self) -> pd.DataFrame:
-        """All three tables, one below the other."""
+        """All three tables, one after another."""
         return pd.concat([self.train, self.seen, self.unseen], ignore_index=True)
 
     def traits_of(self, place_id: str) -> SceneTraits:
-        """All that the scenes of a city depend on, apart from chance.
+        """All inputs of a city's scenes, apart from chance.
 
         Raises GeoclipError for an id that is not a city of the gazetteer.
         """
@@ -155,7 +155,7 @@ class Planet:
         return SceneTraits(facts_of(self.facts, code), self._climates[index], style)
 
     def render(self, place_id: str, view: int = 0, kind: str = STREET) -> Image.Image:
-        """One scene of a city, RGB; it depends on (seed, place_id, view, kind) alone."""
+        """One scene of a city, RGB; it depends only on (seed, place_id, view, kind)."""
         traits, key = self.traits_of(place_id), self._key(place_id, view, kind)
         return DRAWN[kind](traits, generator(*key), self.settings.image_size)
 
@@ -163,7 +163,7 @@ class Planet:
         """Draw all photos into `folder`/images and list them in `folder`/photos.csv.
 
         The list has the columns path (relative to it), lat, lon, country_code, location_id and
-        split. `jobs` processes draw at the same time; the files are the same for any number.
+        split. `jobs` processes draw in parallel; the files are the same for any number.
         """
         folder = Path(folder)
         photos = self.photos
@@ -179,7 +179,7 @@ class Planet:
 
     @cached_property
     def _cities(self) -> dict[str, list[int]]:
-        """Rows of each country's cities, in a random order that depends on seed and ids alone."""
+        """Rows of each country's cities, in a random order that depends only on seed and ids."""
         rows_of: dict[str, list[int]] = {}
         rows = self.gazetteer.level_rows("city")
         for row in rows[np.argsort(self.gazetteer.ids[rows])].tolist():

@@ -13,13 +13,13 @@ from pipelines.planet.traits import SceneTraits
 
 STREET, AERIAL = "street", "aerial"
 DRAWN = {STREET: draw_scene, AERIAL: draw_aerial}
-"""Kinds of photos and what draws them."""
+"""Kinds of photos and the functions that draw them."""
 JPEG_QUALITY = 85  # about 2.3 kB a scene of 64 x 64, a quarter of a PNG
 
 
 @dataclass(frozen=True)
 class SceneFile:
-    """All that another process needs to draw one scene and save it at `path` as JPEG."""
+    """All data for drawing one scene in another process and saving it at `path` as JPEG."""
 
     traits: SceneTraits
     key: tuple[object, ...]
@@ -34,7 +34,7 @@ class SceneFile:
 
 
 def draw_files(files: Iterable[SceneFile], jobs: int = 1) -> None:
-    """Draw all files with `jobs` processes at the same time; the files do not depend on `jobs`.
+    """Draw all files with `jobs` parallel processes; the files do not depend on `jobs`.
 
     Raises GeoclipError where `jobs` is less than 1.
     """

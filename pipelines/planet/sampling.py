@@ -1,4 +1,4 @@
-"""Which countries are held out of training, and how many places each country gives."""
+"""Choose countries to hold out of training, and the number of places of each country."""
 
 from collections.abc import Mapping
 
@@ -71,8 +71,8 @@ def shares(sizes: NDArray[np.int64], total: int) -> NDArray[np.int64]:
     """How many of `total` places each country gives, (n,) for sizes (n,): about √size, capped.
 
     Every country with a city gives at least one while `total` allows; none gives more than it
-    has. The sum is min(total, sum(sizes)). Each next place goes to the country whose share is
-    filled least, so the result is the same on every machine.
+    has. The sum is min(total, sum(sizes)). Each next place goes to the country with the least
+    filled share, so the result is the same on every machine.
 
     >>> shares(np.array([100, 25, 1]), 10)
     array([6, 3, 1])

@@ -58,7 +58,7 @@ REGION_DEVIATION = 0.15
 
 @dataclass(frozen=True)
 class SceneTraits:
-    """All that the scenes of one place depend on, apart from chance."""
+    """All inputs of one place's scenes, apart from chance."""
 
     facts: CountryFacts
     climate: Climate

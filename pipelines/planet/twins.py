@@ -1,4 +1,4 @@
-"""Twins of scenes: two drawings that differ in one fact alone, so that what decides is known."""
+"""Twins of scenes: two drawings that differ in one fact alone, which then is the deciding one."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,15 +10,14 @@ from pipelines.planet.climate import generator
 from pipelines.planet.scene import draw_scene
 from pipelines.planet.traits import SceneTraits
 
-LEAST_CHANGE = 24  # of 255: less is a pixel at the edge of what changed
+LEAST_CHANGE = 24  # of 255: less is a pixel at the edge of the change
 
 
 @dataclass(frozen=True)
 class Twins:
     """A scene, the same with other facts, and the box of the pixels in which they differ.
 
-    `box` is (left, top, right, bottom), the last two exclusive; None where nothing that differs
-    is in sight.
+    `box` is (left, top, right, bottom), the last two exclusive; None if no difference is in sight.
     """
 
     scene: Image.Image
@@ -44,10 +43,10 @@ class Twins:
 def draw_twins(
     traits: SceneTraits, key: tuple[object, ...], image_size: int = 64, **facts: Any
 ) -> Twins:
-    """The scene of traits and of the same with other `facts`, by the chance of `key`.
+    """A scene of traits, and the same with other `facts`, drawn with the chance of `key`.
 
-    Facts that change a colour or the writing leave all other things where they are; the side of
-    driving moves all of them.
+    Facts that change a colour or the writing move nothing else; the side of driving moves
+    everything.
     """
     other = replace(traits, facts=replace(traits.facts, **facts))
     scene, twin = (draw_scene(one, generator(*key), image_size) for one in (traits, other))

@@ -184,7 +184,7 @@ def test_bad_arguments(photo: Path, tmp_path: Path) -> None:
 
 
 def test_an_input_is_not_written_over(photo: Path, tmp_path: Path) -> None:
-    lists = [tmp_path / name for name in ("list.csv", "o-ledger.csv", "o.html")]
+    lists = [tmp_path / name for name in ("list.csv", "o.parquet-ledger.csv", "o.html")]
     for path in lists:
         path.write_text("path,lat\nphoto.jpg,1\n")
     (tmp_path / "link.csv").symlink_to(lists[0])
@@ -203,7 +203,7 @@ def test_places_and_other_tables_are_not_written_over(photo: Path, tmp_path: Pat
     places.write_text("name,lat,lon\nLyon,45.75,4.85\n")
     result = run(photo, "--gazetteer", places, "--out", places, *MODEL)
     assert_refused(result, "would take the place of")
-    other = tmp_path / "trip-ledger.csv"
+    other = tmp_path / "trip.csv-ledger.csv"
     other.write_text("path,lat\nphoto.jpg,1\n")
     assert_refused(run(photo, "--out", tmp_path / "trip.csv", *MODEL), "is no ledger of an earlier")
     assert other.read_text() == "path,lat\nphoto.jpg,1\n"
@@ -221,7 +221,7 @@ def test_what_a_run_writes_is_no_photo_of_the_next(photo: Path, tmp_path: Path) 
     again = run(*given)
     assert again.exit_code == 0, again.output
     assert out.read_text() == table
-    assert not (folder / "g-ledger.csv").exists()
+    assert not (folder / "g.csv-ledger.csv").exists()
 
 
 def test_a_list_on_a_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +270,7 @@ def test_the_ledger(photo: Path, tmp_path: Path) -> None:
     arguments = (tmp_path, *MODEL, "--out", tmp_path / "o.csv", "--map", tmp_path / "m.html")
     for _ in range(2):  # the second time, outputs stand in the folder
         assert run(*arguments).exit_code == 3
-        ledger = pd.read_csv(tmp_path / "o-ledger.csv")
+        ledger = pd.read_csv(tmp_path / "o.csv-ledger.csv")
         assert ledger[["path", "status"]].to_numpy().tolist() == [
             [str(tmp_path / "bad.jpg"), "not a photo"],
             [str(tmp_path / "notes.txt"), "left out"],
@@ -278,7 +278,7 @@ def test_the_ledger(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").unlink()
     (tmp_path / "notes.txt").unlink()
     assert run(*arguments).exit_code == 0
-    assert len((tmp_path / "o-ledger.csv").read_text().splitlines()) == 1
+    assert len((tmp_path / "o.csv-ledger.csv").read_text().splitlines()) == 1
 
 
 def test_a_list_on_standard_input(tmp_path: Path) -> None:
@@ -313,16 +313,35 @@ def test_narrowing(photo: Path, tmp_path: Path) -> None:
         (("--bbox", "110,20,120,30"), {"HK", "CN"}),
         (("--bbox", "-10,50,10,60"), {"NL"}),
         (("--near", "48.9,2.3,50"), {"FR"}),
+        (("--near", "paris, france"), {"FR"}),
     ):
         result = run(photo, *MODEL, "--out", out, *narrow, "--top-k", len(CITIES))
         assert result.exit_code == 0, result.output
         assert set(read_guesses(out)["country_code"]) == expected
     assert_refused(run(photo, *MODEL, "--countries", "XX"), "no country 'XX'")
-    assert_refused(run(photo, *MODEL, "--countries", "England"), "'England'", "write GB")
+    assert_refused(run(photo, *MODEL, "--countries", "Germny"), "'Germny'", "did you mean DE")
     assert_refused(run(photo, *MODEL, "--within", tmp_path / "gone.geojson"), "does not exist")
     assert_refused(run(photo, *MODEL, "--within", area, "--out", area), str(area))
     assert_refused(run(photo, *MODEL, "--bbox", "1,2,3"), "WEST,SOUTH,EAST,NORTH")
     assert_refused(run(photo, *MODEL, "--near", "1,2,x"), "LAT,LON,KM")
+    assert_refused(run(photo, *MODEL, "--near", "Atlantis"), "no city 'Atlantis'", "LAT,LON,KM")
+
+
+def test_the_photos_of_a_folder_as_views_of_one_location(tmp_path: Path) -> None:
+    trip, home = tmp_path / "trip", tmp_path / "home"
+    for seed, name in enumerate(("trip/a.jpg", "home/b.jpg", "trip/c.jpg")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        make_photo(tmp_path / name, seed)
+    out, apart = tmp_path / "o.csv", tmp_path / "apart.csv"
+    photos = (trip / "a.jpg", home / "b.jpg", trip / "c.jpg")
+    assert run(*photos, *MODEL, "--out", out, "--group-by", "folder").exit_code == 0
+    assert run(*photos, *MODEL, "--out", apart).exit_code == 0
+    best = [table[table["rank"] == 1] for table in map(read_guesses, (out, apart))]
+    assert [Path(path).name for path in best[0]["path"]] == ["a.jpg", "c.jpg", "b.jpg"]
+    assert best[0]["probability"].iloc[0] == best[0]["probability"].iloc[1]
+    assert best[1]["probability"].nunique() == 3
+    given = ("--group-by", "folder", "--location-id", "place")
+    assert_refused(run(trip, *MODEL, *given), "give one of them")
 
 
 def test_gps(shared_data: Path, tmp_path: Path) -> None:
@@ -352,7 +371,7 @@ def test_folders_of_programs_are_left_out_and_counted(tmp_path: Path) -> None:
     assert read_guesses(out)["path"].unique().tolist() == [str(tmp_path / "photo.jpg")]
     for counted in ("1 in @eaDir", "1 in #recycle", "1 in hidden files"):
         assert counted in result.stderr
-    ledger = pd.read_csv(tmp_path / "o-ledger.csv")
+    ledger = pd.read_csv(tmp_path / "o.csv-ledger.csv")
     assert set(ledger["status"]) == {"left out"}
     names = {Path(path).name for path in ledger["path"]}
     assert names == {"@eaDir", "#recycle", ".y.jpg"}
@@ -426,7 +445,7 @@ def test_sidecars(photo: Path, tmp_path: Path) -> None:
     told = (tmp_path / "photo.jpg.xmp").read_text("utf-8")
     assert "photoshop:City=" in told and "the 90 % radius is not known" in told, told
     assert run(tmp_path, *MODEL, "--out", tmp_path / "all.csv").exit_code == 0
-    assert b".xmp" not in (tmp_path / "all-ledger.csv").read_bytes()  # no photo left out
+    assert b".xmp" not in (tmp_path / "all.csv-ledger.csv").read_bytes()  # no photo left out
     assert "whoever receives them" in result.stderr
     assert b"streetclip" in (tmp_path / "photo.jpg.xmp").read_bytes()
     assert (photo.read_bytes(), photo.stat().st_mtime_ns) == before

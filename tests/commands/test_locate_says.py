@@ -1,8 +1,10 @@
 """What `geoclip locate` says at its end, in full or not at all, and what it does not replace."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_locator import use_fake_locator
 from PIL import Image
@@ -10,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from geoclip.commands.app import app
 from geoclip.guesses.guess_files import ENDINGS, read_guesses
+from geoclip.locator import Locator
 from geoclip.places.gazetteer import Gazetteer
 
 
@@ -48,6 +51,46 @@ def test_the_sum_and_the_map(folder: Path, tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_each_table_has_a_ledger_and_the_numbers_agree(folder: Path, tmp_path: Path) -> None:
+    (folder / "@eaDir").mkdir()
+    (folder / "@eaDir" / "thumb.jpg").write_text("thumbnail")
+    one, other = tmp_path / "o.csv", tmp_path / "o.parquet"
+    said = run(folder, "--out", one).stderr
+    ledger = tmp_path / "o.csv-ledger.csv"
+    before = ledger.read_bytes()
+    assert "o.csv-ledger.csv says why: 1 broken, 1 other file, 1 hidden or excluded." in said
+    assert "1 other file left out" in said
+    assert len(pd.read_csv(ledger)) == 3
+    assert run(folder / "0.png", folder / "text.jpg", "--out", other).exit_code == 3
+    assert ledger.read_bytes() == before
+    assert pd.read_csv(tmp_path / "o.parquet-ledger.csv")["status"].tolist() == ["not a photo"]
+    (folder / "text.jpg").unlink()
+    assert "broken" not in run(folder, "--out", one).stderr
+    assert len(pd.read_csv(ledger)) == 2  # of an earlier run nothing stays
+
+
+def test_a_map_of_other_folders_is_not_replaced(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, other = tmp_path / "m.html", tmp_path / "other"
+    other.mkdir()
+    (folder / "1.png").rename(other / "1.png")
+    assert run(folder, "--map", page).exit_code == 3
+    before = page.read_bytes()
+    assert str(tmp_path).encode() not in before
+    refused = run(other, "--map", page)
+    assert refused.exit_code == 2
+    assert "is a map of photos of other folders" in refused.stderr and "--force" in refused.stderr
+    assert page.read_bytes() == before
+    monkeypatch.chdir(tmp_path)
+    assert run(folder.name, other, "--map", page.name).exit_code == 3  # called otherwise, and more
+    assert run(other, "--map", page).exit_code == 0  # the map is of both now
+    page.write_text("<html>a diary</html>")
+    assert "is no map" in run(other, "--map", page).stderr
+    assert page.read_text() == "<html>a diary</html>"
+    assert run(other, "--map", page, "--force").exit_code == 0
+
+
 def test_advice_comes_once_a_machine(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,9 +110,29 @@ def test_quiet_and_verbose(folder: Path, tmp_path: Path) -> None:
     quiet = run(folder, "--out", tmp_path / "o.csv", "--quiet")
     assert (quiet.exit_code, quiet.output) == (3, "")
     assert "guess" in run(folder, "--quiet").stdout
+    assert (
+        "1 of 4 photos could not be read: 1 not a photo (--verbose says why)" in run(folder).stderr
+    )
     verbose = run(folder, "--out", tmp_path / "o.csv", "--verbose").stderr
     assert "text.jpg: not a photo: " in verbose
     assert "text.jpg" not in run(folder, "--out", tmp_path / "o.csv").stderr
+
+
+def test_an_index_that_is_made_is_told_unless_quiet(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Locator.from_pretrained
+
+    def indexing(name: str, *rest: Any, watch: Any, **others: Any) -> Locator:
+        with watch("indexing places", 1200) as advance:
+            advance(1200)
+        return made(name, *rest, **others)
+
+    monkeypatch.setattr(Locator, "from_pretrained", indexing)
+    lines = run(folder).stderr.splitlines()
+    assert lines[0] == "indexing places: 1,200 texts, once for this model"
+    assert "reading 4 photos" in lines
+    assert run(folder, "--quiet").stderr == ""
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -110,13 +110,15 @@ def test_all_is_accounted_for(
     assert "Traceback" not in result.output
     assert capfd.readouterr().err == ""  # what decoders write past Python
     assert state(every_file(folder)) == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["guesses-ledger.csv", "guesses.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "guesses.csv", "guesses.csv-ledger.csv",
+    ]  # fmt: skip
 
     table = read_guesses(out)
     first = table[table["rank"] == 1]
     assert first["path"].is_unique
     assert not table.duplicated(["path", "rank"]).any()
-    ledger = pd.read_csv(tmp_path / "guesses-ledger.csv", keep_default_na=False)
+    ledger = pd.read_csv(tmp_path / "guesses.csv-ledger.csv", keep_default_na=False)
     assert ledger["path"].is_unique
     left_out = ledger[ledger["status"] == "left out"]
     assert (ledger["status"] == "ok").sum() == 1  # a noisy decoder

@@ -2,15 +2,18 @@
 
 import json
 import shutil
+import socket
 from pathlib import Path
 
 import huggingface_hub
 import numpy as np
+import open_clip
 import pytest
 import torch
 from fake_hub import FakeHub, serving
 from hub_layouts import LAYOUTS, write_hub_cache, write_layout
 from safetensors.torch import load_file, save_file
+from tiny_encoders import random_tiny_clip
 from typer.testing import CliRunner
 
 from geoclip.commands.app import app
@@ -186,6 +189,47 @@ def test_a_hub_out_of_reach_and_an_unknown_repository_are_one_sentence(home, hub
     point_at(NOWHERE, monkeypatch)
     with pytest.raises(GeoclipError, match=r"StreetCLIP could not be loaded.*connection"):
         load_encoder("streetclip")
+
+
+@pytest.mark.parametrize(
+    "name, hub_id, pickle",
+    [
+        ("ViT-B-32:laion2b_s34b_b79k", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_model"),
+        ("ViTamin-S:datacomp1b", "jienengchen/ViTamin-S", "pytorch_model"),
+    ],
+)
+def test_a_pickle_of_a_tag_is_not_loaded(hub, home, monkeypatch, name, hub_id, pickle):
+    """open_clip would take a repository's pickle where its safetensors are missing."""
+    monkeypatch.setattr(open_clip, "create_model", lambda *_, **__: pytest.fail("was loaded"))
+    (home / "repository").mkdir()
+    (home / "repository" / f"{pickle}.bin").write_bytes(b"pickle")
+    hub.publish(hub_id, home / "repository", "c" * 40)
+    with pytest.raises(GeoclipError, match=rf"{pickle}\.safetensors.*geoclip models convert FILE"):
+        load_encoder(name)
+    assert hub.served == []
+    point_at(NOWHERE, monkeypatch)
+    with pytest.raises(GeoclipError, match=rf"{hub_id} could not be loaded.*connection"):
+        load_encoder(name)
+
+
+def test_a_tag_is_downloaded_once_and_then_loaded_without_the_hub(hub, home, monkeypatch):
+    """With the pictures that its tag asks for, which a file alone does not say."""
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", random_tiny_clip().model_config)
+    tag = {"hf_hub": "a/b/", "mean": (0.1, 0.2, 0.3), "interpolation": "bilinear"}
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", {"own": tag})
+    made = random_tiny_clip()
+    made.save(home / "repository")
+    hub.publish("a/b", home / "repository", "c" * 40)
+    encoder = load_encoder("tiny:own")
+    assert hub.served == ["open_clip_model.safetensors"]
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS), made.encode_texts(TEXTS), atol=1e-6)
+    assert encoder.preprocess_config["mean"] == tag["mean"]
+    assert encoder.preprocess_config["interpolation"] == "bilinear"
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("asked the network"))
+    point_at(NOWHERE, monkeypatch)
+    np.testing.assert_array_equal(
+        load_encoder("tiny:own").encode_texts(TEXTS), encoder.encode_texts(TEXTS)
+    )
 
 
 def test_a_repository_without_weights(hub, home, pickled):

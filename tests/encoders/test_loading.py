@@ -2,12 +2,9 @@
 
 import json
 
-import huggingface_hub
 import numpy as np
-import open_clip
 import pytest
 import torch
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 from tiny_encoders import random_tiny_clip, write_transformers_clip
 
@@ -82,26 +79,6 @@ def test_a_pickle_file_is_refused_with_the_cure(tmp_path, exists):
     if exists:
         path.write_bytes(b"x")
     assert f"geoclip models convert {path}" in refused(path, "is a pickle")
-
-
-@pytest.mark.parametrize(
-    "name, asked",
-    [
-        ("ViT-B-32:laion2b_s34b_b79k", ("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", WEIGHTS)),
-        ("ViTamin-S:datacomp1b", ("jienengchen/ViTamin-S", "pytorch_model.safetensors")),
-    ],
-)
-@pytest.mark.parametrize("missing", [True, False])
-def test_a_pickle_on_the_hub_is_not_loaded(monkeypatch, name, asked, missing):
-    """open_clip would take a repository's pickle where its safetensors are missing."""
-
-    def download(model_id, file):
-        assert (model_id, file) == asked
-        raise EntryNotFoundError("404") if missing else LocalEntryNotFoundError("no network")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(open_clip, "create_model", lambda *_, **__: pytest.fail("was loaded"))
-    refused(name, "geoclip models convert FILE" if missing else "no network.*connection")
 
 
 def test_another_file_is_refused(folder):

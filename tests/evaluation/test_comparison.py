@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from geoclip.commands.app import app
 from geoclip.errors import GeoclipError
 from geoclip.evaluation.bootstrap import bootstrap
-from geoclip.evaluation.comparison import Comparison, sign_test
+from geoclip.evaluation.comparison import Comparison, compare, sign_test
 from geoclip.evaluation.matching import evaluate_tables
 
 
@@ -113,6 +113,20 @@ def test_other_photos_are_refused(compared: Comparison):
     other = evaluate_tables(moved(world(1, 30), 1, 1), world(1, 30))
     with pytest.raises(GeoclipError, match="not of the same photos"):
         Comparison(compared.first, other)
+
+
+def test_photos_with_gps_in_either_are_left_out_of_both():
+    truth = world(1)
+    first, second = moved(truth, 6, 2), moved(truth, 2, 3)
+    own = [(i % 5 == 0, i % 7 == 0) for i in range(len(truth))]
+    rest = truth[[not any(gps) for gps in own]]
+    for table, gps in zip((first, second), zip(*own, strict=True), strict=True):
+        table["source"] = np.where(gps, "gps", "model")
+    found = compare(first, second, truth, skip_gps=True)
+    ours = [table[table["path"].isin(rest["path"])] for table in (first, second)]
+    assert found.report() == compare(*ours, rest).report()
+    with pytest.raises(GeoclipError, match="All photos answer with their own GPS"):
+        compare(first.assign(source="gps"), second, truth, skip_gps=True)
 
 
 def test_the_command_and_its_page(tmp_path: Path):

@@ -125,13 +125,58 @@ def test_spellings_of_a_path_meet(tmp_path, monkeypatch, name):
     assert evaluate_files(guesses, Path("truth/t.csv")).km.tolist() == [0, math.inf]
 
 
-def test_img_ids_meet_photos_anywhere_but_paths_do_not(tmp_path):
-    guesses = write(tmp_path / "g.csv", "path,lat,lon\n/elsewhere/a.jpg,1,2\n")
+def test_img_ids_meet_photos_anywhere_but_other_files_do_not(tmp_path):
+    here = write(tmp_path / "elsewhere" / "a.jpg", "")
+    guesses = write(tmp_path / "g.csv", f"path,lat,lon\n{here},1,2\n")
     by_id = write(tmp_path / "t.csv", "IMG_ID,LAT,LON\na.jpg,1,2\n")
     assert evaluate_files(guesses, by_id).km.tolist() == [0]
     by_path = write(tmp_path / "p.csv", "path,lat,lon\na.jpg,1,2\n")
+    assert evaluate_files(guesses, by_path).km.tolist() == [0]
+    write(tmp_path / "a.jpg", "")  # now they are two files
     with pytest.raises(GeoclipError, match=r"answers no photo of .*check that the two belong"):
         evaluate_files(guesses, by_path)
+
+
+def test_paths_meet_by_their_ends(tmp_path):
+    """Tables of another machine: what matches, what is told, and what cannot be told apart."""
+    lines = "trip/1.jpg,0,0\nhome/1.jpg,10,10\n2.jpg,20,20\n3.jpg,30,30\n"
+    truth = write(tmp_path / "t.csv", f"path,lat,lon\n{lines}")
+    rows = "/a/trip/1.jpg,0,0\n/a/home/1.jpg,10,10\n/a/b/2.jpg,20,20\n/a/work/1.jpg,0,0\n"
+    guesses = write(tmp_path / "g.csv", f"path,lat,lon\n{rows}")
+    assert evaluate_files(guesses, truth).km.tolist() == [0, 0, 0, math.inf]
+    told = run(guesses, "--truth", truth).stderr.splitlines()
+    assert "1 guesses ignored for photos that are not in the truth (/a/work/1.jpg)." in told
+    assert "1 of 4 photos have no answer: counted as misses (3.jpg)." in told
+    guesses.write_text(f"path,lat,lon\n{rows}/b/2.jpg,20,20\n")
+    with pytest.raises(GeoclipError, match=r"g.csv, row 4 \(and 1 more rows\): .*several photos"):
+        evaluate_files(guesses, truth)
+    guesses.write_text("path,lat,lon\n1.jpg,0,0\n")
+    with pytest.raises(GeoclipError, match=r"row 2: the end of '1.jpg' fits several photos"):
+        evaluate_files(guesses, truth)
+
+
+def test_photos_with_gps_are_left_out(tmp_path):
+    """The figures are those of tables without these photos, whatever else is asked."""
+    lines = ["a,1,2", "b,3,4", "c,5,6", "d,7,8"]
+    truth = write(tmp_path / "t.csv", "\n".join(["path,lat,lon", *lines]))
+    rows = ["b,1,3,4,gps", "b,2,3,5,gps", "x,1,0,0,model", "d,1,7,9,model", "c,1,5,7,model"]
+    guesses = write(tmp_path / "g.csv", "\n".join(["path,rank,lat,lon,source", *rows]))
+    found = evaluate_files(guesses, truth, skip_gps=True)
+    fewer = write(tmp_path / "fewer.csv", "\n".join(["path,lat,lon", *lines[:1], *lines[2:]]))
+    model = write(tmp_path / "model.csv", "\n".join(["path,rank,lat,lon,source", *rows[2:]]))
+    assert found.km.tolist() == evaluate_files(model, fewer).km.tolist()
+    assert found.report() == evaluate_files(model, fewer).report()
+    assert (found.skipped, found.missing, found.unmatched) == (1, 1, ("x",))
+    told = run(guesses, "--truth", truth, "--skip-gps", "--report", tmp_path / "r.html")
+    assert "1 photos left out that answer with their own GPS." in told.stderr
+    assert "answer with their own GPS" in (tmp_path / "r.html").read_text()
+    assert "--skip-gps" in str(run(guesses, "--truth", truth).exception)
+    album = write(tmp_path / "album.csv", "path,lat,lon,source\na,1,2,gps\nb,3,4,album\n")
+    with pytest.raises(GeoclipError, match=r"row 3: .*'album'"):
+        evaluate_files(album, truth, skip_gps=True)
+    only = write(tmp_path / "only.csv", "path,lat,lon\nb,3,4\n")
+    with pytest.raises(GeoclipError, match="All photos answer with their own GPS"):
+        evaluate_files(guesses, only, skip_gps=True)
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet", ".geojson", ".gpkg"])

@@ -16,14 +16,14 @@ def test_failures(tmp_path: Path) -> None:
         *left_out([LeftOut(tmp_path / "caf\udce9.txt")]),
     ]
     path = failures_path(tmp_path / "guesses.parquet")
-    assert path.name == "guesses-ledger.csv"
+    assert path.name == "guesses.parquet-ledger.csv"
     write_failures(entries, path)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[0] == {"path": 'a "b",\nc\r.jpg', "status": "truncated", "reason": "cut off."}
     assert rows[1]["path"].endswith("caf%E9.txt")
     assert rows[1]["status"] == "left out"
-    assert [p.name for p in tmp_path.iterdir()] == ["guesses-ledger.csv"]
+    assert [p.name for p in tmp_path.iterdir()] == ["guesses.parquet-ledger.csv"]
 
 
 def test_where_it_cannot_be_written(tmp_path: Path) -> None:

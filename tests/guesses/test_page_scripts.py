@@ -161,12 +161,47 @@ NOTHING = {
         ({"sure": 0.5}, "ac"),
         ({"from": "2024-05-31", "to": "2024-05-31"}, "a"),
         ({"from": "2024-06-01"}, "b"),
+        ({"from": "2024-05-31T10:00", "to": "2024-06-02T09:59"}, "a"),
+        ({"from": "2024-05-31T10:01", "to": "2024-06-02T10:00"}, "b"),
     ],
 )
 def test_filters(script: Run, wanted: dict[str, Any], names: str) -> None:
     expression = """given[0].map((p) => ({ ...p, search: searchText(p) }))
-        .filter((p) => matches(p, given[1])).map((p) => p.name[0]).join("")"""
+        .filter(matching(given[1])).map((p) => p.name[0]).join("")"""
     assert script("photo_filter", expression, [PHOTOS, NOTHING | wanted]) == names
+
+
+def text_of(minutes: int) -> str:
+    return str(np.datetime64("1970-01-01T00:00") + np.timedelta64(minutes, "m"))
+
+
+@pytest.mark.parametrize("minutes", [3, 200, 3000, 80_000, 500_000, 3_000_000, 60_000_000])
+def test_a_histogram_counts_every_time_once(script: Run, minutes: int) -> None:
+    """Beside numpy's own, for times from minutes to a century apart, before and after 1970."""
+    draw = np.random.default_rng(minutes)
+    at = np.append(draw.integers(0, minutes, 300), [0, minutes]) - minutes // 3
+    times = [text_of(one) for one in at]
+    expression = """(() => { const { edges, counts } = histogram(given);
+      return [edges, counts, given.map((time) => stepOf(edges, minutesOf(time))),
+        edges.map(timeOf), [stepOf(edges, -1e12), stepOf(edges, Infinity)]]; })()"""
+    edges, counts, steps, told, outside = script("histogram", expression, times)
+    assert counts == np.histogram(at, edges)[0].tolist() and sum(counts) == len(at)
+    assert steps == (np.searchsorted(edges, at, "right") - 1).tolist()
+    assert 3 <= len(counts) <= 90 and counts[0] > 0 and counts[-1] > 0
+    assert told == [text_of(edge) for edge in edges]
+    assert outside == [0, len(counts) - 1]
+
+
+def test_long_histograms_go_by_the_calendar(script: Run) -> None:
+    expression = "given.map((times) => histogram(times).edges.map(timeOf))"
+    two_years, decades = script(
+        "histogram",
+        expression,
+        [["2021-12-31T23:59", "2024-02-29T00:00"], ["1903-05-01T00:00", "2024-01-01T00:00"]],
+    )
+    assert two_years[:2] == ["2021-12-01T00:00", "2022-01-01T00:00"]
+    assert two_years[-1] == "2024-03-01T00:00" and len(two_years) == 28
+    assert decades == [f"{year}-01-01T00:00" for year in range(1900, 2031, 10)]
 
 
 def test_orders_put_what_is_not_known_last(script: Run) -> None:

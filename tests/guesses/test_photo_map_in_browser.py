@@ -28,9 +28,9 @@ def photo_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos of all kinds, two in one place, two of one name; their files state where they are."""
     folder = tmp_path_factory.mktemp("private")
     exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9003] = "2024:05:31 10:20:00"
     exif[0x010E] = "a secret description"
-    for name in ("one/1.jpg", "two/1.jpg", "one/gps.jpg"):
+    for name, hour in (("one/1.jpg", 10), ("two/1.jpg", 12), ("one/gps.jpg", 13)):
+        exif.get_ifd(0x8769)[0x9003] = f"2024:05:31 {hour}:20:00"
         (folder / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (640, 480), "red").save(folder / name, exif=exif)
     swiss = {"country": "Switzerland", "country_code": "CH", "city": "Z\u00fcrich"}
@@ -101,12 +101,10 @@ def test_two_files_of_one_name_are_told_apart(shown: Browser) -> None:
 
 
 def test_filters_act_on_the_list_and_the_marks(shown: Browser) -> None:
-    assert (
-        text(shown, "#summary") == "6 photos located, 1 of which nothing can be told, 1 not located"
-    )
+    assert text(shown, "#summary") == "6 photos located, 1 cannot be told, 1 not located"
     choose(shown, "filter", "zurich")
     assert listed(shown) == ["two/1.jpg"]
-    assert text(shown, "#summary") == "1 photos located"
+    assert text(shown, "#summary") == "1 photo located"
     before = marked(shown)
     choose(shown, "filter", "")
     assert marked(shown) > before > 0
@@ -124,6 +122,29 @@ def test_filters_act_on_the_list_and_the_marks(shown: Browser) -> None:
     assert len(listed(shown)) == 8
     choose(shown, "sort", "unsure")
     assert listed(shown)[0] == "two/1.jpg"
+
+
+def test_the_list_and_the_marks_follow_the_timeline(shown: Browser) -> None:
+    """Photos of 10:20, 12:20 and 13:20, and five without a time."""
+    assert text(shown, "#stretch") == "2024-05-31 10:20 to 2024-05-31 13:24"
+    assert shown.run("document.querySelectorAll('#bars .chosen').length") == 37
+    before = marked(shown)
+    shown.run("document.getElementById('begin').focus()")
+    shown.press("ArrowRight")
+    shown.frame()
+    assert listed(shown) == ["two/1.jpg", "gps.jpg"] and marked(shown) < before
+    told = "2024-05-31 10:25 to 2024-05-31 13:24, without 5 that state no time"
+    assert text(shown, "#stretch") == told
+    assert shown.run("document.getElementById('from').value") == "2024-05-31"
+    choose(shown, "end", "25")
+    assert listed(shown) == ["two/1.jpg"]
+    choose(shown, "begin", "30")  # it stops before the other
+    assert shown.run("document.getElementById('begin').value") == "24"
+    assert shown.run("document.getElementById('begin').ariaValueText") == "2024-05-31 12:20"
+    choose(shown, "from", "2024-06-01")
+    assert listed(shown) == []
+    shown.run("document.getElementById('clear').click()")
+    assert len(listed(shown)) == 8 and text(shown, "#stretch").endswith("13:24")
 
 
 def marked(browser: Browser) -> int:
@@ -197,7 +218,10 @@ def test_the_keyboard_alone_is_enough(shown: Browser) -> None:
     assert shown.run("document.activeElement.closest('#photos') !== null")
     choose(shown, "filter", "zurich")
     shown.run("document.getElementById('map').focus()")
+    aimed = "getComputedStyle(document.getElementById('aim')).display"
+    assert shown.run(aimed) == "block"
     shown.press("Enter")
+    assert shown.run(aimed) == "none"
     assert "two/1.jpg" in text(shown, "#popup")
 
 
@@ -264,3 +288,10 @@ def test_every_size_and_scheme_is_sound(
     for event in ("Runtime.exceptionThrown", "Log.entryAdded"):
         assert browser.seen(event) == []
     browser.dark(False)
+
+
+def test_without_times_there_is_no_timeline(browser: Browser, tmp_path: Path) -> None:
+    write_map(pd.DataFrame([row("a.jpg", 45.75, 4.85)]), tmp_path / "map.html", thumbnails=True)
+    browser.open((tmp_path / "map.html").as_uri())
+    assert browser.run("document.getElementById('timeline').hidden")
+    assert browser.run("document.getElementById('from').parentElement.hidden")

@@ -139,6 +139,21 @@ def test_what_was_decided_is_there_again(review: Browser, page: Path) -> None:
     assert "3 of 4" in text(review, "where")
 
 
+def test_on_a_phone_what_matters_is_in_sight(review: Browser) -> None:
+    """The places found while a name is typed, then the next photo."""
+    review.resize(390)
+    review.frame()
+    press(review, "/lyon")
+    review.frame()
+    assert review.run("document.querySelector('main').scrollTop") > 0
+    in_sight = """(({ top, bottom }) => top >= 0 && bottom <= innerHeight)
+        (document.querySelector('%s').getBoundingClientRect())"""
+    assert review.run(in_sight % "#found li:last-child")
+    review.press("Enter")
+    review.frame()
+    assert "2 of 4" in text(review, "where") and review.run(in_sight % "#where")
+
+
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_every_size_and_scheme_is_sound(review: Browser, width: int, dark: bool) -> None:
     review.resize(width)

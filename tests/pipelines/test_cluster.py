@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import ray
 from ray.data._internal.execution.operators.actor_pool_map_operator import ActorPoolMapOperator
 from ray.data._internal.execution.operators.map_operator import MapOperator
 
@@ -19,6 +20,7 @@ from pipelines.cluster import (
     check_lasting,
     inherited,
     joins_cluster,
+    ray_session,
     worker_environment,
 )
 
@@ -102,3 +104,21 @@ def test_ray_data_makes_actors_of_what_travels_with_them() -> None:
     assert given == ["made of", "context"]
     code = inspect.getsource(ActorPoolMapOperator._start_actor)
     assert all(f"self.{name}" in code for name in kept)
+
+
+@pytest.mark.parametrize("address, cure", [("", "less busy"), ("10.0.0.1:6379", "RAY_ADDRESS")])
+def test_a_ray_that_does_not_start_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, address: str, cure: str
+) -> None:
+    def init(**_: object) -> None:
+        raise Exception("The current node timed out during startup.\nMore of it.")
+
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    with (
+        pytest.raises(GeoclipError, match=f"timed out during startup.*{cure}") as caught,
+        ray_session(),
+    ):
+        pytest.fail("began without Ray")
+    assert "\n" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from PIL import Image
 from tiny_encoders import random_tiny_clip
 
+from geoclip.places.captions import CaptionBook
 from geoclip.places.gazetteer import Gazetteer
+from geoclip.training.splits import HELD_BACK
 from pipelines import (
     classify_photos,
     evaluate_guesses,
@@ -20,7 +23,7 @@ from pipelines import (
 from pipelines.command_line import command_of
 from pipelines.creatures.creatures import CreatureSettings, write_creatures
 from pipelines.creatures.drawing import draw_creature
-from pipelines.creatures.tree import CHILDREN, LEVELS, WORDS, species_of
+from pipelines.creatures.tree import CHILDREN, LEVELS, WORDS, code_of, species_of
 from pipelines.planet.climate import generator
 
 SMALL = CreatureSettings(image_size=32, train_views=1, test_views=1)
@@ -76,6 +79,18 @@ def test_tables_and_pictures_belong_together(creatures: Path) -> None:
             assert picture.size == (32, 32)
 
 
+def test_captions_mix_latin_and_english_names_and_codes(creatures: Path) -> None:
+    tree = Gazetteer.read(creatures / "tree.csv")
+    tree.wording = replace(tree.wording, keep_official=0.4, keep=(1.0,) * len(LEVELS))
+    kind = species_of(0)[0]
+    book, row = CaptionBook(tree), int(tree.rows([kind.place_id])[0])
+    drawn = Counter(book.draw(row, 0, epoch, "photo").text for epoch in range(900))
+    words = [kind.names[-1], " ".join(kind.traits["species"]), code_of("species", kind.names[-1])]
+    named = [sum(n for text, n in drawn.items() if f"species {word} " in text) for word in words]
+    assert sum(named) == 900
+    assert np.array(named) / 900 == pytest.approx([0.4, 0.3, 0.3], abs=0.06)
+
+
 def test_it_goes_through_the_programs(
     creatures: Path,
     ray_on_two_cpus: None,
@@ -88,11 +103,16 @@ def test_it_goes_through_the_programs(
     random_tiny_clip().save(start)
     table = ["--gazetteer", str(creatures / "tree.csv")]
     photos = ["--photos", str(creatures / "photos.csv")]
-    call(write_captions, *photos, "--out", "captions.parquet", *table)
+    call(write_captions, *photos, "--out", "captions.parquet", "--held-back", "0.4", *table)
     captions = pd.read_parquet("captions.parquet")
     assert captions["caption"].str.startswith("A picture of the ").all()
     training = ["--start", str(start), "--epochs", "1", "--batch-size", "64", "--workers", "1"]
+    training += ["--evaluate-every", "9", "--evaluate-photos", "20", "--keep", "best"]
     call(train_encoder, "--captions", "captions.parquet", "--out", "run", *training, *table)
+    figures = pd.read_csv("run/evaluations.csv")
+    assert {f"{split}/{level}_top1" for split in ("mean", "seen") for level in LEVELS} < {*figures}
+    ranking = json.loads(Path("run/encoder/geoclip.json").read_text())["tables"]["/".join(LEVELS)]
+    assert ranking["calibration"]["photos"] >= 50
     model = ["--model", "run/encoder"]
     call(classify_photos, *photos, "--top-k", "2", "--out", "classes", *model, *table)
     drawn, found = pd.read_csv(creatures / "photos.csv"), pd.read_parquet("classes")
@@ -111,7 +131,7 @@ def test_it_goes_through_the_programs(
             lambda text, depth=number: "/".join(text.split("/")[:depth])
         )
         right = (first[f"{level}_id"].reindex(true.index) == true).groupby(true).mean()
-        trained = captions.loc[captions["split"] == "train", "place_id"]
+        trained = captions.loc[captions["split"].isin(["train", *HELD_BACK]), "place_id"]
         seen = right.index.isin(["/".join(text.split("/")[:number]) for text in trained])
         assert figures["S"] == pytest.approx(100 * right[seen].mean())
         assert figures["U"] == pytest.approx(100 * right[~seen].mean())

@@ -124,12 +124,12 @@ def test_what_does_not_go_with_a_gallery_is_refused(
         locate_into(str(tmp_path / "out"), parts, spec, Pool(1))
     assert not (tmp_path / "out-checkpoint").exists()
     alone = replace(spec_of(home, "shards"), settings=replace(spec.settings, gallery=None))
-    with pytest.raises(GeoclipError, match="does not know how much a gallery counts"):
+    with pytest.raises(GeoclipError, match="has no weights for a gallery"):
         locate_to_file(tmp_path / "out.csv", parts, alone, Pool(1))
 
 
 def test_a_damaged_gallery_is_one_sentence(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(GeoclipError, match="is no gallery and holds none"):
+    with pytest.raises(GeoclipError, match="is no gallery and contains none"):
         GalleryShards.of([str(home / "photos")])
     Gallery.create(tmp_path / "empty", GalleryAbout("key", "tiny", 8))
     with pytest.raises(GeoclipError, match="empty holds no photo yet"):

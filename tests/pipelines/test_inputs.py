@@ -327,7 +327,7 @@ def test_parquet_ids_that_repeat_are_never_one_photo(
         ids = [view["photo_id"] for view in views_of(first, other, again)]
         by_place = [f"{file}#{at}" for file in (first, again) for at in ("0-0", "0-1", "1-0")]
         assert sorted(ids) == sorted([*by_place, "4", "5", f"{other}#1-0"])
-        said = f"The photo id '2' stands in {first} and in {again}: photos of such files (2) are"
+        said = f"The photo id '2' stands in {first} and in {again}: in such files (2) file"
         assert said in capsys.readouterr().err
     twice = write("d", [7, 8, 9, None, 10, 7])
     with pytest.raises(GeoclipError, match=f"7' stands in {twice} twice: give each photo an id"):
@@ -489,8 +489,8 @@ def test_what_is_not_read_is_a_failure(tmp_path: Path) -> None:
     assert views.pop("3.tar/a.jpg")["content"] == b"one"
     said = {
         "0.tar": "the shard is packed with bzip2; make it a .tar or .tar.gz.",
-        "1.tar.xz": "is an archive that is not read: unpack it",
-        "2.zip": "is an archive that is not read: unpack it",
+        "1.tar.xz": "is an unsupported archive: unpack it",
+        "2.zip": "is an unsupported archive: unpack it",
         "3.tar/hard.jpg": "it is a link in the shard; pack the photo itself",
         "3.tar/soft.jpg": "it is a link in the shard; pack the photo itself",
     }
@@ -498,7 +498,7 @@ def test_what_is_not_read_is_a_failure(tmp_path: Path) -> None:
     for name, words in said.items():
         assert words in views[name]["problem"]
         assert views[name]["content"] is None
-    with pytest.raises(GeoclipError, match=r"2.zip is an archive that is not read: unpack it"):
+    with pytest.raises(GeoclipError, match=r"2.zip is an unsupported archive: unpack it"):
         photo_parts([tmp_path / "2.zip"], 1)
 
 

@@ -281,7 +281,7 @@ def test_odd_files_do_not_stop_the_others(tmp_path: Path, photos: list[Path]) ->
         gzip.compress(write_tar(tmp_path / "x", {"0.jpg": content}).read_bytes())
     )
     files = [tmp_path / name for name in ("a.parquet", "b.parquet", "c.parquet", "d.tar.gz")]
-    said = ["", "it needs the columns lat and lon", "photos need bytes there", "is packed, and"]
+    said = ["", "it needs the columns lat and lon", "photos need bytes there", "is compressed, and"]
     table = read(*files)
     assert len(table) == len(said)
     for problem, words in zip(table["problem"], said, strict=True):

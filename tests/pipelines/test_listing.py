@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geoclip.errors import GeoclipError
+from geoclip.photos.folder_rules import FolderRules
 from geoclip.photos.listing import list_photos, walk_photos
 from pipelines import inputs, listed_paths
 from pipelines.inputs import photo_parts
@@ -69,6 +70,18 @@ def test_storage_is_walked_folder_by_folder(at_once: int, monkeypatch: pytest.Mo
     assert list(walk_files(f"memory://walk-{at_once}/none")) == []
     (own,) = walk_files(f"memory://walk-{at_once}/a/3.jpg")
     assert own.path.endswith("a/3.jpg")
+
+
+@pytest.mark.parametrize("home", ["", "memory://excluded"])
+def test_what_is_excluded_is_left_out_here_and_in_storage(home: str, tmp_path: Path) -> None:
+    folder = home or str(tmp_path)
+    for name in ("1.jpg", "1_small.JPG", "raw/2.jpg", "trip/raw/3.jpg", "trip/4.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(f"{folder}/{name}", b"content")
+    rules = FolderRules(("*_small.jpg", "trip/raw/*"))
+    parts = photo_parts([folder], 1, rules=rules)
+    names = sorted(photo.path.rsplit("/", 1)[1] for part in parts for photo in part.photos())
+    assert names == ["1.jpg", "2.jpg", "4.jpg"]
 
 
 def test_equal_hashes_are_no_equal_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

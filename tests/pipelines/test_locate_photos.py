@@ -123,7 +123,7 @@ def test_one_file(home: Path, wanted: pd.DataFrame, tmp_path: Path) -> None:
         check_exact=False, rtol=1e-4,
     )  # fmt: skip
     assert pd.read_csv(out)["photo_id"].tolist() == wanted["photo_id"].tolist()
-    assert "not a photo" in (tmp_path / "guesses-ledger.csv").read_text()
+    assert "not a photo" in (tmp_path / "guesses.csv-ledger.csv").read_text()
 
 
 def test_an_embedded_model_is_used_as_its_folder_says(

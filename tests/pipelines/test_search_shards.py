@@ -148,5 +148,5 @@ def test_shards_are_the_galleries_in_folders(home: Path) -> None:
     shards = [str(home / "shards" / str(i)) for i in range(len(SHARDS))]
     assert shards_in([str(home / "shards")]) == shards
     assert shards_in([shards[2], str(home / "shards")]) == [shards[2], *shards[:2], shards[3]]
-    with pytest.raises(GeoclipError, match="is no gallery and holds none"):
+    with pytest.raises(GeoclipError, match="is no gallery and contains none"):
         shards_in([str(home / "e")])

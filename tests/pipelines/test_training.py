@@ -150,7 +150,7 @@ def test_a_finished_run_given_again_changes_nothing(
         ({"evaluation": EvaluationSettings(5, best_by="moon/geoscore")}, "use one of mean/"),
         ({"keep": "best"}, "evaluate_every"),
         ({"fsdp": True, "settings": TrainingSettings(compile=True)}, "leave one of them out"),
-        ({"fsdp": True, "settings": TrainingSettings(tune="lora")}, "lora and FSDP do not go"),
+        ({"fsdp": True, "settings": TrainingSettings(tune="lora")}, "lora and FSDP cannot"),
     ],
 )
 def test_what_cannot_work_is_refused_before_ray_starts(

@@ -61,10 +61,10 @@ def test_what_is_no_area_is_refused(area, why):
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     (tmp_path / "notes.geojson").write_text("no polygon")
-    with pytest.raises(GeoclipError, match=r"notes\.geojson holds no polygons"):
+    with pytest.raises(GeoclipError, match=r"notes\.geojson holds no readable polygons"):
         read_area(tmp_path / "notes.geojson")
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "plain.parquet")
-    with pytest.raises(GeoclipError, match=r"plain\.parquet holds no polygons"):
+    with pytest.raises(GeoclipError, match=r"plain\.parquet holds no readable polygons"):
         read_area(tmp_path / "plain.parquet")
 
 

@@ -113,6 +113,20 @@ def test_words_of_captions_and_prompts(tmp_path: Path) -> None:
     assert other.fingerprint != tree.fingerprint
 
 
+def test_names_that_need_care(tmp_path: Path) -> None:
+    """Nine levels, names of other scripts, one name under two parents, names with a slash."""
+    levels = [f"niveau{n}" for n in range(8)] + ["r\u00e8gne"]
+    rows = [[*list("abcdefgh"), "狼"], [*list("xbcdefgh"), "狼"], [*list("a//////h"), ""]]
+    text = "\n".join(",".join(row) for row in [levels, *rows]) + "\n"
+    tree = Gazetteer.read(write(tmp_path, text))
+    assert tree.level_names[-1] == "r\u00e8gne"
+    assert [tree.names[row] for row in tree.leaf_rows] == ["\u72fc", "\u72fc"]
+    first, second = (tree.parents_of(tree.ids[row]) for row in tree.leaf_rows)
+    assert len(first) == len(second) == 8 and not set(first) & set(second)
+    with pytest.raises(GeoclipError, match="'A/B'"):  # a class and its namesake below another
+        Gazetteer.read(write(tmp_path, "over,under\nA/B,C\nA,B\n"))
+
+
 def test_no_class_lies_anywhere(tree: Gazetteer) -> None:
     with pytest.raises(GeoclipError, match="has no coordinates"):
         tree.nearest(45.0, 5.0, "species")
@@ -134,7 +148,10 @@ def test_an_unknown_id_is_told_beside_one_that_is_known(tree: Gazetteer) -> None
         (TREE.replace("kingdom", "king{dom"), {}, "cannot be the name of a level"),
         ("a,b,a:id\nx,y,1\nx,z,2\n", {}, "row 3: an id of 'x' stands in row 2 already"),
         ("a,b\n", {}, "is empty"),
-        (",".join(f"l{n}" for n in range(10)) + "\n" + ",".join("x" * 10), {}, "10 levels"),
+        (",".join(f"l{n}" for n in range(10)) + "\n" + ",".join("x" * 10), {}, "csv has 10 levels"),
+        ("species\nwolf\n", {}, "csv has 1 levels .*the same word in every row"),
+        (TREE.replace("family", "rank"), {}, "'rank' cannot be the name of a level"),
+        (TREE.replace("species:id", "species_id"), {}, "'species_id' cannot be"),
         (TREE, {"prefix": "A photo", "keep": {"genus": 1}}, "'genus' is not a level"),
         (TREE, {"keep": {"species": 2}}, "keep_species 2 .* are probabilities"),
         (TREE, {"phrases": {"family": "{species}"}}, "the phrase .* does not name its level"),

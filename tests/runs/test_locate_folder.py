@@ -105,16 +105,16 @@ def test_with_a_file_all_that_the_command_writes_is_there(locator: Locator, fold
     )
     assert watch.told[2:] == [
         locator, ("ranking", 4, 0), 4, ("o.csv", None), ("map.html", None),
-        (3, False, "o-sidecars.jsonl"), ("o-ledger.csv", 2),
+        (3, False, "o-sidecars.jsonl"), ("o.csv-ledger.csv", 2),
     ]  # fmt: skip
     assert report.table.empty
     assert report.guesses()["path"].tolist() == read_guesses(out)["path"].tolist()
     assert report.sidecars is not None
     assert (folder / "0.png.xmp").is_file()
     assert sorted(path.name for path in folder.parent.iterdir()) == [
-        "map.html", "o-ledger.csv", "o-sidecars.jsonl", "o.csv", "photos",
+        "map.html", "o-sidecars.jsonl", "o.csv", "o.csv-ledger.csv", "photos",
     ]  # fmt: skip
-    ledger = pd.read_csv(folder.parent / "o-ledger.csv")
+    ledger = pd.read_csv(folder.parent / "o.csv-ledger.csv")
     assert ledger["status"].tolist() == ["not a photo", "left out"]
 
 
@@ -186,7 +186,7 @@ def test_a_stopped_run(
 def test_what_cannot_be_written_is_refused_before_any_work(
     locator: Locator, folder: Path, tmp_path: Path
 ) -> None:
-    other = tmp_path / "o-ledger.csv"
+    other = tmp_path / "o.csv-ledger.csv"
     other.write_text("path\nx\n")
     listed = tmp_path / "list.csv"
     listed.write_text("path\nphotos/0.png\n")
@@ -215,7 +215,7 @@ def test_a_list_and_a_limit(locator: Locator, folder: Path, tmp_path: Path) -> N
 
 def test_the_files_of_a_run() -> None:
     files = RunFiles(Path("a/guesses.parquet"), None, None)
-    assert files.failures == Path("a/guesses-ledger.csv")
+    assert files.failures == Path("a/guesses.parquet-ledger.csv")
     assert files.sidecar_journal == Path("a/guesses-sidecars.jsonl")
     assert files.journal_home == Path("a/guesses.parquet.journal")
     assert RunFiles().failures is RunFiles().journal_home is None

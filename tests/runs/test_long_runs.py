@@ -216,7 +216,7 @@ def test_everything_that_goes_wrong(
     rows = {
         decode_path(path): status for path, status in read_guesses(out)[["path", "status"]].values
     }
-    with (tmp_path / "guesses-ledger.csv").open(encoding="utf-8", newline="") as file:
+    with (tmp_path / f"{out.name}-ledger.csv").open(encoding="utf-8", newline="") as file:
         ledger = {decode_path(row["path"]): row for row in csv.DictReader(file)}
     for entry in torture:
         status = rows[entry.path]

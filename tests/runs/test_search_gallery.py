@@ -128,8 +128,8 @@ def test_queries_of_known_answer_are_read(folder: Path, photos: list[Path]) -> N
     assert queries.texts == ["a tram", "palms"] and queries.like == [str(photos[2])]
     assert queries.true == [{1, 5}, {3}, {4}]
     for row, said in (
-        ("01.png,a tram,02.png", "row 2: a query has one of"),
-        ("01.png,,", "a query has one of"),
+        ("01.png,a tram,02.png", "row 2: a query needs exactly one of"),
+        ("01.png,,", "a query needs exactly one of"),
         ("99.png,a tram,", r"'99\.png' is not in the gallery"),
     ):
         file.write_text(f"photo,text,like\n{row}\n")

@@ -1,4 +1,4 @@
-"""How right, how sure and how far off answers for photos of known place are."""
+"""Accuracy, calibration and distances of answers for photos of known place."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from geoclip.evaluation.metrics import (
 from geoclip.ranking.confidence import Level
 
 SOURCE_PLACES = 10
-"""Figures of one source are given from so many places on."""
+"""Fewest places of a source with its own figures."""
 
 
 def answer_figures(answers: Answers, countries: np.ndarray, sources: np.ndarray) -> dict[str, Any]:
-    """Figures of N answers, ready for JSON: all together, and for each source (N,) of some size."""
+    """Figures of N answers, ready for JSON: all together, and for each large enough source (N,)."""
     figures = _figures(answers, countries)
     names, counts = np.unique(sources.astype(str), return_counts=True)
     figures["sources"] = {

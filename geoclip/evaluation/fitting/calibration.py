@@ -1,9 +1,9 @@
-"""Fit a ranking to photos of known place, and say how well it holds on photos left out.
+"""Fit a ranking to photos of known place, and measure it on photos left out.
 
-What is fitted on some photos flatters on others of the same street, country or collection. So the
-figures are of photos that were left out: whole 1° blocks, whole countries, whole sources. A place
-weighs by its share of all places and of its country's, so that no large country decides alone; for
-the radii, which are to hold in new collections, by that of its source's too.
+A fit to some photos looks too good on others of the same street, country or collection. So the
+figures are from left-out photos: whole 1° blocks, whole countries, whole sources. A place's weight
+is the mean of its share of all places and of its country's, so that no large country decides alone;
+for the radii, which must hold in new collections, also of its source's.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from geoclip.ranking.settings import PointEstimate, RankingSettings
 
 FEWEST_PLACES = 50
 POINT = PointEstimate.expected_score_regions()
-"""Of a posterior that holds what it says, no other point has a larger expected GeoScore."""
+"""Under a calibrated posterior, no other point has a larger expected GeoScore."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A calibrated ranking, and the figures of photos left out, ready for JSON."""
+    """A calibrated ranking, and the figures of left-out photos, ready for JSON."""
 
     settings: RankingSettings
     figures: dict[str, Any]
@@ -40,14 +40,12 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Given:
-    """What a calibration is given, instead of fitting it.
+    """The parameters that a calibration takes as given instead of fitting them.
 
-    Attributes:
-        seen_countries: ISO codes of those with a training photo.
-        stacking_factor: theirs; None fits it with the rest.
-        keep_exponents: keep the exponents of the ranker's prior: so where the photos were chosen
-            by the size of their countries.
-        keep_posterior: keep the ranker's temperatures, prior and point, fit the radii alone.
+    Attributes: seen_countries: ISO codes of countries with a training photo. stacking_factor:
+    theirs; None fits it with the rest. keep_exponents: keep the exponents of the ranker's prior,
+    for photos chosen by the size of their countries. keep_posterior: keep the ranker's
+    temperatures, prior and point, and fit only the radii.
     """
 
     seen_countries: tuple[str, ...] = ()
@@ -67,16 +65,13 @@ def calibrate(
 ) -> Fitted:
     """Fit temperatures, prior and radii of a joint ranking to N photos of known place.
 
-    Args:
-        ranker: its settings are those before; a greedy ranking becomes a joint one.
-        photos: some that the encoder was not trained on.
-        given: what is not fitted.
-        folds: kinds of folds to leave out for the figures; without any it is fitted once.
+    Args: ranker: it gives the settings before; a greedy ranking becomes a joint one. photos: photos
+    outside the encoder's training set. given: the parameters that are not fitted. folds: kinds of
+    folds to leave out for the figures; without any it is fitted once.
 
-    Returns:
-        The settings and figures: the numbers of `photos` and `places`, and for each kind of fold
-        that the photos allow `before` (the ranker's own settings) and `after` (settings fitted on
-        the other folds).
+    Returns: The settings and figures: the numbers of `photos` and `places`, and for each possible
+    kind of fold `before` (the ranker's own settings) and `after` (settings fitted on the other
+    folds).
 
     Raises GeoclipError for fewer than `FEWEST_PLACES` places.
     """
@@ -101,7 +96,7 @@ def calibrate(
 
 
 class _Fit:
-    """Photos of known place, one for each location, and what is fitted to some of them."""
+    """Photos of known place, one per location, and the fits to some of them."""
 
     def __init__(
         self,
@@ -118,7 +113,7 @@ class _Fit:
     def weights(self, used: np.ndarray, *groups: np.ndarray) -> np.ndarray:
         """Weights (N,) of the used places, 0 for the others, that sum to 1.
 
-        They are the mean of their shares of all places and of each of some groups (N,).
+        They are the mean of their shares of all places and of each group (N,).
         """
         weights = np.zeros(len(used))
         for group in (np.arange(len(used)), *groups):
@@ -128,7 +123,7 @@ class _Fit:
         return weights
 
     def settings(self, used: np.ndarray) -> RankingSettings:
-        """What fits the used (N,) places."""
+        """The settings fitted to the used (N,) places."""
         plain = self._posterior(used)
         located = used & np.isfinite(self.places.lat)
         if not located.any():
@@ -156,9 +151,9 @@ class _Fit:
         return RankingSettings(temperatures=temperatures, point=POINT, prior=prior)
 
     def left_out(self, kind: str) -> Answers | None:
-        """Answers for all places, each by settings that were fitted without its fold.
+        """Answers for all places, each with settings fitted without its fold.
 
-        None where there is one fold alone.
+        None if there is only one fold.
         """
         folds = list(self.places.folds(kind, self.countries))
         if len(folds) < 2:

@@ -1,10 +1,9 @@
-"""Temperatures and prior exponents that fit photos of known place.
+"""Fit temperatures and prior exponents to photos of known place.
 
-The posterior is a chain, p(continent) · p(country | continent) · p(region | country) ·
-p(city | region), so its negative log likelihood is a sum: what shapes the countries is fitted on
-the true countries, the temperature of regions on the true region within the true country, and that
-of cities on the true city within the true region (temperature scaling, Guo et al. 2017, level by
-level).
+The posterior is a chain, p(continent) · p(country | continent) · p(region | country) · p(city |
+region), so its negative log likelihood is a sum: the parameters of countries are fitted on the true
+countries, the temperature of regions on the true region within the true country, and that of cities
+on the true city within the true region (temperature scaling, Guo et al. 2017, level by level).
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from geoclip.ranking.ranking import BLOCK
 from geoclip.ranking.settings import Prior, Temperatures
 
 TEMPERATURES = (0.1, 30.0)
-"""The range that temperatures are sought in."""
+"""The search range of temperatures."""
 MOST_EXPONENT, MOST_STACKING = 1.5, 5.0
 ROUNDED = 3
-"""Decimals of what is fitted: more say nothing."""
+"""Decimals of fitted values: more are noise."""
 
 
 @dataclass(frozen=True)
 class Siblings:
-    """Logits of true places and of the other places of their parents, for n of N photos.
+    """Logits of true places and of their siblings, for n of N photos.
 
     `logits` (n, m) are -inf beyond a parent's last place, `true` (n,) are columns, `photo` (n,)
-    says which of the N photos they belong to.
+    indexes the N photos.
     """
 
     logits: np.ndarray
@@ -44,7 +43,7 @@ class Siblings:
 
     @classmethod
     def of(cls, logits: np.ndarray, starts: np.ndarray, true: np.ndarray) -> Siblings:
-        """Take the segment of column `true` (N,), -1 for none, out of each row of logits (N, M)."""
+        """Take the segment of column `true` (N,), -1 for none, from each row of logits (N, M)."""
         photo = np.flatnonzero(true >= 0)
         segment = np.searchsorted(starts, true[photo], side="right") - 1
         first, size = starts[segment], np.diff(np.r_[starts, logits.shape[1]])[segment]
@@ -56,7 +55,7 @@ class Siblings:
 
     @classmethod
     def joined(cls, parts: list[Siblings], sizes: list[int]) -> Siblings:
-        """Those of several blocks of photos, of `sizes` photos each."""
+        """The siblings of several blocks, of `sizes` photos each."""
         width = max(part.logits.shape[1] for part in parts)
         before = np.cumsum([0, *sizes[:-1]])
         padded = [
@@ -68,7 +67,7 @@ class Siblings:
         return cls(np.concatenate(padded), true, np.concatenate(photo))
 
     def temperature(self, weights: np.ndarray) -> float:
-        """The temperature of least negative log likelihood, photos weighed by `weights` (N,)."""
+        """The temperature of least negative log likelihood, with weights (N,) of photos."""
         several = np.isfinite(self.logits).sum(axis=1) > 1
         used = several & (weights[self.photo] > 0)
         if not used.any():
@@ -86,10 +85,10 @@ class Siblings:
 
 @dataclass(frozen=True)
 class KnownLogits:
-    """What a chain is fitted on: logits of N photos and their true places.
+    """The data for fitting a chain: logits of N photos and their true places.
 
-    `country` (N, K) are the logits of all countries; of regions and cities, those of the true
-    parent's alone.
+    `country` (N, K) are the logits of all countries; of regions and cities, only those below the
+    true parent.
     """
 
     country: np.ndarray
@@ -125,7 +124,7 @@ class KnownLogits:
         """Temperatures and prior of least negative log likelihood, by weights (N,) of photos.
 
         `stacking` fixes the stacking factor of the seen countries, `exponents` those of country
-        size and population, which else are fitted too.
+        size and population; otherwise these are fitted too.
         """
         used = (weights > 0) & (self.true.country >= 0)
         logits, true, w = self.country[used], self.true.country[used], weights[used]

@@ -1,8 +1,8 @@
 """Weights of a gallery, fitted to photos of known place by maximum likelihood.
 
-Every photo is asked about with a gallery, which may be the others: all but itself, then without
-its 1° block, its country, its source. So the weights learn what likeness means where the gallery
-covers a place and where it does not, and the gallery's part falls to nothing where it does not.
+Every photo is a query to a gallery, which may be the other photos: all but itself, then without its
+1° block, its country, its source. So the weights learn the meaning of likeness with and without
+coverage by the gallery, and the gallery's part vanishes without coverage.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ from geoclip.ranking.posterior import Posterior
 from geoclip.ranking.ranker import PlaceRanker
 
 SHARES = {"photo": 0.7, "block": 0.15, "country": 0.075, "source": 0.075}
-"""How much a photo counts that is asked about without itself, its block, its country, its source.
+"""Weights of a photo's queries without itself, its block, its country, its source.
 
-A gallery is taken to cover the blocks of most photos. On 263 places of 15 sources, apart from those
-that the figures in README are of, it gains as much as one taken to cover nearly all, and where it
-covers nothing it loses less.
+They assume that a gallery covers the blocks of most photos. On 263 places of 15 sources, apart from
+those in the README's figures, this gains as much as assuming nearly full coverage, and it loses
+less where the gallery covers nothing.
 """
 RIDGE = 1e-3
 ROUNDED = 3
 BLOCK = 16
 SAME_PLACE = 3
-"""Decimals of the degrees of photos of one place: some 100 m."""
+"""Decimals of degrees at which photos count as one place: some 100 m."""
 
 
 @dataclass(frozen=True)
 class KnownTerms(Columns):
-    """What is known of N photos beside their gallery photos: shares of the true city.
+    """The true city's shares for N photos, beside their gallery terms.
 
-    `text` (N,), `near` and `far` (N, k) are the shares that the posterior, and each gallery photo
-    by either kernel, give to the true city.
+    `text` (N,), `near` and `far` (N, k) are the shares of the true city in the posterior, and in
+    each gallery photo's two kernels.
     """
 
     likeness: np.ndarray
@@ -68,7 +68,7 @@ class KnownTerms(Columns):
     def of(
         cls, terms: GalleryTerms, text: np.ndarray, city: np.ndarray, group: np.ndarray
     ) -> KnownTerms:
-        """Those of terms, by the share `text` (N,) of the true `city` (N,), in `group` (N,)."""
+        """The known terms, from the share `text` (N,) of the true `city` (N,), in `group` (N,)."""
         near = (terms.near * (terms.cities == city[:, None, None])).sum(axis=2)
         far = text[:, None] * terms.far[np.arange(len(city)), :, group]
         return cls(terms.likeness, terms.log_factor, text, near, far)
@@ -91,11 +91,11 @@ def gallery_of(photos: KnownPhotos) -> Gallery:
 def fit_gallery(
     ranker: PlaceRanker, photos: KnownPhotos, gallery: Gallery | None = None
 ) -> GalleryWeights:
-    """Weights of largest likelihood of the true cities of photos of known position.
+    """Gallery weights of largest likelihood of the true cities of photos of known position.
 
     `photos` have one row for each location (`by_location`); those without coordinates are left out.
-    They are asked about with a gallery, or with one another. A place weighs by its share of all
-    places and of its country's.
+    They are queries to a gallery, or to one another. A place's weight is the mean of its share of
+    all places and of its country's.
     """
     return _Asked.of(ranker, photos, gallery).weights()
 
@@ -103,9 +103,9 @@ def fit_gallery(
 def calibrate_gallery(
     ranker: PlaceRanker, photos: KnownPhotos, gallery: Gallery | None = None
 ) -> GallerySettings:
-    """The weights of `fit_gallery`, and the radii that hold what they say with these.
+    """The weights of `fit_gallery`, and radii calibrated with these.
 
-    The radii are of the same questions, each counting as in the fit of the weights.
+    The radii use the same queries, with the weights of the fit.
     """
     asked = _Asked.of(ranker, photos, gallery)
     return asked.calibrated(asked.weights())
@@ -113,10 +113,10 @@ def calibrate_gallery(
 
 @dataclass(frozen=True)
 class _Asked:
-    """Photos of known position and the gallery that they are asked about with.
+    """Photos of known position, and the gallery for their queries.
 
-    `pairs` holds for each kind of `SHARES` what photos (N,) and gallery photos (M,) are known by: a
-    gallery photo is left out that has one of these in common. `ids` are the photos' own there.
+    `pairs` holds for each kind of `SHARES` the keys of photos (N,) and gallery photos (M,): a
+    gallery photo with a key in common is left out. There `ids` are the photos' own.
     """
 
     ranker: PlaceRanker
@@ -144,11 +144,11 @@ class _Asked:
 
     @cached_property
     def evidence(self) -> GalleryEvidence:
-        """What the gallery says of photos."""
+        """The gallery's evidence for photos."""
         return self.ranker.gallery_evidence(self.lookup)
 
     def terms(self, kind: str) -> Iterator[tuple[slice, Posterior, GalleryTerms]]:
-        """Rows of some photos, their posterior, and what a gallery without their kin says."""
+        """Rows of some photos, their posterior, and the evidence of a gallery without their kin."""
         found = self._neighbours(kind)
         for start in range(0, len(self.places), BLOCK):
             rows = slice(start, start + BLOCK)
@@ -157,7 +157,7 @@ class _Asked:
             yield rows, text, self.evidence.terms_of(values, text, found.take(rows))
 
     def _neighbours(self, kind: str) -> Neighbours:
-        """Those of all photos, sought for photos with the same kin at a time."""
+        """The neighbours of all photos, searched together for photos with the same kin."""
         pairs, values = self.pairs[kind], self.places.embeddings
         if not pairs:
             return self.evidence.neighbours(values, self.ids)
@@ -172,7 +172,7 @@ class _Asked:
         return found
 
     def weights(self) -> GalleryWeights:
-        """Those of largest likelihood."""
+        """The weights of largest likelihood."""
         by_kind = {kind: self._known_terms(kind) for kind in SHARES}
         weights = _weights(self.true.country)
 
@@ -194,7 +194,7 @@ class _Asked:
         return KnownTerms.joined(parts)
 
     def calibrated(self, weights: GalleryWeights) -> GallerySettings:
-        """With the radii of the answers by these weights."""
+        """The settings with the radii of answers under these weights."""
         number = len(self.places)
         credible = GallerySettings(weights, Calibration(number))
         settings = replace(self.ranker.settings, gallery=credible)
@@ -220,11 +220,11 @@ class _Asked:
 
 
 _UNITS = np.array([1, 0.05, 1, 1])
-"""Of the four parameters, for the ridge."""
+"""Units of the four parameters, for the ridge."""
 
 
 def _weights(countries: np.ndarray) -> np.ndarray:
-    """Weights (N,) that sum to 1: the mean of each one's share of all places and of its country."""
+    """Weights (N,) of sum 1: the mean of each photo's share of all places and of its country."""
     _, which = np.unique(countries, return_inverse=True)
     by_country = 1 / np.bincount(which)[which]
     return np.asarray((1 / len(which) + by_country / by_country.sum()) / 2)
@@ -243,7 +243,7 @@ def known_photos_of(gallery: Gallery) -> KnownPhotos:
 
 
 def _keys(ranker: PlaceRanker, photos: KnownPhotos) -> dict[str, np.ndarray]:
-    """What photos (N,) share with those that are left out with them; "" for an unknown source."""
+    """Keys (N,) that photos share with those left out together; "" for an unknown source."""
     blocks = [str(block) for block in degree_blocks(photos.lat, photos.lon)]
     at = zip(photos.lat.round(SAME_PLACE), photos.lon.round(SAME_PLACE), strict=True)
     return {

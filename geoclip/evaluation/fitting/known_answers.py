@@ -1,4 +1,4 @@
-"""What a ranking says of photos of known place, beside what is true."""
+"""A ranking's answers for photos of known place, beside the truth."""
 
 from __future__ import annotations
 
@@ -26,16 +26,12 @@ RULE = LevelRule()
 
 @dataclass(frozen=True)
 class Answers(Columns):
-    """Answers for N photos at the level that each can be vouched for.
+    """Answers for N photos at each one's answer level.
 
-    Attributes:
-        km: (N,) from the reported point to the true one, NaN where that is not known.
-        radius, radius_90: (N,) km, as stated.
-        probability: (N, 2) of the most probable continent and of the most probable country.
-        right: (N, 2) whether these are the true ones.
-        level: (N,) a `Level`.
-        named: (N,) whether the place named is the true one; False at none and where the true
-            region or city is not known.
+    Attributes: km: (N,) from the reported point to the true one, NaN if unknown. radius, radius_90:
+    (N,) km, as stated. probability: (N, 2) of the most probable continent and of the most probable
+    country. right: (N, 2) whether these are right. level: (N,) a `Level`. named: (N,) whether the
+    named place is right; False at none and where the true region or city is unknown.
     """
 
     km: np.ndarray

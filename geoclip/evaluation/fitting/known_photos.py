@@ -1,4 +1,4 @@
-"""Photos of known place with their embeddings: what a calibration is fitted on and judged by."""
+"""Photos of known place with their embeddings: the data of a calibration."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from geoclip.support.seeds import seeded_uniforms
 FOLD_KINDS = ("block", "country", "source")
 FOLDS = 5
 MOST_SOURCES = 8
-"""Sources are left out one by one up to this number, more of them in as many groups."""
+"""Up to this number sources are left out one by one, more of them in as many groups."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """A table: what it is made of are arrays of one length, a row for each photo."""
+    """A table: its fields are arrays of one length, with a row per photo."""
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """The rows of several tables, one behind the other."""
+        """The rows of several tables, one after another."""
         names = [field.name for field in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
@@ -41,12 +41,10 @@ class Columns:
 class KnownPhotos(Columns):
     """N photos of known place.
 
-    Attributes:
-        embeddings: (N, d) unit rows.
-        lat, lon: (N,) in degrees, NaN where only the country is known.
-        country_codes: (N,) ISO codes, "" where the outline about the point tells the country.
-        sources: (N,) where a photo comes from: a collection, a camera, a web site.
-        location_ids: (N,) views of a location share one.
+    Attributes: embeddings: (N, d) unit rows. lat, lon: (N,) in degrees, NaN where only the country
+    is known. country_codes: (N,) ISO codes, "" where the outline about the point gives the country.
+    sources: (N,) origin of each photo: a collection, a camera, a web site. location_ids: (N,)
+    shared by views of a location.
     """
 
     embeddings: np.ndarray
@@ -60,7 +58,7 @@ class KnownPhotos(Columns):
         return len(self.embeddings)
 
     def by_location(self) -> KnownPhotos:
-        """One row for each location: the mean of its views, the rest as of the first view."""
+        """One row for each location: the mean of its views, the rest from the first view."""
         _, first = np.unique(self.location_ids.astype(str), return_index=True)
         means = mean_of_views(self.embeddings, self.location_ids)
         whole = KnownPhotos(means, *(getattr(self, field.name) for field in fields(self)[1:]))
@@ -79,9 +77,9 @@ class KnownPhotos(Columns):
         return place_rows(table, gazetteer)
 
     def folds(self, kind: str, countries: np.ndarray) -> Iterator[np.ndarray]:
-        """Masks (N,) of photos to leave out together, each photo in one of them.
+        """Masks (N,) of photos to leave out together; each photo is in exactly one.
 
-        `kind` is "block" (1°, of photos without coordinates the location), "country" (by
+        `kind` is "block" (1°, for photos without coordinates the location), "country" (by
         `countries` (N,)) or "source".
         """
         number = self._fold_numbers(kind, countries)
@@ -94,14 +92,14 @@ class KnownPhotos(Columns):
                 return number
             return _balanced(number, MOST_SOURCES)
         if kind == "country":
-            return _drawn("country", countries)
+            return drawn_folds("country", countries)
         blocks = [str(block) for block in degree_blocks(self.lat, self.lon)]
-        return _drawn("block", np.where(np.isnan(self.lat), self.location_ids, blocks))
+        return drawn_folds("block", np.where(np.isnan(self.lat), self.location_ids, blocks))
 
 
 @dataclass(frozen=True)
 class TruePlaces(Columns):
-    """Where N photos were taken, as positions in a hierarchy.
+    """True places of N photos, as positions in a hierarchy.
 
     `country` (N,), -1 for one without a city; `city` (N,), -1 where only the country is known.
     """
@@ -115,25 +113,25 @@ class TruePlaces(Columns):
         h, gazetteer = ranker.hierarchy, ranker.gazetteer
         rows = photos.place_rows(gazetteer)
         countries = gazetteer.ancestors[rows, 0]
-        return cls(_positions(countries, h.countries), _positions(rows, h.cities))
+        return cls(positions_among(countries, h.countries), positions_among(rows, h.cities))
 
 
-def _positions(rows: np.ndarray, of_level: np.ndarray) -> np.ndarray:
+def positions_among(rows: np.ndarray, of_level: np.ndarray) -> np.ndarray:
     """Positions (N,) of gazetteer rows among those of a level; -1 for others."""
     order = np.argsort(of_level)
     at = np.searchsorted(of_level[order], rows).clip(max=len(of_level) - 1)
     return np.where(of_level[order][at] == rows, order[at], -1)
 
 
-def _drawn(kind: str, keys: np.ndarray) -> np.ndarray:
-    """Fold (N,) of each key, by chance that depends on the key alone."""
+def drawn_folds(kind: str, keys: np.ndarray) -> np.ndarray:
+    """Random fold (N,) of each key, which depends only on the key."""
     names, which = np.unique(keys.astype(str), return_inverse=True)
     folds = [int(FOLDS * seeded_uniforms(1, "fold", kind, name)[0]) for name in names.tolist()]
     return np.asarray(np.array(folds, dtype=np.int64)[which])
 
 
 def _balanced(number: np.ndarray, groups: int) -> np.ndarray:
-    """Sources (N,) joined into groups of about one size, the largest source first."""
+    """Sources (N,) joined into groups of about equal size, the largest source first."""
     sizes, total = np.bincount(number), np.zeros(groups)
     group = np.zeros(len(sizes), dtype=np.int64)
     for source in np.argsort(-sizes, kind="stable"):

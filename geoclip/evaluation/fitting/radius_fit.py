@@ -7,7 +7,7 @@ import numpy as np
 from geoclip.ranking.conformal import SMALLEST_KM, ConformalRadii
 
 BIN_PHOTOS, MOST_BINS = 60, 5
-"""A bin of credible radii holds no fewer photos than this, and there are at most so many."""
+"""Fewest photos in a bin of credible radii, and most bins."""
 LEAST_FACTOR = 0.01
 _DIGITS = 4
 
@@ -17,8 +17,8 @@ def fit_radii(
 ) -> ConformalRadii:
     """Factors by which credible radii (n,) hold `share` of the true points, `km` (n,) away.
 
-    Within a bin the factor is the weighted quantile of distance ÷ credible radius, at the rank
-    that split conformal prediction takes, ⌈(n + 1) · share⌉ of n.
+    Within a bin the factor is the weighted quantile of distance ÷ credible radius, at the rank of
+    split conformal prediction, ⌈(n + 1) · share⌉ of n.
     """
     base = np.fmax(credible_km, SMALLEST_KM)
     bins = int(np.clip(len(base) // BIN_PHOTOS, 1, MOST_BINS))
@@ -34,7 +34,7 @@ def fit_radii(
 
 
 def _quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
-    """The smallest value below or at which `share` · (n + 1) / n of the weights (n,) lie."""
+    """The smallest value that has `share` · (n + 1) / n of the weights (n,) at or below it."""
     order = np.argsort(values)
     below = np.cumsum(weights[order]) / weights.sum()
     enough = below >= min(share * (len(values) + 1) / len(values), 1.0) - 1e-12

@@ -1,6 +1,6 @@
 """Calibrated stacking for generalized zero-shot learning, fitted on pseudo-unseen countries.
 
-Countries that are held back from training stand for those that no photo was ever given of.
+Countries held back from training represent countries without any photo.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.ranking import BLOCK
 
 STACKING_FACTORS = np.arange(41) / 10
-"""What is tried: log-odds from 0 to 4."""
+"""Candidates: log-odds from 0 to 4."""
 SMOOTHING = 0.5
-"""Standard deviation, in log-odds, of what the curve of H is smoothed by: single photos move it."""
+"""Standard deviation, in log-odds, of the smoothing of the curve of H, which single photos move."""
 
 
 def calibrate_stacked(
@@ -28,8 +28,8 @@ def calibrate_stacked(
 ) -> Fitted:
     """`calibrate` with the stacking factor of `fit_stacking` instead of the likeliest one.
 
-    What is likely depends on how many of the photos are of seen countries; H does not. The
-    exponents of the ranker's prior stay: countries are held back by their size, too.
+    The likeliest factor depends on the share of photos of seen countries; H does not. The exponents
+    of the ranker's prior stay, as countries are also held back by their size.
     """
     places = photos.by_location()
     factor = fit_stacking(ranker, places, seen_countries)
@@ -49,8 +49,8 @@ def fit_stacking(ranker: PlaceRanker, photos: KnownPhotos, seen_countries: Seque
 
     H is the harmonic mean of the accuracies S of `seen_countries`, those with a training photo,
     and U of all other countries, each averaged over its countries (`metrics.gzsl_accuracy`), with
-    all countries competing. Its curve is smoothed by `SMOOTHING`. The ranker's own stacking plays
-    no part. The factor is 0 where the photos are of seen countries alone, or of none.
+    all countries competing. Its curve is smoothed by `SMOOTHING`. The ranker's own stacking is
+    ignored. The factor is 0 if all photos are of seen countries, or none is.
     """
     prior = replace(ranker.settings.prior, seen_countries=(), stacking_factor=0.0)
     plain = ranker.with_settings(replace(ranker.settings, prior=prior))
@@ -62,9 +62,14 @@ def fit_stacking(ranker: PlaceRanker, photos: KnownPhotos, seen_countries: Seque
     seen = np.isin(codes, seen_countries)
     means = []
     for factor in STACKING_FACTORS:
-        # Stacking changes nothing within a country, so it is this exactly.
+        # Stacking changes nothing within a country, so this is exact.
         guessed = codes[(log_p - factor * seen).argmax(axis=1)]
         means.append(gzsl_accuracy(photos.country_codes, guessed, seen_countries)["H"])
+    return largest_factor(means)
+
+
+def largest_factor(means: Sequence[float | None]) -> float:
+    """The factor of `STACKING_FACTORS` whose H is largest once smoothed; 0 where one has no H."""
     if None in means:
         return 0.0
     step = STACKING_FACTORS[1] - STACKING_FACTORS[0]

@@ -1,5 +1,5 @@
 // Land, borders and names, all from the page's own data.
-import { circle, greatCircle, worldX, worldY } from "./geometry.mjs";
+import { circle, distanceKm, greatCircle, worldPoint, worldX, worldY } from "./geometry.mjs";
 
 const MOST_CITIES = 40;
 
@@ -107,12 +107,11 @@ export class Atlas {
   }
 }
 
-// A line through points [lat, lon]; a jump over half the world is the seam between two copies.
+// A line through points [x, y] of the world; a jump over half of it is the seam between two copies.
 const trace = (context, view, points) => {
-  context.beginPath();
   let last = null;
-  for (const [lat, lon] of points) {
-    const [x, y] = view.place(lat, lon);
+  for (const point of points) {
+    const [x, y] = view.screen(...point);
     if (last === null || Math.abs(x - last) > view.scale / 2) context.moveTo(x, y);
     else context.lineTo(x, y);
     last = x;
@@ -123,7 +122,8 @@ const trace = (context, view, points) => {
 export const drawRadii = (context, view, colours, guess) => {
   for (const [km, dash, alpha] of [[guess.radius_90, [6, 4], 0.07], [guess.radius, [], 0.14]]) {
     if (!km || km > 9000) continue;
-    trace(context, view, circle(guess.lat, guess.lon, km));
+    context.beginPath();
+    trace(context, view, circle(guess.lat, guess.lon, km).map(worldPoint));
     Object.assign(context, { fillStyle: colours.accent, strokeStyle: colours.accent, lineWidth: 1.5, globalAlpha: alpha });
     context.fill();
     context.globalAlpha = 1;
@@ -133,8 +133,15 @@ export const drawRadii = (context, view, colours, guess) => {
   }
 };
 
-export const drawLine = (context, view, colour, from, to, width = 1, dash = []) => {
-  trace(context, view, greatCircle(from, to, 24));
+// Points [x, y] of the world from one place [lat, lon] to another, the short way.
+export const shortWay = (from, to) => {
+  const parts = Math.ceil(distanceKm(from, to) / 200);
+  return greatCircle(from, to, Math.max(1, Math.min(24, parts))).map(worldPoint);
+};
+
+export const drawLine = (context, view, colour, points, width = 1, dash = []) => {
+  context.beginPath();
+  trace(context, view, points);
   context.setLineDash(dash);
   Object.assign(context, { strokeStyle: colour, lineWidth: width });
   context.stroke();

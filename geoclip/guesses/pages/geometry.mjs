@@ -8,6 +8,7 @@ export const worldY = (lat) => {
   const clipped = Math.max(-85, Math.min(85, lat)) * RADIANS;
   return 0.5 - Math.log(Math.tan(Math.PI / 4 + clipped / 2)) / (2 * Math.PI);
 };
+export const worldPoint = ([lat, lon]) => [worldX(lon), worldY(lat)];
 export const lonAt = (x) => (x - Math.floor(x)) * 360 - 180;
 export const latAt = (y) => (2 * Math.atan(Math.exp((0.5 - y) * 2 * Math.PI)) - Math.PI / 2) / RADIANS;
 

@@ -1,17 +1,18 @@
 // A map of photos: marks, list, filters and details of one photo.
-import { Atlas, drawLine, drawRadii } from "./atlas.mjs";
+import { Atlas, drawLine, drawRadii, shortWay } from "./atlas.mjs";
 import { clusters } from "./clusters.mjs";
 import { fillDetails, placeDetails } from "./details.mjs";
 import { worldX, worldY } from "./geometry.mjs";
 import { clusterMark, clusterRadius, cross, mark } from "./markers.mjs";
-import { byId, element, onScheme, pageData, palette } from "./page.mjs";
+import { byId, element, isNarrow, onScheme, pageData, palette } from "./page.mjs";
 import { KINDS, bestOf, kindOf, searchText } from "./photo_filter.mjs";
 import { PhotoList } from "./photo_list.mjs";
 import { css, opacity, quantiles, scaleColour, standing } from "./scale.mjs";
 import { percent, whole } from "./words.mjs";
 import { View } from "./view.mjs";
 
-const CLUSTER_PX = 26;
+const CLUSTER_PX = 34;
+const CROSS_PX = 8;
 const MOST_LINES = 1500;
 const data = pageData();
 const photos = data.photos;
@@ -23,6 +24,7 @@ for (const photo of photos) {
   photo.search = searchText(photo);
   const best = bestOf(photo);
   if (best !== null) Object.assign(photo, { x: worldX(best.lon), y: worldY(best.lat) });
+  if (photo.truth !== null) Object.assign(photo, { trueX: worldX(photo.truth[1]), trueY: worldY(photo.truth[0]) });
 }
 const onScale = photos.filter((photo) => !["gps", "unsure", "none"].includes(kindOf(photo)));
 const probabilities = onScale.map((photo) => bestOf(photo).probability).filter((p) => p !== null);
@@ -53,36 +55,44 @@ const marks = () => {
 };
 
 const inSight = (x, y) => x > -40 && x < view.width + 40 && y > -40 && y < view.height + 40;
+const lineOf = (photo) => {
+  const best = bestOf(photo);
+  photo.line ??= shortWay([best.lat, best.lon], photo.truth);
+  return photo.line;
+};
+// A cross that another would cover is left out: thousands take longer than a frame.
 const drawTruths = (context) => {
   const measured = shown.filter((photo) => photo.truth !== null);
   context.globalAlpha = 0.55;
-  for (const photo of measured.slice(0, MOST_LINES)) {
-    const best = bestOf(photo);
-    drawLine(context, view, colours.truth, [best.lat, best.lon], photo.truth);
-  }
+  for (const photo of measured.slice(0, MOST_LINES)) drawLine(context, view, colours.truth, lineOf(photo));
   context.globalAlpha = 1;
+  const places = new Map();
   for (const photo of measured) {
-    const at = view.place(...photo.truth);
-    if (inSight(...at)) cross(context, colours, ...at, 4);
+    const at = view.screen(photo.trueX, photo.trueY);
+    const [column, row] = [photo.trueX, photo.trueY].map((value) => Math.floor(value * view.scale / CROSS_PX));
+    if (inSight(...at)) places.set(column * 65536 + row, at);
   }
+  for (const at of places.values()) cross(context, colours, ...at, 4);
 };
 // The way through the moments of a clip, in the order of the table.
 const drawWay = (context) => {
-  const way = data.way ? photos.filter((photo) => shown.includes(photo)).map(bestOf) : [];
+  if (!data.way) return;
+  const among = new Set(shown);
+  const way = photos.filter((photo) => among.has(photo)).map(bestOf);
   for (const [i, to] of way.entries()) {
-    if (i > 0) drawLine(context, view, colours.accent, [way[i - 1].lat, way[i - 1].lon], [to.lat, to.lon], 2);
+    if (i > 0) drawLine(context, view, colours.accent, shortWay([way[i - 1].lat, way[i - 1].lon], [to.lat, to.lon]), 2);
   }
 };
 const drawSelected = (context) => {
   if (selected === null || bestOf(selected) === null) return;
   const best = bestOf(selected);
   if (selected.truth !== null) {
-    drawLine(context, view, colours.truth, [best.lat, best.lon], selected.truth, 2.5);
+    drawLine(context, view, colours.truth, lineOf(selected), 2.5);
     cross(context, colours, ...view.place(...selected.truth), 7);
   }
   const others = best.drawn ? selected.guesses.slice(1) : [];
   for (const other of others) {
-    drawLine(context, view, colours.muted, [best.lat, best.lon], [other.lat, other.lon], 1, [3, 4]);
+    drawLine(context, view, colours.muted, shortWay([best.lat, best.lon], [other.lat, other.lon]), 1, [3, 4]);
     mark(context, colours, "model", ...view.place(other.lat, other.lon), 4, null);
   }
   mark(context, colours, kindOf(selected), ...view.place(best.lat, best.lon), 9, colourOf(selected));
@@ -153,18 +163,19 @@ const view = new View(byId("map"), { draw, click, home });
 const list = new PhotoList(photos, {
   colourOf,
   select: (photo) => select(photo, [photo], true),
-  changed: (some) => {
+  changed: (some, byTime) => {
     shown = some.filter((photo) => bestOf(photo) !== null);
     marksOf.step = null;
     if (selected !== null && !some.includes(selected)) unselect();
     summarise(some);
-    home();
+    if (byTime) view.redraw();
+    else home();
   },
 });
 
-const legendRow = (...parts) => { const row = element("div"); row.append(...parts); byId("legend").append(row); };
+const legendRow = (...parts) => { const row = element("div"); row.append(...parts); byId("signs").append(row); };
 const legend = () => {
-  byId("legend").replaceChildren();
+  byId("signs").replaceChildren();
   for (const kind of Object.keys(KINDS)) {
     const some = photos.find((photo) => kindOf(photo) === kind);
     if (some === undefined || kind === "none") continue;
@@ -186,8 +197,9 @@ const legend = () => {
 const summarise = (some) => {
   const number = (...kinds) => some.filter((photo) => kinds.includes(kindOf(photo))).length;
   const [unsure, none] = [number("unsure"), number("none")];
-  const parts = [`${whole(some.length - unsure - none)} photos located`];
-  if (unsure > 0) parts.push(`${whole(unsure)} of which nothing can be told`);
+  const n = some.length - unsure - none;
+  const parts = [`${whole(n)} ${n === 1 ? "photo" : "photos"} located`];
+  if (unsure > 0) parts.push(`${whole(unsure)} cannot be told`);
   if (none > 0) parts.push(`${whole(none)} not located`);
   byId("summary").textContent = parts.join(", ");
 };
@@ -195,6 +207,7 @@ const summarise = (some) => {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !popup.hidden) unselect();
 });
+byId("legend").open = !isNarrow();
 onScheme(() => { colours = palette(); legend(); list.render(); view.redraw(); });
 legend();
 summarise(photos);

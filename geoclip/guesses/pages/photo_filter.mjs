@@ -20,19 +20,22 @@ export const searchText = (photo) => {
 };
 export const countryOf = (photo) => (bestOf(photo) && bestOf(photo).sure ? bestOf(photo).country : "");
 
-// `wanted` has text, kind, country, folder (each "" for all), sure (a probability), from and to
-// (days as 2024-05-31, "" for any). A photo without a day is of no stretch of days.
-export const matches = (photo, wanted) => {
+// Says of a photo whether it is wanted. `wanted` has text, kind, country, folder (each "" for all),
+// sure (a probability), from and to (times as 2024-05-31T10:20 or days, "" for any). A photo without
+// a time is of no stretch of time.
+export const matching = (wanted) => {
   const words = folded(wanted.text).split(/\s+/).filter(Boolean);
-  const best = bestOf(photo);
-  const day = photo.taken ? photo.taken.slice(0, 10) : "";
-  return words.every((word) => photo.search.includes(word))
-    && (wanted.kind === "" || kindOf(photo) === wanted.kind)
-    && (wanted.country === "" || countryOf(photo) === wanted.country)
-    && (wanted.folder === "" || photo.folder === wanted.folder)
-    && (wanted.sure === 0 || (best !== null && best.sure && (kindOf(photo) === "gps" || best.probability >= wanted.sure)))
-    && (wanted.from === "" || (day !== "" && day >= wanted.from))
-    && (wanted.to === "" || (day !== "" && day <= wanted.to));
+  const sureEnough = (best, kind) => best !== null && best.sure && (kind === "gps" || best.probability >= wanted.sure);
+  return (photo) => {
+    const taken = photo.taken || "";
+    return words.every((word) => photo.search.includes(word))
+      && (wanted.kind === "" || kindOf(photo) === wanted.kind)
+      && (wanted.country === "" || countryOf(photo) === wanted.country)
+      && (wanted.folder === "" || photo.folder === wanted.folder)
+      && (wanted.sure === 0 || sureEnough(bestOf(photo), kindOf(photo)))
+      && (wanted.from === "" || (taken !== "" && taken >= wanted.from))
+      && (wanted.to === "" || (taken !== "" && taken.slice(0, wanted.to.length) <= wanted.to));
+  };
 };
 
 const probability = (photo) => {

@@ -1,17 +1,20 @@
 // The list of the photos that are shown, and the controls that choose them.
 import { byId, button, element, picture } from "./page.mjs";
-import { KINDS, bestOf, countryOf, kindOf, matches, sorted } from "./photo_filter.mjs";
-import { kilometres, percent, whole } from "./words.mjs";
+import { KINDS, bestOf, countryOf, kindOf, matching, sorted } from "./photo_filter.mjs";
+import { Timeline } from "./timeline.mjs";
+import { kilometres, percent, unbroken, whole } from "./words.mjs";
 
 const PAGE = 200;
-const CHOICES = ["filter", "kind", "country", "folder", "sure", "from", "to", "sort"];
+const CHOICES = ["filter", "kind", "country", "folder", "sure", "sort"];
 
 export class PhotoList {
-  // `colourOf` gives the colour of a photo's mark, `changed` takes the photos to show.
+  // `colourOf` gives the colour of a photo's mark, `changed` takes the photos to show and whether
+  // they changed by the time, as they do while a handle is drawn.
   constructor(photos, { colourOf, select, changed }) {
     Object.assign(this, { photos, colourOf, select, changed, shown: photos, selected: null });
     this.list = byId("photos");
     this.items = new Map();
+    this.timeline = new Timeline(photos, () => this.choose(true));
     this.fillChoices();
     for (const id of CHOICES) byId(id).addEventListener("input", () => this.choose());
     byId("more").addEventListener("click", () => this.extend());
@@ -29,7 +32,6 @@ export class PhotoList {
     offer("country", this.photos.map(countryOf));
     offer("folder", this.photos.map((photo) => photo.folder));
     const dated = this.photos.some((photo) => photo.taken);
-    for (const id of ["from", "to"]) byId(id).parentElement.hidden = !dated;
     const measured = this.photos.some((photo) => photo.error_km !== null);
     const useless = [...(dated ? [] : ["taken"]), ...(measured ? [] : ["far", "near"])];
     for (const order of useless) byId("sort").querySelector(`[value=${order}]`).remove();
@@ -39,20 +41,21 @@ export class PhotoList {
     const value = (id) => byId(id).value;
     return {
       text: value("filter"), kind: value("kind"), country: value("country"), folder: value("folder"),
-      sure: Number(value("sure")), from: value("from"), to: value("to"),
+      sure: Number(value("sure")), from: this.timeline.from, to: this.timeline.to,
     };
   }
 
-  choose() {
+  choose(byTime = false) {
     const wanted = this.wanted();
-    this.shown = sorted(this.photos.filter((photo) => matches(photo, wanted)), byId("sort").value);
+    this.shown = sorted(this.photos.filter(matching(wanted)), byId("sort").value);
     byId("clear").hidden = Object.values(wanted).every((value) => !value);
     this.render();
-    this.changed(this.shown);
+    this.changed(this.shown, byTime);
   }
 
   clear() {
     for (const id of CHOICES) byId(id).value = id === "sure" ? "0" : "";
+    this.timeline.set("", "");
     this.choose();
   }
 
@@ -78,11 +81,10 @@ export class PhotoList {
     spot.style.background = this.colourOf(photo) || "transparent";
     const told = kindOf(photo) === "gps" ? "GPS" : sure ? percent(best.probability) : "";
     const place = best === null ? photo.status : sure ? best.place : "cannot tell";
-    const error = photo.error_km === null ? "" : ` \u2014 off by ${kilometres(photo.error_km)}`;
+    const error = photo.error_km === null ? "" : ` ${unbroken(`\u2014 off by ${kilometres(photo.error_km)}`)}`;
+    if (photo.thumb) pressed.append(picture(photo.thumb, "thumb"));
     pressed.append(
-      photo.thumb ? picture(photo.thumb, "thumb") : spot, element("span", "name", photo.name),
-      element("span", "", told), element("span", "place", place + error));
-    if (photo.thumb) pressed.append(spot);
+      spot, element("span", "name", photo.name), element("span", "", told), element("span", "place", place + error));
     const item = element("li");
     item.append(pressed);
     this.items.set(photo, pressed);

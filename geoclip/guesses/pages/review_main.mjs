@@ -1,5 +1,5 @@
 // Review: one photo after the other is accepted, corrected or rejected.
-import { Atlas, drawLine, drawRadii } from "./atlas.mjs";
+import { Atlas, drawLine, drawRadii, shortWay } from "./atlas.mjs";
 import { Decisions, acceptable, accepted, named, pointed, rejected, table } from "./decisions.mjs";
 import { cross, mark } from "./markers.mjs";
 import { byId, button, element, onScheme, pageData, palette, positionLine } from "./page.mjs";
@@ -41,7 +41,7 @@ const draw = (context, ratio) => {
   }
   const point = pointOf(decisions.of.get(at));
   if (point === null) return;
-  if (best) drawLine(context, view, colours.truth, [best.lat, best.lon], point, 2, [5, 4]);
+  if (best) drawLine(context, view, colours.truth, shortWay([best.lat, best.lon], point), 2, [5, 4]);
   cross(context, colours, ...view.place(...point), 8);
 };
 
@@ -84,6 +84,8 @@ const show = (i) => {
   offer();
   count();
   home();
+  // On a phone the photo stands above what was pressed.
+  document.querySelector("main").scrollTop = 0;
 };
 const home = () => {
   const point = pointOf(decisions.of.get(at));
@@ -158,7 +160,10 @@ document.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-byId("name").addEventListener("input", offer);
+byId("name").addEventListener("input", () => {
+  offer();
+  byId("found").scrollIntoView({ block: "nearest" });
+});
 const view = new View(byId("map"), { draw, click, home });
 onScheme(() => { colours = palette(); view.redraw(); });
 show(decisions.open(photos.length - 1));

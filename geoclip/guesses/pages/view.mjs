@@ -78,7 +78,7 @@ export class View {
     this.limit();
   }
 
-  // Show all points [lat, lon], no nearer than `most` pixels for one world width.
+  // Show all points [lat, lon] beside the buttons, no nearer than `most` pixels for one world width.
   fit(points, most = 12000) {
     if (points.length === 0) {
       Object.assign(this, { x: 0.5, y: 0.45, scale: this.width });
@@ -89,8 +89,8 @@ export class View {
     const [north, south] = points.map(([lat]) => worldY(lat))
       .reduce(([a, b], y) => [Math.min(a, y), Math.max(b, y)], [Infinity, -Infinity]);
     Object.assign(this, { x: (west + east) / 2, y: (north + south) / 2 });
-    const across = Math.max(this.width - 90, 60) / Math.max(east - west, 1e-6);
-    const down = Math.max(this.height - 90, 60) / Math.max(south - north, 1e-6);
+    const across = Math.max(this.width - 110, 60) / Math.max(east - west, 1e-6);
+    const down = Math.max(this.height - 110, 60) / Math.max(south - north, 1e-6);
     this.scale = Math.max(Math.min(across, down, most), this.width * 0.5);
     this.limit();
   }

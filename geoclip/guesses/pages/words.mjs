@@ -8,6 +8,7 @@ export const percent = (p) => {
 };
 export const whole = (n) => n.toLocaleString("en");
 export const kilometres = (km) => (km < 10 ? `${km.toFixed(1)} km` : `${whole(Math.round(km))} km`);
+export const unbroken = (text) => text.replaceAll(" ", "\u00a0");
 export const degrees = (lat, lon) => `${lat.toFixed(5)}, ${lon.toFixed(5)}`;
 
 // Letters without case and accents; those that no accent tells apart are spelled out.

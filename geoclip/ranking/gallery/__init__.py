@@ -1,1 +1,1 @@
-"""Galleries: geotagged photos that others are compared with, and what follows for their places."""
+"""Galleries: geotagged photos to compare with, and the resulting posterior of places."""

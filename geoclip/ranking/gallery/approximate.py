@@ -1,9 +1,9 @@
-"""An approximate index of a large gallery: faiss's inverted lists, tuned to the recall we promise.
+"""An approximate index of a large gallery: faiss's inverted lists, tuned to a set recall.
 
-Every gallery photo is in the list of its nearest of some thousand centres, in float16, and only the
-lists nearest to a photo are searched (Sivic and Zisserman 2003). How many is measured on photos of
-the gallery itself. Where so many lists are needed that nothing is gained, as for random vectors,
-there is no index and every photo is compared.
+Every gallery photo is in the list of its nearest of some thousand centres, in float16, and a search
+reads only the lists nearest to a photo (Sivic and Zisserman 2003). Their number is tuned on photos
+of the gallery itself. Where the number is too large to save time, as for random vectors, there is
+no index and every photo is compared.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from geoclip.support.files import write_whole
 
 INDEX_FILE, ABOUT_FILE = "index.faiss", "index.json"
 LEAST_ROWS = 100_000
-"""Of fewer photos every one is compared: that is as fast, and exact."""
+"""Below this number every photo is compared: that is as fast, and exact."""
 RECALL, RECALL_AT = 0.995, 10
-"""Aimed at on photos of the gallery, so that new ones have 0.99."""
+"""Target on photos of the gallery, so that new ones reach 0.99."""
 TUNED_PHOTOS = 512
 MOST_SEARCHED = 1 / 8
-"""Share of the lists from which on comparing every photo, by matrix products, is as fast."""
+"""Share of the lists above which comparing every photo, by matrix products, is as fast."""
 _LISTS_BY_ROOT, _TRAINED_A_LIST, _TRAINING_ROUNDS = 4, 40, 10
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """Index of the first `rows` of a gallery; `probes` lists are searched, 0 where none pays.
+    """Index of the first `rows` of a gallery; `probes` lists are searched, 0 if none saves time.
 
-    `recall` is the share of the ten true neighbours found then, measured on gallery photos.
+    `recall` is the share of the ten true neighbours then found, measured on gallery photos.
     """
 
     rows: int
@@ -59,16 +59,16 @@ class ApproximateIndex:
 
     @classmethod
     def open(cls, folder: Path) -> ApproximateIndex | None:
-        """The index beside a gallery, mapped into memory; None where there is none to use.
+        """The index beside a gallery, mapped into memory; None without a usable one.
 
-        Raises GeoclipError for one that is damaged.
+        Raises GeoclipError for a damaged index.
         """
         tuning = read_tuning(folder)
         if tuning is None or not tuning.probes or not can_index():
             return None
         faiss = _faiss()
         try:
-            # Not IO_FLAG_MMAP: its lists begin anywhere, and searches take half as long again.
+            # Not IO_FLAG_MMAP: its lists are unaligned, and searches take half as long again.
             index = faiss.read_index(str(folder / INDEX_FILE), faiss.IO_FLAG_MMAP_IFC)
         except RuntimeError as error:
             raise GeoclipError(
@@ -78,7 +78,7 @@ class ApproximateIndex:
         return cls(index, tuning)
 
     def neighbours(self, photos: np.ndarray, k: int) -> Neighbours:
-        """The k indexed photos of largest cosine to each embedding (N, d), most of them."""
+        """The k indexed photos of largest cosine to each embedding (N, d), nearly exact."""
         self._faiss.omp_set_num_threads(torch.get_num_threads())
         values = np.ascontiguousarray(photos, np.float32)
         similarity, rows = self.index.search(values, k, params=self._wanted)
@@ -87,17 +87,17 @@ class ApproximateIndex:
 
 
 def can_index() -> bool:
-    """Whether faiss is installed; it is not on macOS, where it and torch do not go together."""
+    """Whether faiss is installed; not on macOS, where it and torch conflict."""
     return find_spec("faiss") is not None
 
 
 def _faiss() -> Any:
-    """The library, whose types say less than it takes; imported where it is needed."""
+    """The library, imported late; its types accept less than it takes."""
     return import_module("faiss")
 
 
 def read_tuning(folder: Path) -> Tuning | None:
-    """What is said of the index in a folder; None where there is none."""
+    """The stored tuning of the index in a folder; None without one."""
     file = folder / ABOUT_FILE
     if not file.is_file():
         return None
@@ -108,9 +108,9 @@ def read_tuning(folder: Path) -> Tuning | None:
 
 
 def update_index(gallery: Gallery, least_rows: int = LEAST_ROWS) -> Tuning | None:
-    """Index a gallery of `least_rows` or more, written beside it; None where nothing is indexed.
+    """Index a gallery of `least_rows` or more, and write it beside; None without an index.
 
-    An index that knows at least half of the photos gets the others; else one is made anew.
+    An index of at least half of the photos gets the others; else a new one is made.
     """
     if len(gallery) < least_rows or not can_index():
         return None
@@ -133,12 +133,12 @@ def _read_to_add(folder: Path) -> Any:
     faiss = _faiss()
     try:
         return faiss.read_index(str(folder / INDEX_FILE))
-    except RuntimeError:  # it is made anew
+    except RuntimeError:  # a new one is made
         return None
 
 
 def _trained(gallery: Gallery) -> Any:
-    """An empty index whose centres are of gallery photos drawn by a fixed seed."""
+    """An empty index with centres from gallery photos drawn by a fixed seed."""
     faiss = _faiss()
     lists = 1 << int(np.log2(_LISTS_BY_ROOT * np.sqrt(len(gallery))))
     index = faiss.index_factory(
@@ -152,10 +152,10 @@ def _trained(gallery: Gallery) -> Any:
 
 
 def _tuned(index: Any, gallery: Gallery) -> Tuning:
-    """The fewest lists by which gallery photos find their own neighbours.
+    """The fewest lists with which gallery photos find their own neighbours.
 
-    A search finds a true neighbour if and only if it looks into its list, so what a number of
-    lists finds is known from the order of the centres, without searching.
+    A search finds a true neighbour if and only if it reads its list, so the order of the centres
+    tells what each number of lists finds, without searching.
     """
     drawn = np.sort(np.random.default_rng(1).permutation(len(gallery))[:TUNED_PHOTOS])
     photos = gallery.take(drawn)
@@ -173,12 +173,12 @@ def _tuned(index: Any, gallery: Gallery) -> Tuning:
 
 
 def _write(folder: Path, index: Any, tuning: Tuning) -> None:
-    """Write the index, if any list is to be searched, and last what is said of it."""
+    """Write the index, if any list is to be searched, and its tuning last."""
     faiss = _faiss()
     file, about = folder / INDEX_FILE, folder / ABOUT_FILE
     draft = folder / f".{INDEX_FILE}"
     try:
-        about.unlink(missing_ok=True)  # or it would be taken for that of another index
+        about.unlink(missing_ok=True)  # or the old tuning would be read for the new index
         if tuning.probes:
             faiss.write_index(index, os.fspath(draft))
             draft.replace(file)

@@ -1,12 +1,12 @@
-"""How alike a photo and a gallery photo are, beyond what the latter is like photos of elsewhere.
+"""How alike a photo and a gallery photo are, beyond the latter's usual similarity to other places.
 
-Some embeddings are near to nearly all others ("hubs", Radovanović et al. 2010): they are the
-neighbours of photos from everywhere. Two corrections take most of that away. Embeddings are
-whitened, so that what all photos share counts for little, and a gallery photo's usual similarity to
-photos of other places is taken off (local scaling, as in CSLS, Conneau et al. 2018). On street
-views of 327 places, half of them the gallery, this raised the share whose nearest neighbour lies
-within 25 km from 11 to 14 %, and the area under the curve by which a neighbour's similarity tells
-right from wrong from 0.57 to 0.71.
+Some embeddings are near to nearly all others ("hubs", Radovanović et al. 2010): they are neighbours
+of photos from everywhere. Two corrections remove most of that. Embeddings are whitened, so that
+features common to all photos count for little, and a gallery photo's usual similarity to photos of
+other places is subtracted (local scaling, as in CSLS, Conneau et al. 2018). On street views of 327
+places, half of them the gallery, this raised the share of nearest neighbours within 25 km from 11
+to 14 %, and the area under the curve by which a neighbour's similarity tells right from wrong from
+0.57 to 0.71.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from geoclip.places.sphere import degree_blocks
 from geoclip.ranking.gallery.photo_gallery import Gallery
 
 REFERENCE = 2048
-"""Gallery photos, drawn by a fixed seed, that stand for photos of elsewhere."""
+"""Number of gallery photos, drawn by a fixed seed, that represent photos of other places."""
 USUAL_SHARE = 0.05
-"""A gallery photo's usual similarity is the mean of its largest ones to this share of them."""
+"""A gallery photo's usual similarity is the mean over this share of them, the largest ones."""
 SHRINKAGE = 1.0
-"""Added to the variances, in units of their mean: few photos know few variances well."""
+"""Added to the variances, in units of their mean: few photos estimate few variances well."""
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """Whitened cosines less the usual ones of a gallery's photos.
+    """Whitened cosines minus the usual ones of a gallery's photos.
 
     Attributes:
         gallery: the photos that others are compared with.
@@ -45,7 +45,7 @@ class Likeness:
 
     @classmethod
     def of(cls, gallery: Gallery) -> Likeness:
-        """Learn from a gallery what its photos share."""
+        """Learn the common features from a gallery."""
         rows = reference_rows(len(gallery))
         return cls.learned(gallery, gallery.take(rows), gallery.lat[rows], gallery.lon[rows])
 
@@ -53,7 +53,7 @@ class Likeness:
     def learned(
         cls, gallery: Gallery, values: np.ndarray, lat: np.ndarray, lon: np.ndarray
     ) -> Likeness:
-        """Learn it from embeddings (R, d) and positions (R,) of reference photos."""
+        """Learn them from embeddings (R, d) and positions (R,) of reference photos."""
         mean = values.mean(axis=0) if len(values) else np.zeros(gallery.about.width, np.float32)
         centred = values - mean
         variances, axes = np.linalg.eigh(centred.T @ centred / max(len(values), 1))
@@ -76,7 +76,7 @@ class Likeness:
     def _usual(self, stored: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The usual similarity (n,) of gallery photos to reference photos of other 1° blocks.
 
-        Of all reference photos where there is no other block.
+        Without other blocks it uses all reference photos.
         """
         own = _blocks(self.gallery.lat[rows], self.gallery.lon[rows])
         cosines = stored @ self.reference.T
@@ -89,7 +89,7 @@ class Likeness:
 
 
 def reference_rows(photos: int) -> np.ndarray:
-    """The rows of the reference photos of a gallery of so many, in order."""
+    """The rows of a gallery's reference photos, in order, by its number of photos."""
     return np.sort(np.random.default_rng(0).permutation(photos)[:REFERENCE])
 
 

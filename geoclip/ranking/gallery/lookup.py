@@ -1,4 +1,4 @@
-"""The neighbours of photos in a gallery, without the photos themselves."""
+"""The neighbours of photos in a gallery, by their embeddings alone."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from geoclip.ranking.gallery.neighbours import Neighbours, exact_neighbours, joi
 from geoclip.ranking.gallery.photo_gallery import Gallery
 
 COPY_SIMILARITY = 0.9995
-"""From here on two embeddings are of copies of one picture: as a whole, or all but.
+"""From this cosine on two embeddings are of copies of one picture, nearly or exactly.
 
-Embeddings of one picture in float16 and float32, or of another batch, are nearer by far.
+Embeddings of one picture in float16 and float32, or in two batches, are far nearer.
 """
 SPARE = 8
-"""So many more are sought than wanted, as some are left out."""
+"""This many extra neighbours are sought, as some are left out."""
 
 
 class GalleryLookup:
-    """Finds gallery photos that are like given ones.
+    """Finds gallery photos that resemble given ones.
 
-    A photo never finds itself or an exact copy: a gallery photo of its id, or one of a cosine of
+    A photo never finds itself or an exact copy: a gallery photo of its id, or with a cosine of
     `COPY_SIMILARITY` or more. Small galleries, and those without an index, are compared photo by
-    photo; so are the photos that joined after the index was made.
+    photo; so are photos added after the index was made.
     """
 
     def __init__(self, gallery: Gallery, index: ApproximateIndex | None = None) -> None:
@@ -41,7 +41,7 @@ class GalleryLookup:
 
     @cached_property
     def likeness(self) -> Likeness:
-        """How alike photos and those of the gallery are."""
+        """The likeness of photos and gallery photos."""
         return Likeness.of(self.gallery)
 
     def neighbours(
@@ -53,9 +53,9 @@ class GalleryLookup:
     ) -> Neighbours:
         """The k gallery photos most like each embedding (N, d) of unit length.
 
-        `photo_ids` (N,) are the photos' own, "" for one without, or (N, V) those of their views.
-        `allowed` (M,) leaves out whole blocks, countries or sources of the gallery; then every
-        photo is compared.
+        `photo_ids` (N,) are the photos' own, "" for none, or (N, V) those of their views. `allowed`
+        (M,) excludes whole blocks, countries or sources of the gallery; then every photo is
+        compared.
         """
         own = np.array([""] * len(photos) if photo_ids is None else photo_ids, dtype=object)
         own = own.reshape(len(photos), -1)
@@ -64,7 +64,7 @@ class GalleryLookup:
     def _not_own(
         self, photos: np.ndarray, k: int, own: np.ndarray, allowed: np.ndarray | None, wanted: int
     ) -> Neighbours:
-        """Those of `neighbours` among the `wanted` nearest, and among more where these are few."""
+        """Neighbours among the `wanted` nearest, and among more where too few remain."""
         some = self._nearest(photos, min(wanted, len(self.gallery)), allowed)
         leak = self._are_of(own, some.rows) | (some.similarity >= COPY_SIMILARITY)
         if not leak.any() and some.rows.shape[1] >= k:
@@ -79,7 +79,7 @@ class GalleryLookup:
         return found
 
     def _are_of(self, photo_ids: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Which gallery photos (N, k) have one of their photo's own ids (N, V)."""
+        """Mask of gallery photos (N, k) with one of their photo's own ids (N, V)."""
         same = np.zeros(rows.shape, dtype=bool)
         named = (photo_ids != "").any(axis=1)
         if named.any():

@@ -1,18 +1,18 @@
-"""The posterior of the places, mixed with what the nearest gallery photos say.
+"""The posterior of the places, mixed with the evidence of the nearest gallery photos.
 
-A gallery photo j that is like the photo speaks with the weight
+A gallery photo j similar to the photo has the weight
 
     e_j = exp(offset + slope · likeness_j + agreement · ln B_j)
 
-where B_j is the Bayes factor by which the places about j are more probable for this photo than for
-one that tells nothing. It speaks for the cities about it: `near_share` of its weight by
-exp(−km / 10), the rest by exp(−km / 600) times the posterior, for the land about it. The posterior
-itself speaks with weight 1, so that the mixture is
+where B_j is the Bayes factor of the places about j: how much more probable they are for this photo
+than for an uninformative one. It supports the cities about it: `near_share` of its weight by
+exp(−km / 10), the rest by exp(−km / 600) times the posterior, for the region around it. The
+posterior itself has weight 1, so the mixture is
 
     p = (p_text + Σ e_j κ_j) / (1 + Σ e_j)
 
-and the gallery's part of it, Σ e / (1 + Σ e), is a logistic function that falls to nothing where no
-gallery photo is like the photo. The weights are fitted (`evaluation.fitting.gallery_fit`).
+and the gallery's part of it, Σ e / (1 + Σ e), is a logistic function that vanishes where no gallery
+photo resembles the photo. The weights are fitted (`evaluation.fitting.gallery_fit`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from geoclip.ranking.posterior import Posterior
 
 NEIGHBOURS = 30
 CANDIDATES = 100
-"""So many of the largest cosine are looked at for the `NEIGHBOURS` of largest likeness."""
+"""Photos of largest cosine among which the `NEIGHBOURS` of largest likeness are chosen."""
 NEAR_KM, FAR_KM, ABOUT_KM = 10.0, 600.0, 300.0
 NEAR_CITIES = 32
 MOST_LOG_WEIGHT = 20.0
@@ -41,7 +41,7 @@ MOST_LOG_WEIGHT = 20.0
 
 @dataclass(frozen=True)
 class GalleryTerms:
-    """What the k gallery photos most like each of N photos have to say, before it is weighed.
+    """The evidence of the k gallery photos most like each of N photos, before weighting.
 
     Attributes:
         rows: (N, k) of the gallery, best first, -1 where there are fewer.
@@ -62,7 +62,7 @@ class GalleryTerms:
     near: np.ndarray
 
     def evidence(self, weights: GalleryWeights) -> np.ndarray:
-        """The weights e (N, k) of the gallery photos; 0 where there is none."""
+        """The weights e (N, k) of the gallery photos; 0 for absent ones."""
         log_e = log_evidence(
             self.likeness, self.log_factor, weights.offset, weights.slope, weights.agreement
         )
@@ -86,7 +86,7 @@ class GalleryTerms:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The places' posterior mixed with the gallery, and what parts it is made of.
+    """The places' posterior mixed with the gallery, and its parts.
 
     Attributes:
         posterior: of the cities.
@@ -102,14 +102,14 @@ class Mixture:
 def log_evidence(
     likeness: np.ndarray, log_factor: np.ndarray, offset: float, slope: float, agreement: float
 ) -> np.ndarray:
-    """Logarithms of the weights e of gallery photos, bounded so that their sums are finite."""
+    """Logarithms of the weights e of gallery photos, bounded so that their sums stay finite."""
     linear = slope * np.where(np.isneginf(likeness), 0, likeness) + agreement * log_factor
     return np.where(np.isneginf(likeness), -np.inf, np.minimum(offset + linear, MOST_LOG_WEIGHT))
 
 
 class GalleryEvidence:
-    """Finds what a gallery has to say of photos; `nothing` (1, G) are the groups' probabilities
-    for a photo that tells nothing.
+    """The evidence of a gallery for photos; `nothing` (1, G) are the groups' probabilities for an
+    uninformative photo.
     """
 
     def __init__(self, lookup: GalleryLookup, hierarchy: Hierarchy, nothing: np.ndarray) -> None:
@@ -133,10 +133,10 @@ class GalleryEvidence:
         photo_ids: Sequence[str] | np.ndarray | None = None,
         allowed: np.ndarray | None = None,
     ) -> GalleryTerms:
-        """What the gallery says of embeddings (N, d) with these posteriors.
+        """The gallery's evidence for embeddings (N, d) with these posteriors.
 
-        `photo_ids` and `allowed` are those of `GalleryLookup.neighbours`. Of some ten photos at a
-        time: the result takes 0.5 MB a photo.
+        `photo_ids` and `allowed` are those of `GalleryLookup.neighbours`. Call it for some ten
+        photos at a time: the result takes 0.5 MB per photo.
         """
         return self.terms_of(photos, text, self.neighbours(photos, photo_ids, allowed))
 
@@ -146,11 +146,11 @@ class GalleryEvidence:
         photo_ids: Sequence[str] | np.ndarray | None = None,
         allowed: np.ndarray | None = None,
     ) -> Neighbours:
-        """The gallery photos that may speak of embeddings (N, d); as `GalleryLookup.neighbours`."""
+        """Candidate gallery photos for embeddings (N, d); as `GalleryLookup.neighbours`."""
         return self.lookup.neighbours(photos, CANDIDATES, photo_ids, allowed)
 
     def terms_of(self, photos: np.ndarray, text: Posterior, found: Neighbours) -> GalleryTerms:
-        """What these neighbours say of embeddings (N, d) with these posteriors."""
+        """The evidence of these neighbours for embeddings (N, d) with these posteriors."""
         likeness = self.lookup.likeness.between(photos, found.rows)
         order = np.argsort(-likeness, axis=1, kind="stable")[:, :NEIGHBOURS]
         rows = np.take_along_axis(found.rows, order, axis=1)
@@ -176,7 +176,7 @@ class GalleryEvidence:
         return self.lookup.gallery.lat, self.lookup.gallery.lon
 
     def _near(self, points: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cities (U, C) about points (U, 3) and their shares; none of a point without a city."""
+        """Cities (U, C) about points (U, 3) and their shares; shares 0 without a city."""
         most = min(NEAR_CITIES, len(self.hierarchy.cities))
         chord, cities = self._cities.query(points, most)
         chord, cities = chord.reshape(len(points), most), cities.reshape(len(points), most)

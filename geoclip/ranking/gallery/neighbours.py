@@ -16,8 +16,8 @@ QUERY_ROWS = 1024
 class Neighbours:
     """The k gallery photos most like each of N photos, best first.
 
-    `rows` (N, k) of the gallery, -1 where there are fewer; `similarity` (N, k) cosines in float32,
-    -inf there.
+    `rows` (N, k) of the gallery, -1 for absent ones; `similarity` (N, k) cosines in float32, -inf
+    there.
     """
 
     rows: np.ndarray
@@ -25,7 +25,7 @@ class Neighbours:
 
     @classmethod
     def none(cls, photos: int, k: int) -> Neighbours:
-        """Of photos that have no neighbour."""
+        """Empty neighbours of N photos."""
         return cls(np.full((photos, k), -1), np.full((photos, k), -np.inf, np.float32))
 
     def best(self, k: int) -> Neighbours:
@@ -37,16 +37,16 @@ class Neighbours:
         )
 
     def take(self, photos: slice) -> Neighbours:
-        """Those of some photos."""
+        """The neighbours of some photos."""
         return Neighbours(self.rows[photos], self.similarity[photos])
 
     def without(self, left_out: np.ndarray, k: int) -> Neighbours:
-        """The best k of those that are not `left_out` (N, m)."""
+        """The best k of the rows outside `left_out` (N, m)."""
         rows = np.where(left_out, -1, self.rows)
         return Neighbours(rows, np.where(left_out, -np.inf, self.similarity)).best(k)
 
     def put(self, photos: np.ndarray, found: Neighbours) -> None:
-        """Set those of some photos (n,), by position; of fewer than k the rest is none."""
+        """Set the neighbours of some photos (n,), by position; missing columns become empty."""
         width = found.rows.shape[1]
         self.rows[photos, :width], self.similarity[photos, :width] = found.rows, found.similarity
 
@@ -67,8 +67,8 @@ def exact_neighbours(
 ) -> Neighbours:
     """The k gallery photos of largest cosine to each embedding (N, d) of unit length.
 
-    Every gallery photo from row `start` on is compared, those not `allowed` (M,) left out. Only
-    a block of the gallery is in memory at a time.
+    It compares every gallery photo from row `start` on, except those not `allowed` (M,). Only a
+    block of the gallery is in memory at a time.
     """
     queries = torch.from_numpy(np.array(photos, np.float32))
     best = Neighbours.none(len(photos), k)
@@ -76,7 +76,7 @@ def exact_neighbours(
         which = np.arange(first, first + len(block))
         if allowed is not None:
             which = which[allowed[which]]
-        values = torch.from_numpy(block[which - first]).float().T  # a copy: not of the file itself
+        values = torch.from_numpy(block[which - first]).float().T  # copied from the file
         for i in range(0, len(photos) if len(which) else 0, QUERY_ROWS):
             part = np.arange(i, min(i + QUERY_ROWS, len(photos)))
             found, at = (queries[part] @ values).topk(min(k, len(which)), dim=1)

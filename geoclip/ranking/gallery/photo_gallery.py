@@ -2,7 +2,7 @@
 
 A gallery is a folder of numbered parts. A part is an array of embeddings (`00000000.npy`, mapped
 into memory, never read whole) and a table of the photos (`00000000.parquet`), written last: a part
-without a table does not count. `gallery.json` names the encoder. The photos are not copied.
+without a table is ignored. `gallery.json` names the encoder. The photos are not copied.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ SCHEMA = pa.schema(
 )
 DTYPES = ("float16", "float32")
 BLOCK_ROWS = 16_384
-"""Rows in float32 at a time: 32 MiB of 512 dimensions."""
+"""Rows converted to float32 at a time: 32 MiB at 512 dimensions."""
 
 
 @dataclass(frozen=True)
 class GalleryAbout:
-    """What a gallery is made with: `encoder` is the key of an image tower (`photos.keys`)."""
+    """How a gallery was made: `encoder` is the key of an image tower (`photos.keys`)."""
 
     encoder: str
     model: str
@@ -52,9 +52,9 @@ class GalleryAbout:
 
     @classmethod
     def parse(cls, content: bytes, folder: Path | str) -> GalleryAbout:
-        """What the about file of the gallery in a folder says.
+        """Parse the about file of a folder's gallery.
 
-        Raises GeoclipError for one that is damaged or of another version.
+        Raises GeoclipError for a damaged file or another version.
         """
         try:
             about = cls(**json.loads(content))
@@ -68,7 +68,7 @@ class GalleryAbout:
         return about
 
     def check_encoder(self, encoder: str, folder: Path | str) -> None:
-        """Raise GeoclipError unless the gallery in a folder is of the encoder of this key."""
+        """Raise GeoclipError unless the gallery in a folder has the encoder of this key."""
         if encoder != self.encoder:
             raise GeoclipError(
                 f"The gallery {folder} was made with another encoder, {self.model}: use that "
@@ -98,9 +98,10 @@ class Gallery:
 
     @classmethod
     def create(cls, folder: Path, about: GalleryAbout) -> Gallery:
-        """Make an empty gallery in a folder, made if absent; what another was made of is refused.
+        """Make an empty gallery in a folder, created if absent.
 
-        Raises GeoclipError as `open` does where there is a gallery, and for a dtype that is none.
+        Raises GeoclipError where there is another gallery or a damaged one, and for an invalid
+        dtype.
         """
         if about.dtype not in DTYPES:
             raise GeoclipError(f"dtype is {about.dtype!r}; use {' or '.join(DTYPES)}.")
@@ -122,9 +123,8 @@ class Gallery:
     def open(cls, folder: Path, encoder: str | None = None) -> Gallery:
         """Open the gallery in a folder.
 
-        Raises GeoclipError where there is none, where it is damaged, and where it was made with
-        another encoder than that of the key `encoder`: embeddings of two encoders say nothing of
-        one another.
+        Raises GeoclipError where there is none, where it is damaged, and where its encoder is not
+        that of the key `encoder`: embeddings of two encoders are not comparable.
         """
         about = _read_about(folder)
         if encoder is not None:
@@ -134,22 +134,22 @@ class Gallery:
             values, table = _read_part(folder, number, about)
             parts.append(values)
             tables.append(table)
-        # In one piece: photos are taken from a table of many a hundred times slower.
+        # In one chunk: taking photos from a table of many is a hundred times slower.
         photos = pa.concat_tables([SCHEMA.empty_table(), *tables]).combine_chunks()
         return cls(folder, about, parts, photos)
 
     @classmethod
     def in_memory(cls, values: np.ndarray, photos: pd.DataFrame) -> Gallery:
-        """A gallery of embeddings (M, d) that is on no disk; `photos` are those of `add`."""
+        """A gallery of embeddings (M, d) without a folder; `photos` are those of `add`."""
         about = GalleryAbout("", "memory", values.shape[1])
         return cls(Path(), about, [values], gallery_rows(photos))
 
     def add(self, values: np.ndarray, photos: pd.DataFrame) -> int:
-        """Add photos with embeddings (n, d), on disk when this returns; how many were new.
+        """Add photos with embeddings (n, d), on disk on return; returns how many were new.
 
-        `photos` has the columns `photo_id`, `lat`, `lon` and what else of `SCHEMA` is known. Of
-        photos of one id the first stays. Raises GeoclipError for embeddings of another width,
-        that are not of unit length, for a photo without a position, and for a full disk.
+        `photos` has the columns `photo_id`, `lat`, `lon` and any others of `SCHEMA`. Of photos with
+        one id the first stays. Raises GeoclipError for embeddings of another width or not of unit
+        length, for a photo without a position, and for a full disk.
         """
         known = self.rows_of(photos["photo_id"]) >= 0
         fresh = ~(photos["photo_id"].duplicated().to_numpy() | known)
@@ -182,7 +182,7 @@ class Gallery:
         return np.asarray(self.photos["lon"].to_numpy())
 
     def rows_of(self, photo_ids: Iterable[str]) -> np.ndarray:
-        """The row (N,) of each photo id, -1 where it is not here."""
+        """The row (N,) of each photo id, -1 for unknown ids."""
         ids = pa.array(list(photo_ids), pa.string())
         found = pc.index_in(ids, self.photos["photo_id"]).fill_null(-1)
         return np.asarray(found.to_numpy(), dtype=np.int64)
@@ -193,7 +193,7 @@ class Gallery:
         return np.array(ids.to_pylist(), dtype=object).reshape(rows.shape)
 
     def blocks(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-        """Embeddings as they are stored, some at a time, from row `start`, each with its row."""
+        """Stored embeddings in blocks, from row `start`, each with its first row."""
         first = 0
         for part in self.parts:
             begin = max(start - first, 0)
@@ -214,8 +214,8 @@ class Gallery:
     def _check(self, values: np.ndarray, photos: pd.DataFrame) -> None:
         if values.ndim != 2 or values.shape[1] != self.about.width:
             raise GeoclipError(
-                f"The gallery {self.folder} holds embeddings of {self.about.width} numbers, these "
-                f"are {values.shape[1:]}: give those of the same encoder."
+                f"The gallery {self.folder} holds embeddings of {self.about.width} numbers, "
+                f"these are {values.shape[1:]}: use embeddings of the same encoder."
             )
         norms = np.linalg.norm(values.astype(np.float32), axis=1)
         for bad, what in (
@@ -231,7 +231,7 @@ class Gallery:
 
 
 def gallery_rows(photos: pd.DataFrame) -> pa.Table:
-    """A table of `SCHEMA` of what is known of photos; texts that are not are empty."""
+    """Known facts of photos as a table of `SCHEMA`; unknown texts are empty."""
     given = {name: photos.get(name, "") for name in SCHEMA.names}
     return pa.Table.from_pandas(pd.DataFrame(given), SCHEMA, preserve_index=False)
 

@@ -1,8 +1,8 @@
-"""Spots: the places of gallery photos about which a photo was probably taken.
+"""Spots: the places of gallery photos near which a photo was probably taken.
 
-A spot is a gallery photo's place with all that lies within `SPOT_KM` of it; its probability is that
-of the mixture's near kernels there. The point of an answer lies at the likeliest spot where that is
-likely enough, so it may lie between cities.
+A spot is all land within `SPOT_KM` of a gallery photo's place; its probability is that of the
+mixture's near kernels there. The point of an answer lies at the likeliest spot if that is likely
+enough, so it may lie between cities.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from geoclip.ranking.point_estimate import group_km, quantile_km
 
 SPOT_KM = NEAR_KM
 SAME_SCENE = 0.55
-"""Likeness from which on two photos are taken to show the same scene.
+"""Likeness from which two photos are assumed to show the same scene.
 
-Of 505 photos of 15 collections no two are so alike that were taken more than 25 km apart.
+Among 505 photos of 15 collections no two so alike were taken more than 25 km apart.
 """
 DECIDING = 3
 DECIDING_SHARE = 0.1
-"""So many photos are named at most as those that decided, each behind the first with this share."""
+"""At most this many photos are named as deciding; each after the first has at least this share."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Spots:
 
     @classmethod
     def of(cls, terms: GalleryTerms, mixture: Mixture, k: int) -> Spots:
-        """Those of photos with these terms."""
+        """The spots of photos with these terms."""
         near, rows = mixture.near, np.arange(len(mixture.near))
         km = _between(terms.lat, terms.lon)
         close = km <= SPOT_KM  # (N, m, m)
         mass = np.einsum("nij,nj->ni", close, near)
         same = (terms.likeness >= SAME_SCENE) & (near > 0)
-        # Of one spot's photos the likeliest is its middle; a photo of the same scene goes first.
+        # The likeliest photo of a spot is its centre; a photo of the same scene comes first.
         order = mass + 1e-9 * near + np.where(same, 1 + terms.likeness, 0)
         left, which = np.where(near > 0, order, -1.0), []
         for _ in range(min(k, near.shape[1])):
@@ -70,7 +70,7 @@ class Spots:
         strongest = np.argsort(-own, axis=1, kind="stable")[:, :DECIDING]
         share = np.take_along_axis(own, strongest, axis=1)
         enough = share > DECIDING_SHARE * probabilities[:, :1]
-        enough[:, :1] = share[:, :1] > 0  # of many alike none may have that much
+        enough[:, :1] = share[:, :1] > 0  # among many similar ones none may reach that share
         return cls(
             chosen,
             probabilities,
@@ -91,7 +91,8 @@ def credible_radii_km(
 ) -> np.ndarray:
     """Radii (S, N) in km about points (N,) that hold S shares of each mixture.
 
-    Gallery photos count where they are, the rest as groups of cities do in `credible_radius_km`.
+    Gallery photos count at their position, the rest as groups of cities, as in
+    `credible_radius_km`.
     """
     posterior = mixture.posterior
     points = unit_vectors(lat, lon)
