@@ -81,6 +81,8 @@ def search(
         library.write_found(table, out)
     if page is not None:
         write_sheet(table, asked.like, recall, page)
+        if not table["path"].any():
+            typer.echo(f"{page} has no pictures: name the gallery's photos by --photos.", err=True)
     if recall:
         print_table(recall[0], recall[1:], right=recall[0][1:])
     elif out is None:

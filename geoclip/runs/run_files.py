@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from geoclip.errors import GeoclipError
 from geoclip.guesses import spreadsheet
@@ -38,6 +39,12 @@ def check_output(path: Path | None, option: str, endings: tuple[str, ...]) -> No
         raise GeoclipError(f"The folder of {option} {path} does not exist: create it first.")
     if path.is_dir():
         raise GeoclipError(f"{option} {path} is a folder: name a file.")
+    try:
+        TemporaryFile(dir=path.absolute().parent).close()
+    except OSError as problem:
+        raise GeoclipError(
+            f"{option} {path} cannot be written ({problem.strerror}): name another folder."
+        ) from None
     if path.suffix.lower() == spreadsheet.ENDING:
         spreadsheet.check_spreadsheets()
 

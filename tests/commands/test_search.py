@@ -56,6 +56,19 @@ def test_recall_is_shown(folder: Path) -> None:
     assert re.search(r"chance\W+50\.0 %\W+100\.0 %\W+100\.0 %", result.stdout)
 
 
+def test_a_sheet_without_pictures_says_how_to_get_them(folder: Path) -> None:
+    named = Gallery.open(folder)
+    bare = Gallery.create(folder.parent / "bare", named.about)
+    rows = pd.DataFrame({"photo_id": ["a"], "lat": [1.0], "lon": [2.0], "path": [""]})
+    bare.add(hashed_vector(b"here")[None], rows)
+    page = folder.parent / "found.html"
+    result = search(bare.folder, "a tram", "--page", page)
+    assert result.exit_code == 0 and "<img" not in page.read_text(encoding="utf-8")
+    assert "--photos" in result.stderr
+    photos = ["--photos", folder.parent / "t.csv"]
+    assert "--photos" not in search(folder, "a tram", *photos, "--page", page).stderr
+
+
 def test_the_contact_sheet_holds_what_is_here_and_runs_nothing(folder: Path) -> None:
     page, here = folder.parent / "found.html", folder.parent / "here.png"
     photos = ["--photos", folder.parent / "t.csv"]
