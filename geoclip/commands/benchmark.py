@@ -63,7 +63,7 @@ def benchmark(
     method: Annotated[
         list[RankingMethod] | None,
         typer.Option(
-            help="How places are ranked, as `geoclip locate` says; may be repeated, each is a row."
+            help="Ranking of places, as in `geoclip locate`; may be repeated, one row each."
         ),
     ] = None,
     point: PointOption = None,
