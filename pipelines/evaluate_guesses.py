@@ -128,8 +128,8 @@ def caption_report(
 
 def main(
     *,
-    predictions: Annotated[str, typer.Option(help="Of locate_photos; a path or URI.")],
-    captions: Annotated[str, typer.Option(help="Of write_captions; a path or URI.")],
+    predictions: Annotated[str, typer.Option(help="Output of locate_photos; a path or URI.")],
+    captions: Annotated[str, typer.Option(help="Output of write_captions; a path or URI.")],
     out: Annotated[Path, on_this_machine("The report, a .json file.")],
     gazetteer: Places = None,
 ) -> None:

@@ -111,7 +111,7 @@ def shard_parts(
     earlier_ids: Ids = tuple,
     lacking: Lacking = nothing,
 ) -> list[Part]:
-    """The parts of the files of `left`, of all `shards`, with unique photo ids.
+    """The parts of the files `left` among all `shards`, with unique photo ids.
 
     `other_ids` gives the ids of all other inputs, `earlier_ids` those of an earlier run; for
     `lacking` see `parquet_parts`.

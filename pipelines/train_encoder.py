@@ -217,7 +217,7 @@ def _collect(
 @with_settings(EvaluationSettings, TrainingSettings)
 def main(
     *,
-    captions: Annotated[str, typer.Option(help="Of write_captions; a path or URI.")],
+    captions: Annotated[str, typer.Option(help="Output of write_captions; a path or URI.")],
     start: Model,
     out: OutFolder,
     gazetteer: Places = None,

@@ -92,7 +92,7 @@ class Browser:
             )  # fmt: skip
 
     def frame(self) -> None:
-        """Wait until what was asked for is drawn."""
+        """Wait until the pending drawing is done."""
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def faults(self) -> list[str]:

@@ -28,7 +28,7 @@ def run_notebook(path: Path) -> Any:
 
 
 def shorten(notebook: Any) -> None:
-    """Leave out of the outputs what is large or of this machine alone."""
+    """Remove large and machine-specific parts of the outputs."""
     for cell in notebook.cells:
         if "outputs" in cell:
             cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]

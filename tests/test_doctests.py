@@ -55,7 +55,7 @@ def homes() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", sorted(geoclip.__all__))
 def test_every_public_name_has_an_example(name: str) -> None:
-    """A class or function in its docstring, what is neither in that of its module."""
+    """A class or function has it in its docstring, other names in that of their module."""
     module = import_module(homes()[name])
     public = getattr(geoclip, name)
     about = public if callable(public) else module

@@ -57,8 +57,8 @@ class TortureEntry:
 def make_torture_folder(folder: str | os.PathLike[str], bombs: bool = True) -> list[TortureEntry]:
     """Fill a folder, made if absent; return what `list_photos` is to find there, entry by entry.
 
-    What the file system refuses (names that are not UTF-8, pipes) is left out, as are, on demand,
-    the `bombs`, which take seconds to make.
+    Entries that the file system refuses (names that are not UTF-8, pipes) are left out, as are, on
+    demand, the `bombs`, which take seconds to make.
     """
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)

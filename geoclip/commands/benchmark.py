@@ -58,12 +58,12 @@ def benchmark(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for a table, a JSON file, a plot and what is done."),
+        typer.Option(help="Folder for a table, a JSON file, a plot and finished work."),
     ] = None,
     method: Annotated[
         list[RankingMethod] | None,
         typer.Option(
-            help="How places are ranked, as `geoclip locate` says; may be repeated, each is a row."
+            help="Ranking of places, as in `geoclip locate`; may be repeated, one row each."
         ),
     ] = None,
     point: PointOption = None,

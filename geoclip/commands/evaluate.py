@@ -62,7 +62,7 @@ def evaluate(
     oracle: Annotated[
         bool,
         typer.Option(
-            "--oracle", help="Say what the best of all guesses from the list of places would score."
+            "--oracle", help="Print the score of the best possible guesses from the list of places."
         ),
     ] = False,
     gazetteer: Places = None,

@@ -34,8 +34,8 @@ def explain(
     method: Annotated[
         MapMethod,
         typer.Option(
-            help="occlusion: hide parts of the photo in turn; gradient: faster, by what the "
-            "answer depends on."
+            help="occlusion: hide parts of the photo in turn; gradient: faster, by the model's "
+            "gradient."
         ),
     ] = MapMethod.occlusion,
 ) -> None:

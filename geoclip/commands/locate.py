@@ -146,7 +146,7 @@ def locate(
     ] = None,
     keep_journal: Annotated[
         bool,
-        typer.Option("--keep-journal", help="Leave OUT.journal (see above) when all is done."),
+        typer.Option("--keep-journal", help="Keep OUT.journal (see above) at the end."),
     ] = False,
     force: Annotated[
         bool,

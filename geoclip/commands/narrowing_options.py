@@ -22,7 +22,7 @@ NearOption = Annotated[
     str | None,
     typer.Option(
         metavar="CITY[,KM]|LAT,LON,KM",
-        help="Only places within 50 km, or so many, of a city or a point: 'Paris, FR, 20'.",
+        help="Only places within 50 km (or another distance) of a city or point: 'Paris, FR, 20'.",
     ),
 ]
 WithinOption = Annotated[

@@ -60,7 +60,7 @@ def write(
 def undo(
     journal: Annotated[Path, typer.Argument(help="The file that noted what was written.")],
 ) -> None:
-    """Remove the sidecars of a journal (file of notes) that are as they were written, and no other.
+    """Remove exactly the unchanged sidecars of a journal (file of notes).
 
     Exits with 0 when none of them is left, and 3 when some were changed and stay.
     """

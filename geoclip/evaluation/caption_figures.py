@@ -60,8 +60,8 @@ def composition_figures(
     A photo's true caption (its city in its country) competes with its city in another country and
     another country's city in its own. Both combine the names of two photos of the split, drawn by
     `seed`, so that neither name alone gives the answer (as in Winoground; Thrush et al. 2022, arXiv
-    2204.03162). A photo counts where the true caption is more similar to it: than the one of the
-    `wrong_country`, of the `wrong_city`, than `both`. Chance is 50, 50 and 33 (25 where a name says
+    2204.03162). A photo counts if the true caption is more similar to it than the caption of the
+    `wrong_country`, of the `wrong_city`, or `both`. Chance is 50, 50 and 33 (25 where a name says
     the same in every caption). The figures are None where all photos lie in one country.
     """
     taken, others = _pairs(rows, book, seed)

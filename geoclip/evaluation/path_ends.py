@@ -15,7 +15,7 @@ def match_by_end(
 ) -> tuple[list[int], list[int]]:
     """For each guess's path the photo of the truth where one path is wholly the end of the other.
 
-    The first list holds a position in `truth` for each guess, -1 for none; each photo stands once.
+    The first list holds a position in `truth` for each guess, -1 for none; each photo occurs once.
     Of several the longest common end counts. The second list holds the guesses for which that does
     not decide. `may_be(guess, photo)` says which pairs come into question.
 

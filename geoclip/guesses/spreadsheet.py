@@ -17,8 +17,8 @@ from geoclip.support.files import write_for_user
 ENDING = ".xlsx"
 SHEET_ROWS = 1 << 20
 """Most rows of a sheet, including its header."""
-# XML has no such characters; ISO/IEC 29500 writes them as _xHHHH_, and so escapes a literal "_"
-# before them.
+# XML lacks these characters; ISO/IEC 29500 writes them as _xHHHH_, and escapes "_" before such
+# text.
 _ESCAPED = re.compile("[\0-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
 
 

@@ -163,8 +163,8 @@ def page_score(image: Image.Image) -> float:
     """Share of blocks that look like print, as a score.
 
     A block of print is mostly one pale, colourless tone, which may vary from block to block as
-    light falls off over a photographed page, plus a few much darker pixels. Where most blocks are
-    so, those with strokes of letters count.
+    light falls off over a photographed page, plus a few much darker pixels. If most blocks are of
+    this kind, those with strokes of letters count.
     """
     small = image.convert("RGB")
     small.thumbnail((_SIDE, _SIDE))

@@ -27,11 +27,10 @@ class LevelRanking:
         level: (N,) a `Level`. Where it is none, the places are continents.
         places: (N, k, 4) the continent, country, region and city of each place, as positions in a
             Hierarchy; -1 below its level, and for a city without a region.
-        probabilities: (N, k, 4) theirs, NaN where there is none. A place's is at least that of a
-            place inside it.
-        listed: (N, k) which places there are; others fill up the rows.
-        points: (N,) the reported city, which lies in the first place.
-        radius, radius_90: (N,) km about the points, NaN where none is stated.
+        probabilities: (N, k, 4) theirs, NaN where there is none. A place has at least the
+        probability of a place inside it. listed: (N, k) which places there are; others fill up the
+        rows. points: (N,) the reported city, which lies in the first place. radius, radius_90: (N,)
+        km about the points, NaN where none is stated.
     """
 
     level: np.ndarray

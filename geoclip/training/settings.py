@@ -24,8 +24,9 @@ class Tune:
     """What is tuned: `kind` with the number of blocks of "last" or the rank of "lora".
 
     "all" are all weights. "projection" is all after the blocks: the last norm, the pooling, the
-    projection. "last" is that and the given number of last blocks. "lora" are adapters of the given
-    rank beside the blocks' linear layers and convolutions. Logit scale and bias are always tuned.
+    projection. "last" is the projection part and the given number of last blocks. "lora" are
+    adapters of the given rank beside the blocks' linear layers and convolutions. Logit scale and
+    bias are always tuned.
     """
 
     kind: str = ALL
@@ -89,7 +90,7 @@ class TrainingSettings:
         None, "Peak of AdamW's learning rate; if not given, chosen by steps and --tune."
     )
     text_learning_rate: float | None = option(
-        None, "That of the part that reads captions, 0 to leave it as it is; the same if not given."
+        None, "Rate of the part that reads captions, 0 to freeze it; the same if not given."
     )
     betas: tuple[float, float] = option((0.9, 0.98), "AdamW's decay rates.")
     weight_decay: float = option(1e-3, "AdamW's weight decay.")

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.large_runs listing
     python -m tests.benchmarks.large_runs resuming --work DIR
 
-`listing` finds them in folders of a bucket; its time holds what the bucket itself takes to name
-them. `resuming` finds that all of them are done.
+`listing` finds them in folders of a bucket; its time includes the bucket's own for naming them.
+`resuming` finds that all of them are done.
 """
 
 import argparse

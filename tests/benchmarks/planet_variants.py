@@ -4,8 +4,7 @@
 
 Every variant starts from planet-start and takes as many steps. The splits seen and unseen are
 streets, seen_aerial and unseen_aerial tiles of other places. DIR/variants.csv gets a row of
-held-out figures for each finished variant; the same command does what is missing. Encoders are
-kept in DIR.
+held-out figures for each finished variant; the same command resumes. Encoders are kept in DIR.
 """
 
 import argparse

@@ -64,7 +64,8 @@ class World:
 
 
 class Cells:
-    """Rows of an experiment in a CSV file, one for each finished cell: what is there is not redone.
+    """Rows of an experiment in a CSV file, one for each finished cell: existing ones are not
+    redone.
 
     A cell is known by the columns of `key`.
     """

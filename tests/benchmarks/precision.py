@@ -4,8 +4,8 @@
 
 Random weights, ready pixels; with --layers only so many of the tower's, which are all alike. int8
 is torchao's: activations quantised as they come, weights beforehand, outside attentions. It needs
-`pip install torchao`. With --compile all sides are compiled. "auto" is what the trial chose; the
-trial takes so many times a photo in float32.
+`pip install torchao`. With --compile all sides are compiled. "auto" is the trial's choice; the
+trial's cost is given in photos in float32.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def in_int8(encoder: Any, compiled: bool) -> Any:
 
 
 def by_trial(encoder: Any) -> tuple[Any, float]:
-    """The encoder in what a trial finds fastest, and the trial's seconds of processor time."""
+    """The encoder in the fastest precision by trial, and the trial's seconds of processor time."""
     from geoclip.encoders.precision import WORTH_A_TRIAL
 
     other = copy(encoder).for_photos("auto")
@@ -43,7 +43,7 @@ def by_trial(encoder: Any) -> tuple[Any, float]:
 
 
 def random_encoder(model: str, layers: int | None) -> Any:
-    """An encoder of so many layers, and of a small text tower: texts are not measured."""
+    """An encoder of `layers` layers with a small text tower: texts are not measured."""
     import open_clip
 
     from geoclip.encoders.open_clip_encoder import OpenClipEncoder

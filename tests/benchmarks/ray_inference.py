@@ -116,7 +116,7 @@ def done_by(side: str, folder: Path, workers: int) -> Timeline:
 
 
 def processes_of(side: str, process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
-    """What has to stop for a side to stand still: itself, and its workers on the cluster."""
+    """The processes of a side: itself, and its workers on the cluster."""
     own = psutil.Process(process.pid)
     if side == "plain":
         return [own]

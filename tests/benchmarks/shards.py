@@ -3,8 +3,8 @@
     python -m tests.benchmarks.shards --megabytes 200
 
 Both sides read shards as a task of `pipelines.locate_photos` does and decode each photo to the size
-of an encoder; they take turns. The server (moto) is a process of its own on this machine: what it
-takes of the processor it takes from the reader, which a real store does not.
+of an encoder; they take turns. The server (moto) is a process of its own on this machine: it takes
+processor time from the reader, which a real store does not.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def make_shards(folder: Path, megabytes: int) -> int:
 
 
 def read_all(names: list[str], decode: bool = True) -> int:
-    """Read shards, and decode what is in them; how many photos there were."""
+    """Read shards, and decode their photos; returns the number of photos."""
     count = 0
     for name in names:
         for block in read_blocks(TarShard(Shard(name))):

@@ -28,7 +28,7 @@ from test_jobs import PATIENCE, RAY, free_port
 PHOTOS = 2000
 MARK = "GROWING_CLUSTER"
 HEAD = "ray.head.default"
-"""What the provider calls the kind of the machine that it runs on."""
+"""The provider's name for the kind of its own machine."""
 
 pytestmark = pytest.mark.slow
 

@@ -78,7 +78,7 @@ def readme_commands(texts: dict[str, str]) -> list[list[str]]:
 
 
 def run(server: str, *command: str) -> subprocess.CompletedProcess[str]:
-    """What a user types, from the checkout, and again while the cluster is still starting."""
+    """Run the user's commands from the checkout, and again while the cluster is still starting."""
     for _ in range(20):
         done = subprocess.run(
             command,

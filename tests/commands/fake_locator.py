@@ -13,7 +13,7 @@ from geoclip.ranking.place_index import PlaceIndex
 
 
 class FakeLocator(Locator):
-    """A locator without weights for ten cities; remembers what it was made of."""
+    """A locator without weights for ten cities; remembers its arguments."""
 
     asked: dict[str, Any] = {}  # noqa: RUF012
     gazetteer_of_ten: Gazetteer

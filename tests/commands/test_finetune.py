@@ -1,4 +1,4 @@
-"""`geoclip finetune` trains, goes on where it was stopped, and leaves an encoder that loads."""
+"""`geoclip finetune` trains, resumes, and leaves an encoder that loads."""
 
 import json
 import re

@@ -487,7 +487,7 @@ def test_a_stopped_run_without_out_promises_nothing(
     monkeypatch.setattr("geoclip.runs.folder_run.FolderRun.blocks", stop)
     result = run(photo, *MODEL)
     assert result.exit_code == 130
-    assert "stopped; with --out it could go on." in result.stderr
+    assert "stopped; with --out it could resume." in result.stderr
 
 
 def test_progress_lines(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -66,7 +66,7 @@ def test_the_commands_of_the_readme(home: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def confirm(guesses: str) -> None:
-    """What the page of `geoclip review` exports when the first answer of each photo is accepted."""
+    """The export of `geoclip review`'s page when the first answer of each photo is accepted."""
     first = pd.read_csv(guesses).query("rank == 1")
     first = first[first["path"].str.endswith("0.jpg")]  # the others have their own position
     first[["path", "lat", "lon"]].to_csv("reviewed.csv", index=False)

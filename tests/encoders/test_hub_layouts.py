@@ -171,7 +171,7 @@ def test_a_repository_of_two_layouts_is_read_in_that_of_its_safetensors(tmp_path
     ],
 )
 def test_a_tag_of_open_clip_loads_from_the_cache(tag, hub_id, home, monkeypatch):
-    """open_clip's own list says what a tag is; only the sizes of its towers are made small."""
+    """open_clip's own list defines a tag; only the sizes of its towers are made small."""
     layout = next(layout for layout in LAYOUTS if layout.hub_id == hub_id)
     snapshot = write_hub_cache(home / "hub", layout)
     config = json.loads((snapshot / "open_clip_config.json").read_text())["model_cfg"]

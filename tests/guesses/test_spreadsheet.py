@@ -1,4 +1,4 @@
-"""Workbooks hold what a table holds, as other programs see it."""
+"""Workbooks have a table's content, as other programs see it."""
 
 import zipfile
 

@@ -1,4 +1,4 @@
-"""What training on Ray does at its end with the photos that it held out."""
+"""The calibration at the end of training on Ray, on held-out photos."""
 
 import json
 from pathlib import Path

@@ -93,7 +93,7 @@ def test_what_storage_refuses_is_one_sentence(
     said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail() -> None:
-        """Do what a worker of Ray does."""
+        """Fail like a worker of Ray."""
         try:
             raise OSError(said)
         except OSError as problem:

@@ -330,7 +330,9 @@ def test_parquet_ids_that_repeat_are_never_one_photo(
         said = f"The photo id '2' stands in {first} and in {again}: in such files (2) file"
         assert said in capsys.readouterr().err
     twice = write("d", [7, 8, 9, None, 10, 7])
-    with pytest.raises(GeoclipError, match=f"7' stands in {twice} twice: give each photo an id"):
+    with pytest.raises(
+        GeoclipError, match=f"7' stands in {twice} twice: give each photo its own id"
+    ):
         photo_parts([twice], 1)
 
 
@@ -488,7 +490,7 @@ def test_what_is_not_read_is_a_failure(tmp_path: Path) -> None:
     views = {view["photo_id"].removeprefix(f"{tmp_path}/"): view for view in views_of(tmp_path)}
     assert views.pop("3.tar/a.jpg")["content"] == b"one"
     said = {
-        "0.tar": "the shard is packed with bzip2; make it a .tar or .tar.gz.",
+        "0.tar": "the shard is compressed with bzip2; make it a .tar or .tar.gz.",
         "1.tar.xz": "is an unsupported archive: unpack it",
         "2.zip": "is an unsupported archive: unpack it",
         "3.tar/hard.jpg": "it is a link in the shard; pack the photo itself",

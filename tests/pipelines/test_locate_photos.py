@@ -109,7 +109,7 @@ def test_a_folder_that_grows(home: Path, wanted: pd.DataFrame, tmp_path: Path) -
     assert ledger[["photo_id", "status"]].values.tolist() == [["photos/0004.jpg", "not a photo"]]
     assert "0004.jpg" in ledger["message"][0]
     assert output.summary() == (f"{COUNT} photos in {out}; 1 could not be read ({out}-ledger).")
-    with pytest.raises(GeoclipError, match=r"was begun with another top_k: give what"):
+    with pytest.raises(GeoclipError, match=r"was begun with another top_k: give the same again"):
         locate_into(out, photo_parts([few], 1), given(home, top_k=2), Pool(1))
 
 

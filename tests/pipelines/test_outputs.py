@@ -227,7 +227,7 @@ def test_a_run_is_killed_at_any_call_while_it_merges(output: Output) -> None:
 def test_a_node_is_lost_at_any_call_while_it_merges(
     output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ray has another node begin the task anew, beside what the first one has left."""
+    """Another node repeats the task, beside the first one's leftovers."""
     lost: list[int] = []
 
     def merge_twice(*arguments: Any) -> None:
@@ -341,10 +341,10 @@ def test_a_file_of_another_making_is_refused(output: Output) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"photo_id": ["a"]}), sink)
     write_bytes(f"{output.name}/x.parquet", sink.getvalue())
-    with pytest.raises(GeoclipError, match=r"x.parquet is no part of this version's making"):
+    with pytest.raises(GeoclipError, match=r"x.parquet was not made by this version"):
         output.done()
     write_bytes(f"{output.name}/x.parquet", b"half")
-    with pytest.raises(GeoclipError, match=r"x.parquet is no part of this version's making"):
+    with pytest.raises(GeoclipError, match=r"x.parquet was not made by this version"):
         output.done()
 
 

@@ -119,7 +119,7 @@ def test_more_workers_than_this_machine_has_room_for(
     captions: Path, tiny_start: Path, few_places: Path, ray_on_two_cpus: None, tmp_path: Path
 ) -> None:
     """They would be waited for for ever."""
-    with pytest.raises(GeoclipError, match="no room for 3 workers beside one another; give fewer"):
+    with pytest.raises(GeoclipError, match="no room for 3 workers at a time; give fewer"):
         train_encoder(
             captions, str(tiny_start), tmp_path, SETTINGS, gazetteer=few_places, workers=3
         )

@@ -85,5 +85,5 @@ def test_shards_and_tables_make_one_table(
     assert "5 captions" in printed and "1 photos are missing" in printed
     assert "1 more are of unknown place" in printed
     nowhere = labelled_parts([shard(tmp_path / "c.tar", {"0": {}})])
-    with pytest.raises(GeoclipError, match="Of none of the 1 photos the place is known"):
+    with pytest.raises(GeoclipError, match="The place of none of the 1 photos is known"):
         write_captions(nowhere, tmp_path / "c.parquet")

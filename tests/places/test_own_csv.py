@@ -62,7 +62,7 @@ def test_same_names_are_two_places(tmp_path):
             "row 3: place_id 'x' stands in row 2 already",
         ),
         ("name,lat,lon,country\nA,1,2,Atlantis\n", "row 2: country 'Atlantis' is no country"),
-        ("name,lat,lon,country\nA,1,2,Congo\n", r"row 2: .*the one that is meant: CD \(.*, CG \("),
+        ("name,lat,lon,country\nA,1,2,Congo\n", r"row 2: .*the right one: CD \(.*, CG \("),
         ("name,lat,lon,country\nA,1,2,England\n", "row 2: .* write GB"),
         ("name,lat,lon,country_code\nA,1,2,FRX\n", "row 2: country_code 'FRX' is no country"),
         ("name,lat,lon,country_code\nA,1,2,ZZ\n", "row 2: the country 'ZZ' is not in geoclip's"),

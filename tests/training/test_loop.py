@@ -39,7 +39,7 @@ def held_out(book, photos, monkeypatch):
 
 
 class Noted:
-    """A store that notes what it is asked to keep."""
+    """A store that records its calls."""
 
     def __init__(self) -> None:
         self.kept: list[tuple[int, set[str]]] = []
@@ -133,7 +133,7 @@ def test_the_best_checkpoint_stays_beside_the_last_and_is_exported(trainer, held
 
     one = trainer()
     run_training(one, store, held_out=held_out, evaluate_every=2, report=note)
-    # Evaluated after steps 2, 4 and 6 as 1, 3 and 3: of equal ones the first.
+    # The figures after steps 2, 4 and 6 are 1, 3 and 3: the first best one counts.
     assert folders(tmp_path) == {"step-4", "step-6"}
     encoder = load_encoder(store.export(MODEL))
     assert torch.equal(next(encoder.model.parameters()), weights[4])

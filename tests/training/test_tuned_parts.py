@@ -101,7 +101,7 @@ def test_more_blocks_than_there_are_are_refused() -> None:
 def test_a_tower_without_blocks_is_refused() -> None:
     encoder = clip_encoder()
     encoder.model.visual.transformer.resblocks = torch.nn.ModuleDict()
-    with pytest.raises(GeoclipError, match="image tower of tiny has no blocks"):
+    with pytest.raises(GeoclipError, match="image tower of tiny has no recognisable blocks"):
         freeze(encoder, Tune("last", 1), BOTH)
 
 

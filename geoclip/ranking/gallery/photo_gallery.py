@@ -145,7 +145,7 @@ class Gallery:
         return cls(Path(), about, [values], gallery_rows(photos))
 
     def add(self, values: np.ndarray, photos: pd.DataFrame) -> int:
-        """Add photos with embeddings (n, d), on disk on return; returns how many were new.
+        """Write photos with embeddings (n, d) to disk; returns how many were new.
 
         `photos` has the columns `photo_id`, `lat`, `lon` and any others of `SCHEMA`. Of photos with
         one id the first stays. Raises GeoclipError for embeddings of another width or not of unit
