@@ -192,8 +192,18 @@ def test_likeness_is_whitened_and_less_what_is_usual(ranker: PlaceRanker) -> Non
                 continue
             own = white(values[row])
             others = [own @ white(values[i]) for i in range(60) if lat[i] != lat[row]]
-            usual = np.mean(sorted(others)[-3:])  # 5 % of 60
+            usual = max(np.mean(sorted(others)[-3:]), 0.1)  # 5 % of 60
             assert got == pytest.approx(own @ white(photo) - usual, abs=1e-5)
+
+
+@pytest.mark.parametrize("places", [2, 3])
+def test_a_few_photos_are_not_unusually_like_any_other(places: int) -> None:
+    """Centred, two photos are opposites: every photo would resemble one more than is usual."""
+    gallery = gallery_at(unit_rows(places, 1), np.arange(places) * 20.0, np.zeros(places))
+    rows = np.tile(np.arange(places), (200, 1))
+    found = Likeness.of(gallery).between(unit_rows(200, 2), rows)
+    cosines = found + 0.1
+    assert (np.abs(cosines) <= 1 + 1e-6).all() and cosines.min() < 0 < cosines.max()
 
 
 def test_a_hub_is_taken_down() -> None:

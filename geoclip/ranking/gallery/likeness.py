@@ -22,6 +22,11 @@ REFERENCE = 2048
 """Number of gallery photos, drawn by a fixed seed, that represent photos of other places."""
 USUAL_SHARE = 0.05
 """A gallery photo's usual similarity is the mean over this share of them, the largest ones."""
+LEAST_USUAL = 0.1
+"""Lower bound of usual similarities. Centred embeddings of few photos, or of two places, point away
+from one another, and any photo would seem unusually like one of them. Chosen on training photos:
+with 2 photos as the gallery 29 % of other places are within 2,500 km, as without it, instead of 13;
+with all photos of two 1° blocks 33 instead of 24. It changes nothing from about 150 places on."""
 SHRINKAGE = 1.0
 """Added to the variances, in units of their mean: few photos estimate few variances well."""
 
@@ -85,7 +90,7 @@ class Likeness:
         cosines[same] = np.nan
         most = max(1, round(USUAL_SHARE * len(self.reference)))
         largest = -np.sort(-cosines, axis=1)[:, :most]  # NaN last
-        return np.asarray(np.nanmean(largest, axis=1))
+        return np.asarray(np.maximum(np.nanmean(largest, axis=1), LEAST_USUAL))
 
 
 def reference_rows(photos: int) -> np.ndarray:
