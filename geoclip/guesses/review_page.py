@@ -13,6 +13,7 @@ from geoclip.guesses.basemap import basemap
 from geoclip.guesses.maps import ATTRIBUTION, add_pictures, photo_entries
 from geoclip.guesses.page_files import write_page
 from geoclip.guesses.schema import GPS
+from geoclip.photos.refusals import READ, STATUSES
 from geoclip.places.gazetteer import Gazetteer
 from geoclip.places.place import CITY, COUNTRY, REGION
 from geoclip.support.paths import resolve_path
@@ -34,14 +35,17 @@ def write_review(
 ) -> int:
     """Write a page for the photos of a table of guesses; returns the number to review.
 
-    Photos with a reported position of their own are left out, and those beyond the first `limit`: a
-    page holds about 0.1 MB a photo. `gazetteer` has the places for corrections by name. The page
+    Photos with a reported position of their own are left out, files that are no readable photos,
+    and those beyond the first `limit`: a page holds about 0.1 MB a photo. `gazetteer` has the places for corrections by name. The page
     holds pictures and absolute paths; it exports `reviewed.csv`, which `geoclip.guesses.reviewed`
     reads. Raises GeoclipError where there is nothing to review or the page cannot be written.
     """
-    table = guesses[guesses["source"] != GPS]
+    unread = guesses["status"].isin(set(STATUSES) - set(READ))
+    table = guesses[(guesses["source"] != GPS) & ~unread]
     if table.empty:
-        raise GeoclipError("The table has no guesses to review: its photos state their positions.")
+        raise GeoclipError(
+            "The table has no guesses to review: its photos state their positions or cannot be read."
+        )
     world = gazetteer or Gazetteer.default()
     paths = [str(text) for text in table["path"].unique()[:limit]]
     table = table[table["path"].isin(paths)]

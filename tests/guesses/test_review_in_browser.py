@@ -33,6 +33,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"path": "2.jpg", **austria},
         {"path": "3.jpg", "level": "none", "lat": 1.0, "lon": 2.0},
         {"path": "gps.jpg", **lyon, "source": "gps"},
+        {"path": "broken.jpg", "status": "unreadable"},
     ]  # fmt: skip
     for path in {row["path"] for row in rows}:
         Image.new("RGB", (90, 60), "green").save(folder / path, "JPEG")
@@ -171,7 +172,12 @@ def test_every_size_and_scheme_is_sound(review: Browser, width: int, dark: bool)
 
 
 def test_bad_tables_are_refused(tmp_path: Path) -> None:
-    known = pd.DataFrame([{"path": "a.jpg", "lat": 1, "lon": 2, "source": "gps", "status": "ok"}])
+    known = pd.DataFrame(
+        [
+            {"path": "a.jpg", "lat": 1, "lon": 2, "source": "gps", "status": "ok"},
+            {"path": "b.jpg", "status": "truncated"},
+        ]
+    )
     write_guesses(guess_table(known), tmp_path / "g.csv")
     for words, told in (
         ([tmp_path / "g.csv", "--out", tmp_path / "r.html"], "no guesses to review"),
