@@ -162,3 +162,20 @@ def test_a_line_joins_the_moments_of_a_clip(browser: Browser, tmp_path: Path) ->
         )
         shares.append(found)
     assert shares[0] < 0.1 and shares[1] > 0.3
+
+
+def test_one_probability_needs_no_scale_and_doubt_names_the_continent(
+    browser: Browser, tmp_path: Path
+) -> None:
+    columns = ("path", "rank", "lat", "lon", "city", "probability", "level")
+    more = ("continent", "continent_probability")
+    rows = [
+        ("a.jpg", 1, 45.8, 4.8, "Lyon", 0.6, "city", "Europe", 0.9),
+        ("b.jpg", 1, 48.0, 9.0, "", None, "none", "Europe", 0.31),
+    ]
+    write_map(pd.DataFrame(rows, columns=columns + more), tmp_path / "map.html")
+    browser.open((tmp_path / "map.html").as_uri())
+    told = browser.run("document.getElementById('list').textContent")
+    assert "cannot tell (Europe 31\u00a0%)" in told.replace("31 %", "31\u00a0%")
+    assert "probability 60" in browser.run("document.body.textContent")
+    assert browser.run("document.querySelectorAll('.bar').length") == 0

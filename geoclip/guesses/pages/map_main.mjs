@@ -188,11 +188,15 @@ const legend = () => {
   }
   if (data.way) legendRow(element("span", "way", "\u2014"), element("span", "", "the order in which they follow"));
   if (probabilities.length === 0) return;
+  if (knots[0] === knots[4]) {
+    legendRow(element("span", "", `probability ${percent(knots[0])}`));
+    return;
+  }
   const bar = element("span", "bar");
   const steps = [0, 0.25, 0.5, 0.75, 1].map((t) => css(scaleColour(colours.scheme, t), opacity(t)));
   bar.style.background = `linear-gradient(90deg, ${steps.join(", ")})`;
   legendRow(element("span", "", `probability ${percent(knots[0])}`), bar, element("span", "", `${percent(knots[4])}`));
-  if (knots[0] !== knots[4]) legendRow(element("span", "quiet", `half of them ${percent(knots[2])} or more`));
+  legendRow(element("span", "quiet", `half of them ${percent(knots[2])} or more`));
 };
 const summarise = (some) => {
   const number = (...kinds) => some.filter((photo) => kinds.includes(kindOf(photo))).length;

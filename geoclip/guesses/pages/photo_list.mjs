@@ -7,6 +7,8 @@ import { kilometres, percent, unbroken, whole } from "./words.mjs";
 const PAGE = 200;
 const CHOICES = ["filter", "kind", "country", "folder", "sure", "sort"];
 
+const unsureText = (guess) => (guess.place ? `cannot tell (${guess.place} ${percent(guess.probability)})` : "cannot tell");
+
 export class PhotoList {
   // `colourOf` gives the colour of a photo's mark, `changed` takes the photos to show and whether
   // they changed by the time, as they do while a handle is drawn.
@@ -80,7 +82,7 @@ export class PhotoList {
     const spot = element("span", `dot kind-${kindOf(photo)}`);
     spot.style.background = this.colourOf(photo) || "transparent";
     const told = kindOf(photo) === "gps" ? "GPS" : sure ? percent(best.probability) : "";
-    const place = best === null ? photo.status : sure ? best.place : "cannot tell";
+    const place = best === null ? photo.status : sure ? best.place : unsureText(best);
     const error = photo.error_km === null ? "" : ` ${unbroken(`\u2014 off by ${kilometres(photo.error_km)}`)}`;
     if (photo.thumb) pressed.append(picture(photo.thumb, "thumb"));
     pressed.append(
