@@ -155,6 +155,17 @@ def test_paths_meet_by_their_ends(tmp_path):
         evaluate_files(guesses, truth)
 
 
+def test_two_files_here_never_match_by_their_ends(tmp_path):
+    """Paths are also relative to the truth's folder, where nobody is while the tables are read."""
+    truth = write(tmp_path / "t.csv", "path,lat,lon\na/1.jpg,0,0\nb/2.jpg,1,1\n")
+    guesses = write(tmp_path / "g.csv", "path,lat,lon\n1.jpg,0,0\nb/2.jpg,1,1\n")
+    (tmp_path / "a").mkdir()
+    assert evaluate_files(guesses, truth).missing == 0
+    write(tmp_path / "1.jpg", "")
+    write(tmp_path / "a" / "1.jpg", "")
+    assert evaluate_files(guesses, truth).unmatched == ("1.jpg",)
+
+
 def test_photos_with_gps_are_left_out(tmp_path):
     """The figures are those of tables without these photos, whatever else is asked."""
     lines = ["a,1,2", "b,3,4", "c,5,6", "d,7,8"]

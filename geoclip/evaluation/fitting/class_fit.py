@@ -96,7 +96,7 @@ def _fit(ranker: PlaceRanker, known: KnownClasses, seen: tuple[str, ...]) -> Ran
 
 
 def _temperatures(ranker: PlaceRanker, known: KnownClasses) -> Temperatures:
-    """Of least negative log likelihood; each class weighs by half as much as each photo."""
+    """Those of least negative log likelihood, with the `_weights` of the photos."""
     h, weights = ranker.hierarchy, _weights(known.rows)
     starts = [np.zeros(1, np.int64), *(level.starts for level in h.between), h.group_starts]
     true = [
