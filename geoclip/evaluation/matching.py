@@ -173,12 +173,15 @@ def refuse_other_sources(answers: pd.DataFrame, path: Source) -> None:
 
     A gallery's answer counts as the model's: it never uses the photo itself.
     """
-    other = answers["lat"].notna() & ~answers["source"].isin([MODEL, GALLERY])
+    source, what = answers["source"], "the answer's source is {}, not 'model'"
+    other = answers["lat"].notna() & ~source.isin([MODEL, GALLERY])
     cure = (
         "leave photos with GPS out with --skip-gps, or count them with --allow-gps (in Python: "
         "skip_gps=True, allow_gps=True)"
     )
-    refuse_rows(path, other, "the answer's source is {}, not 'model'", cure, answers["source"])
+    refuse_rows(path, other & (source == GPS), what, cure, source)
+    cure = "drop such rows, or count them with --allow-gps (in Python: allow_gps=True)"
+    refuse_rows(path, other, what, cure, source)
 
 
 def match_photos(

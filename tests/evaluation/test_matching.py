@@ -183,7 +183,7 @@ def test_photos_with_gps_are_left_out(tmp_path):
     assert "answer with their own GPS" in (tmp_path / "r.html").read_text()
     assert "--skip-gps" in str(run(guesses, "--truth", truth).exception)
     album = write(tmp_path / "album.csv", "path,lat,lon,source\na,1,2,gps\nb,3,4,album\n")
-    with pytest.raises(GeoclipError, match=r"row 3: .*'album'"):
+    with pytest.raises(GeoclipError, match=r"row 3: .*'album'.*: drop such rows"):
         evaluate_files(album, truth, skip_gps=True)
     only = write(tmp_path / "only.csv", "path,lat,lon\nb,3,4\n")
     with pytest.raises(GeoclipError, match="All photos answer with their own GPS"):
