@@ -36,15 +36,17 @@ def write_review(
     """Write a page for the photos of a table of guesses; returns the number to review.
 
     Photos with a reported position of their own are left out, files that are no readable photos,
-    and those beyond the first `limit`: a page holds about 0.1 MB a photo. `gazetteer` has the places for corrections by name. The page
-    holds pictures and absolute paths; it exports `reviewed.csv`, which `geoclip.guesses.reviewed`
-    reads. Raises GeoclipError where there is nothing to review or the page cannot be written.
+    and those beyond the first `limit`: a page holds about 0.1 MB a photo. `gazetteer` has the
+    places for corrections by name. The page holds pictures and absolute paths; it exports
+    `reviewed.csv`, which `geoclip.guesses.reviewed` reads. Raises GeoclipError where there is
+    nothing to review or the page cannot be written.
     """
     unread = guesses["status"].isin(set(STATUSES) - set(READ))
     table = guesses[(guesses["source"] != GPS) & ~unread]
     if table.empty:
         raise GeoclipError(
-            "The table has no guesses to review: its photos state their positions or cannot be read."
+            "The table has no guesses to review: its photos state their positions, or cannot be "
+            "read."
         )
     world = gazetteer or Gazetteer.default()
     paths = [str(text) for text in table["path"].unique()[:limit]]
