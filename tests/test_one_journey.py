@@ -31,7 +31,7 @@ def locator() -> Locator:
 @pytest.fixture(autouse=True)
 def loaded_once(locator: Locator, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command loads the same model, but anew for every run."""
-    monkeypatch.setattr("geoclip.commands.locate._load", lambda *_: locator)
+    monkeypatch.setattr("geoclip.commands.locate._load", lambda *_, **__: locator)
 
 
 def scene(seed: int) -> Image.Image:

@@ -45,7 +45,7 @@ def write_review(
     table = guesses[(guesses["source"] != GPS) & ~unread]
     if table.empty:
         raise GeoclipError(
-            "The table has no guesses to review: its photos state their positions or cannot be "
+            "The table has no guesses to review: its photos state their positions, or cannot be "
             "read."
         )
     world = gazetteer or Gazetteer.default()

@@ -55,6 +55,7 @@ def test_the_commands_of_the_readme(home: Path, monkeypatch: pytest.MonkeyPatch)
             for name in ("old", "new"):
                 shutil.copy("guesses.csv", f"{name}.csv")
         words = [word.replace("clip-b-32", "street-tiny") for word in arguments]
+        words = [word.removeprefix("~/Downloads/") for word in words]
         if words[:2] == ["sidecar", "write"]:
             confirm("guesses.csv")
         result = CliRunner().invoke(app, words)

@@ -116,9 +116,11 @@ def test_a_ray_that_does_not_start_is_one_sentence(
     monkeypatch.setenv("RAY_ADDRESS", address)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", init)
+    ended: list[bool] = []  # the tests' own Ray goes on
+    monkeypatch.setattr(ray, "shutdown", lambda: ended.append(True))
     with (
         pytest.raises(GeoclipError, match=f"timed out during startup.*{cure}") as caught,
         ray_session(),
     ):
         pytest.fail("began without Ray")
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and ended == [True]

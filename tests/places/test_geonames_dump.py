@@ -119,7 +119,7 @@ def test_the_command_writes_a_gazetteer_of_a_dump(dump, tmp_path):
     more = [*given, str(tmp_path / "more"), "--keep", "PPLX", "--keep", "PPLW"]
     assert CliRunner().invoke(app, more).exit_code == 0
     assert {"PPLX", "PPLW"} <= set(Gazetteer.read(tmp_path / "more").names)
-    with pytest.raises(GeoclipError, match="kept as PPL: use PPLH"):
+    with pytest.raises(GeoclipError, match="PPL is no code to keep: use PPLH"):
         read_dump(dump, ["PPL"])
 
 
