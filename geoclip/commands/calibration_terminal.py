@@ -114,8 +114,11 @@ def tell(found: "ModelCalibration") -> None:
     print_table(("", "before", "after"), rows, right=("before", "after"))
 
 
-def _tell_classes(figures: dict[str, Any]) -> None:
+def _tell_classes(figures: dict[str, Any] | None) -> None:
     """What changed at each level of a table, on photos whose classes were left out of the fit."""
+    if figures is None:
+        typer.echo("Their classes are too few to leave some out: nothing shows how others do.")
+        return
     typer.echo("On photos of classes that were left out:")
     before, after = figures["before"], figures["after"]
     forms = {

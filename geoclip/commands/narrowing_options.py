@@ -56,7 +56,8 @@ class Narrowing:
 
     def of(self, locator: "Locator") -> "Locator":
         """The locator for the narrowed world."""
-        given = (self.countries and self.countries.split(","), self._box, self._circle, self.within)
+        words = None if self.countries is None else self.countries.split(",")
+        given = words, self._box, self._circle, self.within
         return locator.narrowed(*given) if any(given) else locator  # type: ignore[arg-type]
 
 

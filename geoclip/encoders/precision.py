@@ -29,7 +29,7 @@ HALVES = {BF16: torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = (AUTO, FULL, "tf32", *HALVES)
 ON_PROCESSORS = (AUTO, FULL, BF16)
 FASTER = 0.9
-"""A trial ends when a half precision takes at most this share of the time of fp32."""
+"""A trial chooses a half precision that takes at most this share of the time of fp32."""
 HOPELESS, ONCE = 2.0, 1.0
 """A pass so many times slower ends a trial, at the second pass if the first took less than `ONCE`
 seconds more: a precision's one-time set-up takes less."""

@@ -23,7 +23,7 @@ from geoclip.guesses.class_guesses import NONE
 from geoclip.photos.photo_table import HELD_BACK, TRAIN, read_photo_table
 from geoclip.places.gazetteer import NO_ROW, Gazetteer
 from geoclip.support.paths import same_file_key
-from geoclip.support.tables import read_text_table, refuse_rows
+from geoclip.support.tables import read_text_table, refuse_duplicates, refuse_rows
 
 TOP = (1, 3, 5)
 """Guesses of a photo among which the true class is looked for."""
@@ -58,7 +58,7 @@ class ClassEvaluation:
         The photos trained on are those of `train` (of its split "train" where it has one), else
         those that the truth itself trains on or holds back; they are not measured. Raises
         GeoclipError, naming file and row, for a photo without a class, a class that the gazetteer
-        does not list, two answers for a photo, and files without a photo in common.
+        does not list, a photo listed or answered twice, and files without a photo in common.
         """
         answers = read_class_guesses(Path(guesses), gazetteer)
         photos = _classified_photos(Path(truth), gazetteer)
@@ -67,7 +67,9 @@ class ClassEvaluation:
             trained = _classified_photos(Path(train), gazetteer)
             chosen = trained["split"] == TRAIN
             trained = trained[chosen] if chosen.any() else trained
-        fresh = photos[~photos["key"].isin(trained["key"])].reset_index(drop=True)
+        fresh = photos[~photos["key"].isin(trained["key"])]
+        refuse_duplicates(truth, fresh["key"], "photo")  # a link is the photo that it leads to
+        fresh = fresh.reset_index(drop=True)
         if fresh.empty:
             raise GeoclipError(f"{truth} lists no photo but those trained on: add others.")
         first = answers[answers["rank"] == 1]

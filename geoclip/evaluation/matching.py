@@ -1,6 +1,5 @@
 """Match guesses with the truth, and measure their distances."""
 
-import os
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -174,12 +173,15 @@ def refuse_other_sources(answers: pd.DataFrame, path: Source) -> None:
 
     A gallery's answer counts as the model's: it never uses the photo itself.
     """
-    other = answers["lat"].notna() & ~answers["source"].isin([MODEL, GALLERY])
+    source, what = answers["source"], "the answer's source is {}, not 'model'"
+    other = answers["lat"].notna() & ~source.isin([MODEL, GALLERY])
     cure = (
         "leave photos with GPS out with --skip-gps, or count them with --allow-gps (in Python: "
         "skip_gps=True, allow_gps=True)"
     )
-    refuse_rows(path, other, "the answer's source is {}, not 'model'", cure, answers["source"])
+    refuse_rows(path, other & (source == GPS), what, cure, source)
+    cure = "drop such rows, or count them with --allow-gps (in Python: allow_gps=True)"
+    refuse_rows(path, other, what, cure, source)
 
 
 def match_photos(
@@ -198,20 +200,20 @@ def match_photos(
     left = np.flatnonzero(position < 0)
     open_ = np.setdiff1d(np.arange(len(truth)), position)
     if len(left) and len(open_):
-        position[left] = _by_ends(paths.iloc[left], truth.iloc[open_], open_, source)
+        position[left] = _by_ends(paths.iloc[left], truth.iloc[open_], open_, folder, source)
     return position
 
 
 def _by_ends(
-    paths: pd.Series, truth: pd.DataFrame, rows: NDArray[np.intp], source: Source
+    paths: pd.Series, truth: pd.DataFrame, rows: NDArray[np.intp], folder: Path, source: Source
 ) -> NDArray[np.intp]:
     """The matches by common ends among the photos in these `rows` of `truth`."""
-    here = cache(os.path.exists)
-    guesses, keys = [str(decode_path(text)) for text in paths], list(truth["key"])
+    here = cache(lambda text: any((base / decode_path(text)).exists() for base in bases))
+    bases, guesses, keys = (folder, Path()), list(paths), list(truth["key"])
 
     def may_be(guess: int, photo: int) -> bool:
         """Two files that are both on this machine, and not one, are different photos."""
-        return not (here(guesses[guess]) and here(str(decode_path(keys[photo]))))
+        return not (here(guesses[guess]) and here(keys[photo]))
 
     found, unclear = match_by_end(list(paths), list(truth["photo_id"]), may_be)
     several = pd.Series(False, paths.index)

@@ -67,13 +67,13 @@ class _Photos:
         for photo, parts in enumerate(paths):
             self.whole[parts].append(photo)
             for length in lengths:
-                if length < len(parts):
+                if 0 < length < len(parts):
                     self.ends[parts[-length:]].append(photo)
         self.lengths = {len(parts) for parts in paths}
 
     def like(self, parts: Parts) -> list[int]:
         """The photos whose path is the end of this one, or has it as its end."""
-        shorter = (parts[-n:] for n in self.lengths if n < len(parts))
+        shorter = (parts[-n:] for n in self.lengths if 0 < n < len(parts))
         found = [photo for end in shorter for photo in self.whole.get(end, ())]
         return [*self.whole.get(parts, ()), *self.ends.get(parts, ()), *found]
 

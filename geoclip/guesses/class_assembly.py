@@ -9,7 +9,7 @@ import numpy as np
 from geoclip.errors import GeoclipError
 from geoclip.guesses.believed import Records
 from geoclip.guesses.blocks import Block
-from geoclip.guesses.class_guesses import class_columns, class_guesses
+from geoclip.guesses.class_guesses import AUTO, class_columns, class_guesses
 from geoclip.guesses.failures import told_of
 from geoclip.guesses.fates import Fates, embeddings_of
 from geoclip.guesses.settings import LocateSettings
@@ -17,6 +17,7 @@ from geoclip.photos.abstention import AbstentionCheck, AbstentionSettings
 from geoclip.photos.embedding import Embeddings
 from geoclip.photos.records import PhotoRecord
 from geoclip.photos.views import slices
+from geoclip.places.place import level_number
 from geoclip.ranking.ranker import PlaceRanker
 from geoclip.ranking.ranking import BLOCK
 
@@ -27,9 +28,11 @@ NOTHING_ABSTAINED = AbstentionSettings("off")
 def class_settings(settings: LocateSettings, ranker: PlaceRanker) -> LocateSettings:
     """Settings as they hold for classes: whatever a photo states of its position plays no part.
 
-    Raises GeoclipError for one that is about positions.
+    Raises GeoclipError for one that is about positions, and for a level of another table.
     """
     default = LocateSettings()
+    if settings.level != AUTO:
+        level_number(settings.level, ranker.gazetteer.level_names)
     asked = {
         "stated positions (gps)": settings.gps not in (default.gps, "ignore"),
         "tracks (gpx)": bool(settings.gpx),

@@ -133,9 +133,9 @@ def to_guesses(table: pd.DataFrame) -> list[Guess]:
 
 
 def with_extra(table: pd.DataFrame, extra: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """A table without rows may lack these.
+    """The table in the schema's dtypes, then the `extra` columns (name → dtype).
 
-    These may be absent from a table without rows. Other columns are dropped.
+    A table without rows may lack these. Other columns are dropped.
     """
     guesses = guess_table(table)
     for name, dtype in (extra or {}).items():

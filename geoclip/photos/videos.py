@@ -206,7 +206,7 @@ def _frame_at(
 def _decoded_from(
     container: "InputContainer", stream: "VideoStream", moment: int
 ) -> "Iterator[tuple[int, VideoFrame]]":
-    """Sound frames from the key frame before `moment` on, with the times when they are shown.
+    """Undamaged frames from the key frame before `moment` on, with the times when they are shown.
 
     MPEG streams have no index: a search in them ends anywhere, so it goes further and further back.
     """

@@ -32,7 +32,7 @@ BEHIND = ("_id", "_probability")
 """What tables of guesses put behind the name of a level."""
 RESERVED = {
     "prefix", "path", "photo_id", "img_id", "location_id", "message", "rank", "status", "level",
-    "place_id", "probability", "none", "auto",
+    "place_id", "probability", "none", "auto", "photo", "source",
 }  # fmt: skip
 """Words of captions, of tables of guesses and of options."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 import numpy as np
@@ -37,10 +37,10 @@ def circle_about(gazetteer: Gazetteer, words: str) -> tuple[float, float, float]
     named = named_rows(gazetteer, name, "city")
     if not len(named):
         raise GeoclipError(f"the gazetteer has no city {name!r}; {_likely(gazetteer, name)}.")
-    found = [row for row in named if all(_lies_in(gazetteer, row, word) for word in within)]
+    found = _lying_in(gazetteer, named, within)
     rows = _apart(gazetteer, found or list(named))
     if not found or len(rows) > 1:
-        told = "; ".join(_told(gazetteer, row, rows, km) for row in rows[:SHOWN])
+        told = "; ".join(_told(gazetteer, row, named, km) for row in rows[:SHOWN])
         more = f"; and {len(rows) - SHOWN:,} more" if len(rows) > SHOWN else ""
         what = "is the name of several cities" if found else "is not a city there"
         raise GeoclipError(f"{words!r} {what}: write one of {told}{more}, or LAT,LON,KM.")
@@ -85,6 +85,10 @@ def _names(gazetteer: Gazetteer, row: int) -> set[str]:
     return {comparable(gazetteer.names[row]), comparable(gazetteer.ascii_names[row])}
 
 
+def _lying_in(gazetteer: Gazetteer, rows: Iterable[int], words: Iterable[str]) -> list[int]:
+    return [row for row in rows if all(_lies_in(gazetteer, row, word) for word in words)]
+
+
 def _lies_in(gazetteer: Gazetteer, row: int, word: str) -> bool:
     """Whether a city's region or country is called so: by name, by code or by the code's end."""
     wanted, above = comparable(word), gazetteer.ancestors[row][:-1]
@@ -93,7 +97,7 @@ def _lies_in(gazetteer: Gazetteer, row: int, word: str) -> bool:
     return wanted in called or gazetteer.country_codes[row] in codes_of(word)
 
 
-def _apart(gazetteer: Gazetteer, rows: Sequence[int]) -> list[int]:
+def _apart(gazetteer: Gazetteer, rows: Iterable[int]) -> list[int]:
     """The rows, the largest first, without those within `NEAR_KM` of a larger one."""
     lat, lon = gazetteer.lat, gazetteer.lon
     kept: list[int] = []
@@ -104,14 +108,19 @@ def _apart(gazetteer: Gazetteer, rows: Sequence[int]) -> list[int]:
     return kept
 
 
-def _told(gazetteer: Gazetteer, row: int, rows: Sequence[int], km: float) -> str:
-    """A spelling that separates a city from others of its name."""
-    country, region = gazetteer.country_codes, gazetteer.ancestors[:, -2]
-    name, own = gazetteer.names[row], region[row]
-    if sum(country[other] == country[row] for other in rows) == 1:
-        return f"'{name}, {country[row]}'"
-    if own != NO_ROW and sum(region[other] == own for other in rows) == 1:
-        return f"'{name}, {gazetteer.names[own]}, {country[row]}'"
+def _told(gazetteer: Gazetteer, row: int, named: Iterable[int], km: float) -> str:
+    """A spelling that separates a city from the others of its name.
+
+    A code may be that of a country and of another country's region, as CA is.
+    """
+    country, *between = gazetteer.ancestors[row][:-1]
+    code = gazetteer.country_codes[row]
+    region = [gazetteer.names[one] for one in between if one != NO_ROW]
+    for places in ([code], [gazetteer.names[country]], [*region, code]):
+        words = ", ".join([gazetteer.names[row], *places])
+        same = _lying_in(gazetteer, named, words.split(",")[1:])
+        if _apart(gazetteer, same) == [row]:
+            return f"'{words}'"
     return f"{gazetteer.lat[row]:.3f},{gazetteer.lon[row]:.3f},{km:g}"
 
 

@@ -319,6 +319,7 @@ def test_narrowing(photo: Path, tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
         assert set(read_guesses(out)["country_code"]) == expected
     assert_refused(run(photo, *MODEL, "--countries", "XX"), "no country 'XX'")
+    assert_refused(run(photo, *MODEL, "--countries", ""), "no country ''")
     assert_refused(run(photo, *MODEL, "--countries", "Germny"), "'Germny'", "did you mean DE")
     assert_refused(run(photo, *MODEL, "--within", tmp_path / "gone.geojson"), "does not exist")
     assert_refused(run(photo, *MODEL, "--within", area, "--out", area), str(area))

@@ -169,6 +169,14 @@ def test_what_is_wrong_is_told(file: str, old: str, new: str, said: str, shop: P
         ClassEvaluation.of_files(shop / "guesses.csv", shop / "photos.csv", tree)
 
 
+def test_a_link_is_the_photo_that_it_leads_to(shop: Path) -> None:
+    (shop / "3.jpg").touch()
+    (shop / "4.jpg").symlink_to("3.jpg")
+    tree = Gazetteer.read(shop / "tree.csv")
+    with pytest.raises(GeoclipError, match=r"photos.csv, row 6: photo .* row 5 already"):
+        ClassEvaluation.of_files(shop / "guesses.csv", shop / "photos.csv", tree)
+
+
 def test_guesses_of_classes_ask_for_their_table(shop: Path) -> None:
     words = ["evaluate", str(shop / "guesses.csv"), "--truth", str(shop / "photos.csv")]
     told = CliRunner().invoke(app, words)

@@ -155,6 +155,17 @@ def test_paths_meet_by_their_ends(tmp_path):
         evaluate_files(guesses, truth)
 
 
+def test_two_files_here_never_match_by_their_ends(tmp_path):
+    """Paths are also relative to the truth's folder, where nobody is while the tables are read."""
+    truth = write(tmp_path / "t.csv", "path,lat,lon\na/1.jpg,0,0\nb/2.jpg,1,1\n")
+    guesses = write(tmp_path / "g.csv", "path,lat,lon\n1.jpg,0,0\nb/2.jpg,1,1\n")
+    (tmp_path / "a").mkdir()
+    assert evaluate_files(guesses, truth).missing == 0
+    write(tmp_path / "1.jpg", "")
+    write(tmp_path / "a" / "1.jpg", "")
+    assert evaluate_files(guesses, truth).unmatched == ("1.jpg",)
+
+
 def test_photos_with_gps_are_left_out(tmp_path):
     """The figures are those of tables without these photos, whatever else is asked."""
     lines = ["a,1,2", "b,3,4", "c,5,6", "d,7,8"]
@@ -172,7 +183,7 @@ def test_photos_with_gps_are_left_out(tmp_path):
     assert "answer with their own GPS" in (tmp_path / "r.html").read_text()
     assert "--skip-gps" in str(run(guesses, "--truth", truth).exception)
     album = write(tmp_path / "album.csv", "path,lat,lon,source\na,1,2,gps\nb,3,4,album\n")
-    with pytest.raises(GeoclipError, match=r"row 3: .*'album'"):
+    with pytest.raises(GeoclipError, match=r"row 3: .*'album'.*: drop such rows"):
         evaluate_files(album, truth, skip_gps=True)
     only = write(tmp_path / "only.csv", "path,lat,lon\nb,3,4\n")
     with pytest.raises(GeoclipError, match="All photos answer with their own GPS"):

@@ -54,3 +54,7 @@ def test_ways_of_writing_a_path() -> None:
     guesses = ["/data/caf\u00e9/1.jpg", "../trip/./2.jpg", "file:/x/caf%E9.jpg"]
     truth = ["caf\u00e9/1.jpg", "trip/2.jpg", "file:caf%E9.jpg"]
     assert match_by_end(guesses, truth, lambda *_: True) == ([0, 1, 2], [])
+
+
+def test_a_path_of_no_name_is_no_end() -> None:
+    assert match_by_end([".", "x/1.jpg"], ["x/1.jpg"], lambda *_: True) == ([-1, 0], [])

@@ -151,6 +151,7 @@ def test_an_unknown_id_is_told_beside_one_that_is_known(tree: Gazetteer) -> None
         (",".join(f"l{n}" for n in range(10)) + "\n" + ",".join("x" * 10), {}, "csv has 10 levels"),
         ("species\nwolf\n", {}, "csv has 1 levels .*the same word in every row"),
         (TREE.replace("family", "rank"), {}, "'rank' cannot be the name of a level"),
+        (TREE.replace("family", "photo"), {}, "'photo' cannot be the name of a level"),
         (TREE.replace("species:id", "species_id"), {}, "'species_id' cannot be"),
         (TREE, {"prefix": "A photo", "keep": {"genus": 1}}, "'genus' is not a level"),
         (TREE, {"keep": {"species": 2}}, "keep_species 2 .* are probabilities"),

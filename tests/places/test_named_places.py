@@ -84,6 +84,17 @@ def test_each_candidate_that_is_told_is_taken(few: Gazetteer) -> None:
     assert circle_about(few, "Springfield, CA") == (50, -97, 50)
 
 
+@pytest.mark.parametrize("words", ["Windsor, CA", "Eldorado", "Pedregal"])
+def test_a_told_code_is_not_also_that_of_a_region(world: Gazetteer, words: str) -> None:
+    """CA is Canada and California, AR Argentina and Arkansas; Panamá is a region of Panama."""
+    with pytest.raises(GeoclipError) as refused:
+        circle_about(world, words)
+    told = str(refused.value).split("write one of ")[1].removesuffix(", or LAT,LON,KM.").split("; ")
+    named = [one.strip("'") for one in told if one.startswith("'")]
+    places = [circle_about(world, one) for one in named]
+    assert len(set(places)) == len(named) > 0
+
+
 def test_a_region_narrows_as_a_country_does(world: Gazetteer) -> None:
     cities = world.level_rows("city")
     region = np.array([world.ids[row] for row in world.ancestors[cities, 1]], dtype=object)

@@ -82,6 +82,9 @@ def test_what_is_fitted_stands_beside_the_ranking_of_places(
     said = capsys.readouterr().out
     assert "classes that were left out" in said
     assert "H of product" in said
+    tell(replace(found, figures=found.figures | {"class": None}))
+    said = capsys.readouterr().out
+    assert "classes are too few" in said and "block" not in said
 
 
 def test_radii_and_galleries_need_positions(tree: Gazetteer, photos: pd.DataFrame) -> None:

@@ -120,6 +120,7 @@ def test_a_level_of_the_table_may_be_asked_for(locator: Locator, folder: Path) -
         ({"settings": LocateSettings(gps="compare")}, r"stated positions \(gps\)"),
         ({"settings": LocateSettings(gallery="self")}, "a gallery goes with places"),
         ({"settings": LocateSettings(trip=TripSettings())}, "trip smoothing"),
+        ({"out": "guesses.csv", "settings": LocateSettings(level="city")}, "'city' is not a level"),
     ],
 )
 def test_what_needs_positions_is_refused(

@@ -56,8 +56,8 @@ def calibrate_classes(
 
     `seen_classes` are the ids of classes with a training photo. The figures have, before and after,
     for each level the accuracy, averaged over its classes, and the calibration error, and of the
-    deepest S, U and H; of photos whose classes were left out of the fit. Raises GeoclipError for
-    fewer than `FEWEST_PLACES` locations.
+    deepest S, U and H; of photos whose classes were left out of the fit, None where these are too
+    few for that. Raises GeoclipError for fewer than `FEWEST_PLACES` locations.
     """
     number, known = len(photos), photos.by_location()
     if len(known) < FEWEST_PLACES:
@@ -66,7 +66,7 @@ def calibrate_classes(
             f"{len(known)}; give more."
         )
     seen = _with_deepest(ranker, seen_classes)
-    figures: dict[str, Any] = {"photos": number, "places": len(known)}
+    figures: dict[str, Any] = {"photos": number, "places": len(known), OF_CLASSES: None}
     before, after = _Judged.of(ranker, known), []
     folds = drawn_folds(OF_CLASSES, ranker.gazetteer.ids[known.rows])
     for fold in np.unique(folds) if len(np.unique(folds)) > 1 else []:
@@ -96,7 +96,7 @@ def _fit(ranker: PlaceRanker, known: KnownClasses, seen: tuple[str, ...]) -> Ran
 
 
 def _temperatures(ranker: PlaceRanker, known: KnownClasses) -> Temperatures:
-    """Of least negative log likelihood; each class weighs by half as much as each photo."""
+    """Those of least negative log likelihood, with the `_weights` of the photos."""
     h, weights = ranker.hierarchy, _weights(known.rows)
     starts = [np.zeros(1, np.int64), *(level.starts for level in h.between), h.group_starts]
     true = [
