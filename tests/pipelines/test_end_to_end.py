@@ -77,7 +77,7 @@ def test_captions_and_photos_find_each_other(report: dict) -> None:
 
 def test_report_names_its_starting_point_and_settings(report: dict) -> None:
     assert report["starting_point"]["model"] == "planet-start"
-    assert "taught" in report["starting_point"]["note"]
+    assert "pretrained on the packaged gazetteer" in report["starting_point"]["note"]
     assert report["training"]["epochs"] == 2
     assert report["calibrated"] is False
     assert report["ranking"]["prior"]["population_exponent"] == 0.0  # the planet's own ranking

@@ -101,5 +101,5 @@ def test_photos_are_embedded_by_as_many_actors_as_find_a_gpu(home: Path, tmp_pat
 def test_more_gpus_than_there_are(home: Path, tmp_path: Path) -> None:
     """Ray would wait for them for ever."""
     parts = photo_parts([home / "a.csv"], 1)
-    with pytest.raises(GeoclipError, match=r"finds 2 GPUs .*to have 3; ask for fewer"):
+    with pytest.raises(GeoclipError, match=r"finds 2 GPUs .*needs 3; ask for fewer"):
         embed_photos(str(tmp_path / "out"), parts, str(home / "model"), Pool(1, gpus=3))
