@@ -137,7 +137,12 @@ def test_without_a_gallery_nothing_changes(
 def test_own_photos_are_a_gallery(
     locator: Locator, tmp_path: Path, metadata_of: dict[str, PhotoMetadata]
 ) -> None:
-    """Three of five photos of one scene state their position; two of them are one picture."""
+    """Three of five photos of one scene state their position; two of them are one picture.
+
+    A gallery of three photos says little of itself, so its weight is large.
+    """
+    loud = RankingSettings(gallery=replace(LOUD, weights=GalleryWeights(8, 12, 0, 1)))
+    locator = Locator(locator.encoder, locator.index, locator.gazetteer, loud)
     scene, pixels = locator.embed(paint(tmp_path / "a.png", 1)).values[0], {}
     for i, name in enumerate(("a", "b", "c", "d", "e")):
         paint(tmp_path / f"{name}.png", i + 1)
