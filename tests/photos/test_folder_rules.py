@@ -1,12 +1,15 @@
 """Files left out of folders: counts, and options to read them."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geoclip.photos.folder_rules import FolderRules
-from geoclip.photos.listing import list_left_out, list_photos, walk_photos
+from geoclip.photos.listing import is_wanted, list_left_out, list_photos, walk_photos
 from pipelines.inputs import files_of
 from pipelines.storage import write_bytes
 
@@ -123,3 +126,12 @@ def test_storage_leaves_out_the_same() -> None:
         write_bytes(f"{home}/{name}", b"content")
     found = [name.partition("/.home/")[2] for name, _, _ in files_of(home)]
     assert sorted(found) == sorted(PHOTOS)
+
+
+@given(st.text("._/aJé", max_size=6), st.sampled_from(["", ".jpg", ".JPG", ".tar.gz", "x.png"]))
+def test_the_ending_of_a_path_is_that_of_the_standard_library(start: str, end: str) -> None:
+    path = start + end
+    name = path.rsplit("/", 1)[-1]
+    for suffixes in ({".jpg", ".gz"}, {".jpg", ""}):
+        wanted = os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122
+        assert is_wanted(path, suffixes) == (wanted and not name.startswith("._"))
