@@ -29,15 +29,14 @@ SOURCE_COLUMNS = ("source", "source_repo")
 class JudgedGuesses:
     """Every photo of the truth beside its guess.
 
-    `km` (n,) is infinite without an answer; `unused` counts guesses for photos outside the truth.
-    `truth` (n rows) is the table of `parse_truth`, `guesses` (n rows) the guess of rank 1 of each
-    photo, empty for none, and `ranked` the guesses of all ranks, with `photo`, the position in the
-    truth, and `km`. `unmatched` are the paths of unused guesses; of `skipped` photos neither truth
-    nor guess counts, because they answer with their own GPS.
+    `km` (n,) is infinite without an answer. `truth` (n rows) is the table of `parse_truth`,
+    `guesses` (n rows) the guess of rank 1 of each photo, empty for none, and `ranked` the guesses
+    of all ranks, with `photo`, the position in the truth, and `km`. `unmatched` are the paths of
+    guesses for photos outside the truth; of `skipped` photos neither truth nor guess counts,
+    because they answer with their own GPS.
     """
 
     km: NDArray[np.float64]
-    unused: int
     truth: pd.DataFrame
     guesses: pd.DataFrame
     ranked: pd.DataFrame
@@ -48,6 +47,11 @@ class JudgedGuesses:
     def __repr__(self) -> str:
         counts = f"{self.n:,} photos, {self.answered:,} answered, {self.missing:,} missing"
         return f"{type(self).__name__}({counts})"
+
+    @property
+    def unused(self) -> int:
+        """How many guesses are for photos outside the truth."""
+        return len(self.unmatched)
 
     def leaving_out(self, photos: NDArray[np.bool_]) -> Self:
         """The same without these photos (n,), which answer with their own GPS.

@@ -129,7 +129,7 @@ def _evaluate(
     guesses = one_a_photo(ranked[ranked["rank"] == 1], len(truth))
     km = guesses["km"].fillna(np.inf).to_numpy(dtype=float)
     unmatched, world = tuple(first["path"][~used]), gazetteer or packaged_gazetteer()
-    return Evaluation(km, len(unmatched), truth, guesses, ranked, world, unmatched)
+    return Evaluation(km, truth, guesses, ranked, world, unmatched)
 
 
 def _with_distances(

@@ -17,7 +17,12 @@ from geoclip.errors import GeoclipError
 from geoclip.evaluation.calibration_statistics import calibration_figures
 from geoclip.evaluation.fitting.calibration import FEWEST_PLACES, Fitted
 from geoclip.evaluation.fitting.chain_fit import ROUNDED, Siblings
-from geoclip.evaluation.fitting.known_photos import Columns, drawn_folds, positions_among
+from geoclip.evaluation.fitting.known_photos import (
+    Columns,
+    drawn_folds,
+    first_views,
+    positions_among,
+)
 from geoclip.evaluation.fitting.stacking import STACKING_FACTORS, largest_factor
 from geoclip.evaluation.metrics import UNKNOWN, gzsl_accuracy, mean_over_classes
 from geoclip.photos.embedding import mean_of_views
@@ -44,9 +49,8 @@ class KnownClasses(Columns):
 
     def by_location(self) -> KnownClasses:
         """One row for each location: the mean of its views, the class of the first."""
-        _, first = np.unique(self.location_ids.astype(str), return_index=True)
         means = mean_of_views(self.embeddings, self.location_ids)
-        return KnownClasses(means, self.rows, self.location_ids).take(np.sort(first))
+        return replace(self, embeddings=means).take(first_views(self.location_ids))
 
 
 def calibrate_classes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
@@ -37,6 +37,12 @@ class Columns:
         return type(self)(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
+def first_views(location_ids: np.ndarray) -> np.ndarray:
+    """The rows, in order, of the first view of each location; `location_ids` are (N,)."""
+    _, first = np.unique(location_ids.astype(str), return_index=True)
+    return np.sort(first)
+
+
 @dataclass(frozen=True)
 class KnownPhotos(Columns):
     """N photos of known place.
@@ -59,10 +65,8 @@ class KnownPhotos(Columns):
 
     def by_location(self) -> KnownPhotos:
         """One row for each location: the mean of its views, the rest from the first view."""
-        _, first = np.unique(self.location_ids.astype(str), return_index=True)
         means = mean_of_views(self.embeddings, self.location_ids)
-        whole = KnownPhotos(means, *(getattr(self, field.name) for field in fields(self)[1:]))
-        return whole.take(np.sort(first))
+        return replace(self, embeddings=means).take(first_views(self.location_ids))
 
     def place_rows(self, gazetteer: Gazetteer) -> np.ndarray:
         """Gazetteer rows (N,) of their places; see `places.labels.place_rows`."""
